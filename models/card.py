@@ -1,0 +1,151 @@
+"""ModelCard: everything that must be known to run a model rightly, beside its weights."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from models.errors import CardError, ModelDamagedError, ModelNotFoundError
+from models.normalisation import Normalisation, NormalisationKind
+
+CARD_NAME = "card.toml"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Logit -> probability: sigmoid((logit - bias) / temperature), fitted on validation cases."""
+
+    temperature: float = 1.0
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured figure of quality, with the rule it was measured by."""
+
+    #: What was scored, e.g. "mitos14 cases H03, H11".
+    data: str
+    #: The matching rule, e.g. "8 um, each label once".
+    rule: str
+    f1: float
+    precision: float
+    recall: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Identity, contract and provenance of a patch classifier."""
+
+    name: str
+    version: str
+    #: Registered network family, e.g. "dannet".
+    architecture: str
+    #: Keyword arguments of the family's config.
+    arguments: dict[str, Any]
+    #: Side of the square patch that the network classifies, in pixels at `mpp`.
+    patch_size: int
+    #: Micrometres per pixel of the network's input.
+    mpp: float
+    classes: tuple[str, ...] = ("background", "mitosis")
+    #: The class whose probability is mapped.
+    target: str = "mitosis"
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    #: How the slide is continued past its true border ("reflect": mirrored, edge not repeated).
+    border: str = "reflect"
+    #: Distance of two scanned positions, in pixels at `mpp`.
+    stride: int = 4
+    #: Detections have a smoothed probability of at least this.
+    threshold: float = 0.5
+    #: Two detections are at least this far apart.
+    radius_um: float = 7.5
+    #: Radius of the disk that averages the map before peaks are sought.
+    smoothing_um: float = 2.5
+    #: Detections nearer than this to the slide's true border are marked and not counted.
+    margin_um: float = 3.0
+    calibration: Calibration = field(default_factory=Calibration)
+    #: SHA-256 of the weights file, lower-case hex.
+    sha256: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    measured: tuple[Measurement, ...] = ()
+    licence: str = ""
+    intended_use: str = "Research use only. Not a medical device."
+    limits: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values, naming them."""
+        checks = {
+            "patch_size": self.patch_size >= 1,
+            "mpp": self.mpp > 0,
+            "stride": self.stride >= 1,
+            "threshold": 0 <= self.threshold <= 1,
+            "radius_um": self.radius_um > 0,
+            "smoothing_um": self.smoothing_um >= 0,
+            "margin_um": self.margin_um >= 0,
+            "target": self.target in self.classes,
+            "border": self.border == "reflect",
+        }
+        for key, holds in checks.items():
+            if not holds:
+                raise CardError(f"card of {self.name!r}: {key} = {getattr(self, key)!r} is impossible")
+
+    @property
+    def target_index(self) -> int:
+        """Index of the mapped class among the network's outputs."""
+        return self.classes.index(self.target)
+
+
+def card_from_toml(text: str) -> ModelCard:
+    """The card written in `text`; CardError names what is missing or unknown."""
+    try:
+        fields = tomllib.loads(text)
+        normalisation = fields.pop("normalisation", {})
+        if normalisation:
+            kind = NormalisationKind(normalisation["kind"])
+            fields["normalisation"] = Normalisation(kind, tuple(normalisation["mean"]), tuple(normalisation["std"]))
+        fields["calibration"] = Calibration(**fields.pop("calibration", {}))
+        fields["measured"] = tuple(Measurement(**entry) for entry in fields.pop("measured", ()))
+        fields["classes"] = tuple(fields.pop("classes", ModelCard.classes))
+        return ModelCard(**fields)
+    except (tomllib.TOMLDecodeError, TypeError, KeyError, ValueError) as error:
+        raise CardError(f"model card: {error}") from error
+
+
+def card_to_toml(card: ModelCard) -> str:
+    """`card` as TOML, in the order of its fields, tables last."""
+    import tomli_w  # Here, so that a bare GPU machine with torch and numpy alone can still run a model.
+
+    fields = asdict(card)
+    fields["normalisation"]["kind"] = str(card.normalisation.kind)
+    plain = {key: value for key, value in fields.items() if not _is_table(value)}
+    tables = {key: value for key, value in fields.items() if _is_table(value) and value}
+    return tomli_w.dumps(plain | tables, multiline_strings=True)
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The card in a model folder."""
+    path = folder / CARD_NAME
+    try:
+        return card_from_toml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelNotFoundError(f"{folder} holds no {CARD_NAME}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelDamagedError(f"{path}: {error}") from error
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write `card` into a model folder."""
+    (folder / CARD_NAME).write_text(card_to_toml(card), encoding="utf-8")
+
+
+def with_weights(card: ModelCard, sha256: str) -> ModelCard:
+    """`card`, bound to the weights file of that checksum."""
+    return replace(card, sha256=sha256)
+
+
+def _is_table(value: object) -> bool:
+    if isinstance(value, dict):
+        return True
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], dict)

@@ -1,0 +1,23 @@
+"""What can go wrong with a model.
+
+ModelError
+ ├── ModelNotFoundError   no such name or folder
+ ├── ModelDamagedError    card or weights are unreadable, or do not belong together
+ └── CardError            a card's value is missing or impossible
+"""
+
+
+class ModelError(Exception):
+    """Base of everything that `models` raises on purpose."""
+
+
+class ModelNotFoundError(ModelError, LookupError):
+    """No shipped model and no model folder has this name."""
+
+
+class ModelDamagedError(ModelError, ValueError):
+    """Card and weights are unreadable, or do not belong together."""
+
+
+class CardError(ModelError, ValueError):
+    """A value in a model card is missing, unknown or impossible."""

@@ -1,0 +1,100 @@
+"""How 8-bit pixels become network input: one table per channel, whatever the method.
+
+Every method here is pointwise, so it commutes with cropping and the dense scan stays exact. What differs per
+slide (its stain) enters as `StainStatistics`, computed once for the whole slide and never per tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+#: Optical density of the darkest pixel, log10(256): zero light is read as half a grey level's worth.
+MAX_OPTICAL_DENSITY = 2.408
+
+
+class NormalisationKind(StrEnum):
+    """How the table is made."""
+
+    AFFINE = "affine"  # (value / 255 - mean) / std, the same for every slide
+    STAIN = "stain"  # optical density, centred and scaled by the slide's own stain statistics
+
+
+@dataclass(frozen=True)
+class StainStatistics:
+    """Optical density of a slide's tissue, per colour channel."""
+
+    #: Mean optical density of tissue pixels, one per channel.
+    mean: tuple[float, ...]
+    #: Standard deviation of the optical density of tissue pixels, one per channel.
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The pixel contract of a model: part of its card and of its identity."""
+
+    kind: NormalisationKind = NormalisationKind.AFFINE
+    #: Per channel. AFFINE: subtracted from value / 255. STAIN: the statistics assumed where a slide has no tissue.
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels that the model reads."""
+        return len(self.mean)
+
+    @property
+    def needs_statistics(self) -> bool:
+        """True if the table depends on the slide."""
+        return self.kind is NormalisationKind.STAIN
+
+
+def optical_density(values: Tensor) -> Tensor:
+    """Optical density (base 10) of 8-bit `values`: white is 0, black about 2.4."""
+    return -torch.log10((values.to(torch.float64) + 1.0) / 256.0)
+
+
+def normalisation_table(normalisation: Normalisation, statistics: StainStatistics | None = None) -> Tensor:
+    """Network input for each 8-bit value of each channel.
+
+    Parameters
+    ----------
+    normalisation : Normalisation
+        The model's pixel contract.
+    statistics : StainStatistics, optional
+        The slide's stain. Without it, STAIN uses the reference in `normalisation`.
+
+    Returns
+    -------
+    Tensor of shape (C, 256), float32
+    """
+    values = torch.arange(256, dtype=torch.float64)
+    if normalisation.kind is NormalisationKind.AFFINE:
+        source, mean, std = values / 255.0, normalisation.mean, normalisation.std
+    else:
+        reference = statistics or StainStatistics(normalisation.mean, normalisation.std)
+        source, mean, std = optical_density(values), reference.mean, reference.std
+    rows = [(source - m) / s for m, s in zip(mean, std, strict=True)]
+    return torch.stack(rows).to(torch.float32)  # (C, 256)
+
+
+def apply_table(images: Tensor, table: Tensor) -> Tensor:
+    """Look 8-bit `images` up in `table`.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, H, W, C), uint8
+        As a slide is read: channels last.
+    table : Tensor of shape (C, 256), float32
+
+    Returns
+    -------
+    Tensor of shape (N, C, H, W), float32, in channels-last memory
+    """
+    index = images.to(torch.int32)
+    channels = [table[c][index[..., c]] for c in range(table.shape[0])]
+    return torch.stack(channels, dim=-1).permute(0, 3, 1, 2)  # (N, C, H, W)

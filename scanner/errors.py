@@ -1,0 +1,64 @@
+"""What can go wrong in a scan.
+
+ScannerError
+ ├── InexactLayerError            a layer of the classifier cannot be made dense exactly
+ ├── SettingsError                a setting is impossible; the message names it
+ ├── OutputExistsError            the result folder holds another scan
+ ├── OutputError                  a result cannot be written (disk full, share gone)
+ ├── ScanCancelledError           the caller asked the scan to stop
+ └── SlideError
+      ├── UnsupportedSlideError   not a slide or image that any reader knows
+      ├── DamagedSlideError       the file is broken as a whole
+      ├── UnreadableRegionError   some pixels cannot be decoded, the rest can
+      └── ResolutionError         mpp is missing or implausible; says which flag to pass
+"""
+
+
+class ScannerError(Exception):
+    """Base of everything that `scanner` raises on purpose."""
+
+
+class InexactLayerError(ScannerError, ValueError):
+    """A layer of the classifier cannot be made dense exactly."""
+
+    def __init__(self, layer: str, reason: str) -> None:
+        super().__init__(f"layer {layer!r} cannot be made dense exactly: {reason}")
+        #: Qualified name of the layer within the network, e.g. "features.3".
+        self.layer = layer
+        self.reason = reason
+
+
+class SettingsError(ScannerError, ValueError):
+    """A setting is impossible."""
+
+
+class OutputExistsError(ScannerError, FileExistsError):
+    """The result folder holds another scan."""
+
+
+class OutputError(ScannerError, OSError):
+    """A result cannot be written."""
+
+
+class ScanCancelledError(ScannerError):
+    """The caller asked the scan to stop."""
+
+
+class SlideError(ScannerError):
+    """Base of what is wrong with a slide."""
+
+
+class UnsupportedSlideError(SlideError, ValueError):
+    """Not a slide or image that any reader knows."""
+
+
+class DamagedSlideError(SlideError, OSError):
+    """The file is broken as a whole."""
+
+
+class UnreadableRegionError(SlideError, OSError):
+    """Some pixels cannot be decoded; the rest of the slide can."""
+
+
+class ResolutionError(SlideError, ValueError):
+    """Micrometres per pixel are missing or implausible."""

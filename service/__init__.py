@@ -1,0 +1,1 @@
+"""Who asks, and when: the HTTP service around the scanner."""
