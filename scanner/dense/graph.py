@@ -1,0 +1,136 @@
+"""The dense net as a graph: integers for each axis, and the layer that each node runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from scanner.dense.layers import Convolution, Step
+from scanner.dense.plan import GridConflictError, MisalignedError, Node, Placement, place_nodes, used_extent
+from scanner.errors import InexactLayerError
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """One layer: its arithmetic along both axes and what it computes. `layer` is None for the image."""
+
+    rows: Node
+    cols: Node
+    layer: nn.Module | None
+    #: True if a window slides (convolution, pooling, crop); False if each pixel stands alone.
+    slides: bool = False
+
+    @property
+    def name(self) -> str:
+        """Qualified name of the layer in the classifier."""
+        return self.rows.name
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Positions of the inputs in the graph."""
+        return self.rows.inputs
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in the order of computation; the last is the output."""
+
+    nodes: tuple[GraphNode, ...]
+    patch_size: int
+    #: Position in `nodes` of each node's last user, after which its values can be dropped.
+    last_use: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count the uses."""
+        uses = list(range(len(self.nodes)))
+        for index, node in enumerate(self.nodes):
+            for source in node.inputs:
+                uses[source] = max(uses[source], index)
+        object.__setattr__(self, "last_use", tuple(uses))
+
+    @property
+    def rows(self) -> list[Node]:
+        """The plan's nodes along the rows."""
+        return [node.rows for node in self.nodes]
+
+    @property
+    def cols(self) -> list[Node]:
+        """The plan's nodes along the columns."""
+        return [node.cols for node in self.nodes]
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Rows and columns of the patch that reach the output; dropped remainders are not among them."""
+        return used_extent(self.rows), used_extent(self.cols)
+
+    def flops_per_output(self, stride: int = 1) -> float:
+        """Floating-point operations of the convolutions (2 per multiply-add) for one dense output pixel."""
+        layout = Layout.of(self, stride)
+        total = 0.0
+        for node, rows, cols in zip(self.nodes, layout.rows, layout.cols, strict=True):
+            weight = convolution_weight(node.layer)
+            if weight is not None:
+                total += 2 * weight.numel() * stride * stride / (rows.grid * cols.grid)
+        return total
+
+    def flops_per_patch(self) -> float:
+        """Floating-point operations of the convolutions for one patch on its own."""
+        total = 0.0
+        for node in self.nodes:
+            weight = convolution_weight(node.layer)
+            if weight is not None:
+                total += 2 * weight.numel() * node.rows.extent * node.cols.extent
+        return total
+
+
+def convolution_weight(layer: nn.Module | None) -> Tensor | None:
+    """The weights of a convolution, shared or own; None for every other layer."""
+    if isinstance(layer, Convolution):
+        return layer.weight
+    shared = getattr(layer, "layer", None)
+    return shared.weight if isinstance(shared, (nn.Conv2d, nn.Linear)) else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where every node lies along both axes, for one output stride."""
+
+    rows: tuple[Placement, ...]
+    cols: tuple[Placement, ...]
+    #: Every how many computed outputs, per axis, are wanted: > 1 where q divides no leading strides.
+    remainder: Step
+
+    @staticmethod
+    def of(graph: Graph, stride: int) -> Layout:
+        """Plan both axes; where branches disagree about a thinned grid, none is thinned."""
+        axes = [_place(nodes, graph.patch_size, stride) for nodes in (graph.rows, graph.cols)]
+        remainder = Step(*(stride // placements[-1].grid for placements in axes))
+        return Layout(tuple(axes[0]), tuple(axes[1]), remainder)
+
+
+def _place(nodes: list[Node], patch_size: int, stride: int) -> list[Placement]:
+    try:
+        return place_nodes(nodes, patch_size, stride)
+    except GridConflictError:
+        return place_nodes(nodes, patch_size, 1)
+    except MisalignedError as error:
+        name, _, reason = str(error).partition(": ")
+        raise InexactLayerError(name, f"branches meet whose {reason}") from error
+
+
+def run_graph(graph: Graph, image: Tensor, apply: object) -> Tensor:
+    """Run the nodes in order, dropping values after their last use; `apply(index, inputs)` runs one."""
+    assert callable(apply)
+    values: dict[int, Tensor] = {0: image}
+    for index, node in _numbered(graph.nodes[1:]):
+        values[index] = apply(index, [values[source] for source in node.inputs])
+        for source in set(node.inputs):
+            if graph.last_use[source] == index:
+                del values[source]
+    return values[len(graph.nodes) - 1]
+
+
+def _numbered(nodes: Iterable[GraphNode]) -> Iterable[tuple[int, GraphNode]]:
+    return enumerate(nodes, start=1)
