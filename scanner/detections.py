@@ -1,0 +1,68 @@
+"""Detections: peaks placed on the slide, in level-0 pixels and micrometres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.card import ModelCard
+from scanner.geometry import Frame
+from scanner.peaks import Peak
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One figure found on a slide."""
+
+    #: Centre in level-0 px; pixel centres lie on integers.
+    row: float
+    col: float
+    #: The same in micrometres.
+    row_um: float
+    col_um: float
+    #: Smoothed value of the map; not a calibrated probability.
+    score: float
+    #: Class, as the model's card names it.
+    label: str
+    #: True if it lies within the card's `margin_um` of the slide's true border: it rests on mirrored tissue.
+    border: bool
+
+
+def detections_from_peaks(peaks: Iterable[Peak], frame: Frame, card: ModelCard) -> tuple[Detection, ...]:
+    """Peaks as detections of the card's target, ordered by (-score, row, col)."""
+    placed = (_detection_from_peak(peak, frame, card) for peak in peaks)
+    return tuple(sorted(placed, key=_rank))
+
+
+def above_threshold(detections: Iterable[Detection], threshold: float) -> tuple[Detection, ...]:
+    """Those with a score of at least `threshold`, in the order given."""
+    return tuple(detection for detection in detections if detection.score >= threshold)
+
+
+def counted(detections: Iterable[Detection]) -> tuple[Detection, ...]:
+    """Those that a mitotic count counts, in the order given: not the ones on the slide's true border."""
+    return tuple(detection for detection in detections if not detection.border)
+
+
+def _detection_from_peak(peak: Peak, frame: Frame, card: ModelCard) -> Detection:
+    row, col = frame.level0_from_map(peak.row), frame.level0_from_map(peak.col)
+    return Detection(
+        row=row,
+        col=col,
+        row_um=row * frame.level0_mpp,
+        col_um=col * frame.level0_mpp,
+        score=peak.score,
+        label=card.target,
+        border=_distance_to_border_um(row, col, frame) <= card.margin_um,
+    )
+
+
+def _distance_to_border_um(row: float, col: float, frame: Frame) -> float:
+    # Half a pixel beyond the centres of the outermost pixels lies the slide's edge.
+    to_top, to_left = row + 0.5, col + 0.5
+    nearest_px = min(to_top, to_left, frame.level0_height - to_top, frame.level0_width - to_left)
+    return nearest_px * frame.level0_mpp
+
+
+def _rank(detection: Detection) -> tuple[float, float, float]:
+    return -detection.score, detection.row, detection.col

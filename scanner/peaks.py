@@ -1,0 +1,142 @@
+"""Peaks of a probability map: local maxima, thinned by NMS.
+
+Both steps are defined by values and positions alone, so the peaks do not depend on how the map is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.geometry import Box
+from scanner.smoothing import Map, ReadMap
+
+Indices = npt.NDArray[np.intp]
+
+#: The eight neighbours (rows, cols) of a pixel, in raster order.
+NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+#: Map pixels that are searched at once: 64 MB of float32.
+BAND_PX = 2**24
+#: Peaks whose neighbourhoods are looked up at once.
+NMS_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A local maximum of the smoothed map, in map px."""
+
+    row: int
+    col: int
+    #: Smoothed value.
+    score: float
+
+
+@dataclass(frozen=True)
+class PeakSettings:
+    """What counts as a peak."""
+
+    #: Lower local maxima are no peaks.
+    floor: float
+    #: Two peaks are farther apart than this, in map px.
+    radius_px: float
+    #: Map rows searched at once; None: as many as BAND_PX allows. Never changes the peaks.
+    band_rows: int | None = None
+
+
+def find_peaks(values: Map, *, floor: float) -> list[Peak]:
+    """Local maxima of a map, in raster order.
+
+    Parameters
+    ----------
+    values : ndarray of shape (H, W), float32
+        The smoothed map.
+    floor : float
+        Lower maxima are left out.
+
+    Returns
+    -------
+    list of Peak
+        Pixels that are higher than their neighbours before them in raster order and not lower than those after them:
+        of a flat top the first pixel (of one with several arms, the first of each; NMS keeps one).
+    """
+    return _peaks_within(np.pad(values, 1, constant_values=-np.inf), floor)
+
+
+def suppress(peaks: Iterable[Peak], radius_px: float) -> list[Peak]:
+    """The peaks that NMS keeps, best first.
+
+    Greedy: the best peak stays and removes all others within `radius_px`, then the best of the rest, and so on. Ties
+    go to the smaller (row, col). So kept peaks are farther apart than `radius_px`, and every other one lies within
+    `radius_px` of a better one.
+    """
+    from scipy.spatial import cKDTree  # Here, so that this module imports with torch and numpy alone.
+
+    ranked = sorted(peaks, key=lambda peak: (-peak.score, peak.row, peak.col))
+    if not ranked:
+        return []
+    points = np.array([(peak.row, peak.col) for peak in ranked], np.float64)
+    tree = cKDTree(points)
+    is_open = np.ones(len(ranked), np.bool_)
+    kept: list[Peak] = []
+    for start in range(0, len(ranked), NMS_BATCH):
+        batch = start + np.flatnonzero(is_open[start : start + NMS_BATCH])
+        for index, neighbours in zip(batch, tree.query_ball_point(points[batch], radius_px), strict=True):
+            if is_open[index]:
+                is_open[neighbours] = False
+                kept.append(ranked[index])
+    return kept
+
+
+def find_map_peaks(read: ReadMap, shape: tuple[int, int], settings: PeakSettings) -> list[Peak]:
+    """The peaks that NMS keeps in a map too large to be held at once, best first.
+
+    Parameters
+    ----------
+    read : callable
+        Box within the smoothed map, in map px -> ndarray of shape (h, w), float32.
+    shape : (int, int)
+        Height and width of the map.
+    settings : PeakSettings
+        What counts as a peak.
+
+    Returns
+    -------
+    list of Peak
+        The same for every `band_rows`.
+    """
+    height, width = shape
+    rows = settings.band_rows or max(1, BAND_PX // width)
+    candidates: list[Peak] = []
+    for top in range(0, height, rows):
+        band = Box(top, 0, min(top + rows, height), width)
+        framed = _read_framed(read, band, height)
+        candidates += _peaks_within(framed, settings.floor, first_row=top)
+    return suppress(candidates, settings.radius_px)
+
+
+def _read_framed(read: ReadMap, band: Box, height: int) -> Map:
+    """A full-width band with one more pixel on every side: (h + 2, w + 2); outside the map, minus infinity."""
+    source = Box(max(0, band.top - 1), band.left, min(height, band.bottom + 1), band.right)
+    missing = (source.top - (band.top - 1), band.bottom + 1 - source.bottom)
+    return np.pad(read(source), (missing, (1, 1)), constant_values=-np.inf)
+
+
+def _peaks_within(framed: Map, floor: float, *, first_row: int = 0) -> list[Peak]:
+    """Peaks among the inner pixels of `framed`, whose outermost pixels are only compared with."""
+    rows, cols = _local_maxima(framed, floor)
+    scores: Sequence[float] = framed[rows, cols].tolist()
+    places = zip((rows - 1 + first_row).tolist(), (cols - 1).tolist(), scores, strict=True)
+    return [Peak(row, col, score) for row, col, score in places]
+
+
+def _local_maxima(framed: Map, floor: float) -> tuple[Indices, Indices]:
+    rows, cols = np.nonzero(framed[1:-1, 1:-1] >= floor)
+    rows, cols = rows + 1, cols + 1
+    for offset in NEIGHBOURS:
+        values, others = framed[rows, cols], framed[rows + offset[0], cols + offset[1]]
+        is_higher = values > others if offset < (0, 0) else values >= others
+        rows, cols = rows[is_higher], cols[is_higher]
+    return rows, cols

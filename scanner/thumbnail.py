@@ -1,0 +1,131 @@
+"""A slide at a coarse mpp: mean colours of square cells, streamed so that memory stays bounded on any pyramid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.errors import UnreadableRegionError
+from scanner.geometry import Box, Frame
+from scanner.slides.protocol import WHITE, Pixels, Slide
+
+Edges = npt.NDArray[np.intp]
+
+#: Level pixels that are read at once: 48 MB of RGB.
+STRIP_PX = 2**24
+#: Side, in cells, of an unreadable box that is not cut any further in search of readable parts.
+SMALLEST_CUT = 8
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """Mean colours of a slide's cells; cell (r, c) is the square of `cell_um` that starts at r, c * `cell_um`."""
+
+    #: (rows, cols, 3); white where nothing can be read.
+    colours: npt.NDArray[np.uint8]
+    #: (rows, cols); False where the pixels cannot be decoded.
+    is_readable: npt.NDArray[np.bool_]
+    #: Side of a cell in micrometres.
+    cell_um: float
+
+
+@dataclass(frozen=True)
+class _CellPlan:
+    """Which pixels of which level make up the cells."""
+
+    level: int
+    #: First pixel row of each row of cells, then the level's height; likewise the columns.
+    row_edges: Edges
+    col_edges: Edges
+
+    def level_box(self, cells: Box) -> Box:
+        rows, cols = self.row_edges, self.col_edges
+        return Box(int(rows[cells.top]), int(cols[cells.left]), int(rows[cells.bottom]), int(cols[cells.right]))
+
+
+def read_thumbnail(slide: Slide, frame: Frame, *, cell_um: float) -> Thumbnail:
+    """The mean colour of every cell of a slide.
+
+    Parameters
+    ----------
+    slide : Slide
+        Read at the smallest level whose pixels are not larger than a cell.
+    frame : Frame
+        Of that slide.
+    cell_um : float
+        Side of a cell, not smaller than a level-0 pixel. Cells may reach beyond the slide at the bottom and the right:
+        their mean is that of the part on the slide.
+
+    Returns
+    -------
+    Thumbnail
+        Mean colours, and which cells could be read.
+    """
+    plan = _plan_cells(slide, frame, cell_um)
+    rows, cols = len(plan.row_edges) - 1, len(plan.col_edges) - 1
+    colours = np.full((rows, cols, 3), WHITE, np.uint8)
+    is_readable = np.ones((rows, cols), np.bool_)
+    strip_rows = max(1, STRIP_PX * rows // (int(plan.row_edges[-1]) * int(plan.col_edges[-1])))
+    for top in range(0, rows, strip_rows):
+        for cells, means in _read_cells(slide, plan, Box(top, 0, min(top + strip_rows, rows), cols)):
+            if means is None:
+                is_readable[cells.slices()] = False
+            else:
+                colours[cells.slices()] = means
+    return Thumbnail(colours, is_readable, cell_um)
+
+
+def _plan_cells(slide: Slide, frame: Frame, cell_um: float) -> _CellPlan:
+    cell_px = cell_um / frame.level0_mpp
+    fitting = [index for index, level in enumerate(slide.levels) if level.downsample <= cell_px]
+    index = max(fitting, key=lambda index: slide.levels[index].downsample, default=0)
+    level = slide.levels[index]
+    return _CellPlan(
+        index,
+        row_edges=_edges(frame.level0_height / cell_px, cell_px / level.downsample, level.height),
+        col_edges=_edges(frame.level0_width / cell_px, cell_px / level.downsample, level.width),
+    )
+
+
+def _edges(cells: float, cell_px: float, length: int) -> Edges:
+    """Where `cells` cells of `cell_px` pixels begin among `length` pixels, and `length`."""
+    starts = np.rint(np.arange(math.ceil(cells)) * cell_px).astype(np.intp)
+    return np.append(np.minimum(starts, length - 1), length)
+
+
+def _read_cells(slide: Slide, plan: _CellPlan, cells: Box) -> Iterator[tuple[Box, Pixels | None]]:
+    """Boxes that make up `cells`, each with its mean colours, or None where it cannot be read."""
+    try:
+        pixels = slide.read(plan.level, plan.level_box(cells))
+    except UnreadableRegionError:
+        if max(cells.height, cells.width) <= SMALLEST_CUT:
+            yield cells, None
+            return
+        for half in _halves(cells):
+            yield from _read_cells(slide, plan, half)
+    else:
+        yield cells, _cell_means(pixels, plan, cells)
+
+
+def _cell_means(pixels: Pixels, plan: _CellPlan, cells: Box) -> Pixels:
+    """(h, w, 3) of the level -> (rows, cols, 3), rounded half up."""
+    rows = plan.row_edges[cells.top : cells.bottom + 1]
+    cols = plan.col_edges[cells.left : cells.right + 1]
+    sums = np.add.reduceat(pixels, rows[:-1] - rows[0], axis=0, dtype=np.uint32)  # (rows, w, 3)
+    sums = np.add.reduceat(sums, cols[:-1] - cols[0], axis=1)  # (rows, cols, 3)
+    # Where two cells share the level's last pixel, reduceat gives that pixel to both.
+    counts = np.maximum(1, np.diff(rows))[:, None] * np.maximum(1, np.diff(cols))
+    means: Pixels = ((sums + counts[..., None] // 2) // counts[..., None]).astype(np.uint8)
+    return means
+
+
+def _halves(box: Box) -> tuple[Box, Box]:
+    if box.height >= box.width:
+        middle = (box.top + box.bottom) // 2
+        return Box(box.top, box.left, middle, box.right), Box(middle, box.left, box.bottom, box.right)
+    middle = (box.left + box.right) // 2
+    return Box(box.top, box.left, box.bottom, middle), Box(box.top, middle, box.bottom, box.right)

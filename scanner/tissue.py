@@ -1,0 +1,190 @@
+"""Tissue mask: where scanning is worth it.
+
+A cell of the slide is tissue if it absorbs light or has a colour, both above fixed thresholds: a threshold that adapts
+to the slide (Otsu) would split a field that is all tissue, and find tissue on empty glass. Not told apart from tissue
+are pen marks, surgical ink, folds and large dust; they cost time, and losing tissue would cost figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from scanner.geometry import Box, Frame
+from scanner.slides.protocol import Slide
+from scanner.thumbnail import read_thumbnail
+
+Mask = npt.NDArray[np.bool_]
+
+#: Side of a mask cell; a slide with larger pixels has one cell a pixel.
+CELL_UM = 8.0
+#: Mean optical density over the channels (base 10, white 255 = 0) above which a cell is tissue. Glass has 0.02 to 0.06.
+ABSORPTION = 0.10
+#: Spread of the optical density between the channels above which a cell is tissue. Glass has less than 0.01.
+COLOUR = 0.03
+#: A cell darker than this in every channel was not scanned: scanners leave such areas black.
+BLACK = 16
+#: Gaps up to twice this wide are closed.
+CLOSING_UM = 16.0
+#: Holes up to this size are tissue: fat, lumina, tears.
+HOLE_UM2 = 20_000.0
+#: Smaller islands are dust, unless the slide itself is small: then what is smaller than SPECK_SHARE of it.
+SPECK_UM2 = 1_000.0
+SPECK_SHARE = 0.02
+#: Scanned around the tissue, so that a figure on its edge is seen whole.
+RIM_UM = 32.0
+
+
+@dataclass(frozen=True)
+class TissueMask:
+    """Cells of a slide that hold tissue, and those that are scanned.
+
+    Cell (r, c) is the square of `mask_mpp` micrometres that starts at r, c * `mask_mpp` from the slide's top left. The
+    last row and column may reach beyond the slide; areas count only what lies on it.
+    """
+
+    #: (rows, cols); cells that are scanned: tissue and a rim around it.
+    values: Mask
+    #: (rows, cols); cells that hold tissue: the area a mitotic count refers to.
+    is_tissue: Mask
+    #: Micrometres per cell.
+    mask_mpp: float
+    frame: Frame
+
+    @property
+    def area_mm2(self) -> float:
+        """Area of the tissue."""
+        return self.area_within(self._slide_box())
+
+    @property
+    def scanned_mm2(self) -> float:
+        """Area of the cells that are scanned."""
+        return self._area_mm2(self.values, self._slide_box())
+
+    def area_within(self, level0_box: Box) -> float:
+        """Area, in mm2, of the tissue within a box in level-0 px."""
+        return self._area_mm2(self.is_tissue, level0_box)
+
+    def values_for(self, map_box: Box) -> Mask:
+        """For every map px of a box within the map: whether the cell that it lies in is scanned; (h, w)."""
+        rows, cols = self._cells_of(map_box)
+        return self.values[rows[:, None], cols]
+
+    def any_in(self, map_box: Box) -> bool:
+        """True if any map px of a box within the map is scanned."""
+        rows, cols = self._cells_of(map_box)
+        return bool(self.values[np.unique(rows)[:, None], np.unique(cols)].any())
+
+    def without(self, map_boxes: Iterable[Box]) -> TissueMask:
+        """A copy without the cells whose centres lie in boxes of the map, e.g. those that could not be read."""
+        values, is_tissue = self.values.copy(), self.is_tissue.copy()
+        cell_px = self.mask_mpp / self.frame.map_mpp
+        for box in map_boxes:
+            rows, cols = (
+                slice(max(0, math.ceil(first / cell_px - 0.5)), max(0, math.ceil(last / cell_px - 0.5)))
+                for first, last in ((box.top, box.bottom), (box.left, box.right))
+            )
+            values[rows, cols] = is_tissue[rows, cols] = False
+        return replace(self, values=values, is_tissue=is_tissue)
+
+    def _slide_box(self) -> Box:
+        return Box(0, 0, self.frame.level0_height, self.frame.level0_width)
+
+    def _cells_of(self, map_box: Box) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Row and column of the cell that the centre of each map row and column lies in."""
+        rows, cols = (
+            ((np.arange(first, last) * self.frame.stride + 0.5) * self.frame.grid_mpp / self.mask_mpp).astype(np.intp)
+            for first, last in ((map_box.top, map_box.bottom), (map_box.left, map_box.right))
+        )
+        # The grid is rounded to whole pixels and may end a fraction of one beyond the slide.
+        return np.minimum(rows, self.values.shape[0] - 1), np.minimum(cols, self.values.shape[1] - 1)
+
+    def _area_mm2(self, cells: Mask, level0_box: Box) -> float:
+        box = level0_box.clipped(self.frame.level0_height, self.frame.level0_width)
+        heights = self._overlaps_um(box.top, box.bottom, cells.shape[0])
+        widths = self._overlaps_um(box.left, box.right, cells.shape[1])
+        return float(heights @ cells @ widths) / 1e6
+
+    def _overlaps_um(self, first: int, last: int, count: int) -> npt.NDArray[np.float64]:
+        """How much of each of `count` cells in a row lies between level-0 px `first` and `last`."""
+        edges = np.arange(count + 1) * self.mask_mpp
+        return np.diff(np.clip(edges, first * self.frame.level0_mpp, max(first, last) * self.frame.level0_mpp))
+
+
+def find_tissue(slide: Slide, frame: Frame) -> TissueMask:
+    """The tissue of a slide; empty for empty glass, and never dependent on how the slide is cut into tiles.
+
+    Parameters
+    ----------
+    slide : Slide
+        Read at a level of about CELL_UM.
+    frame : Frame
+        Of that slide.
+
+    Returns
+    -------
+    TissueMask
+        Where the slide cannot be read at the mask's level it counts as tissue: the scan finds out what can be read.
+    """
+    cell_um = max(CELL_UM, frame.level0_mpp)
+    thumbnail = read_thumbnail(slide, frame, cell_um=cell_um)
+    is_stained = absorbs_light(thumbnail.colours) | ~thumbnail.is_readable
+    is_tissue = _without_specks(_without_gaps(is_stained, cell_um), cell_um, slide_um2=frame.area_mm2 * 1e6)
+    return TissueMask(_grown(is_tissue, RIM_UM / cell_um), is_tissue, cell_um, frame)
+
+
+def full_tissue(frame: Frame) -> TissueMask:
+    """The mask that scans the whole slide and counts all of it as tissue."""
+    cell_um = max(CELL_UM, frame.level0_mpp)
+    shape = [math.ceil(length * frame.level0_mpp / cell_um) for length in (frame.level0_height, frame.level0_width)]
+    everything = np.ones(shape, np.bool_)
+    return TissueMask(everything, everything, cell_um, frame)
+
+
+def absorbs_light(colours: npt.NDArray[np.uint8]) -> Mask:
+    """Which of these colours are stained tissue rather than glass or unscanned black: (..., 3) -> (...)."""
+    density = -np.log10((colours.astype(np.float64) + 1) / 256)
+    is_dark = density.mean(axis=-1) > ABSORPTION
+    is_coloured = np.ptp(density, axis=-1) > COLOUR
+    is_scanned = (colours >= BLACK).any(axis=-1)
+    absorbs: Mask = (is_dark | is_coloured) & is_scanned
+    return absorbs
+
+
+def _without_gaps(mask: Mask, cell_um: float) -> Mask:
+    radius = CLOSING_UM / cell_um
+    margin = math.ceil(radius)
+    # Beyond the slide the tissue goes on as at its edge, so that closing does not eat into it from there.
+    closed = _shrunk(_grown(np.pad(mask, margin, mode="edge"), radius), radius)[margin:-margin, margin:-margin]
+    holes, _ = ndimage.label(~(mask | closed))
+    return ~_large_islands(holes, HOLE_UM2 / cell_um**2)
+
+
+def _without_specks(mask: Mask, cell_um: float, *, slide_um2: float) -> Mask:
+    islands, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    return _large_islands(islands, min(SPECK_UM2, SPECK_SHARE * slide_um2) / cell_um**2)
+
+
+def _large_islands(labels: npt.NDArray[np.int32], cells: float) -> Mask:
+    """Labelled islands (0 is sea) of more than `cells` cells."""
+    is_large = np.bincount(labels.ravel()) > cells
+    is_large[0] = False
+    large: Mask = is_large[labels]
+    return large
+
+
+def _grown(mask: Mask, radius: float) -> Mask:
+    """Cells within `radius` cells of the mask."""
+    if not mask.any():
+        return mask.copy()
+    grown: Mask = ndimage.distance_transform_edt(~mask) <= radius
+    return grown
+
+
+def _shrunk(mask: Mask, radius: float) -> Mask:
+    return ~_grown(~mask, radius)
