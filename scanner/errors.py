@@ -7,6 +7,7 @@ ScannerError
  ├── OutputError                  a result cannot be written (disk full, share gone)
  ├── ScanCancelledError           the caller asked the scan to stop
  └── SlideError
+      ├── SlideNotFoundError      no such file, or it may not be read
       ├── UnsupportedSlideError   not a slide or image that any reader knows
       ├── DamagedSlideError       the file is broken as a whole
       ├── UnreadableRegionError   some pixels cannot be decoded, the rest can
@@ -46,6 +47,10 @@ class ScanCancelledError(ScannerError):
 
 class SlideError(ScannerError):
     """Base of what is wrong with a slide."""
+
+
+class SlideNotFoundError(SlideError, FileNotFoundError):
+    """There is no such file, or it may not be read."""
 
 
 class UnsupportedSlideError(SlideError, ValueError):

@@ -1,0 +1,75 @@
+"""Grid: one slide at the model's mpp, the only thing a scan reads from."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.geometry import Box, Frame
+from scanner.slides.protocol import Level, Pixels, Slide
+from scanner.slides.resampling import Axis, resample
+
+#: A level up to this much coarser than the grid may serve it (relative).
+LEVEL_TOLERANCE = 0.02
+#: Level and grid pixels of this equal a size are the same pixels: over 200,000 px they drift by 0.02 px.
+SAME_SCALE = 1e-7
+
+
+class Grid:
+    """A slide resampled to its frame's grid, and mirrored beyond its borders.
+
+    A pixel depends on its position alone: however an area is cut into boxes, its pixels are the same bits.
+    """
+
+    def __init__(self, slide: Slide, frame: Frame) -> None:
+        self.height = frame.grid_height
+        self.width = frame.grid_width
+        self._slide = slide
+        #: The level that is read: the coarsest that has all the detail of the grid.
+        self.level = choose_level(slide.levels, frame.scale)
+        chosen = slide.levels[self.level]
+        ratio = frame.scale / chosen.downsample
+        self._rows = Axis(chosen.height, ratio)
+        self._cols = Axis(chosen.width, ratio)
+        same_size = (self.height, self.width) == (chosen.height, chosen.width)
+        self._is_level = same_size and abs(ratio - 1) <= SAME_SCALE
+
+    def read(self, box: Box) -> Pixels:
+        """Grid pixels of `box`, (height, width, 3); outside the grid mirrored, the edge not repeated.
+
+        Raises
+        ------
+        UnreadableRegionError
+            Pixels that the box needs cannot be decoded.
+        """
+        if box == box.clipped(self.height, self.width):
+            return self._read_inside(box)
+        rows = mirrored(box.top, box.bottom, self.height)
+        cols = mirrored(box.left, box.right, self.width)
+        if not (rows.size and cols.size):
+            return np.empty((rows.size, cols.size, 3), np.uint8)
+        inside = Box(int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
+        pixels = self._read_inside(inside)
+        return pixels[(rows - inside.top)[:, None], cols - inside.left]
+
+    def _read_inside(self, box: Box) -> Pixels:
+        read = partial(self._slide.read, self.level)
+        return read(box) if self._is_level else resample(read, box, rows=self._rows, cols=self._cols)
+
+
+def choose_level(levels: tuple[Level, ...], scale: float) -> int:
+    """Index of the coarsest level whose pixels are no larger than those of the grid (`scale` level-0 px)."""
+    limit = scale * (1 + LEVEL_TOLERANCE)
+    return max((index for index, level in enumerate(levels) if level.downsample <= limit), default=0)
+
+
+def mirrored(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
+    """The coordinates [start, stop), those outside [0, length) mirrored at its ends as often as it takes.
+
+    The pixels at the ends are not repeated: -1 is 1, as in np.pad(mode="reflect").
+    """
+    period = max(1, 2 * (length - 1))
+    turn = np.arange(start, stop) % period
+    return np.minimum(turn, period - turn) if length > 1 else np.zeros_like(turn)

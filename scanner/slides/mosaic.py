@@ -1,0 +1,88 @@
+"""Boxes of a level, put together from the tiles in which its file keeps it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+
+import numpy as np
+
+from scanner.geometry import Box
+from scanner.slides.protocol import WHITE, Level, Pixels
+
+#: Decoded tiles kept per slide: about three rows of 256 px tiles across a slide of 100,000 px.
+CACHE_BYTES = 192 * 2**20
+
+
+class TileCache:
+    """The tiles decoded last, up to a bound on their bytes.
+
+    The lock guards the bookkeeping only, never a read or a decode: two threads may decode the same tile at once,
+    which costs time and harms nothing.
+    """
+
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._tiles: OrderedDict[Hashable, Pixels] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, key: Hashable, decode: Callable[[], Pixels]) -> Pixels:
+        """The tile of that key, decoded if it is not at hand."""
+        with self._lock:
+            tile = self._tiles.get(key)
+            if tile is not None:
+                self._tiles.move_to_end(key)
+                return tile
+        tile = decode()
+        tile.flags.writeable = False
+        with self._lock:
+            self._keep(key, tile)
+        return tile
+
+    def clear(self) -> None:
+        """Forget every tile."""
+        with self._lock:
+            self._tiles.clear()
+            self._bytes = 0
+
+    def _keep(self, key: Hashable, tile: Pixels) -> None:
+        if key in self._tiles:
+            return
+        self._tiles[key] = tile
+        self._bytes += tile.nbytes
+        # The newest tile stays even if it alone is over the bound: a field may be one single strip.
+        while self._bytes > self._max_bytes and len(self._tiles) > 1:
+            self._bytes -= self._tiles.popitem(last=False)[1].nbytes
+
+
+def assemble(level: Level, box: Box, *, tile_shape: tuple[int, int], tile_at: Callable[[int, int], Pixels]) -> Pixels:
+    """The pixels of `box`, white outside the level.
+
+    Parameters
+    ----------
+    level, box : Level, Box
+        The box is in pixels of that level.
+    tile_shape : tuple
+        (tile_height, tile_width) in pixels.
+    tile_at : callable
+        (tile_row, tile_col) -> pixels of that tile; what reaches beyond the level is not looked at.
+    """
+    inside = box.clipped(level.height, level.width)
+    if inside == box:
+        pixels = np.empty((box.height, box.width, 3), np.uint8)
+    else:
+        pixels = np.full((box.height, box.width, 3), WHITE, np.uint8)
+    if not inside.area:
+        return pixels
+    tile_height, tile_width = tile_shape
+    for tile_row in range(inside.top // tile_height, -(-inside.bottom // tile_height)):
+        for tile_col in range(inside.left // tile_width, -(-inside.right // tile_width)):
+            origin = (tile_row * tile_height, tile_col * tile_width)
+            tile = tile_at(tile_row, tile_col)
+            part = Box(*origin, origin[0] + tile_height, origin[1] + tile_width).shifted(-inside.top, -inside.left)
+            part = part.clipped(inside.height, inside.width).shifted(inside.top, inside.left)
+            source = part.shifted(-origin[0], -origin[1])
+            pixels[part.shifted(-box.top, -box.left).slices()] = tile[source.slices()]
+    return pixels

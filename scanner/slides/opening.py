@@ -1,0 +1,72 @@
+"""open_slide: which reader a file needs, by what is in it and never by its suffix."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
+from scanner.slides.image import ImageSlide, reader_for
+from scanner.slides.protocol import Slide
+from scanner.slides.resolution import check_override
+from scanner.slides.tiff import TiffSlide
+from scanner.slides.vendor import VendorSlide, detect_vendor
+
+#: Little and big endian, classic and BigTIFF.
+_TIFF_HEADS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+#: What OpenSlide knows too, but our own reader reads faster and with all levels.
+_OUR_TIFFS = (None, "aperio", "generic-tiff")
+
+
+def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
+    """The slide, or plain field, in a file.
+
+    Parameters
+    ----------
+    path : path
+        Of a slide or a plain field; its suffix does not matter.
+    mpp : float, optional
+        Micrometres per level-0 pixel, where the file does not say or is wrong. It wins over the file.
+
+    Raises
+    ------
+    SlideNotFoundError
+        There is no such file, or it may not be read.
+    UnsupportedSlideError
+        No reader knows what is in the file.
+    DamagedSlideError
+        The file is broken as a whole.
+    ResolutionError
+        A slide does not state a plausible mpp. (A plain field may be silent: its `mpp` is then None.)
+    SettingsError
+        `mpp` is impossible.
+    """
+    check_override(mpp)
+    path = Path(path)
+    head = _read_head(path)
+    is_tiff = head.startswith(_TIFF_HEADS)
+    # OpenSlide first: a MIRAX index begins like a JPEG, an NDPI like a TIFF.
+    vendor = detect_vendor(path)
+    if is_tiff and vendor in _OUR_TIFFS:
+        return TiffSlide(path, mpp)
+    if vendor is not None:
+        return VendorSlide(path, mpp)
+    if reader_for(head):
+        return ImageSlide(path, mpp)
+    raise UnsupportedSlideError(f"{path}: neither a slide nor an image that mitoscan knows")
+
+
+def _read_head(path: Path) -> bytes:
+    """The first bytes of a file that is there."""
+    if path.is_dir():
+        raise UnsupportedSlideError(f"{path}: a folder, not a slide")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise SlideNotFoundError(f"{path}: {error.strerror}") from error
+    except OSError as error:
+        raise DamagedSlideError(f"{path}: {error.strerror}") from error
+    if not head:
+        raise UnsupportedSlideError(f"{path}: the file is empty")
+    return head

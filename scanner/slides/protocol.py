@@ -1,0 +1,82 @@
+"""What a scan needs of a slide: its levels, its mpp, and pixels by box."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+#: (height, width, 3) uint8.
+Pixels = npt.NDArray[np.uint8]
+
+#: What lies outside a level, and under transparent pixels: no tissue.
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class Level:
+    """One layer of a slide's pyramid."""
+
+    height: int
+    width: int
+    #: Level-0 pixels per pixel of this level; an integer wherever the sizes allow one.
+    downsample: float
+
+
+class Slide(Protocol):
+    """An open slide. Reading is thread-safe, closing is not."""
+
+    path: Path
+    #: From level 0 (full resolution) downwards.
+    levels: tuple[Level, ...]
+    #: Micrometres per level-0 pixel; None only for a plain field that does not say.
+    mpp: float | None
+    #: Where `mpp` comes from, e.g. "aperio description"; "assumed" where it is None.
+    mpp_source: str
+
+    def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
+        """Pixels of the half-open (top, left, bottom, right) `box` in that level's pixels; white outside the level.
+
+        Raises
+        ------
+        UnreadableRegionError
+            Pixels within the box cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def levels_from_sizes(sizes: list[tuple[int, int]]) -> tuple[Level, ...]:
+    """Levels of those (height, width), each with its downsample."""
+    return tuple(Level(height, width, _downsample(sizes[0], (height, width))) for height, width in sizes)
+
+
+def _downsample(level0: tuple[int, int], level: tuple[int, int]) -> float:
+    """Ratio of the two sizes, snapped to the power of two or else the integer that rounds one to the other.
+
+    Writers round odd sizes up or down, so the plain ratio drifts: at the far corner of a large slide by whole pixels.
+    """
+    ratio = (level0[0] / level[0] + level0[1] / level[1]) / 2
+    power = 2 ** round(math.log2(ratio)) if ratio >= 1 else 1
+    for candidate in (power, round(ratio)):
+        if candidate and all(
+            small in (full // candidate, -(-full // candidate)) for full, small in zip(level0, level, strict=True)
+        ):
+            return float(candidate)
+    return ratio

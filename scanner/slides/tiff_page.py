@@ -1,0 +1,177 @@
+"""One TIFF page as a level: where its TIFF tiles lie, and how their bytes become RGB.
+
+Pages are planned once, from the headers, into plain values. Reading a tile is then one `os.pread` and one call of
+tifffile's decoder, which holds no state: threads need no lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
+
+from scanner.errors import DamagedSlideError, UnsupportedSlideError
+from scanner.slides.colour import composite, composite_premultiplied, eight_bits, rgb_from_grey
+from scanner.slides.compressed import check_declared_size
+from scanner.slides.protocol import WHITE, Pixels
+
+#: A longer side is no slide (a 300 mm slide at 0.05 um/px has 6e6) but a broken header.
+MAX_SIDE = 2**24  # px
+#: A TIFF tile, or a strip, is decoded whole.
+MAX_TILE_AREA = 2**28  # px
+#: Rows that are read at once where the pixels lie uncompressed in one run.
+BAND_ROWS = 64
+
+COMPRESSIONS = {
+    COMPRESSION.NONE,
+    COMPRESSION.LZW,
+    COMPRESSION.JPEG,
+    COMPRESSION.ADOBE_DEFLATE,
+    COMPRESSION.DEFLATE,
+    COMPRESSION.PACKBITS,
+    COMPRESSION.ZSTD,
+    COMPRESSION.WEBP,
+    COMPRESSION.JPEG2000,
+    COMPRESSION.APERIO_JP2000_RGB,
+}
+
+ToRGB = Callable[[npt.NDArray[Any]], Pixels]
+
+
+@dataclass(frozen=True)
+class TiffLevel:
+    """The TIFF tiles of one page; strips are tiles as wide as the page."""
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    #: Of every tile in raster order, (planes, tiles): where it starts in the file, and its length; 0 = left out.
+    offsets: npt.NDArray[np.int64]
+    byte_counts: npt.NDArray[np.int64]
+    #: (bytes, tile index) -> samples of one plane, (h, w, samples).
+    decode: Callable[[bytes, int], npt.NDArray[Any]]
+    to_rgb: ToRGB
+
+    def read_tile(self, descriptor: int, row: int, col: int) -> Pixels:
+        """Read and decode one tile.
+
+        Raises whatever the decoder raises, and ValueError if the file ends early or the tile is too small.
+        """
+        index = row * -(-self.width // self.tile_width) + col
+        if not self.byte_counts[:, index].all():
+            # Scanners leave out tiles without tissue; OpenSlide shows them transparent.
+            return np.full((self.tile_height, self.tile_width, 3), WHITE, np.uint8)
+        planes = [self._read_plane(descriptor, plane, index) for plane in range(len(self.offsets))]
+        samples = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)  # (h, w, samples)
+        needed = (
+            min(self.tile_height, self.height - row * self.tile_height),
+            min(self.tile_width, self.width - col * self.tile_width),
+        )
+        if samples.shape[0] < needed[0] or samples.shape[1] < needed[1]:
+            raise ValueError(f"decodes to {samples.shape[:2]} px instead of {needed}")
+        return self.to_rgb(samples)
+
+    def _read_plane(self, descriptor: int, plane: int, index: int) -> npt.NDArray[Any]:
+        offset, count = int(self.offsets[plane, index]), int(self.byte_counts[plane, index])
+        encoded = os.pread(descriptor, count, offset)
+        if len(encoded) != count:
+            raise ValueError(f"file ends {count - len(encoded)} bytes early")
+        return self.decode(encoded, plane * self.offsets.shape[1] + index)
+
+
+def plan_level(page: TiffPage, name: str) -> TiffLevel:
+    """Where and how the pixels of `page` are read; `name` begins the message of an error.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        The page's kind of pixels or its compression is not one of a brightfield slide.
+    DamagedSlideError
+        The page's header contradicts itself.
+    """
+    to_rgb = _plan_colour(page, name)
+    if page.compression not in COMPRESSIONS:
+        raise UnsupportedSlideError(f"{name}: compression {page.compression!r} is not supported")
+    height, width = page.imagelength, page.imagewidth
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise DamagedSlideError(f"{name}: {width} x {height} px is not the size of a slide")
+    if _is_one_run(page):
+        return _plan_bands(page, to_rgb)
+    tile_height, tile_width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+    if not (tile_height > 0 and tile_width > 0 and tile_height * tile_width <= MAX_TILE_AREA):
+        raise DamagedSlideError(f"{name}: TIFF tiles of {tile_width} x {tile_height} px are impossible")
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    tiles = -(-height // tile_height) * -(-width // tile_width)
+    if len(page.dataoffsets) != planes * tiles or len(page.databytecounts) != planes * tiles:
+        raise DamagedSlideError(f"{name}: {len(page.dataoffsets)} TIFF tiles are listed, {planes * tiles} needed")
+    offsets, byte_counts = (
+        np.array(values, np.int64).reshape(planes, tiles) for values in (page.dataoffsets, page.databytecounts)
+    )
+    # A tile at offset 0 would be the file's header: that, too, means left out.
+    byte_counts = np.where(offsets > 0, byte_counts, 0)
+    return TiffLevel(height, width, tile_height, tile_width, offsets, byte_counts, _plan_decode(page), to_rgb)
+
+
+def _plan_decode(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
+    decode, tables, header = page.decode, page.jpegtables, page.jpegheader
+    compression = page.compression
+    max_area = MAX_TILE_AREA if not page.is_tiled else 4 * page.tilelength * page.tilewidth
+
+    def decode_tile(encoded: bytes, index: int) -> npt.NDArray[Any]:
+        check_declared_size(encoded, compression, max_area)
+        samples = decode(encoded, index, jpegtables=tables, jpegheader=header)[0]  # (1, h, w, samples)
+        assert samples is not None, "only no bytes decode to no samples"
+        return samples[0]
+
+    return decode_tile
+
+
+def _is_one_run(page: TiffPage) -> bool:
+    """Whether the page's pixels lie uncompressed, one after the other, in the file."""
+    return bool(not page.is_tiled and page.planarconfig == 1 and page.fillorder == 1 and page.is_memmappable)
+
+
+def _plan_bands(page: TiffPage, to_rgb: ToRGB) -> TiffLevel:
+    """Bands of a few rows, whatever the strips: some writers put a whole slide into one."""
+    height, width = page.imagelength, page.imagewidth
+    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    row_bytes = width * page.samplesperpixel * dtype.itemsize
+    first_rows = np.arange(0, height, BAND_ROWS, dtype=np.int64)
+    rows = np.minimum(BAND_ROWS, height - first_rows)
+    offsets = page.dataoffsets[0] + first_rows * row_bytes
+
+    def decode(encoded: bytes, _index: int) -> npt.NDArray[Any]:
+        values = np.frombuffer(encoded, dtype).astype(dtype.newbyteorder("="), copy=False)
+        return values.reshape(-1, width, page_samples)
+
+    page_samples = page.samplesperpixel
+    return TiffLevel(height, width, BAND_ROWS, width, offsets[None], (rows * row_bytes)[None], decode, to_rgb)
+
+
+def _plan_colour(page: TiffPage, name: str) -> ToRGB:
+    """How samples (h, w, samples) of that page become RGB."""
+    if page.dtype not in (np.uint8, np.uint16) or page.bitspersample not in (8, 16):
+        raise UnsupportedSlideError(f"{name}: {page.bitspersample}-bit {page.dtype} pixels are not brightfield RGB")
+    kind, samples = page.photometric, page.samplesperpixel
+    if kind == PHOTOMETRIC.MINISBLACK:
+        return lambda values: rgb_from_grey(eight_bits(values[:, :, 0]))
+    if kind == PHOTOMETRIC.MINISWHITE:
+        return lambda values: rgb_from_grey(255 - eight_bits(values[:, :, 0]))
+    if kind == PHOTOMETRIC.PALETTE and page.colormap is not None:
+        palette = (np.asarray(page.colormap) >> 8).astype(np.uint8).T  # (colours, 3)
+        return lambda values: np.take(palette, values[:, :, 0], axis=0)
+    is_ycbcr_jpeg = kind == PHOTOMETRIC.YCBCR and page.compression in (COMPRESSION.JPEG, COMPRESSION.WEBP)
+    if samples < 3 or not (kind == PHOTOMETRIC.RGB or is_ycbcr_jpeg):
+        raise UnsupportedSlideError(f"{name}: {samples} samples of {kind!r} are not brightfield RGB")
+    alpha = page.extrasamples[0] if samples == 4 and page.extrasamples else 0
+    if alpha == 1:
+        return lambda values: composite_premultiplied(eight_bits(values))
+    if alpha == 2:
+        return lambda values: composite(eight_bits(values))
+    return lambda values: np.ascontiguousarray(eight_bits(values[:, :, :3]))

@@ -1,0 +1,90 @@
+"""Which pages of a TIFF are the levels of its slide, and which are label, macro picture, thumbnail or mask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from tifffile import FILETYPE, TiffFile, TiffPage
+
+from scanner.errors import DamagedSlideError, UnsupportedSlideError
+
+#: A file with more pages is a stack, or loops.
+MAX_PAGES = 256
+
+# What tifffile notes on its way, we say in our errors.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+def find_levels(tiff: TiffFile, path: Path) -> list[TiffPage]:
+    """The pages of the slide's levels, from full resolution downwards.
+
+    Level 0 is the largest page. A further page is a level if it shows the same picture smaller: the same kind of
+    samples, the same layout (tiles or strips: thumbnails are strips) and the same proportions to within the pixel
+    that rounding may cost. Pages come from the main chain and, as in OME-TIFF, from level 0's SubIFDs.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        Several pages are of full size: a focus stack, a time series or separate colour channels.
+    """
+    pages = list(_pages(tiff, path))
+    level0 = max(pages, key=lambda page: page.imagelength * page.imagewidth)
+    pages += _sub_pages(level0, path)
+    levels = [level0]
+    for page in sorted(pages, key=lambda page: -page.imagewidth * page.imagelength):
+        if page is level0 or not _is_alike(page, level0):
+            continue
+        if page.imagelength == level0.imagelength and page.imagewidth == level0.imagewidth:
+            raise UnsupportedSlideError(f"{path}: several pages of full size (a stack, or separate channels)")
+        if _is_reduction(page, level0) and page.imagewidth < levels[-1].imagewidth:
+            levels.append(page)
+    return levels
+
+
+def _pages(tiff: TiffFile, path: Path) -> Iterator[TiffPage]:
+    """Pages of the main chain that hold a picture."""
+    seen: set[int] = set()
+    for index in range(MAX_PAGES + 1):
+        try:
+            page = tiff.pages[index]
+        except IndexError:
+            break
+        if page.offset in seen:
+            raise DamagedSlideError(f"{path}: the chain of TIFF pages loops")
+        if index == MAX_PAGES:
+            raise UnsupportedSlideError(f"{path}: more than {MAX_PAGES} TIFF pages")
+        seen.add(page.offset)
+        if isinstance(page, TiffPage) and not page.subfiletype & FILETYPE.MASK:
+            yield page
+    if not seen:
+        raise DamagedSlideError(f"{path}: holds no TIFF page")
+
+
+def _sub_pages(level0: TiffPage, path: Path) -> list[TiffPage]:
+    if len(level0.subifds or ()) > MAX_PAGES:
+        raise DamagedSlideError(f"{path}: more than {MAX_PAGES} SubIFDs")
+    return [page for page in level0.pages or () if isinstance(page, TiffPage)]
+
+
+def _is_alike(page: TiffPage, level0: TiffPage) -> bool:
+    return bool(
+        page.is_tiled == level0.is_tiled
+        and page.samplesperpixel == level0.samplesperpixel
+        and page.dtype == level0.dtype
+        and page.imagedepth == 1
+    )
+
+
+def _is_reduction(page: TiffPage, level0: TiffPage) -> bool:
+    """Whether one downsample explains both sides, each rounded up or down."""
+    if not (page.imagelength and page.imagewidth):
+        return False
+    row_range = _downsamples(level0.imagelength, page.imagelength)
+    col_range = _downsamples(level0.imagewidth, page.imagewidth)
+    return max(row_range[0], col_range[0], 1.0) <= min(row_range[1], col_range[1])
+
+
+def _downsamples(full: int, reduced: int) -> tuple[float, float]:
+    return full / (reduced + 1), full / (reduced - 1) if reduced > 1 else float("inf")

@@ -1,0 +1,102 @@
+"""VendorSlide: what OpenSlide reads and we do not: NDPI, MIRAX, SCN, BIF, VMS, Philips, DICOM, ..."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import openslide
+
+from scanner.errors import DamagedSlideError, SlideError, UnreadableRegionError
+from scanner.geometry import Box
+from scanner.slides.colour import composite
+from scanner.slides.foreign import foreign_errors_become
+from scanner.slides.mosaic import TileCache, assemble
+from scanner.slides.protocol import WHITE, Pixels, Slide, levels_from_sizes
+from scanner.slides.resolution import Resolution, settle_slide_mpp
+
+#: OpenSlide places a region by level-0 coordinates. Where a downsample is not an integer, a region's pixels would
+#: depend on where it begins; so only squares of this side are asked for, at fixed places.
+SQUARE = 512  # level px
+
+
+class VendorSlide(Slide):
+    """A slide behind OpenSlide; level 0 is OpenSlide's."""
+
+    def __init__(self, path: Path, mpp: float | None = None) -> None:
+        self.path = path
+        self._handle: openslide.OpenSlide | None = self._open()
+        properties = dict(self._handle.properties)
+        self.levels = levels_from_sizes([(height, width) for width, height in self._handle.level_dimensions])
+        self._openslide_downsamples = self._handle.level_downsamples
+        self._background = _background(properties)
+        self.mpp, self.mpp_source = settle_slide_mpp(path, _stated_resolution(properties), mpp)
+        self._cache = TileCache()
+        self._reopening = Lock()
+
+    def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
+        """Pixels of `box` in that level's pixels; see `Slide.read`."""
+        return assemble(
+            self.levels[level], Box(*box), tile_shape=(SQUARE, SQUARE), tile_at=partial(self._tile_at, level)
+        )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._handle is not None:
+            self._handle.close()
+        self._handle = None
+        self._cache.clear()
+
+    def _tile_at(self, level: int, row: int, col: int) -> Pixels:
+        return self._cache.get((level, row, col), lambda: self._read_square(level, row, col))
+
+    def _read_square(self, level: int, row: int, col: int) -> Pixels:
+        if (handle := self._handle) is None:
+            raise SlideError(f"{self.path} is closed")
+        downsample = self._openslide_downsamples[level]
+        location = (round(col * SQUARE * downsample), round(row * SQUARE * downsample))
+        what = f"{self.path}: level {level}, {SQUARE} px square in row {row}, column {col}"
+        with foreign_errors_become(UnreadableRegionError, what):
+            try:
+                rgba = np.asarray(handle.read_region(location, level, (SQUARE, SQUARE)))
+            except openslide.OpenSlideError:
+                self._replace(handle)
+                raise
+        return composite(rgba, self._background)
+
+    def _replace(self, failed: openslide.OpenSlide) -> None:
+        """Open the file anew: after one error an OpenSlide handle answers every call with that error."""
+        with self._reopening:
+            if self._handle is failed:
+                self._handle = self._open()
+
+    def _open(self) -> openslide.OpenSlide:
+        with foreign_errors_become(DamagedSlideError, f"{self.path}: OpenSlide"):
+            return openslide.OpenSlide(self.path)
+
+
+def detect_vendor(path: Path) -> str | None:
+    """OpenSlide's name of the file's format, e.g. "aperio" or "mirax"; None if it knows none."""
+    with foreign_errors_become(DamagedSlideError, f"{path}: OpenSlide"):
+        return openslide.OpenSlide.detect_format(path)
+
+
+def _background(properties: dict[str, str]) -> tuple[int, int, int]:
+    """The colour under transparent pixels, white where the slide names none."""
+    digits = properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "")
+    try:
+        red, green, blue = bytes.fromhex(digits)
+    except ValueError:
+        return WHITE, WHITE, WHITE
+    return red, green, blue
+
+
+def _stated_resolution(properties: dict[str, str]) -> Resolution | None:
+    try:
+        row_mpp = float(properties[openslide.PROPERTY_NAME_MPP_Y])
+        col_mpp = float(properties[openslide.PROPERTY_NAME_MPP_X])
+    except (KeyError, ValueError):
+        return None
+    return Resolution(row_mpp, col_mpp, "openslide property")
