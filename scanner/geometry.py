@@ -40,11 +40,11 @@ class Box(NamedTuple):
         return self.height * self.width
 
     def shifted(self, rows: int, cols: int) -> Box:
-        """This box, moved."""
+        """The same box, moved."""
         return Box(self.top + rows, self.left + cols, self.bottom + rows, self.right + cols)
 
     def grown(self, margin: int) -> Box:
-        """This box with `margin` pixels more on every side."""
+        """The box with `margin` pixels more on every side."""
         return Box(self.top - margin, self.left - margin, self.bottom + margin, self.right + margin)
 
     def clipped(self, height: int, width: int) -> Box:

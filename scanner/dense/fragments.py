@@ -40,7 +40,9 @@ def run_fragments(graph: Graph, layout: Layout, image: Tensor) -> Tensor:
         assert node.layer is not None
         height, width = heights[index], widths[index]
         if not node.slides:
-            woven = [_weave_input(graph, layout, index, source, x) for source, x in zip(node.inputs, inputs, strict=True)]
+            woven = [
+                _weave_input(graph, layout, index, source, x) for source, x in zip(node.inputs, inputs, strict=True)
+            ]
             return node.layer(*(x[:, :, :height, :width] for x in woven))  # type: ignore[no-any-return]
         (x,), source = inputs, node.inputs[0]
         rows, cols = node.rows.window, node.cols.window
@@ -53,7 +55,7 @@ def run_fragments(graph: Graph, layout: Layout, image: Tensor) -> Tensor:
                 right = left + (width - 1) * cols.stride + cols.reach
                 copies.append(node.layer(x[:, :, top:bottom, left:right], stride, dilation))
         if len(copies) == 1:
-            return copies[0]
+            return copies[0]  # type: ignore[no-any-return]
         old = Step(layout.rows[source].fragments, layout.cols[source].fragments)
         new = Step(layout.rows[index].fragments, layout.cols[index].fragments)
         return _order_fragments(copies, count, old=old, new=new)

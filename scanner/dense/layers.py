@@ -148,13 +148,8 @@ def _strided(x: Tensor, dim: int, start: int, count: int, stride: int) -> Tensor
 
 
 def _fuses(x: Tensor) -> bool:
-    return (
-        x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and not torch.is_grad_enabled()
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
-    )
+    on_cpu = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+    return on_cpu and not torch.is_grad_enabled() and torch._C._has_mkldnn
 
 
 def _fused_convolution(layer: Convolution, x: Tensor, stride: Step, dilation: Step) -> Tensor:

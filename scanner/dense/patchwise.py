@@ -24,9 +24,7 @@ class PatchwiseNet(nn.Module):
         return score_patches(self.net, images, self.patch_size, self.stride, batch_size=self.batch_size)
 
 
-def score_patches(
-    net: nn.Module, images: Tensor, patch_size: int, stride: int = 1, *, batch_size: int = 64
-) -> Tensor:
+def score_patches(net: nn.Module, images: Tensor, patch_size: int, stride: int = 1, *, batch_size: int = 64) -> Tensor:
     """The classifier's answer for each patch, one batch after another.
 
     Parameters
@@ -46,7 +44,7 @@ def score_patches(
         size = f"{images.shape[2]} x {images.shape[3]}"
         raise SettingsError(f"image of {size} pixels is smaller than a patch of {patch_size}")
     views = images.unfold(2, patch_size, stride).unfold(3, patch_size, stride)  # (N, C, rows, cols, P, P)
-    count, channels, rows, cols = views.shape[:4]
+    count, _, rows, cols = views.shape[:4]
     views = views.permute(0, 2, 3, 1, 4, 5)  # (N, rows, cols, C, P, P), not copied: a copy would be P * P images
     answers = []
     for start in range(0, count * rows * cols, batch_size):

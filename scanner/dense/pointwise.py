@@ -22,16 +22,19 @@ MODULES: tuple[type[nn.Module], ...] = (
 )  # fmt: skip
 #: Functions and tensor methods of the same kind; with several tensors, they meet at the same place.
 FUNCTIONS: frozenset[str] = frozenset(
-    "relu relu_ relu6 leaky_relu leaky_relu_ elu elu_ selu celu gelu silu mish tanh tanh_ sigmoid sigmoid_ logsigmoid "
-    "hardtanh hardswish hardsigmoid hardshrink softshrink softplus softsign tanhshrink threshold prelu "
-    "local_response_norm dropout dropout2d alpha_dropout exp log log1p expm1 sqrt rsqrt abs neg square pow clamp "
-    "clamp_min clamp_max clip sin cos erf atan sign reciprocal "
-    "add add_ sub sub_ rsub mul mul_ div div_ truediv true_divide maximum minimum lerp addcmul "
-    "iadd isub imul contiguous clone detach float double to type_as".split()
+    """
+    relu relu_ relu6 leaky_relu leaky_relu_ elu elu_ selu celu gelu silu mish tanh tanh_ sigmoid sigmoid_ logsigmoid
+    hardtanh hardswish hardsigmoid hardshrink softshrink softplus softsign tanhshrink threshold prelu
+    local_response_norm dropout dropout2d alpha_dropout
+    exp log log1p expm1 sqrt rsqrt abs neg square pow clamp clamp_min clamp_max clip sin cos erf atan sign reciprocal
+    add add_ sub sub_ rsub mul mul_ div div_ truediv true_divide maximum minimum lerp addcmul iadd isub imul
+    contiguous clone detach float double to type_as
+    """.split()
 )
 
 
 def convert_batch_norm(module: nn.modules.batchnorm._BatchNorm, call: Call, tracer: Tracer) -> Traced:
+    """BatchNorm in eval mode: a scale and a shift per channel."""
     if module.training or module.running_mean is None or module.running_var is None:
         raise InexactLayerError(call.name, "it normalises by the batch; call net.eval() and keep running statistics")
     source = call.source
@@ -54,6 +57,7 @@ def batch_norm_affine(module: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, 
 
 
 def convert_pointwise_module(module: nn.Module, call: Call, tracer: Tracer) -> Traced:  # noqa: ARG001
+    """An activation, or dropout in eval mode, as it is."""
     if isinstance(module, (nn.modules.dropout._DropoutNd, nn.RReLU)) and module.training and _is_random(module):
         raise InexactLayerError(call.name, "it is random in training mode; call net.eval()")
     return Traced(Pointwise(module, module))
@@ -64,11 +68,13 @@ def _is_random(module: nn.Module) -> bool:
 
 
 def convert_softmax_module(module: nn.Module, call: Call, tracer: Tracer) -> Traced:  # noqa: ARG001
+    """nn.Softmax and nn.LogSoftmax over the classes."""
     settings: Any = module
     return _softmax_over(call, settings.dim, torch.log_softmax if isinstance(module, nn.LogSoftmax) else torch.softmax)
 
 
 def convert_functional_softmax(call: Call, tracer: Tracer) -> Traced:  # noqa: ARG001
+    """Softmax and log_softmax over the classes, as function or method."""
     dim = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else None)
     name = call.target if isinstance(call.target, str) else call.target.__name__
     return _softmax_over(call, dim, torch.log_softmax if name == "log_softmax" else torch.softmax)
@@ -77,11 +83,14 @@ def convert_functional_softmax(call: Call, tracer: Tracer) -> Traced:  # noqa: A
 def _softmax_over(call: Call, dim: int | None, function: Callable[..., Tensor]) -> Traced:
     source = call.source
     if dim is None or dim % len(source.shape) != 1:
-        raise InexactLayerError(call.name, f"softmax over dim {dim!r} mixes positions; only the classes' axis 1 is exact")
+        raise InexactLayerError(
+            call.name, f"softmax over dim {dim!r} mixes positions; only the classes' axis 1 is exact"
+        )
     return Traced(Pointwise(lambda x: function(x, dim=1)))
 
 
 def convert_concatenate(call: Call, tracer: Tracer) -> Traced:
+    """torch.cat along the channels."""
     dim = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else 0)
     sources = call.sources
     if dim % len(sources[0].shape) != 1:
@@ -100,18 +109,33 @@ def convert_pointwise(call: Call, tracer: Tracer) -> Traced:
     if any(tracer.extent(s.index) != tracer.extent(sources[0].index) for s in sources):
         sizes = ", ".join(str(tracer.extent(s.index)) for s in sources)
         raise InexactLayerError(call.name, f"it spreads one value over the patch: sizes {sizes} meet")
-    for value in (*call.args, *call.kwargs.values()):
-        if isinstance(value, Tensor) and value.dim() >= 2 and max(value.shape[-2:]) > 1 and len(sources[0].shape) == 4:
-            raise InexactLayerError(call.name, f"a constant of shape {tuple(value.shape)} differs between positions")
+    constants = {
+        id(a): _constant(a, call, tracer) for a in (*call.args, *call.kwargs.values()) if isinstance(a, Tensor)
+    }
     function = getattr(torch.Tensor, call.target) if isinstance(call.target, str) else _out_of_place(call.target)
 
     def apply(*tensors: Tensor) -> Tensor:
         waiting = iter(tensors)
-        args = [next(waiting) if isinstance(a, Source) else a for a in call.args]
-        kwargs = {key: next(waiting) if isinstance(a, Source) else a for key, a in call.kwargs.items()}
-        return function(*args, **kwargs)  # type: ignore[no-any-return]
+        args = [next(waiting) if isinstance(a, Source) else constants.get(id(a), a) for a in call.args]
+        kwargs = {
+            key: next(waiting) if isinstance(a, Source) else constants.get(id(a), a) for key, a in call.kwargs.items()
+        }
+        return function(*args, **kwargs)
 
     return Traced(Pointwise(apply, label=function.__name__.strip("_")), inputs=tuple(s.index for s in sources))
+
+
+def _constant(value: Tensor, call: Call, tracer: Tracer) -> Tensor:
+    """A parameter as it meets a map: one value for all, or one per channel."""
+    source = call.sources[0]
+    if value.numel() == 1:
+        return value
+    per_channel = value.dim() <= 2 and tracer.flattened.get(source.index, (0, 1, 1))[1:] == (1, 1)
+    if len(source.shape) == 2 and per_channel and value.shape[-1] == value.numel():
+        return value.view(-1, 1, 1)
+    if len(source.shape) == 4 and value.dim() >= 3 and value.shape[-2:] == (1, 1):
+        return value
+    raise InexactLayerError(call.name, f"a constant of shape {tuple(value.shape)} differs between positions")
 
 
 def _out_of_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -119,5 +143,3 @@ def _out_of_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul}.get(
         function, function
     )
-
-

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
 from scanner.dense.layers import Pick, Pointwise
 from scanner.dense.plan import Window
 from scanner.dense.trace import Call, Traced, Tracer
@@ -15,7 +12,9 @@ def convert_flatten(call: Call, tracer: Tracer) -> Traced:
     """(N, C, h, w) -> (N, C * h * w): nothing happens until a linear layer follows."""
     source = call.source
     if len(call.value.shape) != 2 or call.value.shape[0] != source.shape[0]:
-        raise InexactLayerError(call.name, f"reshaping a patch to {tuple(call.value.shape)} moves values between positions")
+        raise InexactLayerError(
+            call.name, f"reshaping a patch to {tuple(call.value.shape)} moves values between positions"
+        )
     if len(source.shape) == 4:
         index = len(tracer.nodes)
         tracer.flattened[index] = (source.shape[1], *tracer.extent(source.index))
@@ -29,7 +28,11 @@ def convert_slice(call: Call, tracer: Tracer) -> Traced:
     if Ellipsis in index:
         at = index.index(Ellipsis)
         index = index[:at] + (slice(None),) * (len(source.shape) - len(index) + 1) + index[at + 1 :]
-    if not all(isinstance(part, slice) for part in index) or index[0] != slice(None) or source.index in tracer.flattened:
+    if (
+        not all(isinstance(part, slice) for part in index)
+        or index[0] != slice(None)
+        or source.index in tracer.flattened
+    ):
         raise InexactLayerError(call.name, f"indexing by {index} is not a crop")
     index += (slice(None),) * (len(source.shape) - len(index))
     if len(source.shape) == 2:
@@ -50,5 +53,3 @@ def convert_pad(call: Call, tracer: Tracer) -> Traced:
     tracer.need_spatial(call)
     left, _, top, _ = (*amounts, 0, 0, 0, 0)[:4]
     return Traced(Pick(), (Window(), Window()), (-top, -left))
-
-

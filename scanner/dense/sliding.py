@@ -14,6 +14,7 @@ from scanner.errors import InexactLayerError
 
 
 def convert_convolution(module: nn.Conv2d, call: Call, tracer: Tracer) -> Traced:
+    """nn.Conv2d without padding."""
     if module.padding != (0, 0) and module.padding not in ("valid", 0):
         raise InexactLayerError(call.name, f"padding {module.padding!r} puts invented pixels inside the patch")
     windows = _windows(module.kernel_size, module.stride, module.dilation)
@@ -29,6 +30,7 @@ def _kernel(windows: tuple[Window, Window]) -> tuple[int, int]:
 
 
 def convert_functional_convolution(call: Call, tracer: Tracer) -> Traced:
+    """F.conv2d, with weights that are the same for every patch."""
     names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
     bound = dict(zip(names, call.args, strict=False)) | call.kwargs
     weight: Tensor = bound["weight"]
@@ -42,6 +44,7 @@ def convert_functional_convolution(call: Call, tracer: Tracer) -> Traced:
 
 
 def convert_linear(module: nn.Linear, call: Call, tracer: Tracer) -> Traced:
+    """nn.Linear after a flattening: the convolution that fills what is left of the patch."""
     source = call.source
     flat = tracer.flattened.get(source.index)
     if flat is None and len(source.shape) != 2:
@@ -55,6 +58,7 @@ def convert_linear(module: nn.Linear, call: Call, tracer: Tracer) -> Traced:
 
 
 def convert_pool(module: nn.Module, call: Call, tracer: Tracer) -> Traced:
+    """nn.MaxPool2d and nn.AvgPool2d in floor mode without padding."""
     tracer.need_spatial(call)
     settings: Any = module
     dilation = getattr(settings, "dilation", 1)
@@ -66,9 +70,10 @@ def convert_pool(module: nn.Module, call: Call, tracer: Tracer) -> Traced:
 
 
 def convert_functional_pool(call: Call, tracer: Tracer) -> Traced:
+    """F.max_pool2d and F.avg_pool2d."""
     average = "avg" in call.target.__name__
-    names = ("input", "kernel_size", "stride", "padding")
-    names += ("ceil_mode", "count_include_pad", "divisor_override") if average else ("dilation", "ceil_mode")
+    rest = ("ceil_mode", "count_include_pad", "divisor_override") if average else ("dilation", "ceil_mode")
+    names = ("input", "kernel_size", "stride", "padding", *rest)
     bound = dict(zip(names, call.args, strict=False)) | call.kwargs
     return _any_pool(
         call, tracer, kernel=bound["kernel_size"], stride=bound.get("stride"), padding=bound.get("padding", 0),
@@ -92,11 +97,13 @@ def _any_pool(call: Call, tracer: Tracer, **settings: Any) -> Traced:
 
 
 def convert_adaptive_pool(module: nn.Module, call: Call, tracer: Tracer) -> Traced:
+    """nn.AdaptiveAvgPool2d and nn.AdaptiveMaxPool2d, where their windows are equal."""
     output = module.output_size if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)) else 1
     return _adaptive(call, tracer, _pair(output), average=isinstance(module, nn.AdaptiveAvgPool2d))
 
 
 def convert_functional_adaptive(call: Call, tracer: Tracer) -> Traced:
+    """F.adaptive_avg_pool2d and F.adaptive_max_pool2d."""
     output = call.kwargs.get("output_size", call.args[-1])
     return _adaptive(call, tracer, _pair(output), average="avg" in call.target.__name__)
 
@@ -131,7 +138,7 @@ def _windows(kernel: Any, stride: Any, dilation: Any) -> tuple[Window, Window]:
 
 def _pair(value: Any) -> tuple[Any, Any]:
     pair = tuple(value) if isinstance(value, (tuple, list, torch.Size)) else (value, value)
-    return pair if len(pair) == 2 else (pair[0], pair[0])  # type: ignore[return-value]
+    return pair if len(pair) == 2 else (pair[0], pair[0])
 
 
 def _tuple(value: Any) -> tuple[int, ...]:

@@ -151,7 +151,7 @@ def _trace_node(
             return Source(positions[source], tuple(values[source].shape))
         return values[source]  # a size or a parameter: the same for every patch
 
-    target = node.graph.owning_module.get_submodule(str(node.target)) if node.op == "call_module" else node.target
+    target = _called(node)
     args = fx.map_arg(node.args, argument)
     kwargs = fx.map_arg(node.kwargs, argument)
     call = Call(name, target, tuple(args), dict(kwargs), values[node])
@@ -167,16 +167,25 @@ def _trace_node(
     return index
 
 
+def _called(node: fx.Node) -> Any:
+    """The module, function or method name that the node calls."""
+    if node.op != "call_module":
+        return node.target
+    root = node.graph.owning_module
+    assert root is not None
+    return root.get_submodule(str(node.target))
+
+
 def _is_size(node: fx.Node) -> bool:
     """True for what depends on a tensor's shape alone."""
     if node.op == "call_method":
         return node.target in {"size", "dim", "numel", "ndimension"}
-    return node.op == "call_function" and node.target is getattr and node.args[1] in {"shape", "ndim", "dtype", "device"}
+    return (
+        node.op == "call_function" and node.target is getattr and node.args[1] in {"shape", "ndim", "dtype", "device"}
+    )
 
 
-def _finish(
-    tracer: Tracer, node: fx.Node, values: dict[fx.Node, Any], positions: dict[fx.Node, int]
-) -> Graph:
+def _finish(tracer: Tracer, node: fx.Node, values: dict[fx.Node, Any], positions: dict[fx.Node, int]) -> Graph:
     result = node.args[0]
     if not isinstance(result, fx.Node) or result not in positions:
         raise InexactLayerError("output", "the classifier must return one tensor that depends on the patch")

@@ -1,0 +1,82 @@
+"""ScanSettings: what the caller may choose; everything else is the model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TypedDict
+
+from scanner.errors import SettingsError
+
+#: Positions of a slide are scanned at least this densely, in grid pixels: beyond it, figures are stepped over.
+MAX_STRIDE = 64
+
+
+class SettingsKeywords(TypedDict, total=False):
+    """The keyword arguments of `scan`, as in ScanSettings."""
+
+    stride: int | None
+    threshold: float | None
+    mpp: float | None
+    device: str
+    tile_size: int
+    batch_size: int
+    workers: int
+    engine: str
+    tissue: bool
+    candidate_floor: float
+    hotspot_mm2: float
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """Choices of one scan; None means the model card's value."""
+
+    #: Distance of two scanned positions, in grid pixels.
+    stride: int | None = None
+    #: Detections have at least this score.
+    threshold: float | None = None
+    #: Micrometres per level-0 pixel, overriding what the slide says.
+    mpp: float | None = None
+    #: A torch device, or "auto".
+    device: str = "auto"
+    #: Side of the area that a tile answers for, in grid pixels. Changes speed and memory, never results.
+    tile_size: int = 1024
+    #: Tiles that go through the network together. Changes speed and memory, never results.
+    batch_size: int = 1
+    #: Threads that read ahead.
+    workers: int = 2
+    #: "dense", or "patch": patch by patch, for classifiers that cannot be made dense exactly.
+    engine: str = "dense"
+    #: False scans glass as well.
+    tissue: bool = True
+    #: Candidates are kept down to this score, so that the threshold can change without a rescan.
+    candidate_floor: float = 0.05
+    #: Area of a hotspot window, in square millimetres.
+    hotspot_mm2: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values, naming them."""
+        checks = {
+            "stride": self.stride is None or 1 <= self.stride <= MAX_STRIDE,
+            "threshold": self.threshold is None or 0 <= self.threshold <= 1,
+            "mpp": self.mpp is None or 0 < self.mpp < float("inf"),
+            "tile_size": 1 <= self.tile_size <= 1 << 16,
+            "batch_size": self.batch_size >= 1,
+            "workers": self.workers >= 1,
+            "engine": self.engine in {"dense", "patch"},
+            "candidate_floor": 0 < self.candidate_floor <= 1,
+            "hotspot_mm2": self.hotspot_mm2 > 0,
+        }
+        for key, holds in checks.items():
+            if not holds:
+                raise SettingsError(f"{key} = {getattr(self, key)!r} is impossible")
+
+
+#: Settings that change how a scan runs but not what it finds.
+EXECUTION_ONLY = frozenset({"device", "tile_size", "batch_size", "workers"})
+
+
+def result_settings(settings: ScanSettings) -> dict[str, object]:
+    """The settings that a result depends on, by name: what a resumed batch compares."""
+    names = (field.name for field in fields(settings) if field.name not in EXECUTION_ONLY)
+    return {name: getattr(settings, name) for name in names}
