@@ -1,0 +1,45 @@
+"""run.json: what was scanned, with which model and settings, and what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from scanner.exports.atomic import write_text
+
+
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Write `report` as JSON, keys sorted; a reader sees the old file or the whole new one.
+
+    Parameters
+    ----------
+    path : Path
+        Usually `run.json`, the last file of a scan.
+    report : mapping
+        Of JSON values, numpy numbers and paths. NaN and infinity are refused: JSON has no word for them.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
+    write_text(path, text + "\n")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The report written to `path`."""
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"{value!r} of type {type(value).__name__} has no place in a report")

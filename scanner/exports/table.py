@@ -1,0 +1,59 @@
+"""Detections as CSV: x, y in level-0 px first, then micrometres, score and label."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from scanner.detections import Detection
+from scanner.exports.atomic import write_text
+
+COLUMNS = ("x", "y", "x_um", "y_um", "score", "label", "border")
+
+
+def write_table(path: Path, detections: Iterable[Detection]) -> None:
+    """Write one line per detection, in the order given.
+
+    Columns are COLUMNS: x is the column and y the row of the centre in level-0 px; border is 1 for detections on the
+    slide's true border, else 0. Coordinates have three decimals, scores the nine digits that tell float32 apart.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows(_cells(detection) for detection in detections)
+    write_text(path, text.getvalue())
+
+
+def read_table(path: Path) -> tuple[Detection, ...]:
+    """The detections that `write_table` wrote to `path`."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(_detection(cells) for cells in csv.DictReader(file))
+
+
+def _cells(detection: Detection) -> tuple[str, ...]:
+    lengths = (detection.col, detection.row, detection.col_um, detection.row_um)
+    return (
+        *(f"{length:.3f}" for length in lengths),
+        f"{detection.score:.9g}",
+        detection.label,
+        str(int(detection.border)),
+    )
+
+
+def _detection(cells: dict[str, str]) -> Detection:
+    return Detection(
+        row=float(cells["y"]),
+        col=float(cells["x"]),
+        row_um=float(cells["y_um"]),
+        col_um=float(cells["x_um"]),
+        score=float(cells["score"]),
+        label=cells["label"],
+        border=cells["border"] == "1",
+    )
