@@ -18,11 +18,10 @@ from scanner.slides.resolution import settle_field_mpp
 #: A field is held in memory whole; a larger picture belongs into a tiled TIFF.
 MAX_FIELD_AREA = 2**28  # px
 
-#: First bytes -> PIL's reader. Named one by one, because Image.open tries every format there is.
+#: First bytes -> PIL's reader. Named one by one: Image.open would try every format there is, and has its own bound.
 READERS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"RIFF": WebPImagePlugin.WebPImageFile,
     b"BM": BmpImagePlugin.BmpImageFile,
 }
 
@@ -52,6 +51,8 @@ class ImageSlide(Slide):
 
 def reader_for(head: bytes) -> type[ImageFile.ImageFile] | None:
     """PIL's reader for a file that begins with `head`."""
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile
     return next((reader for magic, reader in READERS.items() if head.startswith(magic)), None)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from scanner.geometry import Box
 from scanner.slides.protocol import WHITE, Level, Pixels
 
-#: Decoded tiles kept per slide: about three rows of 256 px tiles across a slide of 100,000 px.
-CACHE_BYTES = 192 * 2**20
+#: Decoded tiles kept per slide: 1024 rows of a slide 87,000 px wide, so that a row of a scan finds what its halo
+#: shares with the row above.
+CACHE_BYTES = 256 * 2**20
 
 
 class TileCache:

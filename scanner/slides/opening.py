@@ -10,6 +10,7 @@ from scanner.slides.image import ImageSlide, reader_for
 from scanner.slides.protocol import Slide
 from scanner.slides.resolution import check_override
 from scanner.slides.tiff import TiffSlide
+from scanner.slides.tiff_page import UnsupportedCompressionError
 from scanner.slides.vendor import VendorSlide, detect_vendor
 
 #: Little and big endian, classic and BigTIFF.
@@ -48,7 +49,11 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
     # OpenSlide first: a MIRAX index begins like a JPEG, an NDPI like a TIFF.
     vendor = detect_vendor(path)
     if is_tiff and vendor in _OUR_TIFFS:
-        return TiffSlide(path, mpp)
+        try:
+            return TiffSlide(path, mpp)
+        except UnsupportedCompressionError:
+            if vendor != "aperio":
+                raise
     if vendor is not None:
         return VendorSlide(path, mpp)
     if reader_for(head):

@@ -25,7 +25,7 @@ STEPS = 8
 #: Keys' cubic with a = -1/2 (Catmull-Rom) reaches two pixels to either side.
 REACH = 2.0
 #: Side of the piece that is worked on at once: its float32 copy fits a second-level cache.
-PIECE = 512  # level px
+PIECE = 320  # level px
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Axis:
 
     @property
     def piece(self) -> int:
-        """Grid px to work on at once, large against the taps beyond them."""
-        return max(1, int(max(PIECE, 8 * REACH * self.widening) / self.ratio))
+        """Grid px to work on at once: PIECE level px where the axis is reduced, but many against its taps."""
+        return int(max(PIECE / self.widening, 8 * REACH))
 
     def matrix(self, start: int, stop: int) -> tuple[sparse.csr_array, int, int]:
         """(weights, first, last): grid px [start, stop) = weights @ level px [first, last), in units of 1 / ONE.
@@ -77,15 +77,19 @@ def resample(read: Callable[[Box], Pixels], box: Box, *, rows: Axis, cols: Axis)
 def _resample_piece(read: Callable[[Box], Pixels], piece: Box, rows: Axis, cols: Axis) -> Pixels:
     down, top, bottom = rows.matrix(piece.top, piece.bottom)
     across, left, right = cols.matrix(piece.left, piece.right)
-    level_pixels = read(Box(top, left, bottom, right))
-    reduced: npt.NDArray[np.float32] = down @ level_pixels.reshape(bottom - top, -1).astype(
-        np.float32
-    )  # (h, level w * 3)
-    reduced = np.rint(reduced * (STEPS / ONE))
-    reduced = reduced.reshape(piece.height, -1, 3).transpose(1, 0, 2).reshape(right - left, -1)  # (level w, h * 3)
-    reduced = across @ reduced  # (w, h * 3)
-    values: Pixels = np.rint(reduced * (1 / (STEPS * ONE))).clip(0, 255).astype(np.uint8)
-    return values.reshape(piece.width, piece.height, 3).transpose(1, 0, 2)
+    level_pixels = read(Box(top, left, bottom, right)).astype(np.float32)
+    halfway = down @ level_pixels.reshape(bottom - top, -1)  # (h, level w * 3)
+    _round_in_place(halfway, STEPS / ONE)
+    values: npt.NDArray[np.float32] = across @ np.ascontiguousarray(halfway.T).reshape(right - left, -1)  # (w, 3 * h)
+    _round_in_place(values, 1 / (STEPS * ONE))
+    np.clip(values, 0, 255, out=values)
+    return values.astype(np.uint8).reshape(-1, piece.height).T.reshape(piece.height, piece.width, 3)
+
+
+def _round_in_place(values: npt.NDArray[np.float32], factor: float) -> None:
+    # Both factors are powers of two: the product is as exact as the sums.
+    np.multiply(values, np.float32(factor), out=values)
+    np.rint(values, out=values)
 
 
 def keys_cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -110,6 +110,16 @@ def resolution_from_tags(row_resolution: float | None, col_resolution: float | N
     return Resolution(um_per_unit / row_resolution, um_per_unit / col_resolution, "tiff tag")
 
 
+def resolution_from_imagej(
+    description: str, row_resolution: float | None, col_resolution: float | None
+) -> Resolution | None:
+    """From the same tags in a TIFF of ImageJ or Fiji, whose unit stands in the ImageDescription."""
+    is_um = re.search(r"^unit=(micron|um|µm|\\u00B5m)s?$", description, re.MULTILINE)
+    if not (description.startswith("ImageJ=") and is_um and row_resolution and col_resolution):
+        return None
+    return Resolution(1 / row_resolution, 1 / col_resolution, "imagej description")
+
+
 def resolution_from_aperio(description: str) -> Resolution | None:
     """From "... |MPP = 0.4990| ..." in the ImageDescription of an Aperio slide."""
     match = re.search(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)", description)

@@ -40,6 +40,11 @@ COMPRESSIONS = {
     COMPRESSION.APERIO_JP2000_RGB,
 }
 
+
+class UnsupportedCompressionError(UnsupportedSlideError):
+    """Perhaps OpenSlide can."""
+
+
 ToRGB = Callable[[npt.NDArray[Any]], Pixels]
 
 
@@ -97,7 +102,7 @@ def plan_level(page: TiffPage, name: str) -> TiffLevel:
     """
     to_rgb = _plan_colour(page, name)
     if page.compression not in COMPRESSIONS:
-        raise UnsupportedSlideError(f"{name}: compression {page.compression!r} is not supported")
+        raise UnsupportedCompressionError(f"{name}: compression {page.compression!r} is not supported")
     height, width = page.imagelength, page.imagewidth
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise DamagedSlideError(f"{name}: {width} x {height} px is not the size of a slide")
@@ -125,9 +130,10 @@ def _plan_decode(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
 
     def decode_tile(encoded: bytes, index: int) -> npt.NDArray[Any]:
         check_declared_size(encoded, compression, max_area)
-        samples = decode(encoded, index, jpegtables=tables, jpegheader=header)[0]  # (1, h, w, samples)
+        samples: npt.NDArray[Any] | None  # (1, h, w, samples)
+        samples = decode(encoded, index, jpegtables=tables, jpegheader=header)[0]
         assert samples is not None, "only no bytes decode to no samples"
-        return samples[0]
+        return np.squeeze(samples, axis=0)
 
     return decode_tile
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from scanner.errors import DamagedSlideError, UnsupportedSlideError
 
 #: A file with more pages is a stack, or loops.
 MAX_PAGES = 256
-
-# What tifffile notes on its way, we say in our errors.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def find_levels(tiff: TiffFile, path: Path) -> list[TiffPage]:
