@@ -112,6 +112,12 @@ class Frame:
         """Map row or column, not rounded, of a level-0 coordinate."""
         return grid_from_level0(level0_coordinate, self.scale) / self.stride
 
+    def level0_box_from_map(self, map_box: Box) -> Box:
+        """The level-0 px that map px answer for: each up to the next one, the last up to the slide's border."""
+        level0_px = self.stride * self.scale
+        level0_box = Box(*(round(edge * level0_px) for edge in map_box))
+        return level0_box.clipped(self.level0_height, self.level0_width)
+
 
 def plan_frame(level0_shape: tuple[int, int], level0_mpp: float, model_mpp: float, stride: int) -> Frame:
     """The frame of a scan: the model's mpp, or the slide's own where they agree within MPP_TOLERANCE."""

@@ -16,6 +16,7 @@ from scanner.detections import Detection
 from scanner.exports.atomic import write_text
 from scanner.geometry import Box
 from scanner.hotspots import Hotspot
+from scanner.result import ScanResult
 
 Feature = dict[str, Any]
 
@@ -49,15 +50,16 @@ def write_detections(path: Path, detections: Iterable[Detection], *, metadata: M
     _write(path, (_detection_feature(detection, dict(metadata or {})) for detection in detections))
 
 
-def write_regions(path: Path, hotspots: Iterable[Hotspot], *, unreadable: Iterable[Box] = ()) -> None:
-    """Write a FeatureCollection of rectangles: hotspots, and boxes in level-0 px that could not be read.
+def write_regions(path: Path, result: ScanResult) -> None:
+    """Write a FeatureCollection of rectangles: the hotspots, and what could not be read.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    features = [_hotspot_feature(rank, hotspot) for rank, hotspot in enumerate(hotspots, start=1)]
+    features = [_hotspot_feature(rank, hotspot) for rank, hotspot in enumerate(result.hotspots, start=1)]
+    unreadable = (result.frame.level0_box_from_map(box) for box in result.unreadable)
     features += [_region_feature(box, "Unreadable", UNREADABLE_COLOUR, {}) for box in unreadable]
     _write(path, features)
 

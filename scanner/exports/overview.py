@@ -1,0 +1,112 @@
+"""overview.png: the slide at a glance, with map, tissue, detections, hotspots and what could not be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scanner.exports.atomic import replacing
+from scanner.exports.legend import PAPER_COLOUR, draw_legend
+from scanner.exports.map_picture import Colours, colours_from_levels, pool_map
+from scanner.exports.marks import (
+    BORDER_COLOUR,
+    DETECTION_COLOUR,
+    HOTSPOT_COLOUR,
+    TISSUE_COLOUR,
+    UNREADABLE_COLOUR,
+    Marks,
+    hatching,
+    outline,
+)
+from scanner.geometry import Box, Frame
+from scanner.hotspots import mitotic_count
+from scanner.result import ScanResult
+from scanner.slides.protocol import Slide
+from scanner.thumbnail import read_thumbnail
+from scanner.tissue import Mask, TissueMask
+
+#: Longest side of the slide in the picture; smaller fields are enlarged by a whole factor, to half of it or more.
+SLIDE_PX = 1600
+#: The picture is at least this wide, for its legend.
+MIN_WIDTH_PX = 760
+#: Radius of the ring around a detection: of a figure, but large enough to be seen.
+RING_UM, MIN_RING_PX = 12.0, 9.0
+HOTSPOT_TEXT_PX = 16.0
+
+
+def write_overview(path: Path, result: ScanResult, slide: Slide) -> None:
+    """Write the overview as PNG; the same result gives the same bytes.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    picture = draw_overview(result, slide)
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=True)
+
+
+def draw_overview(result: ScanResult, slide: Slide) -> Image.Image:
+    """The overview: the slide with its marks above a legend."""
+    colours, px_um = _slide_colours(slide, result.frame)
+    marked = _draw_marks(Image.fromarray(_paint(colours, px_um, result)), px_um, result)
+    width = max(marked.width, MIN_WIDTH_PX)
+    legend = draw_legend(width, title=f"{slide.path.name}: {_counts(result)}", px_um=px_um)
+    picture = Image.new("RGB", (width, marked.height + legend.height), PAPER_COLOUR)
+    picture.paste(marked, ((width - marked.width) // 2, 0))
+    picture.paste(legend, (0, marked.height))
+    return picture
+
+
+def _slide_colours(slide: Slide, frame: Frame) -> tuple[Colours, float]:
+    """The slide at the overview's size, and its micrometres per pixel."""
+    longest_px = max(frame.level0_height, frame.level0_width)
+    cell_um = frame.level0_mpp * max(1.0, longest_px / SLIDE_PX)
+    colours = read_thumbnail(slide, frame, cell_um=cell_um).colours
+    factor = max(1, SLIDE_PX // longest_px)
+    return colours.repeat(factor, axis=0).repeat(factor, axis=1), cell_um / factor
+
+
+def _paint(colours: Colours, px_um: float, result: ScanResult) -> Colours:
+    """The slide with the map, the outline of its tissue and the hatching of what could not be read."""
+    shape = colours.shape[:2]
+    layer = colours_from_levels(pool_map(result.map.read, result.frame, shape, px_um=px_um)).astype(np.uint16)
+    opacity = layer[..., 3:]
+    painted = ((colours * (255 - opacity) + layer[..., :3] * opacity + 127) // 255).astype(np.uint8)
+    painted[_tissue_outline(shape, px_um, result.tissue)] = TISSUE_COLOUR
+    px_per_map_px = result.frame.map_mpp / px_um
+    boxes = [Box(*(round(edge * px_per_map_px) for edge in box)).clipped(*shape) for box in result.unreadable]
+    painted[hatching(shape, boxes)] = UNREADABLE_COLOUR
+    return painted
+
+
+def _draw_marks(picture: Image.Image, px_um: float, result: ScanResult) -> Image.Image:
+    marks = Marks(picture.height, picture.width)
+    px_per_level0_px = result.frame.level0_mpp / px_um
+    radius = max(MIN_RING_PX, RING_UM / px_um)
+    for detection in reversed(result.detections):  # The best on top.
+        row, col = ((place + 0.5) * px_per_level0_px for place in (detection.row, detection.col))
+        marks.ring(row, col, radius=radius, colour=BORDER_COLOUR if detection.border else DETECTION_COLOUR)
+    for hotspot in reversed(result.hotspots):
+        top, left, bottom, right = (edge * px_per_level0_px for edge in hotspot.box)
+        marks.window((top + 2, left + 2, bottom - 3, right - 3), colour=HOTSPOT_COLOUR)
+        text = f"{hotspot.count} in {hotspot.area_mm2:.2f} mm\N{SUPERSCRIPT TWO}"
+        marks.text(top + 8, left + 10, text, size=HOTSPOT_TEXT_PX, colour=HOTSPOT_COLOUR)
+    return marks.over(picture)
+
+
+def _tissue_outline(shape: tuple[int, int], px_um: float, tissue: TissueMask) -> Mask:
+    rows, cols = (
+        np.minimum((np.arange(count) + 0.5) * px_um / tissue.mask_mpp, cells - 1).astype(np.intp)
+        for count, cells in zip(shape, tissue.is_tissue.shape, strict=True)
+    )
+    return outline(tissue.is_tissue[rows[:, None], cols])
+
+
+def _counts(result: ScanResult) -> str:
+    counted = mitotic_count(result.detections, result.tissue)
+    area = f"{counted.area_mm2:.2f} mm\N{SUPERSCRIPT TWO} of tissue"
+    return f"{counted.count} in {area}, {counted.per_mm2:.1f} per mm\N{SUPERSCRIPT TWO}"
