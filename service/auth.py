@@ -1,0 +1,98 @@
+"""Who asks: API keys, known to the service only by their SHA-256, and the roles that they carry."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from service.settings import Settings
+
+KEYS_FILE = "api-keys.txt"
+
+
+class NotAuthenticatedError(Exception):
+    """No key, or one that is not known."""
+
+
+class NotAllowedError(Exception):
+    """The key's role does not allow this."""
+
+
+class Role(IntEnum):
+    """What a key allows; each role allows what the smaller ones do."""
+
+    READ = 1  # look at one's own jobs
+    SUBMIT = 2  # ask for scans, cancel one's own
+    ADMIN = 3  # all clients' jobs, metrics
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who asks."""
+
+    name: str
+    role: Role
+
+    def require(self, role: Role) -> None:
+        """NotAllowedError unless the client has at least this role."""
+        if self.role < role:
+            raise NotAllowedError(f"{self.name!r} has the role {self.role.name.lower()}, not {role.name.lower()}")
+
+
+#: Who asks where keys are off.
+LOCAL = Client("local", Role.ADMIN)
+
+
+class KeyRing:
+    """The keys that are accepted. Without any, everyone is LOCAL."""
+
+    def __init__(self, entries: dict[str, str]) -> None:
+        self._clients: dict[str, Client] = {}
+        for name, entry in entries.items():
+            role, _, digest = entry.rpartition(":")
+            self._clients[digest.lower()] = Client(name, Role[(role or "submit").upper()])
+
+    @property
+    def is_open(self) -> bool:
+        """True if no key is asked for."""
+        return not self._clients
+
+    def identify(self, key: str | None) -> Client:
+        """The client whose key this is."""
+        if self.is_open:
+            return LOCAL
+        if not key:
+            raise NotAuthenticatedError("send the key as 'X-API-Key' or as 'Authorization: Bearer'")
+        # Keys are long and random, so looking a digest up tells an attacker nothing that helps.
+        client = self._clients.get(hash_key(key))
+        if client is None:
+            raise NotAuthenticatedError("the API key is not known")
+        return client
+
+
+def hash_key(key: str) -> str:
+    """What the settings hold of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def load_keys(settings: Settings) -> tuple[KeyRing, str | None]:
+    """The key ring of `settings`, and a new key to be shown once if one had to be made."""
+    if settings.api_keys:
+        return KeyRing(settings.api_keys), None
+    if settings.is_loopback:
+        return KeyRing({}), None
+    return _own_key(settings.data / KEYS_FILE)
+
+
+def _own_key(path: Path) -> tuple[KeyRing, str | None]:
+    """A network address without keys: one admin key, kept as its hash in the data folder."""
+    if path.exists():
+        return KeyRing({"admin": path.read_text(encoding="utf-8").strip()}), None
+    key = secrets.token_urlsafe(32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"admin:{hash_key(key)}\n", encoding="utf-8")
+    path.chmod(0o600)
+    return KeyRing({"admin": f"admin:{hash_key(key)}"}), key

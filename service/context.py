@@ -1,0 +1,79 @@
+"""What the routes share: one object, made at start-up, and the aliases by which routes ask for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from service.auth import Client, KeyRing, Role
+from service.catalog import Catalog
+from service.jobs import Job
+from service.limits import RateLimit
+from service.queue import QueueClient
+from service.results import Results
+from service.settings import Settings
+from service.store import JobNotFoundError, Store
+from service.waiting import JobWaiter
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of the running service."""
+
+    settings: Settings
+    store: Store
+    queue: QueueClient
+    catalog: Catalog
+    results: Results
+    keys: KeyRing
+    rate: RateLimit
+    waiter: JobWaiter
+
+
+def get_service(request: Request) -> Service:
+    """The running service."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+def get_client(request: Request, service: ServiceDep) -> Client:
+    """Who asks; counts the request."""
+    key = request.headers.get("x-api-key")
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if key is None and scheme.lower() == "bearer":
+        key = token.strip()
+    client = service.keys.identify(key)
+    address = request.client.host if request.client else ""
+    service.rate.take(f"{client.name} {address}")
+    client.require(Role.READ)
+    return client
+
+
+ClientDep = Annotated[Client, Depends(get_client)]
+
+
+def get_submitter(client: ClientDep) -> Client:
+    """Who asks, if they may ask for scans."""
+    client.require(Role.SUBMIT)
+    return client
+
+
+SubmitterDep = Annotated[Client, Depends(get_submitter)]
+
+JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="id of a job")]
+
+
+def get_job(job_id: JobId, client: ClientDep, service: ServiceDep) -> Job:
+    """The job of the path, if the client may see it."""
+    job = service.store.get(job_id)
+    if client.role < Role.ADMIN and job.client != client.name:
+        raise JobNotFoundError(f"no job {job_id!r}")
+    return job
+
+
+JobDep = Annotated[Job, Depends(get_job)]

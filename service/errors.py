@@ -1,0 +1,148 @@
+"""The one table from exception to HTTP status, and how an exception becomes an RFC 9457 problem.
+
+Everything that is not in the table is our fault: 500, without a word of its message.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_problem.error import Problem
+from fastapi_problem.handler import add_exception_handler, new_exception_handler
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from scanner import errors as scan
+from service import auth, catalog, intake, jobs, limits, results, sources, store
+
+PROBLEM_JSON = "application/problem+json"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one kind of exception is answered."""
+
+    exception: type[Exception]
+    status: int
+    type: str
+    title: str
+
+
+#: The first rule that fits holds: subclasses stand before their base.
+RULES = (
+    Rule(auth.NotAuthenticatedError, 401, "not-authenticated", "An API key is needed"),
+    Rule(auth.NotAllowedError, 403, "not-allowed", "This API key may not do that"),
+    Rule(store.JobNotFoundError, 404, "job-not-found", "No such job"),
+    Rule(catalog.UnknownModelError, 404, "model-not-found", "No such model"),
+    Rule(results.FileNotInResultError, 404, "file-not-found", "No such file in a result"),
+    Rule(results.NotFinishedError, 409, "job-not-finished", "The job has no result"),
+    Rule(results.ResultGoneError, 410, "result-gone", "The result has been removed"),
+    Rule(jobs.TransitionError, 409, "job-finished", "The job is finished already"),
+    Rule(intake.BadRequestError, 400, "bad-request", "The request cannot be understood"),
+    Rule(ClientDisconnect, 400, "disconnected", "The client went away"),
+    Rule(intake.EmptyUploadError, 400, "empty-upload", "The upload is empty"),
+    Rule(intake.TooLargeError, 413, "too-large", "The slide is larger than this service accepts"),
+    Rule(sources.SourceForbiddenError, 403, "source-forbidden", "This source is not on the allow list"),
+    Rule(sources.SourceNotFoundError, 404, "source-not-found", "No such source"),
+    Rule(sources.SourceFetchError, 502, "source-unreachable", "The source could not be fetched"),
+    Rule(limits.IdempotencyConflictError, 422, "idempotency-conflict", "The Idempotency-Key was used before"),
+    Rule(limits.TooManyRequestsError, 429, "too-many-requests", "Too many requests or open jobs of this client"),
+    Rule(limits.BusyError, 503, "busy", "The service cannot take more work now"),
+    Rule(limits.StorageFullError, 507, "storage-full", "The service is short of disk space"),
+    Rule(scan.UnsupportedSlideError, 415, "unsupported-slide", "Not a slide or image that can be read"),
+    Rule(scan.DamagedSlideError, 422, "damaged-slide", "The slide is damaged"),
+    Rule(scan.UnreadableRegionError, 422, "unreadable-region", "A part of the slide cannot be read"),
+    Rule(scan.ResolutionError, 422, "resolution-missing", "The slide's resolution is missing or implausible"),
+    Rule(scan.SettingsError, 422, "bad-settings", "A setting is impossible"),
+    Rule(scan.OutputError, 507, "output-failed", "The result could not be written"),
+    Rule(scan.ScannerError, 422, "scan-failed", "The slide could not be scanned"),
+)
+#: Seconds after which a refused client may try again.
+RETRY_AFTER = {429: "5", 503: "10", 507: "60"}
+
+
+def problem_from_exception(error: Exception, *, detail: str | None = None) -> dict[str, object]:
+    """The problem that a client may see of an exception."""
+    for rule in RULES:
+        if isinstance(error, rule.exception):
+            return make_problem(rule.status, rule.type, rule.title, detail=detail or str(error))
+    _log.error("unexpected", exc_info=error)
+    return make_problem(500, "internal", "The service failed", detail="The failure has been logged.")
+
+
+def make_problem(status: int, type_: str, title: str, *, detail: str) -> dict[str, object]:
+    """An RFC 9457 problem."""
+    return {"type": f"urn:mitoscan:{type_}", "title": title, "status": status, "detail": detail}
+
+
+class JobFailedError(Exception):
+    """A job ended in a problem, which is the answer."""
+
+    def __init__(self, problem: dict[str, object], *, job_id: str) -> None:
+        super().__init__(str(problem.get("detail")))
+        self.problem = problem | {"job": f"/jobs/{job_id}"}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` as application/problem+json."""
+    handler = new_exception_handler(
+        handlers={HTTPException: _http_problem, RequestValidationError: _validation_problem, Exception: _table_problem},
+        http_exception_handler=_http_problem,
+        request_validation_handler=_validation_problem,
+    )
+    add_exception_handler(app, handler, generic_swagger_defaults=False)
+    for rule in RULES:
+        app.add_exception_handler(rule.exception, handler)
+    app.add_exception_handler(JobFailedError, handler)
+
+
+def problem_response(problem: dict[str, object]) -> JSONResponse:
+    """A problem as a response, for the places that no exception handler reaches."""
+    status = int(str(problem["status"]))
+    headers = {"Retry-After": RETRY_AFTER[status]} if status in RETRY_AFTER else None
+    return JSONResponse(problem, status, headers=headers, media_type=PROBLEM_JSON)
+
+
+def _table_problem(_handler: object, _request: Request, error: Exception) -> Problem:
+    problem = error.problem if isinstance(error, JobFailedError) else problem_from_exception(error)
+    return _as_exception(problem)
+
+
+def _http_problem(_handler: object, _request: Request, error: HTTPException) -> Problem:
+    status = HTTPStatus(error.status_code)
+    slug = status.phrase.lower().replace(" ", "-")
+    headers = dict(error.headers or {})
+    return _as_exception(make_problem(status, slug, status.phrase, detail=str(error.detail)), headers=headers)
+
+
+def _validation_problem(_handler: object, _request: Request, error: RequestValidationError) -> Problem:
+    # The client's own input is left out: it may not be valid JSON, and it is known to the client.
+    entries = [{"loc": list(entry["loc"]), "msg": entry["msg"], "type": entry["type"]} for entry in error.errors()]
+    where = "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in entries)
+    problem = make_problem(422, "invalid-request", "The request is not valid", detail=where)
+    return _as_exception(problem | {"errors": entries})
+
+
+def _as_exception(problem: dict[str, Any], headers: dict[str, str] | None = None) -> Problem:
+    fields = dict(problem)
+    status = int(fields.pop("status"))
+    headers = dict(headers or {})
+    if status in RETRY_AFTER:
+        headers.setdefault("Retry-After", RETRY_AFTER[status])
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.setdefault("WWW-Authenticate", 'ApiKey realm="mitoscan"')
+    return Problem(
+        fields.pop("title"),
+        type_=fields.pop("type"),
+        detail=fields.pop("detail", None),
+        status=status,
+        headers=headers,
+        **fields,
+    )

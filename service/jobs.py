@@ -1,0 +1,149 @@
+"""Job: one scan asked of the service, and what may become of it. Pure: the clock's reading is passed in.
+
+QUEUED ──start──> RUNNING ──finish──> SUCCEEDED
+   │                 ├─────fail─────> FAILED
+   │                 ├────cancel────> CANCELLED
+   └──finish, fail, cancel            RUNNING ──requeue──> QUEUED   (its worker stopped or died)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "QUEUED"  # waits for a worker
+    RUNNING = "RUNNING"  # a worker scans
+    SUCCEEDED = "SUCCEEDED"  # all files are written
+    FAILED = "FAILED"  # `problem` says why
+    CANCELLED = "CANCELLED"  # its client asked for it
+
+    @property
+    def is_final(self) -> bool:
+        """True if nothing will change any more."""
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+class TransitionError(Exception):
+    """The job is no longer in a state that allows this."""
+
+
+@dataclass(frozen=True)
+class ScanRequest:
+    """What is to be scanned, and how."""
+
+    #: The slide file: relative to the data folder, or absolute if it lies in an allowed folder of the server.
+    slide: str
+    #: Identity of the slide's bytes: SHA-256 of an upload, a fingerprint of a file on the server.
+    slide_sha256: str
+    #: What the client calls it. Shown, never used as a path.
+    slide_name: str
+    model: str
+    model_sha256: str
+    threshold: float | None = None
+    stride: int | None = None
+    mpp: float | None = None
+
+    @property
+    def result_key(self) -> str:
+        """Address of the result: the same bytes, model and settings have the same one."""
+        identity = asdict(self)
+        del identity["slide"], identity["slide_name"]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a scan is."""
+
+    tiles_done: int = 0
+    tiles_total: int = 0
+    mm2_done: float = 0.0
+    mm2_total: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan asked of the service."""
+
+    id: str
+    request: ScanRequest
+    #: Name of the API key that asked, or "local".
+    client: str
+    created_at: float
+    state: JobState = JobState.QUEUED
+    started_at: float | None = None
+    finished_at: float | None = None
+    #: How often a worker has started it.
+    attempt: int = 0
+    #: The worker that runs it.
+    worker: str | None = None
+    progress: JobProgress = field(default_factory=JobProgress)
+    cancel_requested: bool = False
+    #: True if an earlier job had the same result.
+    cached: bool = False
+    #: Why it failed: an RFC 9457 problem.
+    problem: dict[str, object] | None = None
+    idempotency_key: str | None = None
+    #: Counts changes, so that a change based on an outdated reading is refused.
+    version: int = 0
+
+
+def start(job: Job, *, worker: str, now: float) -> Job:
+    """The job, taken by a worker. A job left RUNNING by a dead worker starts again."""
+    _require(job, JobState.QUEUED, JobState.RUNNING)
+    return replace(
+        job,
+        state=JobState.RUNNING,
+        worker=worker,
+        attempt=job.attempt + 1,
+        started_at=job.started_at or now,
+    )
+
+
+def advance(job: Job, progress: JobProgress) -> Job:
+    """The job, further on."""
+    _require(job, JobState.RUNNING)
+    return replace(job, progress=progress)
+
+
+def finish(job: Job, *, now: float, cached: bool = False) -> Job:
+    """The job, its result written."""
+    _require(job, JobState.QUEUED, JobState.RUNNING)
+    return replace(job, state=JobState.SUCCEEDED, finished_at=now, cached=cached, worker=None)
+
+
+def fail(job: Job, *, problem: dict[str, object], now: float) -> Job:
+    """The job, given up for a stated reason."""
+    _require(job, JobState.QUEUED, JobState.RUNNING)
+    return replace(job, state=JobState.FAILED, problem=problem, finished_at=now, worker=None)
+
+
+def request_cancel(job: Job, *, now: float) -> Job:
+    """The job, cancelled at once if it waits, or marked for its worker to stop."""
+    _require(job, JobState.QUEUED, JobState.RUNNING)
+    if job.state is JobState.QUEUED:
+        return cancel(job, now=now)
+    return replace(job, cancel_requested=True)
+
+
+def cancel(job: Job, *, now: float) -> Job:
+    """The job, stopped because its client asked for it."""
+    _require(job, JobState.QUEUED, JobState.RUNNING)
+    return replace(job, state=JobState.CANCELLED, cancel_requested=True, finished_at=now, worker=None)
+
+
+def requeue(job: Job) -> Job:
+    """The job, given back by a worker that stops."""
+    _require(job, JobState.RUNNING)
+    return replace(job, state=JobState.QUEUED, worker=None)
+
+
+def _require(job: Job, *states: JobState) -> None:
+    if job.state not in states:
+        raise TransitionError(f"job {job.id} is {job.state}")

@@ -1,0 +1,150 @@
+"""POST /detect: a slide in, detections out, at once or later. POST /uploads: a slide in, for later."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from service.context import Service, ServiceDep, SubmitterDep
+from service.errors import JobFailedError
+from service.intake import BadRequestError, StoredSlide, TooLargeError, receive_form, receive_raw
+from service.jobs import Job, JobState
+from service.limits import require_disk
+from service.routes.problems import problems
+from service.schemas import DetectSource, JobOut, ModelName, PathSource, Threshold, UploadOut, UploadSource, job_out
+from service.sources import fetch_url, find_path, find_upload
+from service.submission import Choices, is_small, submit
+
+router = APIRouter(tags=["scan"])
+
+#: A JSON body that names its source is short.
+MAX_JSON = 16_384
+_FILE_FORM = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
+_BYTES = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
+_SLIDE_BODY = {
+    "multipart/form-data": {"schema": _FILE_FORM},
+    "application/octet-stream": _BYTES,
+}
+_SOURCE_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/DetectSource"}}}
+_LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job"}}
+
+Stride = Annotated[int | None, Query(ge=1, le=64, description="distance of two scanned positions, in model pixels")]
+Mpp = Annotated[float | None, Query(ge=0.05, le=40, description="um per level-0 pixel, overriding the slide's own")]
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", description="same key, same job")
+]
+
+
+@router.post(
+    "/detect",
+    response_model=JobOut,
+    summary="Find mitotic figures in a slide or field",
+    responses={
+        200: {"description": "The result of a small image"},
+        202: {"model": JobOut, "description": "A job; follow Location", "headers": _LOCATION},
+        **problems(400, 404, 413, 415, 422, 502, 503, 507),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": _SLIDE_BODY | _SOURCE_BODY}},
+)
+async def detect(
+    request: Request,
+    service: ServiceDep,
+    client: SubmitterDep,
+    model: Annotated[ModelName | None, Query(description="name of a model; see /models")] = None,
+    threshold: Annotated[Threshold | None, Query(description="lowest score of a detection")] = None,
+    stride: Stride = None,
+    mpp: Mpp = None,
+    prefer: Annotated[str | None, Header(description="respond-async: do not wait for the result")] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Send the slide as multipart field `file`, as the raw body, or name it: {"source": {"path" | "upload" | "url"}}.
+
+    Small images answer 200 with the result. Large ones, or `Prefer: respond-async`, answer 202 with the job.
+    """
+    service.catalog.find(model)  # An unknown model is refused before gigabytes are taken in.
+    slide = await _receive(request, service)
+    choices = Choices(model, threshold, stride, mpp, idempotency_key)
+    job = await to_thread.run_sync(submit, service, client, slide, choices)
+    is_waited_for = "respond-async" not in (prefer or "").lower()
+    if is_waited_for and not job.state.is_final and is_small(slide, service.settings.sync_max_pixels):
+        job = await service.waiter.wait(job.id, timeout_s=service.settings.sync_timeout_s)
+    return await to_thread.run_sync(_answer, service, job)
+
+
+@router.post(
+    "/uploads",
+    response_model=UploadOut,
+    status_code=201,
+    summary="Upload a slide to be named as a source later",
+    responses=problems(400, 413, 415, 422, 507),
+    openapi_extra={"requestBody": {"required": True, "content": _SLIDE_BODY}},
+)
+async def upload(request: Request, service: ServiceDep, _client: SubmitterDep) -> UploadOut:
+    """Send the slide as multipart field `file` or as the raw body."""
+    slide = await _receive_bytes(request, service)
+    size = (service.settings.data.resolve() / slide.path).stat().st_size
+    return UploadOut(id=slide.sha256, name=slide.name, bytes=size, width=slide.header.width, height=slide.header.height)
+
+
+async def _receive(request: Request, service: Service) -> StoredSlide:
+    if _content_type(request) != "application/json":
+        return await _receive_bytes(request, service)
+    source = _parse_source(await _read_json(request)).source
+    if isinstance(source, PathSource):
+        return await to_thread.run_sync(find_path, source.path, service.settings)
+    if isinstance(source, UploadSource):
+        return await to_thread.run_sync(find_upload, source.upload, service.settings)
+    return await fetch_url(source.url, service.settings)
+
+
+async def _receive_bytes(request: Request, service: Service) -> StoredSlide:
+    settings = service.settings
+    require_disk(settings)
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > settings.max_upload_bytes + MAX_JSON:
+        raise TooLargeError(f"the slide has more than {settings.max_upload_bytes} bytes")
+    if _content_type(request) == "multipart/form-data":
+        return await receive_form(request.stream(), request.headers["content-type"], settings)
+    return await receive_raw(request.stream(), settings, name=request.headers.get("x-file-name", "upload"))
+
+
+async def _read_json(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_JSON:
+            raise TooLargeError("a JSON body names its source in a few bytes")
+    return bytes(body)
+
+
+def _parse_source(body: bytes) -> DetectSource:
+    try:
+        return DetectSource.model_validate_json(body)
+    except ValidationError as error:
+        if any(entry["type"] == "json_invalid" for entry in error.errors(include_url=False)):
+            raise BadRequestError("the body is not JSON") from error
+        raise RequestValidationError(_within_body(error)) from error
+
+
+def _within_body(error: ValidationError) -> list[Any]:
+    entries = error.errors(include_url=False, include_input=False, include_context=False)
+    return [dict(entry) | {"loc": ("body", *entry["loc"])} for entry in entries]
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _answer(service: Service, job: Job) -> Response:
+    if job.state is JobState.FAILED:
+        assert job.problem
+        raise JobFailedError(job.problem, job_id=job.id)
+    answer = service.results.answer(job.request.result_key) if job.state is JobState.SUCCEEDED else None
+    body = job_out(job, answer)
+    location = {"Location": body.links["self"]}
+    return JSONResponse(body.model_dump(mode="json"), 200 if answer else 202, headers=location)

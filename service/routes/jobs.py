@@ -1,0 +1,113 @@
+"""The jobs: list, look, follow, cancel, and what they found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from service import jobs
+from service.auth import Role
+from service.context import ClientDep, JobDep, Service, ServiceDep
+from service.jobs import Job, JobState
+from service.results import Answer, NotFinishedError
+from service.routes.problems import problems
+from service.schemas import (
+    DetectionsOut,
+    JobList,
+    JobOut,
+    Threshold,
+    detections_out,
+    job_out,
+    summary_from_job,
+)
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+@router.get("", summary="Your jobs, newest first", responses=problems(422))
+def list_jobs(
+    service: ServiceDep,
+    client: ClientDep,
+    state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[float | None, Query(ge=0, le=1e11, description="only older ones: as `next` says")] = None,
+) -> JobList:
+    """Jobs of this key; an admin sees everyone's."""
+    owner = None if client.role >= Role.ADMIN else client.name
+    found = service.store.list_jobs(client=owner, state=state, before=before, limit=limit)
+    rest = f"/jobs?limit={limit}&before={found[-1].created_at!r}" if len(found) == limit else None
+    if rest and state:
+        rest += f"&state={state}"
+    return JobList(jobs=[summary_from_job(job) for job in found], next=rest)
+
+
+@router.get("/{job_id}", summary="A job, with its progress or its result", responses=problems(404, 422))
+def get_job(service: ServiceDep, job: JobDep) -> JobOut:
+    """A job that has failed says why in `problem`."""
+    return job_out(job, _answer_if_any(service, job))
+
+
+@router.delete(
+    "/{job_id}",
+    summary="Cancel a job",
+    responses={
+        200: {"description": "Cancelled"},
+        202: {"model": JobOut, "description": "Its worker will stop at the next tile"},
+        **problems(404, 409, 422),
+    },
+    response_model=JobOut,
+)
+def cancel_job(service: ServiceDep, job: JobDep, client: ClientDep) -> Response:
+    """A waiting job is cancelled at once, a running one at its next tile."""
+    client.require(Role.SUBMIT)
+    changed = service.store.update(job.id, partial(jobs.request_cancel, now=time.time()))
+    status = 200 if changed.state is JobState.CANCELLED else 202
+    return JSONResponse(job_out(changed, None).model_dump(mode="json"), status)
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="A job's changes as they happen (server-sent events)",
+    response_class=EventSourceResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "`job`, ..., `end`"},
+        **problems(404, 422),
+    },
+)
+async def follow_job(service: ServiceDep, job: JobDep) -> EventSourceResponse:
+    """Each event `job` carries the job as in the list; the event `end` comes last."""
+    return EventSourceResponse(_events(service, job.id), headers={"Cache-Control": "no-store"})
+
+
+@router.get(
+    "/{job_id}/detections",
+    summary="The detections at any threshold, without a rescan",
+    responses=problems(404, 409, 410, 422),
+)
+def list_detections(
+    service: ServiceDep,
+    job: JobDep,
+    threshold: Annotated[Threshold | None, Query(description="lowest score; the scan's own if left out")] = None,
+) -> DetectionsOut:
+    """Candidates were kept down to `candidate_floor`."""
+    answer = _answer_if_any(service, job)
+    if answer is None:
+        raise NotFinishedError(f"the job is {job.state}")
+    return detections_out(job, answer, threshold)
+
+
+async def _events(service: Service, job_id: str) -> AsyncIterator[ServerSentEvent]:
+    async for job in service.waiter.changes(job_id):
+        summary = summary_from_job(job).model_dump_json()
+        yield ServerSentEvent(summary, event="job", id=str(job.version))
+    yield ServerSentEvent("{}", event="end")
+
+
+def _answer_if_any(service: Service, job: Job) -> Answer | None:
+    return service.results.answer(job.request.result_key) if job.state is JobState.SUCCEEDED else None

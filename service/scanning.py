@@ -1,0 +1,175 @@
+"""One job's scan: the call of scan(), what it reports on its way, and why it may be told to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import fields
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from models import Model, load_model
+from scanner.errors import ScanCancelledError
+from scanner.result import Progress, ScanResult
+from scanner.scanning import scan
+from service import jobs
+from service.catalog import Catalog, UnknownModelError
+from service.jobs import Job, JobProgress, JobState
+from service.results import Answer
+from service.settings import Settings
+from service.store import Store
+
+#: Seconds between two readings of what a client wants, and between two notes of progress.
+CHECK_INTERVAL = 0.25
+
+
+class Stop(StrEnum):
+    """Why a scan stops early."""
+
+    CANCEL = "cancel"  # its client asked for it
+    SHUTDOWN = "shutdown"  # its worker ends, another will go on
+    TIMEOUT = "timeout"  # it took too long
+    TAKEN = "taken"  # this worker was taken for dead, and another has the job
+
+
+class ScanStoppedError(Exception):
+    """A scan stopped early."""
+
+    def __init__(self, why: Stop) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Watch:
+    """Looks between tiles whether the scan shall go on, and notes how far it is."""
+
+    def __init__(self, store: Store, job: Job, *, timeout_s: float) -> None:
+        self.job = job
+        self.why: Stop | None = None
+        self.ended = threading.Event()
+        self._store = store
+        self._deadline = time.monotonic() + timeout_s
+        self._next_check = 0.0
+        self._next_note = 0.0
+        self._overdue_since: float | None = None
+
+    def stop(self, why: Stop) -> None:
+        """Stop the scan at its next tile."""
+        self.why = self.why or why
+
+    def should_stop(self) -> bool:
+        """What scan() asks between tiles."""
+        now = time.monotonic()
+        if self.why is None and now >= self._next_check:
+            self._next_check = now + CHECK_INTERVAL
+            self.why = self._reason(now)
+        return self.why is not None
+
+    def on_progress(self, progress: Progress) -> None:
+        """What scan() says between tiles."""
+        now = time.monotonic()
+        if now < self._next_note and progress.tiles_done < progress.tiles_total:
+            return
+        self._next_note = now + CHECK_INTERVAL
+        noted = JobProgress(**{field.name: getattr(progress, field.name) for field in fields(JobProgress)})
+        try:
+            self._store.update(self.job.id, lambda job: jobs.advance(job, noted) if self._is_ours(job) else job)
+        except (jobs.TransitionError, LookupError):
+            self._next_check = 0.0
+
+    def is_overdue(self, grace_s: float) -> bool:
+        """True if the scan should have stopped by now, whoever noticed."""
+        now = time.monotonic()
+        self.why = self.why or self._reason(now)
+        if self.why is not None and self._overdue_since is None:
+            self._overdue_since = now
+        return self._overdue_since is not None and now - self._overdue_since > grace_s
+
+    def _reason(self, now: float) -> Stop | None:
+        if now > self._deadline:
+            return Stop.TIMEOUT
+        try:
+            job = self._store.get(self.job.id)
+        except LookupError:
+            return Stop.CANCEL
+        if not self._is_ours(job):
+            return Stop.TAKEN
+        return Stop.CANCEL if job.cancel_requested else None
+
+    def _is_ours(self, job: Job) -> bool:
+        return job.state is JobState.RUNNING and (job.worker, job.attempt) == (self.job.worker, self.job.attempt)
+
+
+def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watch: Watch) -> Answer:
+    """Scan for `job` into the folder `work`; ScanStoppedError if the watch ended it."""
+    request = job.request
+    model = _find_model(job, catalog)
+    slide = settings.data.resolve() / request.slide  # An absolute path stays what it is.
+    try:
+        result = scan(
+            slide,
+            model,
+            work,
+            on_progress=watch.on_progress,
+            should_stop=watch.should_stop,
+            threshold=request.threshold,
+            stride=request.stride,
+            mpp=request.mpp,
+            device=settings.device,
+        )
+    except ScanCancelledError as error:
+        raise ScanStoppedError(watch.why or Stop.CANCEL) from error
+    return answer_from_result(result)
+
+
+def answer_from_result(result: ScanResult) -> Answer:
+    """The scan's outcome, as the API says it: here rows and columns become y and x."""
+    frame, report = result.frame, result.report
+    warnings = []
+    if report["mpp_source"] == "assumed":
+        warnings.append(
+            f"The image does not state its resolution: {report['mpp']} um/px, that of the model, was assumed. "
+            "Pass mpp if that is wrong."
+        )
+    return Answer(
+        model=report["model"],
+        image={
+            "width": frame.level0_width,
+            "height": frame.level0_height,
+            "mpp": report["mpp"],
+            "mpp_source": report["mpp_source"],
+        },
+        count=report["count"],
+        threshold=report["settings"]["threshold"],
+        candidate_floor=report["settings"]["candidate_floor"],
+        candidates=[_candidate(detection) for detection in result.candidates],
+        hotspots=report["hotspots"],
+        area_mm2=report["area_mm2"],
+        warnings=warnings,
+    )
+
+
+def _candidate(detection: Any) -> dict[str, Any]:
+    return {
+        "x": detection.col,
+        "y": detection.row,
+        "x_um": detection.col_um,
+        "y_um": detection.row_um,
+        "score": detection.score,
+        "label": detection.label,
+        "border": detection.border,
+    }
+
+
+def _find_model(job: Job, catalog: Catalog) -> Model:
+    entry = catalog.find(job.request.model)
+    if entry.sha256 != job.request.model_sha256:
+        raise UnknownModelError(f"model {entry.name!r} has changed since the job was asked for")
+    return _load(entry.folder, entry.sha256)
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path, _sha256: str) -> Model:
+    return load_model(folder)

@@ -1,0 +1,119 @@
+"""serve: the API in this process, workers beside it, each restarted when it dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+import uvicorn
+
+from service.app import create_app
+from service.auth import load_keys
+from service.settings import Settings
+
+#: A worker that dies sooner than this after its start is restarted ever more slowly.
+QUICK_DEATH = 10.0  # seconds
+MAX_PAUSE = 30.0  # seconds
+STOP_TIMEOUT = 8.0  # seconds
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerKeeper(threading.Thread):
+    """Keeps one worker process alive. Its successors have its name, so they take up its job at once."""
+
+    def __init__(self, settings: Settings, number: int) -> None:
+        super().__init__(daemon=True, name=f"worker-keeper-{number}")
+        self._worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{number}"
+        self._nice = settings.worker_nice
+        self._environment = os.environ | settings.to_environment()
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        """Start the worker, and again whenever it has ended."""
+        pause = 0.0
+        while not self._stopping.wait(pause):
+            started = time.monotonic()
+            self._process = self._start()
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            died_quickly = time.monotonic() - started < QUICK_DEATH
+            pause = min(MAX_PAUSE, max(1.0, pause * 2)) if died_quickly else 0.0
+            _log.warning("worker ended with %s; starting another in %g s", code, pause)
+
+    def stop(self) -> None:
+        """Let the worker give its job back and end."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "service.cli", "worker", "--worker-id", self._worker_id]
+        process = subprocess.Popen(command, env=self._environment)  # noqa: S603  (our own command)
+        try:
+            os.setpriority(os.PRIO_PROCESS, process.pid, self._nice)
+        except OSError:  # It may have ended already, or may not be made nicer here.
+            _log.info("the worker's niceness was not set")
+        return process
+
+
+def serve(settings: Settings) -> None:
+    """Run the API and its workers until told to stop, in a process that has loaded nothing else."""
+    # A fresh interpreter: the command line has loaded torch by now, which the API never needs and pays in memory.
+    command = [sys.executable, "-m", "service.server"]
+    os.execve(sys.executable, command, os.environ | settings.to_environment())  # noqa: S606
+
+
+def run_server(settings: Settings) -> None:
+    """Run the API in this process and its workers beside it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", stream=sys.stderr)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    keys, new_key = load_keys(settings)
+    if new_key:
+        print(f"API key (shown once, role admin): {new_key}", file=sys.stderr, flush=True)
+    app = create_app(settings, keys)
+    keepers = [WorkerKeeper(settings, number) for number in range(settings.workers)]
+    for keeper in keepers:
+        keeper.start()
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=30,
+    )
+    try:
+        _AnnouncingServer(config).run()
+    finally:
+        for keeper in keepers:
+            keeper.stop()
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Says where it listens, which with port 0 nobody else knows."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
+                print(f"mitoscan: http://{host}:{port}  (Ctrl+C stops)", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run_server(Settings())

@@ -1,0 +1,128 @@
+"""Settings of the service: environment variables MITOSCAN_<NAME>, or the TOML file that MITOSCAN_CONFIG names."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+GIB = 1024**3
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Lists and tables are written as JSON in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="MITOSCAN_", extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data: Path = Field(default=Path("mitoscan-data"), description="Folder of the store, the uploads and the results.")
+    database_url: str | None = Field(
+        default=None, description="Postgres URL of the store; without it, an SQLite file in the data folder."
+    )
+    models: Path | None = Field(default=None, description="Folder of further model folders, beside the shipped models.")
+    default_model: str | None = Field(default=None, description="Model of a request that names none.")
+    device: str = Field(default="auto", description="Device of the workers: auto, cpu, cuda, cuda:1.")
+    workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `serve` starts beside itself.")
+    worker_nice: int = Field(
+        default=5, ge=0, le=19, description="Niceness of those workers, so that the API stays quick."
+    )
+
+    api_keys: dict[str, str] = Field(
+        default_factory=dict,
+        description="Client name -> 'role:SHA-256 of the key in hex'; roles: read, submit, admin. "
+        "Without any, keys are off on loopback and one is made at the first start elsewhere.",
+    )
+    cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API from a browser.")
+    slide_folders: tuple[Path, ...] = Field(
+        default=(), description="Server folders that {'source': {'path'}} may read from."
+    )
+    url_prefixes: tuple[str, ...] = Field(
+        default=(), description="URL prefixes that {'source': {'url'}} may fetch from."
+    )
+
+    max_upload_bytes: int = Field(default=20 * GIB, ge=1, description="Largest slide file accepted.")
+    max_pixels: int = Field(default=200_000_000_000, ge=1, description="Largest slide accepted, in level-0 pixels.")
+    max_field_pixels: int = Field(
+        default=400_000_000, ge=1, description="Largest PNG or JPEG: it is decoded as a whole."
+    )
+    max_side: int = Field(default=1_000_000, ge=1, description="Longest side accepted, in level-0 pixels.")
+    sync_max_pixels: int = Field(
+        default=10_000_000, ge=0, description="Up to this size /detect answers with the result."
+    )
+    sync_timeout_s: float = Field(default=60.0, ge=0, description="After this, /detect answers 202 whatever the size.")
+    max_open_jobs: int = Field(
+        default=1000, ge=1, description="Waiting and running jobs of all clients; more answer 503."
+    )
+    max_client_jobs: int = Field(
+        default=200, ge=1, description="Waiting and running jobs of one client; more answer 429."
+    )
+    requests_per_minute: int = Field(default=6000, ge=1, description="Requests of one client; more answer 429.")
+    min_free_bytes: int = Field(default=GIB // 2, ge=0, description="Uploads are refused when less disk space is free.")
+
+    job_timeout_s: float = Field(default=6 * 3600.0, gt=0, description="A scan that takes longer fails.")
+    max_attempts: int = Field(default=3, ge=1, description="A job whose worker died this often fails.")
+    queue_poll_s: float = Field(default=0.04, gt=0, description="How often a free worker looks for a job.")
+    heartbeat_s: float = Field(default=2.0, gt=0, description="How often a worker says that it lives.")
+    dead_after_s: float = Field(default=15.0, gt=0, description="A worker silent for longer is taken for dead.")
+    keep_days: float = Field(
+        default=30.0, gt=0, description="Finished jobs, their uploads and results are kept this long."
+    )
+    quota_bytes: int = Field(
+        default=0, ge=0, description="Uploads and results kept at most, oldest go first; 0: no limit."
+    )
+    config: Annotated[Path | None, NoDecode] = Field(default=None, description="TOML file with any of these settings.")
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 -- documented by pydantic-settings
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings  # A .env file found by chance must not open a server.
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("MITOSCAN_CONFIG"))
+        return init_settings, env_settings, toml
+
+    def to_environment(self) -> dict[str, str]:
+        """The environment variables that make these settings."""
+        values = self.model_dump(mode="json", exclude_none=True).items()
+        return {
+            f"MITOSCAN_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values
+        }
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store."""
+        if self.database_url is None:
+            return f"sqlite:///{self.data.resolve() / 'store.sqlite'}"
+        scheme, _, rest = self.database_url.partition("://")
+        return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else self.database_url
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if only this machine can connect."""
+        return self.host in LOOPBACK
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of uploaded slides."""
+        return self.data.resolve() / "uploads"
+
+    @property
+    def results(self) -> Path:
+        """Folder of results, each under its result key."""
+        return self.data.resolve() / "results"

@@ -1,0 +1,251 @@
+"""Store: the table of jobs and the table of workers, in SQLite or Postgres, beside DBOS's own tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from dataclasses import fields as dataclass_fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from service.jobs import Job, JobProgress, JobState, ScanRequest
+
+BUSY_TIMEOUT_MS = 30_000
+
+_metadata = sa.MetaData()
+_jobs = sa.Table(
+    "mitoscan_jobs",
+    _metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("client", sa.String(128), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False, index=True),
+    sa.Column("started_at", sa.Double),
+    sa.Column("finished_at", sa.Double),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("worker", sa.String(128)),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("result_key", sa.String(64), nullable=False, index=True),
+    sa.Column("idempotency_key", sa.String(255)),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("tiles_done", sa.Integer, nullable=False),
+    sa.Column("tiles_total", sa.Integer, nullable=False),
+    sa.Column("mm2_done", sa.Double, nullable=False),
+    sa.Column("mm2_total", sa.Double, nullable=False),
+    sa.Column("reason", sa.String(128)),  # Type of the problem, for counting.
+    sa.Column("problem", sa.Text),
+    sa.UniqueConstraint("client", "idempotency_key"),
+)
+_workers = sa.Table(
+    "mitoscan_workers",
+    _metadata,
+    sa.Column("id", sa.String(128), primary_key=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("device", sa.String(64), nullable=False),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=False),
+)
+
+
+class JobNotFoundError(LookupError):
+    """No job has this id, or it belongs to another client."""
+
+
+class DuplicateJobError(Exception):
+    """The client has used this idempotency key already."""
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """A worker as it last reported."""
+
+    id: str
+    host: str
+    device: str
+    started_at: float
+    #: 0 once it has stopped on purpose.
+    seen_at: float
+
+
+def make_engine(url: str) -> sa.Engine:
+    """An engine for our tables and DBOS's. SQLite: writers take turns, readers never wait for them."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    engine = sa.create_engine(url, pool_size=10, max_overflow=30, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = "IMMEDIATE"  # As DBOS's own engine: two writers queue instead of deadlocking.
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
+
+
+class Store:
+    """Reads and writes jobs and workers."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def create_tables(self) -> None:
+        """Make our tables where they are missing."""
+        with self.engine.begin() as connection:
+            if self.engine.dialect.name == "sqlite":
+                connection.execute(sa.text("BEGIN IMMEDIATE"))  # Two processes may start at once.
+            else:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7061461)"))
+            _metadata.create_all(connection)
+
+    def ping(self) -> None:
+        """Raise if the store cannot be reached."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.select(1))
+
+    def insert(self, job: Job, *, enqueue: Callable[[sa.Connection], object]) -> None:
+        """Write a new job and hand it to the queue, both or neither."""
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(_jobs.insert().values(_row_from_job(job)))
+                enqueue(connection)
+        except sa.exc.IntegrityError as error:
+            raise DuplicateJobError(job.idempotency_key) from error
+
+    def get(self, job_id: str) -> Job:
+        """The job of that id."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(_jobs).where(_jobs.c.id == job_id)).mappings().first()
+        if row is None:
+            raise JobNotFoundError(f"no job {job_id!r}")
+        return _job_from_row(row)
+
+    def get_many(self, job_ids: Iterable[str]) -> list[Job]:
+        """The jobs of those ids that exist."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(_jobs).where(_jobs.c.id.in_(list(job_ids)))).mappings().all()
+        return [_job_from_row(row) for row in rows]
+
+    def versions(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """How often each of those jobs has changed."""
+        query = sa.select(_jobs.c.id, _jobs.c.version).where(_jobs.c.id.in_(list(job_ids)))
+        with self.engine.connect() as connection:
+            return {row.id: row.version for row in connection.execute(query)}
+
+    def find_by_idempotency_key(self, client: str, key: str) -> Job | None:
+        """The job that this client asked for with this key."""
+        query = sa.select(_jobs).where(_jobs.c.client == client, _jobs.c.idempotency_key == key)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return _job_from_row(row) if row else None
+
+    def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
+        """Apply a transition to the job as it stands now; TransitionError if its state forbids it."""
+        while True:
+            job = self.get(job_id)
+            changed = transition(job)
+            if changed is job:
+                return job
+            values = _row_from_job(changed) | {"version": job.version + 1}
+            where = (_jobs.c.id == job_id) & (_jobs.c.version == job.version)
+            with self.engine.begin() as connection:
+                if connection.execute(_jobs.update().where(where).values(values)).rowcount == 1:
+                    return replace(changed, version=job.version + 1)
+
+    def list_jobs(
+        self, *, client: str | None = None, state: JobState | None = None, before: float | None = None, limit: int = 100
+    ) -> list[Job]:
+        """Jobs, newest first."""
+        query = sa.select(_jobs).order_by(_jobs.c.created_at.desc(), _jobs.c.id).limit(limit)
+        if client is not None:
+            query = query.where(_jobs.c.client == client)
+        if state is not None:
+            query = query.where(_jobs.c.state == state)
+        if before is not None:
+            query = query.where(_jobs.c.created_at < before)
+        with self.engine.connect() as connection:
+            return [_job_from_row(row) for row in connection.execute(query).mappings()]
+
+    def count_open(self, client: str | None = None) -> int:
+        """Jobs that wait or run."""
+        query = sa.select(sa.func.count()).where(_jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        if client is not None:
+            query = query.where(_jobs.c.client == client)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def count_by_state(self) -> dict[str, int]:
+        """Jobs in each state."""
+        query = sa.select(_jobs.c.state, sa.func.count()).group_by(_jobs.c.state)
+        with self.engine.connect() as connection:
+            counts = {state: count for state, count in connection.execute(query).tuples()}  # noqa: C416  (typed)
+        return {str(state): counts.get(str(state), 0) for state in JobState}
+
+    def count_failures(self) -> dict[str, int]:
+        """Failed jobs by the type of their problem."""
+        query = sa.select(_jobs.c.reason, sa.func.count()).where(_jobs.c.state == JobState.FAILED)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.group_by(_jobs.c.reason))
+            return {str(reason): count for reason, count in rows}
+
+    def scanned_area_and_seconds(self) -> tuple[float, float]:
+        """Area in mm2, and time, of the scans that were really run to their end."""
+        seconds = sa.func.sum(_jobs.c.finished_at - _jobs.c.started_at)
+        query = sa.select(sa.func.sum(_jobs.c.mm2_done), seconds)
+        query = query.where(_jobs.c.state == JobState.SUCCEEDED, _jobs.c.cached.is_(False))
+        with self.engine.connect() as connection:
+            area, spent = connection.execute(query).one()
+        return float(area or 0), float(spent or 0)
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job."""
+        with self.engine.begin() as connection:
+            connection.execute(_jobs.delete().where(_jobs.c.id == job_id))
+
+    def beat(self, worker: WorkerRow) -> None:
+        """Note that a worker lives."""
+        values = asdict(worker)
+        with self.engine.begin() as connection:
+            changed = connection.execute(_workers.update().where(_workers.c.id == worker.id).values(values))
+            if changed.rowcount == 0:
+                connection.execute(_workers.insert().values(values))
+
+    def list_workers(self) -> list[WorkerRow]:
+        """All workers that have not been removed."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(_workers).order_by(_workers.c.started_at)).mappings()
+            return [WorkerRow(**row) for row in rows]
+
+    def remove_worker(self, worker_id: str, *, seen_before: float) -> None:
+        """Forget a worker that has not been seen since."""
+        where = (_workers.c.id == worker_id) & (_workers.c.seen_at < seen_before)
+        with self.engine.begin() as connection:
+            connection.execute(_workers.delete().where(where))
+
+
+def _row_from_job(job: Job) -> dict[str, Any]:
+    row = {column.name: getattr(job, column.name) for column in _jobs.columns if hasattr(job, column.name)}
+    return row | {
+        "state": str(job.state),
+        "result_key": job.request.result_key,
+        "request": json.dumps(asdict(job.request)),
+        "reason": str(job.problem["type"]) if job.problem else None,
+        "problem": json.dumps(job.problem) if job.problem else None,
+        **asdict(job.progress),
+    }
+
+
+def _job_from_row(row: sa.RowMapping) -> Job:
+    fields = dict(row)
+    del fields["result_key"], fields["reason"]
+    fields["state"] = JobState(fields["state"])
+    fields["request"] = ScanRequest(**json.loads(fields["request"]))
+    fields["progress"] = JobProgress(**{part.name: fields.pop(part.name) for part in dataclass_fields(JobProgress)})
+    fields["problem"] = json.loads(fields["problem"]) if fields["problem"] else None
+    return Job(**fields)

@@ -1,0 +1,76 @@
+"""Submission: from a stored slide and the client's choices to a job, or to the answer that is known already."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+
+from service import jobs
+from service.auth import Client
+from service.context import Service
+from service.intake import StoredSlide
+from service.jobs import Job, ScanRequest
+from service.limits import IdempotencyConflictError, require_room
+from service.store import DuplicateJobError
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the client chose beside the slide; None means the model's value."""
+
+    model: str | None = None
+    threshold: float | None = None
+    stride: int | None = None
+    mpp: float | None = None
+    idempotency_key: str | None = None
+
+
+def submit(service: Service, client: Client, slide: StoredSlide, choices: Choices) -> Job:
+    """A new job in the queue, or done if its result is there; the earlier job of the same idempotency key."""
+    request = _request(service, slide, choices)
+    known = _find_known(service, client, request, choices.idempotency_key)
+    if known:
+        return known
+    now = time.time()
+    job = Job(uuid.uuid4().hex, request, client.name, now, idempotency_key=choices.idempotency_key)
+    try:
+        if service.results.has(request.result_key):
+            job = jobs.finish(job, now=now, cached=True)
+            service.store.insert(job, enqueue=lambda _connection: None)
+        else:
+            require_room(service.store, service.settings, client.name)
+            service.store.insert(job, enqueue=lambda connection: service.queue.enqueue(connection, job.id))
+    except DuplicateJobError:  # The same key came twice at the same moment.
+        known = _find_known(service, client, request, choices.idempotency_key)
+        if known is None:
+            raise
+        return known
+    return job
+
+
+def _request(service: Service, slide: StoredSlide, choices: Choices) -> ScanRequest:
+    entry = service.catalog.find(choices.model)
+    return ScanRequest(
+        slide=slide.path,
+        slide_sha256=slide.sha256,
+        slide_name=slide.name,
+        model=entry.name,
+        model_sha256=entry.sha256,
+        threshold=choices.threshold,
+        stride=choices.stride,
+        mpp=choices.mpp,
+    )
+
+
+def _find_known(service: Service, client: Client, request: ScanRequest, key: str | None) -> Job | None:
+    job = service.store.find_by_idempotency_key(client.name, key) if key else None
+    if job and job.request.result_key != request.result_key:
+        raise IdempotencyConflictError("the key came with another slide, model or setting before")
+    return job
+
+
+def is_small(slide: StoredSlide, limit_pixels: int) -> bool:
+    """True if a client can wait for the slide's scan."""
+    pixels = slide.header.pixels
+    return pixels is not None and pixels <= limit_pixels

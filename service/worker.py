@@ -1,0 +1,214 @@
+"""Worker: a process that runs one scan at a time, says that it lives, and takes over from workers that do not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+
+from service import jobs, queue
+from service.catalog import Catalog
+from service.errors import make_problem, problem_from_exception
+from service.jobs import Job, JobState, TransitionError
+from service.results import Results
+from service.scanning import ScanStoppedError, Stop, Watch, run_scan
+from service.settings import Settings
+from service.store import Store, WorkerRow, make_engine
+
+#: A job whose scan does not notice that it should stop is given this long before the process ends itself.
+STOP_GRACE = 20.0  # seconds
+#: Exit code of a worker that ended itself so that another can go on.
+EXIT_RESTART = 75
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs jobs. Every way out leaves each job either finished or to be taken over."""
+
+    def __init__(self, settings: Settings, store: Store, worker_id: str) -> None:
+        self.id = worker_id
+        self._settings = settings
+        self._store = store
+        self._results = Results(settings.results)
+        self._catalog = Catalog(settings.models, settings.default_model)
+        self._started_at = time.time()
+        self._stopping = threading.Event()
+        self._watch: Watch | None = None
+
+    def run_job(self, job_id: str) -> None:
+        """Scan for one job, and note how it ended."""
+        if self._stopping.is_set():
+            _wait_for_the_end()
+        try:
+            job = self._store.update(job_id, self._start)
+        except (TransitionError, LookupError) as error:
+            _log.info("job %s is not run: %s", job_id, error)
+            return
+        if job.state is JobState.FAILED:
+            return
+        if self._results.has(job.request.result_key):
+            self._end(job, partial(jobs.finish, now=time.time(), cached=True))
+            return
+        self._scan(job)
+
+    def beat_forever(self) -> None:
+        """Say that this worker lives, and look after those that do not, until it stops."""
+        while not self._stopping.wait(self._settings.heartbeat_s):
+            try:
+                self.beat()
+                self._look_after_dead_workers()
+                self._look_after_stuck_scan()
+            except Exception:  # The store may be away for a while; a worker outlives that.
+                _log.exception("heartbeat failed")
+
+    def beat(self, *, is_last: bool = False) -> None:
+        """Say that this worker lives, or that it ends."""
+        seen_at = 0.0 if is_last else time.time()
+        row = WorkerRow(self.id, socket.gethostname(), self._settings.device, self._started_at, seen_at)
+        self._store.beat(row)
+
+    def stop(self) -> None:
+        """Stop the running scan at its next tile and give its job back."""
+        self._stopping.set()
+        if self._watch:
+            self._watch.stop(Stop.SHUTDOWN)
+            self._watch.ended.wait(STOP_GRACE / 2)
+        self.beat(is_last=True)
+
+    def _start(self, job: Job) -> Job:
+        """The job, started; or failed, if workers have died of it too often."""
+        if job.state is JobState.RUNNING and job.attempt >= self._settings.max_attempts:
+            return jobs.fail(job, problem=_deadly_problem(job), now=time.time())
+        return jobs.start(job, worker=self.id, now=time.time())
+
+    def _scan(self, job: Job) -> None:
+        work = self._results.work_folder(job.id)
+        watch = self._watch = Watch(self._store, job, timeout_s=self._settings.job_timeout_s)
+        try:
+            answer = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
+            self._results.publish(work, job.request.result_key, answer)
+            self._end(job, partial(jobs.finish, now=time.time()))
+        except ScanStoppedError as stopped:
+            self._results.discard(work)
+            self._end_stopped(job, stopped)
+        except Exception as error:  # Whatever it is, the job must end and the client be told.
+            self._results.discard(work)
+            self._end(job, partial(jobs.fail, problem=_problem_of(error, job, self._settings), now=time.time()))
+        finally:
+            self._watch = None
+            watch.ended.set()
+
+    def _end_stopped(self, job: Job, stopped: ScanStoppedError) -> None:
+        if stopped.why is Stop.CANCEL:
+            self._end(job, partial(jobs.cancel, now=time.time()))
+        elif stopped.why is Stop.TIMEOUT:
+            self._end(job, partial(jobs.fail, problem=_timeout_problem(self._settings), now=time.time()))
+        elif stopped.why is Stop.SHUTDOWN:
+            self._end(job, jobs.requeue)
+            assert self._watch
+            self._watch.ended.set()
+            _wait_for_the_end()
+        else:
+            # Another worker has the job: to end this workflow normally would end the other's too.
+            os._exit(EXIT_RESTART)
+
+    def _end(self, job: Job, transition: Callable[[Job], Job]) -> None:
+        """Note how the job ended, unless another worker has it by now."""
+
+        def if_still_ours(now: Job) -> Job:
+            is_ours = now.worker == self.id and now.attempt == job.attempt
+            return transition(now) if is_ours else now
+
+        try:
+            ended = self._store.update(job.id, if_still_ours)
+            _log.info("job %s: %s", job.id, ended.state)
+        except (TransitionError, LookupError) as error:
+            _log.warning("job %s: %s", job.id, error)
+
+    def _look_after_dead_workers(self) -> None:
+        now = time.time()
+        silent_since = now - self._settings.dead_after_s
+        rows = self._store.list_workers()
+        alive = {row.id for row in rows if row.seen_at >= silent_since} | {self.id}
+        running = {job.worker for job in self._store.list_jobs(state=JobState.RUNNING) if job.worker}
+        dead = ({row.id for row in rows} | running) - alive
+        if dead:
+            _log.warning("taking over from %s", ", ".join(sorted(dead)))
+            queue.take_over(sorted(dead))
+            for worker_id in dead:
+                self._store.remove_worker(worker_id, seen_before=silent_since)
+
+    def _look_after_stuck_scan(self) -> None:
+        """End this process if a decoder or driver hangs and the scan cannot be stopped any other way."""
+        watch = self._watch
+        if watch is None or not watch.is_overdue(STOP_GRACE):
+            return
+        _log.error("the scan of job %s does not stop; ending the worker", watch.job.id)
+        if watch.why is Stop.CANCEL:
+            self._end(watch.job, partial(jobs.cancel, now=time.time()))
+        else:
+            self._end(watch.job, partial(jobs.fail, problem=_timeout_problem(self._settings), now=time.time()))
+        os._exit(EXIT_RESTART)
+
+
+def run_worker(settings: Settings, worker_id: str | None = None) -> None:
+    """Run jobs in this process until it is told to stop, or its parent is gone."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
+    settings.results.mkdir(parents=True, exist_ok=True)
+    queue.migrate(settings.store_url)
+    engine = make_engine(settings.store_url)
+    store = Store(engine)
+    store.create_tables()
+    worker = Worker(settings, store, worker_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}")
+    must_stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        must_stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    worker.beat()
+    queue.launch_worker(engine, worker_id=worker.id, poll_s=settings.queue_poll_s, run_job=worker.run_job)
+    threading.Thread(target=worker.beat_forever, daemon=True).start()
+    _wait(must_stop, os.getppid())
+    worker.stop()
+    # The queue's threads would wait for the job that was just given back.
+    os._exit(0)
+
+
+def _problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
+    """The problem that the client sees: without the server's paths, with the client's own name for the slide."""
+    _log.warning("job %s failed", job.id, exc_info=error)
+    path = str(settings.data.resolve() / job.request.slide)
+    return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
+
+
+def _timeout_problem(settings: Settings) -> dict[str, object]:
+    detail = f"the scan took longer than {settings.job_timeout_s:g} s"
+    return make_problem(422, "scan-timeout", "The scan took too long", detail=detail)
+
+
+def _deadly_problem(job: Job) -> dict[str, object]:
+    detail = f"{job.attempt} workers have died while they scanned this slide"
+    return make_problem(422, "scan-crashed", "The scan crashed", detail=detail)
+
+
+def _wait(must_stop: threading.Event, parent: int) -> None:
+    """Until told to stop, or orphaned: whoever started this worker will start another."""
+    while not must_stop.wait(0.5):
+        if os.getppid() != parent:
+            return
+
+
+def _wait_for_the_end() -> None:
+    """Never return: the process is about to end, and the workflow must stay open for another worker."""
+    threading.Event().wait()
