@@ -9,7 +9,8 @@ from scanner.errors import InexactLayerError, ScannerError
 
 if TYPE_CHECKING:
     from scanner.dense import densify
-    from scanner.scan import ScanResult, scan
+    from scanner.result import ScanResult
+    from scanner.scanning import scan
     from scanner.slides import open_slide
 
 __all__ = ["InexactLayerError", "ScanResult", "ScannerError", "densify", "open_slide", "scan"]
@@ -18,8 +19,8 @@ __all__ = ["InexactLayerError", "ScanResult", "ScannerError", "densify", "open_s
 _HOMES = {
     "densify": "scanner.dense",
     "open_slide": "scanner.slides",
-    "scan": "scanner.scan",
-    "ScanResult": "scanner.scan",
+    "scan": "scanner.scanning",
+    "ScanResult": "scanner.result",
 }
 
 

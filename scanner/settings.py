@@ -18,7 +18,7 @@ class SettingsKeywords(TypedDict, total=False):
     threshold: float | None
     mpp: float | None
     device: str
-    tile_size: int
+    tile_size: int | None
     batch_size: int
     workers: int
     engine: str
@@ -39,8 +39,9 @@ class ScanSettings:
     mpp: float | None = None
     #: A torch device, or "auto".
     device: str = "auto"
-    #: Side of the area that a tile answers for, in grid pixels. Changes speed and memory, never results.
-    tile_size: int = 1024
+    #: Side of the area that a tile answers for, in grid pixels; None: by the stride, so that every stride needs about
+    #: the same memory. Changes speed and memory, never results.
+    tile_size: int | None = None
     #: Tiles that go through the network together. Changes speed and memory, never results.
     batch_size: int = 1
     #: Threads that read ahead.
@@ -60,7 +61,7 @@ class ScanSettings:
             "stride": self.stride is None or 1 <= self.stride <= MAX_STRIDE,
             "threshold": self.threshold is None or 0 <= self.threshold <= 1,
             "mpp": self.mpp is None or 0 < self.mpp < float("inf"),
-            "tile_size": 1 <= self.tile_size <= 1 << 16,
+            "tile_size": self.tile_size is None or 1 <= self.tile_size <= 1 << 16,
             "batch_size": self.batch_size >= 1,
             "workers": self.workers >= 1,
             "engine": self.engine in {"dense", "patch"},
@@ -70,6 +71,11 @@ class ScanSettings:
         for key, holds in checks.items():
             if not holds:
                 raise SettingsError(f"{key} = {getattr(self, key)!r} is impossible")
+
+
+def tile_side(settings: ScanSettings, stride: int) -> int:
+    """Side of a tile in grid pixels: 512 at stride 1, 1024 from stride 2 on, unless the caller chose another."""
+    return settings.tile_size or (512 if stride == 1 else 1024)
 
 
 #: Settings that change how a scan runs but not what it finds.

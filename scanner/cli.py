@@ -1,0 +1,115 @@
+"""The command line of the scanner. Results go to files and stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from models import DEFAULT_MODEL, ModelError, list_models, load_model
+from scanner.errors import ScannerError
+from scanner.report import NOTICE
+
+app = typer.Typer(
+    name="mitoscan",
+    help=f"Find mitotic figures in whole slides. {NOTICE}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+_Result = TypeVar("_Result")
+errors = Console(stderr=True, highlight=False)
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a shipped model, or a model folder.")]
+StrideOption = Annotated[int | None, typer.Option(help="Distance of two scanned positions, px; the card's if left out.")]
+ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a detection; the card's if left out.")]
+MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
+DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
+EngineOption = Annotated[str, typer.Option(help='"dense", or "patch" for networks that cannot be dense exactly.')]
+
+
+@app.command("scan")
+def scan_command(
+    paths: Annotated[list[Path], typer.Argument(help="Slides, fields, or folders of them.", metavar="PATH...")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results: one sub-folder per slide.")],
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    stride: StrideOption = None,
+    threshold: ThresholdOption = None,
+    mpp: MppOption = None,
+    engine: EngineOption = "dense",
+    tile_size: Annotated[int | None, typer.Option(help="Side of a tile, px. Never changes results.")] = None,
+    workers: Annotated[int, typer.Option(help="Threads that read ahead.")] = 2,
+    tissue: Annotated[bool, typer.Option("--tissue/--no-tissue", help="Scan tissue only, or glass as well.")] = True,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search folders below as well.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite/--resume", help="Scan again what is done, or skip what is unchanged.")
+    ] = False,
+) -> None:
+    """Scan slides: detections, map, overview and report of each in a folder of its own.
+
+    Example: mitoscan scan slides/ -o out/
+    """
+    from scanner.batch import find_slides, plan_jobs, scan_batch
+    from scanner.progress import batch_display
+
+    loaded = _fail_cleanly(lambda: load_model(model))
+    jobs = plan_jobs(find_slides(paths, recursive=recursive), out)
+    if not jobs:
+        raise _failure(f"no slides in {', '.join(map(str, paths))}; pass --recursive to search folders below")
+    keywords: Any = {
+        "device": device, "stride": stride, "threshold": threshold, "mpp": mpp, "engine": engine,
+        "tile_size": tile_size, "workers": workers, "tissue": tissue,
+    }  # fmt: skip
+    with batch_display(errors, len(jobs)) as watcher:
+        outcomes = _fail_cleanly(
+            lambda: scan_batch(jobs, loaded, out, keywords=keywords, overwrite=overwrite, watcher=watcher)
+        )
+    typer.echo(out / "batch.json")
+    raise typer.Exit(any(outcome.reason for outcome in outcomes))
+
+
+@app.command("models")
+def models_command(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """List the shipped models."""
+    cards = list_models()
+    if as_json:
+        keys = ("name", "version", "mpp", "patch_size", "stride", "threshold", "radius_um", "sha256")
+        typer.echo(json.dumps([{key: getattr(card, key) for key in keys} for card in cards], indent=2))
+        return
+    for card in cards:
+        default = " (default)" if card.name == DEFAULT_MODEL else ""
+        typer.echo(
+            f"{card.name} {card.version}{default}: {card.architecture}, {card.patch_size} px at {card.mpp} um/px, "
+            f"stride {card.stride}, threshold {card.threshold:.3f}"
+        )
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Say what this machine offers, and what is missing."""
+    from scanner.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        typer.echo(f"{'ok     ' if finding.is_fine else 'PROBLEM'} {finding.name}: {finding.detail}")
+    raise typer.Exit(not all(finding.is_fine for finding in findings))
+
+
+def _fail_cleanly(action: Callable[[], _Result]) -> _Result:
+    """Run `action`; an error of ours becomes one line on stderr and exit code 1."""
+    try:
+        return action()
+    except (ScannerError, ModelError) as error:
+        raise _failure(str(error)) from error
+
+
+def _failure(message: str) -> typer.Exit:
+    errors.print(f"mitoscan: {message}", style="red", markup=False, soft_wrap=True)
+    return typer.Exit(1)

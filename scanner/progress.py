@@ -1,0 +1,54 @@
+"""What a batch shows while it runs: a line per slide, a bar for the one in hand, both on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scanner import result
+from scanner.batch import Job, Outcome, Status, Watcher
+
+
+@contextmanager
+def batch_display(console: Console, total: int) -> Iterator[Watcher]:
+    """A Watcher that draws on `console`: tiles, mm2 and the time left of the slide in hand."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[area]}"),
+        TimeRemainingColumn(),
+    )
+    finished = 0
+    # A bar that redraws itself is noise in a log file: there, the line per slide says enough.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("", total=None, area="")
+
+        def on_start(job: Job) -> None:
+            bars.reset(bar, total=None, description=f"{finished + 1}/{total} {job.slide.name}", area="")
+
+        def on_progress(progress: result.Progress) -> None:
+            area = f"{progress.mm2_done:.1f} of {progress.mm2_total:.1f} mm2"
+            bars.update(bar, completed=progress.tiles_done, total=progress.tiles_total, area=area)
+
+        def on_outcome(outcome: Outcome) -> None:
+            nonlocal finished
+            finished += 1
+            style = "red" if outcome.status is Status.FAILED else None
+            line = f"{finished}/{total} {describe_outcome(outcome)}"
+            console.print(line, style=style, markup=False, soft_wrap=True)
+
+        yield Watcher(on_start, on_progress, on_outcome)
+
+
+def describe_outcome(outcome: Outcome) -> str:
+    """One line on how a slide ended."""
+    if outcome.status is Status.FAILED:
+        return f"{outcome.slide}: failed: {outcome.reason}"
+    found = f"{outcome.count} detections in {outcome.tissue_mm2:.2f} mm2 of tissue"
+    if outcome.status is Status.SKIPPED:
+        return f"{outcome.slide}: {found}, done before"
+    return f"{outcome.slide}: {found}, {outcome.seconds:.1f} s"

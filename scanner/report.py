@@ -1,0 +1,123 @@
+"""run.json: what was scanned, with what, and what came out. Written last: a folder that holds it is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from models.card import ModelCard
+from scanner.exports.run_report import write_report
+from scanner.hotspots import Hotspot, mitotic_count
+from scanner.probability import StageSeconds
+from scanner.result import PreparedSlide, ScanResult
+from scanner.settings import ScanSettings, result_settings
+
+REPORT_NAME = "run.json"
+#: Hashed at either end of a slide: enough to tell two files apart without reading gigabytes.
+_FINGERPRINT_BYTES = 1 << 20
+NOTICE = "Research use only. Not a medical device."
+_PACKAGES = ("mitoscan", "torch", "numpy", "scipy", "scikit-image", "tifffile", "imagecodecs", "openslide-bin", "zarr")
+
+
+def compose_report(
+    prepared: PreparedSlide, result: ScanResult, *, total_seconds: float, folder: Path | None
+) -> ScanResult:
+    """The result with its report, which is written to `folder` if there is one."""
+    card, settings, frame, readable = prepared.model.card, prepared.settings, prepared.frame, result.tissue
+    count = mitotic_count(result.detections, readable)
+    content = {
+        "notice": NOTICE,
+        "model": describe_model(card),
+        "slide": {"name": prepared.slide.path.name, "width": frame.level0_width, "height": frame.level0_height},
+        "mpp": frame.level0_mpp,
+        "mpp_source": prepared.mpp_source,
+        "grid": {"mpp": frame.grid_mpp, "width": frame.grid_width, "height": frame.grid_height},
+        "map": {"mpp": frame.map_mpp, "width": frame.map_width, "height": frame.map_height},
+        "count": count.count,
+        "count_per_mm2": count.per_mm2,
+        "counts": {
+            "counted": count.count,
+            "on_border": len(result.detections) - count.count,
+            "candidates": len(result.candidates),
+        },
+        # In mm2: tissue and a rim are scanned; what could not be read is in none but its own.
+        "area_mm2": {
+            "slide": frame.area_mm2,
+            "tissue": readable.area_mm2,
+            "scanned": readable.scanned_mm2,
+            "unreadable": prepared.tissue.area_mm2 - readable.area_mm2,
+        },
+        "hotspots": [describe_hotspot(hotspot) for hotspot in result.hotspots],
+        "statistics": asdict(prepared.statistics),
+        "settings": settings_in_force(prepared),
+        "asked_for": asked_for(settings, card, prepared.slide.path),
+        "timing": describe_timing(prepared.scorer.seconds, total_seconds),
+        "versions": describe_software(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if folder is not None:
+        write_report(folder / REPORT_NAME, content)
+    return replace(result, report=content)
+
+
+def describe_model(card: ModelCard) -> dict[str, Any]:
+    """Identity of the model."""
+    return {"name": card.name, "version": card.version, "sha256": card.sha256}
+
+
+def describe_hotspot(hotspot: Hotspot) -> dict[str, Any]:
+    """A window, half-open, in level-0 px."""
+    box = hotspot.box
+    place = {"x": box.left, "y": box.top, "width": box.width, "height": box.height}
+    return place | {key: value for key, value in asdict(hotspot).items() if key != "box"}
+
+
+def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
+    """Every setting that the scan ran with: the card's where none was asked for."""
+    card = prepared.model.card
+    chosen = asdict(prepared.settings) | {
+        "stride": prepared.frame.stride,
+        "threshold": prepared.threshold,
+        "device": str(prepared.scorer.device),
+    }
+    return chosen | {"radius_um": card.radius_um, "smoothing_um": card.smoothing_um, "margin_um": card.margin_um}
+
+
+def asked_for(settings: ScanSettings, card: ModelCard, slide: Path) -> dict[str, Any]:
+    """What a finished scan must agree with to be skipped: file, model, and the settings that change results."""
+    file = {"name": slide.name, "fingerprint": fingerprint(slide)}
+    return {"slide": file, "model": describe_model(card), "settings": result_settings(settings)}
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file's size and both of its ends, lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest.update(str(size).encode())
+        for start in (0, max(0, size - _FINGERPRINT_BYTES)):
+            file.seek(start)
+            digest.update(file.read(_FINGERPRINT_BYTES))
+    return digest.hexdigest()
+
+
+def describe_timing(seconds: StageSeconds, total: float) -> dict[str, float]:
+    """Seconds of each stage; readers work beside the network, so `read` overlaps with `net`."""
+    return {key: round(value, 4) for key, value in (asdict(seconds) | {"total": total}).items()}
+
+
+def describe_software() -> dict[str, str]:
+    """Versions of what computed the result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,78 @@
+"""What travels through a scan: the prepared slide, its progress, its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from models.registry import Model
+from scanner.detections import Detection
+from scanner.geometry import Box, Frame
+from scanner.hotspots import Hotspot
+from scanner.map_store import ProbabilityMap
+from scanner.probability import Scorer
+from scanner.settings import ScanSettings
+from scanner.slides import Slide
+from scanner.slides.grid import Grid
+from scanner.statistics import SlideStatistics
+from scanner.tissue import TissueMask
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a scan is."""
+
+    tiles_done: int
+    tiles_total: int
+    #: Scanned area so far, and in all.
+    mm2_done: float
+    mm2_total: float
+
+
+OnProgress = Callable[[Progress], None]
+ShouldStop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class PreparedSlide:
+    """A slide of which everything is known that does not need the network."""
+
+    slide: Slide
+    model: Model
+    settings: ScanSettings
+    frame: Frame
+    #: Where the level-0 mpp comes from.
+    mpp_source: str
+    grid: Grid
+    tissue: TissueMask
+    statistics: SlideStatistics
+    scorer: Scorer
+
+    @property
+    def threshold(self) -> float:
+        """The threshold in force."""
+        return self.model.card.threshold if self.settings.threshold is None else self.settings.threshold
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Everything found on one slide."""
+
+    #: At or above the threshold, best first. Those on the slide's true border are marked, and not counted.
+    detections: tuple[Detection, ...]
+    #: Every peak down to the candidate floor, best first: another threshold needs no other scan.
+    candidates: tuple[Detection, ...]
+    hotspots: tuple[Hotspot, ...]
+    #: Probability of the model's target class; `np.asarray(result.map)` is float32 (rows, cols).
+    map: ProbabilityMap
+    #: The content of run.json.
+    report: dict[str, Any]
+    tissue: TissueMask
+    #: Map boxes whose pixels could not be read.
+    unreadable: tuple[Box, ...]
+
+    @property
+    def frame(self) -> Frame:
+        """Where grid and map lie on the slide."""
+        return self.map.frame

@@ -1,0 +1,215 @@
+"""scan: one slide, the whole story on one page.
+
+Open the slide, find its tissue, measure its stain, plan tiles, run the dense net over them into a probability map,
+smooth the map, take its peaks as detections, find the hotspot, write the files.
+
+(The file is not called scan.py because `scanner.scan` is the function.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from models.card import ModelCard
+from models.registry import Model
+from scanner.detections import Detection, above_threshold, detections_from_peaks
+from scanner.errors import OutputError, ScanCancelledError
+from scanner.exports.files import write_results
+from scanner.geometry import Box, plan_frame
+from scanner.hotspots import find_hotspots
+from scanner.map_store import FloatMap, MapStore, ProbabilityMap, temporary_folder
+from scanner.peaks import PeakSettings, find_map_peaks
+from scanner.probability import prepare_scorer, score_tiles
+from scanner.report import compose_report
+from scanner.result import OnProgress, PreparedSlide, Progress, ScanResult, ShouldStop
+from scanner.settings import ScanSettings, SettingsKeywords, tile_side
+from scanner.slides import Slide, open_slide
+from scanner.slides.grid import Grid
+from scanner.smoothing import smooth_map
+from scanner.statistics import measure_slide
+from scanner.tiles import Tile, map_side, plan_tiles, split_tile
+from scanner.tissue import TissueMask, find_tissue, full_tissue
+
+
+def scan(
+    slide: Slide | str | Path,
+    model: Model,
+    out: str | Path | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+    **keywords: Unpack[SettingsKeywords],
+) -> ScanResult:
+    """Scan one slide.
+
+    Parameters
+    ----------
+    slide : Slide or path
+        A slide or a plain field.
+    model : Model
+        From `models.load_model`.
+    out : path, optional
+        Folder for the result's files; created if it is not there.
+    on_progress : callable, optional
+        Called with a Progress after every tile.
+    should_stop : callable, optional
+        Asked before every tile; True ends the scan with ScanCancelledError.
+    **keywords
+        Fields of ScanSettings.
+
+    Returns
+    -------
+    ScanResult
+
+    Raises
+    ------
+    ScannerError
+        One of its kinds; the message holds the value and the way out.
+    """
+    started = time.perf_counter()
+    settings = ScanSettings(**keywords)
+    folder = None if out is None else _made(Path(out))
+    with _opened(slide, settings.mpp) as opened:
+        prepared = prepare_slide(opened, model, settings)
+        watch = _Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
+        probability_map, unreadable = score_slide(prepared, watch, beside=folder)
+        result = find_figures(prepared, probability_map, unreadable)
+        if folder is not None:
+            write_results(folder, result, opened)
+        return compose_report(prepared, result, total_seconds=time.perf_counter() - started, folder=folder)
+
+
+def prepare_slide(slide: Slide, model: Model, settings: ScanSettings) -> PreparedSlide:
+    """Find the tissue, measure the stain, make the network dense."""
+    card = model.card
+    level0_mpp, mpp_source = resolve_mpp(slide, card)
+    level0 = slide.levels[0]
+    frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, settings.stride or card.stride)
+    grid = Grid(slide, frame)
+    tissue = find_tissue(slide, frame) if settings.tissue else full_tissue(frame)
+    statistics = measure_slide(grid, tissue, card.normalisation)
+    scorer = prepare_scorer(
+        model, statistics.stain, stride=frame.stride, device=settings.device, engine=settings.engine
+    )
+    return PreparedSlide(slide, model, settings, frame, mpp_source, grid, tissue, statistics, scorer)
+
+
+def score_slide(
+    prepared: PreparedSlide, watch: _Watch, *, beside: Path | None
+) -> tuple[ProbabilityMap, tuple[Box, ...]]:
+    """Run the network over the tissue; returns the map and the map boxes that could not be read."""
+    frame, tissue, settings = prepared.frame, prepared.tissue, prepared.settings
+    side = tile_side(settings, frame.stride)
+    tiles = plan_tiles(frame, prepared.model.card.patch_size, side)
+    tiles = [tile for tile in tiles if tissue.any_in(tile.write)]
+    folder = temporary_folder(beside)
+    store = MapStore(folder / "map.zarr", frame, map_side(side, frame.stride))
+    probability_map = ProbabilityMap(store, folder)
+    unreadable: list[Box] = []
+    done = _Tally(tissue, tiles)
+    scored_tiles = score_tiles(
+        prepared.scorer, prepared.grid.read, tiles, batch_size=settings.batch_size, workers=settings.workers
+    )
+    for scored in scored_tiles:
+        if watch.should_stop():
+            raise ScanCancelledError(f"{prepared.slide.path.name}: cancelled after {done.tiles} of {len(tiles)} tiles")
+        values = scored.values
+        if values is None:
+            values, lost = score_readable_cells(prepared, scored.tile)
+            unreadable += lost
+        # What a tile covers beyond the tissue is not scanned: the map must not depend on where tiles end.
+        store.write(scored.tile.write, values * tissue.values_for(scored.tile.write))
+        watch.on_progress(done.add(scored.tile))
+    return probability_map, tuple(unreadable)
+
+
+def score_readable_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box]]:
+    """A tile of which some pixels cannot be read, cell by cell; returns its values and the cells that are lost."""
+    values = np.zeros((tile.write.height, tile.write.width), np.float32)
+    cells = split_tile(tile, prepared.frame.stride, prepared.model.card.patch_size)
+    lost = []
+    for scored in score_tiles(prepared.scorer, prepared.grid.read, cells, workers=prepared.settings.workers):
+        box = scored.tile.write
+        if scored.values is None:
+            lost.append(box)
+        else:
+            values[box.shifted(-tile.write.top, -tile.write.left).slices()] = scored.values
+    return values, lost
+
+
+def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unreadable: tuple[Box, ...]) -> ScanResult:
+    """Detections and hotspots of a finished map."""
+    started = time.perf_counter()
+    readable = prepared.tissue.without(unreadable)
+    settings = prepared.settings
+    candidates = find_candidates(probability_map, prepared.model.card, floor=settings.candidate_floor)
+    detections = above_threshold(candidates, prepared.threshold)
+    hotspots = find_hotspots(detections, readable, area_mm2=settings.hotspot_mm2)
+    prepared.scorer.seconds.post = time.perf_counter() - started
+    return ScanResult(detections, candidates, hotspots, probability_map, {}, readable, unreadable)
+
+
+def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:
+    """Level-0 mpp and where it comes from; a plain field that does not say is taken at the model's mpp."""
+    return (card.mpp, "assumed") if slide.mpp is None else (slide.mpp, slide.mpp_source)
+
+
+def find_candidates(probability_map: ProbabilityMap, card: ModelCard, *, floor: float) -> tuple[Detection, ...]:
+    """Every peak of the smoothed map from `floor` upwards, as detections."""
+    frame = probability_map.frame
+    radius_px = card.smoothing_um / frame.map_mpp
+    smoothed = smooth_map(probability_map.read, probability_map.shape, radius_px=radius_px)
+    peaks = find_map_peaks(smoothed, probability_map.shape, PeakSettings(floor, card.radius_um / frame.map_mpp))
+    return detections_from_peaks(peaks, frame, card)
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """The caller's ears and brakes."""
+
+    on_progress: OnProgress
+    should_stop: ShouldStop
+
+
+class _Tally:
+    """Counts tiles and the tissue in them."""
+
+    def __init__(self, tissue: TissueMask, tiles: list[Tile]) -> None:
+        self.tiles = 0
+        self._total = len(tiles)
+        self._mm2 = 0.0
+        self._tissue = tissue
+        self._mm2_total = sum(self._area(tile) for tile in tiles)
+
+    def add(self, tile: Tile) -> Progress:
+        self.tiles += 1
+        self._mm2 += self._area(tile)
+        return Progress(self.tiles, self._total, self._mm2, self._mm2_total)
+
+    def _area(self, tile: Tile) -> float:
+        scanned = int(np.count_nonzero(self._tissue.values_for(tile.write)))
+        return scanned * (self._tissue.frame.map_mpp / 1000) ** 2
+
+
+@contextmanager
+def _opened(slide: Slide | str | Path, mpp: float | None) -> Iterator[Slide]:
+    """The slide itself, left open for its owner; or the slide at that path, closed in the end."""
+    owned: AbstractContextManager[Slide]
+    owned = open_slide(slide, mpp) if isinstance(slide, (str, Path)) else nullcontext(slide)
+    with owned as opened:
+        yield opened
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: {error}") from error
+    return folder
