@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,11 @@ def write_pyramid(
     """Write a tiled pyramid; returns its levels as they were before compression.
 
     `style` is "aperio" (mpp in the description), "generic" (mpp in the tags) or "ome" (mpp in OME-XML, levels in
-    SubIFDs). `options` go to tifffile, e.g. compression="jpeg".
+    SubIFDs). `options` go to tifffile, e.g. compression="jpeg" (which means 4:2:0).
     """
     arrays = pyramid(pixels, levels)
-    options = {"photometric": "rgb", "tile": (128, 128), "metadata": None} | options
+    # Copied, because tifffile writes into compressionargs.
+    options = deepcopy({"photometric": "rgb", "tile": (128, 128), "metadata": None} | options)
     with tifffile.TiffWriter(path, bigtiff=style == "ome", ome=style == "ome") as writer:
         if style == "ome":
             size = {} if mpp is None else {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}

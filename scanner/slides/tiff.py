@@ -28,8 +28,8 @@ class TiffSlide(Slide):
     def __init__(self, path: Path, mpp: float | None = None) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged TIFF"), TiffFile(path) as tiff:
+            refuse_channels(tiff.pages.first, path)
             pages = find_levels(tiff, path)
-            refuse_channels(pages[0], path)
             self._tiff_levels = [plan_level(page, f"{path}: level {index}") for index, page in enumerate(pages)]
             self.levels = levels_from_sizes([(level.height, level.width) for level in self._tiff_levels])
             stated = None if mpp is not None else stated_resolution(pages, self.levels, path)

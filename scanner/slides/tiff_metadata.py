@@ -27,12 +27,12 @@ def is_aperio(page: TiffPage) -> bool:
     return bool(page.description.startswith("Aperio"))
 
 
-def refuse_channels(level0: TiffPage, path: Path) -> None:
-    """UnsupportedSlideError if the page is one channel, focus or time of several in OME-TIFF."""
-    pixels = ome_pixels(level0.description)
+def refuse_channels(first: TiffPage, path: Path) -> None:
+    """UnsupportedSlideError if the first page is one channel, focus or time of several in OME-TIFF."""
+    pixels = ome_pixels(first.description)
     if pixels is None:
         return
-    allowed = {"SizeC": ("1", str(level0.samplesperpixel)), "SizeZ": ("1",), "SizeT": ("1",)}
+    allowed = {"SizeC": ("1", str(first.samplesperpixel)), "SizeZ": ("1",), "SizeT": ("1",)}
     more = [f"{size} = {pixels.get(size)}" for size, values in allowed.items() if pixels.get(size, "1") not in values]
     if more:
         raise UnsupportedSlideError(f"{path}: {', '.join(more)} in its OME-XML: a scan needs one RGB plane")
