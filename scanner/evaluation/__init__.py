@@ -1,0 +1,1 @@
+"""How good detections are: rules of matching, curves, intervals."""

@@ -1,0 +1,92 @@
+"""Which detections are right: contest rules, and the one way of matching that they share.
+
+Detections are taken by falling score; each is right if an unused figure lies within the rule's radius, and uses up the
+nearest such figure. So the matches at a threshold are those of all detections, cut off at the threshold.
+
+Figures and detections within the card's `margin_um` of the field's border do not count: half of what is seen there is
+mirrored. A detection that only such a figure explains is neither right nor wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How near to a figure a right detection is."""
+
+    name: str
+    radius_um: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.radius_um:g} um, by falling score, each figure once"
+
+
+MITOS12 = Rule("MITOS-12", 5.0)
+MITOS14 = Rule("MITOS-14", 8.0)
+MIDOG = Rule("MIDOG", 7.5)
+RULES = {rule.name: rule for rule in (MITOS12, MITOS14, MIDOG)}
+
+
+class Verdict(IntEnum):
+    """What a detection is."""
+
+    WRONG = 0
+    RIGHT = 1
+    NOT_COUNTED = 2  # explained by a figure at the border, which does not count
+
+
+@dataclass(frozen=True)
+class ScoredField:
+    """What was found in a labelled field, and what is there."""
+
+    name: str
+    case: str
+    area_mm2: float
+    #: Detections (row, col) in micrometres, by falling score; none at the border.
+    detections: FloatArray  # (N, 2)
+    scores: FloatArray  # (N,)
+    #: Figures (row, col) in micrometres.
+    figures: FloatArray  # (M, 2)
+    #: Which figures lie at the border.
+    at_border: npt.NDArray[np.bool_]  # (M,)
+
+    @property
+    def count(self) -> int:
+        """Figures that count."""
+        return int((~self.at_border).sum())
+
+
+def assign(field: ScoredField, rule: Rule) -> npt.NDArray[np.intp]:
+    """Index of the figure that each detection of a field is right about, -1 for none: (N,)."""
+    assigned = np.full(len(field.scores), -1, dtype=np.intp)
+    is_free = np.ones(len(field.figures), dtype=bool)
+    for index, detection in enumerate(field.detections):
+        distance = np.where(is_free, np.linalg.norm(field.figures - detection, axis=1), np.inf)
+        if len(distance) and distance.min() <= rule.radius_um:
+            assigned[index] = distance.argmin()
+            is_free[assigned[index]] = False
+    return assigned
+
+
+def match(field: ScoredField, rule: Rule) -> npt.NDArray[np.int8]:
+    """The verdict on each detection of a field, in their order: int8 (N,)."""
+    assigned = assign(field, rule)
+    verdicts = np.where(assigned >= 0, Verdict.RIGHT, Verdict.WRONG)
+    is_border = np.append(field.at_border, False)[assigned]  # -1, no figure, is not at the border
+    verdicts[is_border] = Verdict.NOT_COUNTED
+    return verdicts.astype(np.int8)
+
+
+def missed_figures(field: ScoredField, rule: Rule, *, threshold: float) -> FloatArray:
+    """Counting figures (row, col) in micrometres that no detection of at least `threshold` is right about."""
+    is_missed = ~field.at_border
+    is_missed[np.setdiff1d(assign(field, rule)[field.scores >= threshold], -1)] = False
+    return field.figures[is_missed]

@@ -1,0 +1,64 @@
+"""Training batches: a pure function of seed and step, so that a resumed training sees what it would have seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.normalisation import NormalisationKind
+from scanner.training.augment import (
+    StainChange,
+    add_noise,
+    blur_or_sharpen,
+    change_stain,
+    compress,
+    draw_stain_change,
+    normalise,
+    to_bytes,
+)
+from scanner.training.crops import crop_targets, cut_crops, draw_view
+from scanner.training.fields import LabelledField
+from scanner.training.recipe import Recipe
+from scanner.training.sampling import Place, Pools, draw_places
+from scanner.training.stain import StainBook, interpolate_stains
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What batches are drawn from."""
+
+    fields: tuple[LabelledField, ...]
+    stains: StainBook
+    pools: Pools
+
+
+def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, crop, crop), float32, normalised, and targets (N, outputs, outputs) of one step."""
+    rng = np.random.default_rng((recipe.seed, step))
+    settings = recipe.augmentation
+    places = draw_places(training_set.pools, recipe.shares, count=recipe.batch_size, rng=rng)
+    fields = [training_set.fields[place.field] for place in places]
+    views = [draw_view(place, field, recipe, rng) for place, field in zip(places, fields, strict=True)]
+    changes = [_draw_change(training_set, place, recipe, rng) for place in places]
+    images = change_stain(cut_crops(fields, views, recipe.crop_size), changes)
+    images = blur_or_sharpen(images, chance=settings.blur, rng=rng)
+    images = add_noise(images, chance=settings.noise, rng=rng)
+    pixels = compress(to_bytes(images), settings, rng=rng)
+    targets = crop_targets(fields, views, recipe)
+    if recipe.normalisation is NormalisationKind.AFFINE:
+        plain = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+        return (plain / 255 - 0.5) / 0.5, targets
+    return normalise(pixels, changes), targets
+
+
+def _draw_change(training_set: TrainingSet, place: Place, recipe: Recipe, rng: np.random.Generator) -> StainChange:
+    settings, stains = recipe.augmentation, training_set.stains
+    # A scan measures anything from one field to a whole slide.
+    measured = interpolate_stains(stains.fields[place.field], stains.cases[place.field], rng.random())
+    is_cutout = bool(training_set.fields[place.field].source)
+    exchange = rng.random() < (settings.exchange_figures if is_cutout else settings.exchange)
+    target = stains.fields[int(rng.integers(len(stains.fields)))] if exchange else None
+    return draw_stain_change(measured, target, settings, rng)

@@ -1,0 +1,139 @@
+"""LabelledField: a field with its figures marked, as training and evaluation read it.
+
+A data folder holds `images/`, `labels.csv` (image, case, x, y) and, where readers disagreed, `hard_negatives.csv`
+(image, case, x, y): points that were judged not to be figures. Cases are split, never fields.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.errors import SettingsError
+
+#: Centres (row, col) in level-0 pixels, float64 (N, 2).
+Points = npt.NDArray[np.float64]
+
+#: Fields kept decoded; the 262 fields of MITOS-ATYPIA-14 are 1.9 GB.
+DECODED_FIELDS = 2048
+
+#: No tissue is darker than this grey level in all channels; a cut-out with more such pixels reaches over an edge.
+BLACK = 10
+MOST_BLACK = 0.005
+
+
+@dataclass(frozen=True)
+class LabelledField:
+    """One field: where its pixels are, whose tissue it is, and what readers marked in it."""
+
+    path: Path
+    #: The patient or slide: what a split must not cut.
+    case: str
+    #: Micrometres per pixel.
+    mpp: float
+    #: Figures.
+    points: Points = field(default_factory=lambda: np.zeros((0, 2)))
+    #: Points that readers argued about and judged not to be figures.
+    disputed: Points = field(default_factory=lambda: np.zeros((0, 2)))
+    #: Where its stain comes from, for fields of one figure each: the scanner.
+    source: str = ""
+
+
+def read_fields(folder: Path, *, mpp: float) -> tuple[LabelledField, ...]:
+    """The labelled fields of a data folder, sorted by name.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds `images/`, `labels.csv` and perhaps `hard_negatives.csv`.
+    mpp : float
+        Micrometres per pixel of all its images.
+
+    Raises
+    ------
+    SettingsError
+        The folder holds no `labels.csv`, or it names an image that is absent.
+    """
+    points, cases = _read_points(folder / "labels.csv")
+    disputed_csv = folder / "hard_negatives.csv"
+    disputed, disputed_cases = _read_points(disputed_csv) if disputed_csv.is_file() else ({}, {})
+    fields = []
+    for name, case in sorted((disputed_cases | cases).items()):
+        path = folder / "images" / name
+        if not path.is_file():
+            raise SettingsError(f"{folder / 'labels.csv'} names {name}, which images/ does not hold")
+        fields.append(LabelledField(path, case, mpp, _as_points(points[name]), _as_points(disputed.get(name, []))))
+    return tuple(fields)
+
+
+def read_figures(folder: Path, *, mpp: float) -> tuple[LabelledField, ...]:
+    """Cut-out figures, each in the middle of its own small image, as fields of one figure.
+
+    `folder` holds `patches/` and `patches.csv` (file, slide, scanner_group). Those that reach over the border of their
+    slide, where they are black, are left out.
+    """
+    fields = []
+    for row in _read_rows(folder / "patches.csv"):
+        path = folder / "patches" / row["file"]
+        pixels = read_field(path)
+        if (pixels.max(axis=2) < BLACK).mean() > MOST_BLACK:
+            continue
+        height, width = pixels.shape[:2]
+        centre = np.array([[(height - 1) / 2, (width - 1) / 2]])
+        fields.append(LabelledField(path, row["slide"], mpp, centre, source=row["scanner_group"]))
+    return tuple(fields)
+
+
+def split_by_case(
+    fields: Iterable[LabelledField], held_out: Iterable[str]
+) -> tuple[tuple[LabelledField, ...], tuple[LabelledField, ...]]:
+    """`fields` of the other cases, and of the cases held out."""
+    fields, cases = tuple(fields), set(held_out)
+    unknown = cases - {one.case for one in fields}
+    if unknown:
+        raise SettingsError(f"no field of case {', '.join(sorted(unknown))}; cases: {', '.join(list_cases(fields))}")
+    return tuple(f for f in fields if f.case not in cases), tuple(f for f in fields if f.case in cases)
+
+
+def list_cases(fields: Iterable[LabelledField]) -> list[str]:
+    """Names of the cases, sorted."""
+    return sorted({one.case for one in fields})
+
+
+@lru_cache(maxsize=DECODED_FIELDS)
+def read_field(path: Path) -> npt.NDArray[np.uint8]:
+    """Pixels of a field, uint8 (height, width, 3); not to be written to."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    pixels.flags.writeable = False
+    return pixels
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path.parent} holds no {path.name}") from error
+
+
+def _read_points(path: Path) -> tuple[dict[str, list[tuple[float, float]]], dict[str, str]]:
+    points: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    cases: dict[str, str] = {}
+    for row in _read_rows(path):
+        points[row["image"]].append((float(row["y"]), float(row["x"])))
+        cases[row["image"]] = row["case"]
+    return points, cases
+
+
+def _as_points(pairs: list[tuple[float, float]]) -> Points:
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2)

@@ -1,0 +1,73 @@
+"""Dense learning (Masci et al. 2013, arXiv 1302.1690): a loss at every output pixel, in one pass over a crop.
+
+The network is applied fully convolutionally at its own stride: `Flatten` and the `Linear` after it become the
+convolution that they are, on the same parameters, so that the gradient is that of all patches of the crop at once.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scanner.training.targets import IGNORED
+
+
+def apply_convolutionally(net: nn.Module, images: Tensor) -> Tensor:
+    """Logits of every patch whose top left lies on a multiple of the network stride.
+
+    Parameters
+    ----------
+    net : Module
+        A column: `features`, then `classifier`, both Sequential, patch (N, C, P, P) -> logits (N, classes).
+    images : Tensor of shape (N, C, H, W)
+
+    Returns
+    -------
+    Tensor of shape (N, classes, (H - P) // stride + 1, (W - P) // stride + 1)
+    """
+    maps = images
+    for layer in [*net.get_submodule("features").children(), *net.get_submodule("classifier").children()]:
+        if isinstance(layer, nn.Flatten):
+            continue
+        maps = _linear_as_convolution(layer, maps) if isinstance(layer, nn.Linear) else layer(maps)
+    return maps
+
+
+def dense_loss(net: nn.Module, images: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy over the outputs of all crops that count.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, C, H, W)
+    targets : Tensor of shape (N, out_h, out_w), int64
+        Class of each output, or IGNORED.
+    smoothing : float
+        Share of the target that goes to the other class: labels are noisy.
+    """
+    logits = apply_convolutionally(net, images).float()
+    return F.cross_entropy(logits, targets, ignore_index=IGNORED, label_smoothing=smoothing)
+
+
+def patch_loss(net: nn.Module, images: Tensor, targets: Tensor, *, patch_size: int, stride: int) -> Tensor:
+    """The same mean, patch by patch: the slow reference. Equal, and with equal gradients, if `net` is in eval mode."""
+    total, count = images.new_zeros(()), 0
+    for row in range(targets.shape[1]):
+        for col in range(targets.shape[2]):
+            top, left = row * stride, col * stride
+            patches = images[:, :, top : top + patch_size, left : left + patch_size]
+            wanted = targets[:, row, col]
+            total = total + F.cross_entropy(net(patches), wanted, ignore_index=IGNORED, reduction="sum")
+            count += int((wanted != IGNORED).sum())
+    return total / count
+
+
+def _linear_as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
+    channels = maps.shape[1]
+    side = math.isqrt(layer.in_features // channels)
+    if channels * side * side != layer.in_features:
+        raise ValueError(f"a linear layer of {layer.in_features} inputs does not fill a square of {channels} maps")
+    weight = layer.weight.view(layer.out_features, channels, side, side)
+    return F.conv2d(maps, weight.contiguous(memory_format=torch.channels_last), layer.bias)

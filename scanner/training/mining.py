@@ -1,0 +1,42 @@
+"""Hard negatives: what the network in training takes for figures in its own fields, and readers did not mark."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from scanner.peaks import find_peaks, suppress
+from scanner.training.batches import TrainingSet
+from scanner.training.fields import LabelledField, read_field
+from scanner.training.recipe import Recipe
+from scanner.training.sampling import Place
+from scanner.training.scoring import score_field
+
+#: Scores below teach nothing new.
+FLOOR = 0.05
+
+
+def mine(net: nn.Module, training_set: TrainingSet, recipe: Recipe) -> tuple[Place, ...]:
+    """The best-scoring false peaks of each wholly labelled training field, at most `mined_per_field` of each."""
+    net.eval()
+    places: list[Place] = []
+    for index in training_set.pools.sizes:
+        field = training_set.fields[index]
+        found = _false_peaks(net, field, training_set, index=index, recipe=recipe)
+        places += [Place(index, row, col) for row, col in found[: recipe.mined_per_field]]
+    return tuple(places)
+
+
+def _false_peaks(
+    net: nn.Module, field: LabelledField, training_set: TrainingSet, *, index: int, recipe: Recipe
+) -> list[tuple[float, float]]:
+    stride = recipe.network_stride
+    scores = score_field(net, read_field(field.path), recipe, stain=training_set.stains.fields[index])
+    kept = suppress(find_peaks(scores, floor=FLOOR), recipe.ignored_um / field.mpp / stride)
+    # Points that readers argued about have a pool of their own; mining them again would settle the argument by weight.
+    known = np.concatenate([field.points, field.disputed])
+    found = [(peak.row * float(stride), peak.col * float(stride)) for peak in kept]
+    if not len(known):
+        return found
+    reach = recipe.ignored_um / field.mpp
+    return [point for point in found if np.linalg.norm(known - point, axis=1).min() > reach]

@@ -1,0 +1,64 @@
+"""The network in training, applied to whole fields: fast, at its own stride, for mining."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from models.normalisation import Normalisation, NormalisationKind, StainStatistics, apply_table, normalisation_table
+from scanner.training.loss import apply_convolutionally
+from scanner.training.recipe import Recipe
+from scanner.training.stain import Stain
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """True where bfloat16 is computed in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and any(name in flags.read_text() for name in ("avx512_bf16", "amx_bf16"))
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Autocast to bfloat16 where that is fast, else nothing."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device))
+
+
+def score_field(
+    net: nn.Module, pixels: npt.NDArray[np.uint8], recipe: Recipe, *, stain: Stain
+) -> npt.NDArray[np.float32]:
+    """Probability of a figure at every `network_stride`-th pixel of a field.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (H, W, 3), uint8
+        Mirrored at its border, as a scan does.
+    stain : Stain
+        What a scan would have measured.
+
+    Returns
+    -------
+    ndarray of shape (ceil(H / stride), ceil(W / stride)), float32
+    """
+    parameter = next(net.parameters())
+    before, after = recipe.patch_size // 2, recipe.patch_size + recipe.network_stride
+    padded = np.pad(pixels, ((before, after), (before, after), (0, 0)), mode="reflect")
+    images = apply_table(torch.from_numpy(padded)[None], _table(recipe, stain)).to(parameter.device)
+    with torch.inference_mode(), mixed_precision(parameter.device):
+        logits = apply_convolutionally(net, images)
+    rows, cols = (-(-size // recipe.network_stride) for size in pixels.shape[:2])
+    probability: npt.NDArray[np.float32] = torch.softmax(logits.float(), dim=1)[0, 1, :rows, :cols].cpu().numpy()
+    return probability
+
+
+def _table(recipe: Recipe, stain: Stain) -> torch.Tensor:
+    normalisation = Normalisation(recipe.normalisation)
+    if recipe.normalisation is NormalisationKind.AFFINE:
+        return normalisation_table(normalisation)
+    statistics = StainStatistics(tuple(stain.mean.tolist()), tuple(stain.std.tolist()))
+    return normalisation_table(normalisation, statistics)
