@@ -83,12 +83,9 @@ class TissueMask:
     def without(self, map_boxes: Iterable[Box]) -> TissueMask:
         """A copy without the cells whose centres lie in boxes of the map, e.g. those that could not be read."""
         values, is_tissue = self.values.copy(), self.is_tissue.copy()
-        cell_px = self.mask_mpp / self.frame.map_mpp
         for box in map_boxes:
-            rows, cols = (
-                slice(max(0, math.ceil(first / cell_px - 0.5)), max(0, math.ceil(last / cell_px - 0.5)))
-                for first, last in ((box.top, box.bottom), (box.left, box.right))
-            )
+            rows = self._centred_between(box.top, box.bottom, self.frame.map_height)
+            cols = self._centred_between(box.left, box.right, self.frame.map_width)
             values[rows, cols] = is_tissue[rows, cols] = False
         return replace(self, values=values, is_tissue=is_tissue)
 
@@ -103,6 +100,13 @@ class TissueMask:
         )
         # The grid is rounded to whole pixels and may end a fraction of one beyond the slide.
         return np.minimum(rows, self.values.shape[0] - 1), np.minimum(cols, self.values.shape[1] - 1)
+
+    def _centred_between(self, first: int, last: int, length: int) -> slice:
+        """Cells in a row that have their centre between two edges of map px."""
+        cell_px = self.mask_mpp / self.frame.map_mpp
+        start = math.ceil(first / cell_px - 0.5)
+        # The centre of the last cell may lie beyond the slide.
+        return slice(start, None if last >= length else math.ceil(last / cell_px - 0.5))
 
     def _area_mm2(self, cells: Mask, level0_box: Box) -> float:
         box = level0_box.clipped(self.frame.level0_height, self.frame.level0_width)
