@@ -89,9 +89,8 @@ def scale_bar_um(longest_um: float) -> float:
 
 def _entries(px_um: float) -> list[_Entry]:
     bar_um = scale_bar_um(LONGEST_BAR * px_um)
-    bar_text = f"{bar_um / 1000:g} mm" if bar_um >= 1000 else f"{bar_um:g} \N{MICRO SIGN}m"
     return [
-        _Entry(_scale_bar, bar_text, round(bar_um / px_um)),
+        _Entry(_scale_bar, f"{bar_um / 1000:g} mm", round(bar_um / px_um)),
         _Entry(_ring(DETECTION_COLOUR), "detection"),
         _Entry(_ring(BORDER_COLOUR), "on the border, not counted"),
         _Entry(_frame(HOTSPOT_COLOUR), "hotspot"),

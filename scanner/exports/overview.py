@@ -46,7 +46,7 @@ def write_overview(path: Path, result: ScanResult, slide: Slide) -> None:
     """
     picture = draw_overview(result, slide)
     with replacing(path) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+        picture.save(temporary, format="PNG")
 
 
 def draw_overview(result: ScanResult, slide: Slide) -> Image.Image:
@@ -93,7 +93,7 @@ def _draw_marks(picture: Image.Image, px_um: float, result: ScanResult) -> Image
     for hotspot in reversed(result.hotspots):
         top, left, bottom, right = (edge * px_per_level0_px for edge in hotspot.box)
         marks.window((top + 2, left + 2, bottom - 3, right - 3), colour=HOTSPOT_COLOUR)
-        text = f"{hotspot.count} in {hotspot.area_mm2:.2f} mm\N{SUPERSCRIPT TWO}"
+        text = f"{hotspot.count} in {hotspot.area_mm2:.2f} mm2"  # PIL's font has no superscript.
         marks.text(top + 8, left + 10, text, size=HOTSPOT_TEXT_PX, colour=HOTSPOT_COLOUR)
     return marks.over(picture)
 
@@ -108,5 +108,4 @@ def _tissue_outline(shape: tuple[int, int], px_um: float, tissue: TissueMask) ->
 
 def _counts(result: ScanResult) -> str:
     counted = mitotic_count(result.detections, result.tissue)
-    area = f"{counted.area_mm2:.2f} mm\N{SUPERSCRIPT TWO} of tissue"
-    return f"{counted.count} in {area}, {counted.per_mm2:.1f} per mm\N{SUPERSCRIPT TWO}"
+    return f"{counted.count} in {counted.area_mm2:.2f} mm2 of tissue, {counted.per_mm2:.1f} per mm2"

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner.detections import Detection
+from scanner.geometry import Box, Frame
+from scanner.hotspots import find_hotspots, mitotic_count, window_px
+from scanner.tissue import TissueMask, full_tissue
+
+#: 100 x 150 px of 10 um: 1.5 mm2.
+FRAME = Frame(100, 150, level0_mpp=10.0, grid_mpp=10.0, stride=1)
+TISSUE = full_tissue(FRAME)
+
+PLACES = st.lists(st.tuples(st.floats(-0.5, 99.5), st.floats(-0.5, 149.5)), max_size=30)
+INTEGER_PLACES = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 149)), max_size=30)
+
+
+def at(row: float, col: float, *, border: bool = False) -> Detection:
+    return Detection(row, col, row * 10, col * 10, 0.9, "mitosis", border)
+
+
+def count_in(box: Box, places: list[tuple[float, float]]) -> int:
+    return sum(box.top <= row < box.bottom and box.left <= col < box.right for row, col in places)
+
+
+def best_of_all(places: list[tuple[float, float]], height: int, width: int) -> int:
+    """The most places in any window: tried out, one after the other."""
+    rows, cols = (np.floor(np.array(values)).astype(int) for values in zip(*places, strict=True))
+    counts = np.zeros((100, 150), int)
+    np.add.at(counts, (rows, cols), 1)
+    sums = np.pad(counts.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    windows = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    return int(windows.max())
+
+
+@given(INTEGER_PLACES, st.sampled_from([0.01, 0.04, 0.25, 0.9]), st.sampled_from([1.0, 4 / 3]))
+def test_no_window_holds_more_than_the_hotspot(places: list[tuple[int, int]], area_mm2: float, aspect: float) -> None:
+    hotspots = find_hotspots([at(*place) for place in places], TISSUE, area_mm2=area_mm2, aspect=aspect)
+    assert bool(hotspots) == bool(places)
+    for hotspot in hotspots:
+        assert hotspot.count == best_of_all(places, *window_px(FRAME, area_mm2, aspect))
+
+
+@given(PLACES, st.sampled_from([0.01, 0.25, 1.4, 5.0]))
+def test_a_hotspot_lies_on_the_slide_and_holds_what_it_counts(
+    places: list[tuple[float, float]], area_mm2: float
+) -> None:
+    places = [(max(0.0, row), max(0.0, col)) for row, col in places]
+    for hotspot in find_hotspots([at(*place) for place in places], TISSUE, area_mm2=area_mm2):
+        assert hotspot.box == hotspot.box.clipped(100, 150)
+        assert hotspot.count == count_in(hotspot.box, places)
+        assert hotspot.area_mm2 == pytest.approx(min(area_mm2, FRAME.area_mm2), rel=0.05)  # whole pixels
+
+
+def test_a_hotspot_has_its_detections_in_its_middle() -> None:
+    (hotspot,) = find_hotspots([at(40, 60), at(44, 70)], TISSUE, area_mm2=0.09)
+    assert hotspot.box == Box(27, 50, 57, 80)
+    assert hotspot.count == 2
+
+
+def test_detections_on_the_border_make_no_hotspot() -> None:
+    found = [at(0, 10, border=True), at(0, 12, border=True), at(50, 50)]
+    (hotspot,) = find_hotspots(found, TISSUE, area_mm2=0.01)
+    assert hotspot.count == 1
+    assert find_hotspots(found[:2], TISSUE) == ()
+
+
+def test_a_slide_smaller_than_the_window_is_the_window() -> None:
+    (hotspot,) = find_hotspots([at(3, 4)], TISSUE, area_mm2=2.0)
+    assert hotspot.box == Box(0, 0, 100, 150)
+    assert hotspot.area_mm2 == pytest.approx(1.5)
+    assert hotspot.per_mm2 == pytest.approx(1 / 1.5)
+
+
+def test_a_narrow_slide_gets_a_longer_window() -> None:
+    frame = Frame(10, 1000, level0_mpp=10.0, grid_mpp=10.0, stride=1)  # 0.1 x 10 mm
+    assert window_px(frame, 0.5) == (10, 500)
+    assert window_px(Frame(1000, 10, level0_mpp=10.0, grid_mpp=10.0, stride=1), 0.5) == (500, 10)
+
+
+def test_windows_have_their_area_and_shape() -> None:
+    frame = Frame(80_000, 100_000, level0_mpp=0.25, grid_mpp=0.25, stride=4)
+    assert window_px(frame, 2.0) == (5657, 5657)
+    height, width = window_px(frame, 2.0, 4 / 3)
+    assert width / height == pytest.approx(4 / 3, rel=1e-3)
+    assert height * width * 0.25**2 / 1e6 == pytest.approx(2.0, rel=1e-3)
+
+
+def test_the_density_refers_to_the_window_and_to_the_tissue_in_it() -> None:
+    is_tissue = np.ones_like(TISSUE.values)
+    is_tissue[:, 75:] = False
+    half = TissueMask(is_tissue, is_tissue, TISSUE.mask_mpp, FRAME)
+    (hotspot,) = find_hotspots([at(50, 60), at(50, 89)], half, area_mm2=0.09)
+    assert hotspot.box == Box(35, 60, 65, 90)
+    assert hotspot.tissue_mm2 == pytest.approx(0.045)
+    assert hotspot.per_mm2 == pytest.approx(2 / 0.09)
+    assert hotspot.per_tissue_mm2 == pytest.approx(2 / 0.045)
+
+
+def test_further_hotspots_share_no_detections() -> None:
+    found = [at(10, 10), at(12, 12), at(14, 14), at(80, 120), at(82, 122), at(50, 60)]
+    hotspots = find_hotspots(found, TISSUE, area_mm2=0.01, top=5)
+    assert [hotspot.count for hotspot in hotspots] == [3, 2, 1]
+
+
+@given(st.permutations([(20, 20), (20, 90), (70, 20), (70, 90)]))
+def test_ties_do_not_depend_on_the_order_of_detections(places: list[tuple[int, int]]) -> None:
+    (hotspot,) = find_hotspots([at(*place) for place in places], TISSUE, area_mm2=0.01)
+    assert count_in(hotspot.box, [(20, 20)]) == 1
+
+
+def test_the_mitotic_count_leaves_the_border_out() -> None:
+    found = mitotic_count([at(50, 50), at(60, 60), at(0, 0, border=True)], TISSUE)
+    assert (found.count, found.area_mm2, found.per_mm2) == (2, pytest.approx(1.5), pytest.approx(2 / 1.5))
+
+
+def test_no_tissue_has_no_density() -> None:
+    nothing = np.zeros_like(TISSUE.values)
+    assert mitotic_count([], TissueMask(nothing, nothing, TISSUE.mask_mpp, FRAME)).per_mm2 == 0
