@@ -25,7 +25,9 @@ _Result = TypeVar("_Result")
 errors = Console(stderr=True, highlight=False)
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a shipped model, or a model folder.")]
-StrideOption = Annotated[int | None, typer.Option(help="Distance of two scanned positions, px; the card's if left out.")]
+StrideOption = Annotated[
+    int | None, typer.Option(help="Distance of two scanned positions, px; the card's if left out.")
+]
 ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a detection; the card's if left out.")]
 MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
 DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
@@ -100,6 +102,27 @@ def doctor_command() -> None:
     for finding in findings:
         typer.echo(f"{'ok     ' if finding.is_fine else 'PROBLEM'} {finding.name}: {finding.detail}")
     raise typer.Exit(not all(finding.is_fine for finding in findings))
+
+
+@app.command("bench")
+def bench_command(
+    network: Annotated[list[str] | None, typer.Option(help="DNN1, DNN2 or the shipped model; all if left out.")] = None,
+    stride: Annotated[list[int] | None, typer.Option(help="Output strides; 1 and 4 if left out.")] = None,
+    tile: Annotated[int, typer.Option(help="Side of the scored area, px.")] = 512,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds; the median counts.")] = 5,
+    threads: Annotated[int, typer.Option(help="Threads of the processor.")] = 1,
+) -> None:
+    """Measure the dense net on this machine, beside the patch loop and other engines.
+
+    Example: mitoscan bench --network DNN2 --stride 4
+    """
+    from scanner.bench.report import markdown_of_bench
+    from scanner.bench.run import BenchSettings, run_bench
+
+    settings = BenchSettings(tuple(network or ()), tuple(stride or (1, 4)), tile, rounds, threads)
+    lines = markdown_of_bench(run_bench(settings))
+    while (line := _fail_cleanly(lambda: next(lines, None))) is not None:
+        typer.echo(line)
 
 
 def _fail_cleanly(action: Callable[[], _Result]) -> _Result:

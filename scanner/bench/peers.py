@@ -1,0 +1,95 @@
+"""Other engines on the same weights and the same graph: ONNX Runtime and OpenVINO, where they are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scanner.bench.contestants import Contestant
+from scanner.bench.subjects import Subject
+from scanner.dense import PatchwiseNet, densify
+from scanner.dense.graph import Layout
+
+
+def peers(subject: Subject, stride: int, shape: tuple[int, ...], *, batch: int = 16) -> list[Contestant]:
+    """Dense graph and patch loop in every engine that is installed; none without the onnx package."""
+    if importlib.util.find_spec("onnx") is None:
+        return []
+    from scanner.bench.onnx_graph import dense_model, is_chain, patch_model
+
+    graph = densify(subject.net, subject.patch_size).graph
+    if not is_chain(graph):
+        return []
+    layout = Layout.of(graph, stride)
+    patches = patch_model(graph, (batch, 3, subject.patch_size, subject.patch_size))
+    found = []
+    for name, (package, engine) in _ENGINES.items():
+        if importlib.util.find_spec(package) is None:
+            continue
+        dense = dense_model(graph, layout, shape, pools_as_slices=engine is OpenVino)
+        found.append(Contestant(f"dense graph: {name}", engine(dense)))
+        loop = PatchwiseNet(_OfBatch(engine(patches), batch), subject.patch_size, stride, batch_size=batch)
+        found.append(Contestant(f"loop: {name}, batch {batch}", loop, is_loop=True))
+    return found
+
+
+class OnnxRuntime(nn.Module):
+    """A session with as many threads as torch has."""
+
+    def __init__(self, model: bytes) -> None:
+        super().__init__()
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # A spinning thread pool would be counted as work.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The model's only output."""
+        return torch.from_numpy(self.session.run(None, {"image": image.numpy()})[0])
+
+
+class OpenVino(nn.Module):
+    """A compiled model in float32 with as many threads as torch has."""
+
+    def __init__(self, model: bytes) -> None:
+        super().__init__()
+        import openvino as ov
+
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+        }
+        core = ov.Core()
+        self.compiled = core.compile_model(core.read_model(model, b""), "CPU", settings)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The model's only output."""
+        return torch.from_numpy(self.compiled([image.numpy()])[0])
+
+
+_ENGINES: dict[str, tuple[str, Callable[[bytes], Any]]] = {
+    "ONNX Runtime": ("onnxruntime", OnnxRuntime),
+    "OpenVINO": ("openvino", OpenVino),
+}
+
+
+class _OfBatch(nn.Module):
+    """An engine's model that takes whole batches only."""
+
+    def __init__(self, engine: nn.Module, batch: int) -> None:
+        super().__init__()
+        self.engine = engine
+        self.batch = batch
+
+    def forward(self, patches: Tensor) -> Tensor:
+        assert len(patches) == self.batch
+        scores: Tensor = self.engine(patches.contiguous())
+        return scores

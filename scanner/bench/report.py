@@ -1,0 +1,72 @@
+"""A finished race as a markdown table, headed by the machine it ran on."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from scanner.bench.race import Race
+
+_PACKAGES = ("torch", "onnxruntime", "openvino")
+_COLUMNS = ("way", "CPU ns/px", "best", "wall ns/px", "ratio", "max difference", "share of peak")
+
+
+def describe_machine() -> str:
+    """Processor, instruction set, threads, software and date, in one line."""
+    found = []
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    threads = f"{torch.get_num_threads()} of {os.cpu_count()} processors"
+    capability = torch.backends.cpu.get_cpu_capability()
+    day = datetime.datetime.now(datetime.UTC).date()
+    return f"{_processor()} ({capability}), {threads}, Python {platform.python_version()}, {', '.join(found)}, {day}"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def markdown_of_race(race: Race) -> Iterator[str]:
+    """Lines of one network's table at one stride."""
+    first = race.rows[0]
+    yield f"### {first.network}, q = {first.stride}, tile {first.tile} (peak {race.peak_gflops:.0f} GFLOP/s)"
+    yield ""
+    yield f"| {' | '.join(_COLUMNS)} |"
+    yield f"|{' --- |' * len(_COLUMNS)}"
+    for row in race.rows:
+        share = f"{row.peak_share:.0%}" if row.peak_share else ""
+        cells = (
+            row.contestant, f"{row.timing.median_cpu:,.1f}", f"{row.timing.best_cpu:,.1f}",
+            f"{row.timing.median_wall:,.1f}", f"{row.ratio:,.1f}", f"{row.difference:.1e}", share,
+        )  # fmt: skip
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+LEGEND = """\
+CPU ns/px: processor time of all threads per covered image pixel, median of interleaved rounds in one process; best: the
+least disturbed round. ratio: against the plain loop (the first row). max difference: of a logit, from the classifier
+patch by patch. share of peak: FLOPs of the dense convolutions per second, against a 256-channel convolution timed
+between the others."""
+
+
+def markdown_of_bench(races: Iterable[Race]) -> Iterator[str]:
+    """Lines of the whole report, as they come."""
+    yield describe_machine()
+    yield ""
+    yield LEGEND
+    yield ""
+    for race in races:
+        yield from markdown_of_race(race)
