@@ -67,21 +67,21 @@ def test_tissue_is_scanned_with_a_rim() -> None:
 
 
 def test_specks_are_dropped_and_small_holes_filled() -> None:
-    pixels = on_glass(1600, 1600, Box(320, 320, 1280, 1280), Box(64, 64, 128, 128))
-    pixels[640:960, 640:960] = 242  # a lumen of 80 um
-    mask = tissue_of(pixels)
+    pixels = on_glass(400, 400, Box(80, 80, 320, 320), Box(16, 16, 32, 32))
+    pixels[160:240, 160:240] = 242  # a lumen of 80 um
+    mask = tissue_of(pixels, mpp=1.0)
     assert not mask.values[:5, :5].any()
     assert mask.is_tissue[10:40, 10:40].all()
 
 
 def test_large_holes_stay_glass() -> None:
-    pixels = on_glass(2400, 2400, Box(0, 0, 2400, 2400))
-    pixels[400:2000, 400:2000] = 242  # 400 um
-    assert not tissue_of(pixels).values[30:45, 30:45].any()
+    pixels = on_glass(600, 600, Box(0, 0, 600, 600))
+    pixels[100:500, 100:500] = 242  # 400 um
+    assert not tissue_of(pixels, mpp=1.0).values[30:45, 30:45].any()
 
 
 def test_a_pyramid_gives_the_mask_of_its_level_0() -> None:
-    pixels = on_glass(2048, 2048, Box(256, 512, 1536, 1280))
+    pixels = on_glass(1024, 1024, Box(256, 512, 768, 928))
     flat, tall = ArraySlide([pixels]), ArraySlide(pyramid(pixels, levels=6))
     expected = find_tissue(flat, frame_of(flat))
     np.testing.assert_array_equal(find_tissue(tall, frame_of(tall)).is_tissue, expected.is_tissue)

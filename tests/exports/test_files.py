@@ -1,0 +1,26 @@
+from pathlib import Path
+
+from scanner.exports.files import write_results
+from scanner.result import ScanResult
+from tests.array_slide import ArraySlide
+
+NAMES = {
+    "candidates.csv",
+    "detections.csv",
+    "detections.geojson",
+    "map.ome.tiff",
+    "map.png",
+    "overview.png",
+    "regions.geojson",
+}
+
+
+def test_a_second_writing_gives_the_same_files(tmp_path: Path, result: ScanResult, slide: ArraySlide) -> None:
+    contents = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_results(folder, result, slide)
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert set(contents[0]) == NAMES
+    assert contents[0] == contents[1]
