@@ -6,7 +6,7 @@ import pytest
 
 from scanner.exports.legend import draw_legend, scale_bar_um
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, hatching, outline
-from scanner.exports.overview import SLIDE_PX, draw_overview, write_overview
+from scanner.exports.overview import draw_overview, write_overview
 from scanner.map_store import MapStore, ProbabilityMap
 from scanner.result import ScanResult
 from scanner.tissue import full_tissue
