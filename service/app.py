@@ -19,10 +19,11 @@ from service.context import Service
 from service.limits import RateLimit
 from service.metrics import instrument
 from service.results import Results
-from service.routes import detect, files, jobs, operation, pages
+from service.routes import detect, files, jobs, operation, pages, viewer
 from service.schemas import RESEARCH_USE, DetectSource
 from service.settings import Settings
 from service.store import Store, make_engine
+from service.tiles import TileMaker
 from service.waiting import JobWaiter
 
 DESCRIPTION = f"""
@@ -49,7 +50,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
         )
-    for router in (detect.router, jobs.router, files.router, operation.router, pages.router):
+    for router in (detect.router, jobs.router, files.router, viewer.router, operation.router, pages.router):
         app.include_router(router)
     errors.install(app)
     app.openapi = _completed(app.openapi, has_keys=keys is not None and not keys.is_open)  # type: ignore[method-assign]
@@ -68,6 +69,7 @@ def _lifespan(settings: Settings, keys: KeyRing) -> Callable[[FastAPI], Any]:
             waiting.cancel()
             with suppress(asyncio.CancelledError):
                 await waiting
+            service.tiles.close()
             service.queue.close()
             service.store.engine.dispose()
 
@@ -90,6 +92,7 @@ def open_service(settings: Settings, keys: KeyRing) -> Service:
         keys=keys,
         rate=RateLimit(settings.requests_per_minute),
         waiter=JobWaiter(store),
+        tiles=TileMaker(),
     )
 
 

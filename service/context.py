@@ -15,6 +15,7 @@ from service.queue import QueueClient
 from service.results import Results
 from service.settings import Settings
 from service.store import JobNotFoundError, Store
+from service.tiles import TileMaker
 from service.waiting import JobWaiter
 
 
@@ -30,6 +31,7 @@ class Service:
     keys: KeyRing
     rate: RateLimit
     waiter: JobWaiter
+    tiles: TileMaker
 
 
 def get_service(request: Request) -> Service:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from scanner import errors as scan
-from service import auth, catalog, intake, jobs, limits, results, sources, store
+from service import auth, catalog, intake, jobs, limits, results, sources, store, tiles
 
 PROBLEM_JSON = "application/problem+json"
 _log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ RULES = (
     Rule(store.JobNotFoundError, 404, "job-not-found", "No such job"),
     Rule(catalog.UnknownModelError, 404, "model-not-found", "No such model"),
     Rule(results.FileNotInResultError, 404, "file-not-found", "No such file in a result"),
+    Rule(tiles.TileOutsideError, 404, "tile-not-found", "No such tile"),
+    Rule(tiles.TileTooSlowError, 503, "tile-too-slow", "The tile could not be made in time"),
     Rule(results.NotFinishedError, 409, "job-not-finished", "The job has no result"),
     Rule(results.ResultGoneError, 410, "result-gone", "The result has been removed"),
     Rule(jobs.TransitionError, 409, "job-finished", "The job is finished already"),

@@ -70,9 +70,13 @@ class Results:
         """True if the result is there, whole."""
         return (self._folder / key / ANSWER).is_file()
 
+    def work_path(self, job_id: str) -> Path:
+        """Where the files of a running job grow."""
+        return self._folder / "work" / job_id
+
     def work_folder(self, job_id: str) -> Path:
         """A new, empty folder for the files of a running job."""
-        folder = self._folder / "work" / job_id
+        folder = self.work_path(job_id)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -110,7 +111,7 @@ async def _receive_bytes(request: Request, service: Service) -> StoredSlide:
         raise TooLargeError(f"the slide has more than {settings.max_upload_bytes} bytes")
     if _content_type(request) == "multipart/form-data":
         return await receive_form(request.stream(), request.headers["content-type"], settings)
-    return await receive_raw(request.stream(), settings, name=request.headers.get("x-file-name", "upload"))
+    return await receive_raw(request.stream(), settings, name=unquote(request.headers.get("x-file-name", "upload")))
 
 
 async def _read_json(request: Request) -> bytes:

@@ -1,20 +1,62 @@
-"""The pages for people: upload, viewer, and the API's documentation."""
+"""The pages for people: upload, viewer, and the API's documentation. Nothing on them comes from elsewhere."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
+from starlette.exceptions import HTTPException
 
 router = APIRouter(include_in_schema=False)
 
-
-@router.get("/docs")
-def docs() -> HTMLResponse:
-    """The operations of the API."""
-    return HTMLResponse("<!doctype html><title>mitoscan API</title><a href='/openapi.json'>openapi.json</a>")
+VIEWER = Path(__file__).parent.parent / "viewer"
+MODULES = VIEWER / "node_modules"
+#: Third-party files, brought in by npm at set-up: the name they are served by -> where they lie.
+VENDOR = {
+    "openseadragon.min.js": MODULES / "openseadragon/build/openseadragon/openseadragon.min.js",
+    "LICENSE-openseadragon.txt": MODULES / "openseadragon/LICENSE.txt",
+    "swagger-ui-bundle.js": MODULES / "swagger-ui-dist/swagger-ui-bundle.js",
+    "swagger-ui.css": MODULES / "swagger-ui-dist/swagger-ui.css",
+}
+OURS = {path.name: path for path in (VIEWER / "static").iterdir()}
+_FRESH = {"Cache-Control": "no-cache"}
 
 
 @router.get("/")
-def index() -> RedirectResponse:
-    """The upload page."""
-    return RedirectResponse("/docs")
+def index() -> FileResponse:
+    """Upload a slide, see the jobs."""
+    return FileResponse(OURS["index.html"], headers=_FRESH)
+
+
+@router.get("/docs")
+def docs() -> FileResponse:
+    """The operations of the API."""
+    return FileResponse(OURS["docs.html"], headers=_FRESH)
+
+
+@router.get("/jobs/{job_id}/view")
+def view(job_id: Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,64}$")]) -> FileResponse:
+    """A job's slide, map and detections. The page itself says nothing of the job: it asks the API."""
+    del job_id
+    return FileResponse(OURS["view.html"], headers=_FRESH)
+
+
+@router.get("/static/{name}")
+def static(name: str) -> FileResponse:
+    """One of our own scripts and styles."""
+    return _listed(OURS, name)
+
+
+@router.get("/static/vendor/{name}")
+def vendor(name: str) -> FileResponse:
+    """One of the third-party files."""
+    return _listed(VENDOR, name)
+
+
+def _listed(files: dict[str, Path], name: str) -> FileResponse:
+    if name not in files or not files[name].is_file():
+        raise HTTPException(404)
+    return FileResponse(files[name], headers=_FRESH)

@@ -1,0 +1,70 @@
+"""The map of a running scan as far as it is: read from its store beside the worker, which does not notice."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from PIL import Image
+
+from scanner.exports.map_picture import colours_from_levels
+from scanner.exports.ome_tiff import bytes_from_probabilities
+from service.results import NotFinishedError
+
+#: Longest side of the picture.
+MAX_SIDE = 1024  # px
+
+
+class GrowingMap:
+    """A reduced picture of a map in the making. A tile of the scan is a chunk, read once when it is there."""
+
+    def __init__(self, store: Path) -> None:
+        self._array = cast(Any, zarr.open_array(str(store), mode="r"))
+        self._chunks = store / "c"
+        self._read: set[Path] = set()
+        height, width = self._array.shape
+        self._factor = max(1, -(-max(height, width) // MAX_SIDE))
+        self.levels: npt.NDArray[np.uint8] = np.zeros((-(-height // self._factor), -(-width // self._factor)), np.uint8)
+
+    def update(self) -> None:
+        """Take in the chunks that have been written since."""
+        for chunk in sorted(self._chunks.glob("*/*")):
+            if chunk not in self._read and chunk.name.isdecimal():
+                self._take(int(chunk.parent.name), int(chunk.name))
+                self._read.add(chunk)
+
+    def _take(self, chunk_row: int, chunk_col: int) -> None:
+        chunk_height, chunk_width = self._array.chunks
+        top, left = chunk_row * chunk_height, chunk_col * chunk_width
+        values = bytes_from_probabilities(np.asarray(self._array[top : top + chunk_height, left : left + chunk_width]))
+        rows, cols = (
+            (np.arange(values.shape[0]) + top) // self._factor,
+            (np.arange(values.shape[1]) + left) // self._factor,
+        )
+        # The maximum of each square: a mean would make lone figures vanish.
+        reduced = np.maximum.reduceat(values, np.flatnonzero(np.diff(rows, prepend=-1)), axis=0)
+        reduced = np.maximum.reduceat(reduced, np.flatnonzero(np.diff(cols, prepend=-1)), axis=1)
+        place = self.levels[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        np.maximum(place, reduced, out=place)
+
+
+def growing_map_picture(work: Path) -> bytes:
+    """The map that grows in a running job's folder, as PNG; NotFinishedError before it has begun."""
+    store = next(work.glob(".mitoscan-map-*/map.zarr/zarr.json"), None)
+    if store is None:
+        raise NotFinishedError("the scan has not begun to write its map")
+    growing = _open(store.parent)
+    growing.update()
+    buffer = io.BytesIO()
+    Image.fromarray(colours_from_levels(growing.levels)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+@lru_cache(maxsize=4)
+def _open(store: Path) -> GrowingMap:
+    return GrowingMap(store)

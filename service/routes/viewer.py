@@ -1,0 +1,107 @@
+"""The slide of a job as DeepZoom tiles, and the map while it grows: what the viewer draws.
+
+Only the pyramid is served, never a slide's label or macro image: those carry names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+from xml.sax.saxutils import quoteattr
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel
+
+from service.context import JobDep, Service, ServiceDep
+from service.jobs import Job, JobState
+from service.livemap import growing_map_picture
+from service.results import NotFinishedError
+from service.routes.problems import problems
+from service.tiles import TILE_SIDE, Pyramid, slide_size, slide_tile
+
+router = APIRouter(prefix="/jobs", tags=["viewer"])
+
+#: A tile never changes: the slide belongs to the job.
+_FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_STATUSES = (404, 409, 413, 415, 422, 503)
+
+
+def _content(media_type: str) -> dict[int | str, dict[str, Any]]:
+    schema = {"type": "string"} if media_type.endswith("xml") else {"type": "string", "format": "binary"}
+    return {200: {"content": {media_type: {"schema": schema}}, "description": "Success"}}
+
+
+class SlideSize(BaseModel):
+    """What a viewer must know of a slide."""
+
+    width: int
+    height: int
+    mpp: float | None
+    tile_side: int = TILE_SIDE
+    levels: int
+
+
+@router.get("/{job_id}/slide.json", summary="Size and tiling of a job's slide", responses=problems(*_STATUSES))
+async def get_slide(service: ServiceDep, job: JobDep) -> SlideSize:
+    """Levels are DeepZoom's: the last is level 0 of the slide, each before it half as large."""
+    width, height, mpp = await _size(service, job)
+    return SlideSize(width=width, height=height, mpp=mpp, levels=Pyramid(width, height).levels)
+
+
+@router.get(
+    "/{job_id}/slide.dzi",
+    summary="The same for other DeepZoom viewers",
+    response_class=Response,
+    responses=_content("application/xml") | problems(*_STATUSES),
+)
+async def get_dzi(service: ServiceDep, job: JobDep) -> Response:
+    """The tiles are at slide_files/{level}/{col}_{row}.jpeg."""
+    width, height, _ = await _size(service, job)
+    image = f"TileSize={quoteattr(str(TILE_SIDE))} Overlap='0' Format='jpeg'"
+    size = f"<Size Width='{width}' Height='{height}'/>"
+    content = f"<Image xmlns='http://schemas.microsoft.com/deepzoom/2008' {image}>{size}</Image>"
+    return Response(content, media_type="application/xml")
+
+
+@router.get(
+    "/{job_id}/slide_files/{level}/{col}_{row}.jpeg",
+    summary="A tile of a job's slide",
+    response_class=Response,
+    responses=_content("image/jpeg") | problems(*_STATUSES),
+)
+async def get_tile(
+    service: ServiceDep,
+    job: JobDep,
+    level: Annotated[int, Path(ge=0, le=40)],
+    col: Annotated[int, Path(ge=0, le=1_000_000)],
+    row: Annotated[int, Path(ge=0, le=1_000_000)],
+) -> Response:
+    """Decoded in a process of its own."""
+    path = _slide_path(service, job)
+    tile = await service.tiles.run(slide_tile, path, job.request.mpp, level, (row, col))
+    return Response(tile, media_type="image/jpeg", headers=_FOREVER)
+
+
+@router.get(
+    "/{job_id}/live-map.png",
+    summary="The map of a running job as far as it is",
+    response_class=Response,
+    responses=_content("image/png") | problems(*_STATUSES),
+)
+async def get_live_map(service: ServiceDep, job: JobDep) -> Response:
+    """Covers exactly the slide; clear where nothing has been scanned yet."""
+    if job.state is not JobState.RUNNING:
+        raise NotFinishedError(f"the job is {job.state}")
+    picture = await service.tiles.run(growing_map_picture, service.results.work_path(job.id))
+    return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
+async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
+    if job.state is JobState.SUCCEEDED:
+        image = service.results.answer(job.request.result_key).image
+        return image["width"], image["height"], image["mpp"]
+    return await service.tiles.run(slide_size, _slide_path(service, job), job.request.mpp)
+
+
+def _slide_path(service: Service, job: Job) -> FilePath:
+    return service.settings.data.resolve() / job.request.slide

@@ -1,0 +1,160 @@
+"""No job is lost: whoever dies, and when, every accepted job ends with the files it would have had undisturbed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.worker import EXIT_RESTART
+from tests.service.conftest import Server, _until, make_field, make_large_field, png
+
+LARGE = png(make_large_field(30))
+QUERY = {"stride": "1", "threshold": "0.3"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server: Server) -> dict[str, str]:
+    job_id = server.submit(LARGE, **QUERY)
+    assert server.wait(job_id)["status"] == "SUCCEEDED"
+    return server.files(job_id)
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Postgres of our own."""
+    binary = shutil.which("postgres") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/postgres")), None)
+    if binary is None:
+        if os.environ.get("MITOSCAN_REQUIRE_ALL") == "1":
+            pytest.fail("needs PostgreSQL")
+        pytest.skip("needs PostgreSQL")
+    programs = Path(binary).resolve().parent
+    folder = tmp_path_factory.mktemp("postgres")
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root.
+        as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        os.chown(folder, 65534, 65534)
+        for parent in folder.parents:
+            if parent.stat().st_uid == 0 and parent.parts[:2] == ("/", "tmp") and len(parent.parts) > 2:
+                parent.chmod(parent.stat().st_mode | 0o055)
+    run = [*as_user, str(programs / "initdb"), "-D", str(folder / "db"), "-U", "mitoscan", "-A", "trust", "-E", "UTF8"]
+    subprocess.run(run, check=True, capture_output=True)
+    options = [
+        *as_user,
+        str(programs / "postgres"),
+        "-D",
+        str(folder / "db"),
+        "-k",
+        str(folder),
+        "-c",
+        "listen_addresses=",
+    ]
+    process = subprocess.Popen([*options, "-c", "fsync=off"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not (folder / ".s.PGSQL.5432").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    create = [*as_user, str(programs / "createdb"), "-h", str(folder), "-U", "mitoscan", "mitoscan"]
+    while subprocess.run(create, check=False, capture_output=True).returncode != 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    yield f"postgresql://mitoscan@/mitoscan?host={folder}"
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def own_server(request, tmp_path: Path, models_folder: Path) -> Iterator[Server]:
+    """A server that may be killed."""
+    environment = {}
+    if request.param == "postgres":
+        environment["MITOSCAN_DATABASE_URL"] = request.getfixturevalue("postgres")
+    running = Server(tmp_path, models_folder, **environment).start()
+    yield running
+    running.stop()
+
+
+def test_a_killed_worker_and_a_killed_server_lose_nothing(own_server: Server, undisturbed: dict[str, str]) -> None:
+    large = own_server.submit(LARGE, **QUERY)
+    small = [own_server.submit(png(make_field(seed)), **QUERY) for seed in range(40, 44)]
+    own_server.wait(large, "RUNNING")
+    own_server.kill_workers()
+    job = _until(lambda: _running_again(own_server, large), own_server)
+    assert job["attempt"] == 2
+    orphans = own_server.worker_pids
+    own_server.process.kill()  # The worker notices that its server is gone, and gives its job back.
+    own_server.process.wait()
+    own_server.client.close()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}/exe").exists() for pid in orphans):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    own_server.start()
+    for job_id in [large, *small]:
+        assert own_server.wait(job_id)["status"] == "SUCCEEDED"
+    assert own_server.files(large) == undisturbed
+
+
+@pytest.mark.parametrize("fate", ["killed", "paused"])
+def test_another_worker_takes_over(tmp_path: Path, models_folder: Path, undisturbed, fate: str) -> None:
+    server = Server(tmp_path, models_folder, MITOSCAN_WORKERS="0").start(wait_for_worker=False)
+    command = [sys.executable, "-m", "service.cli", "worker", "--data", str(tmp_path / "data")]
+    processes = [subprocess.Popen(command, env=server.environment)]
+    try:
+        job_id = server.submit(LARGE, **QUERY)
+        server.wait(job_id, "RUNNING")
+        processes[0].send_signal(signal.SIGKILL if fate == "killed" else signal.SIGSTOP)
+        died_at = time.monotonic()
+        processes.append(subprocess.Popen(command, env=server.environment))
+        job = server.wait(job_id)
+        assert time.monotonic() - died_at < 60
+        assert (job["status"], job["attempt"]) == ("SUCCEEDED", 2)
+        if fate == "paused":  # It wakes, finds that another worker has the job, and ends itself.
+            processes[0].send_signal(signal.SIGCONT)
+            assert processes[0].wait(20) == EXIT_RESTART
+        assert server.wait(job_id)["attempt"] == 2
+        assert server.files(job_id) == undisturbed
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        server.stop()
+
+
+def test_a_slide_that_kills_its_workers_fails_with_a_reason(tmp_path: Path, models_folder: Path) -> None:
+    server = Server(tmp_path, models_folder, MITOSCAN_MAX_ATTEMPTS="2").start()
+    job_id = server.submit(LARGE, **QUERY)
+    for attempt in (1, 2):
+        _until(lambda attempt=attempt: _running_again(server, job_id, attempt), server)
+        server.kill_workers()
+    job = server.wait(job_id)
+    assert job["status"] == "FAILED"
+    assert job["problem"]["type"].endswith("scan-crashed")
+    assert server.client.post("/detect", content=png(make_field(1))).status_code == 200
+    server.stop()
+
+
+def test_a_stopped_server_gives_its_job_back_and_finishes_it_later(tmp_path: Path, models_folder, undisturbed) -> None:
+    server = Server(tmp_path, models_folder).start()
+    job_id = server.submit(LARGE, **QUERY)
+    server.wait(job_id, "RUNNING")
+    started = time.monotonic()
+    server.stop()
+    assert time.monotonic() - started < 10
+    server.start(wait_for_worker=False)
+    assert server.client.get(f"/jobs/{job_id}").json()["status"] == "QUEUED"
+    assert server.wait(job_id)["status"] == "SUCCEEDED"
+    assert server.files(job_id) == undisturbed
+    server.stop()
+
+
+def _running_again(server: Server, job_id: str, attempt: int = 2) -> dict | None:
+    job = server.client.get(f"/jobs/{job_id}").json()
+    return job if job["status"] == "RUNNING" and job["attempt"] == attempt else None
