@@ -20,7 +20,7 @@ import numpy as np
 from models.card import ModelCard
 from models.registry import Model
 from scanner.detections import Detection, above_threshold, detections_from_peaks
-from scanner.errors import OutputError, ScanCancelledError
+from scanner.errors import OutputError, ResolutionError, ScanCancelledError
 from scanner.exports.files import write_results
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
@@ -36,6 +36,10 @@ from scanner.smoothing import smooth_map
 from scanner.statistics import measure_slide
 from scanner.tiles import Tile, map_side, plan_tiles, split_tile
 from scanner.tissue import TissueMask, find_tissue, full_tissue
+
+
+#: A slide whose pixels are this many times larger than the model's shows no figures, only what interpolation invents.
+COARSEST = 4.0
 
 
 def scan(
@@ -75,9 +79,9 @@ def scan(
     """
     started = time.perf_counter()
     settings = ScanSettings(**keywords)
-    folder = None if out is None else _made(Path(out))
     with _opened(slide, settings.mpp) as opened:
         prepared = prepare_slide(opened, model, settings)
+        folder = None if out is None else _made(Path(out))
         watch = _Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
         probability_map, unreadable = score_slide(prepared, watch, beside=folder)
         result = find_figures(prepared, probability_map, unreadable)
@@ -157,8 +161,21 @@ def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unrea
 
 
 def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:
-    """Level-0 mpp and where it comes from; a plain field that does not say is taken at the model's mpp."""
-    return (card.mpp, "assumed") if slide.mpp is None else (slide.mpp, slide.mpp_source)
+    """Level-0 mpp and where it comes from; a plain field that does not say is taken at the model's mpp.
+
+    Raises
+    ------
+    ResolutionError
+        The slide is too coarse for what the model looks for.
+    """
+    if slide.mpp is None:
+        return card.mpp, "assumed"
+    if slide.mpp > card.mpp * COARSEST:
+        raise ResolutionError(
+            f"{slide.path}: {slide.mpp:g} um/px is too coarse for {card.name}, which was trained at {card.mpp:g} um/px; "
+            "pass --mpp if the slide's own figure is wrong"
+        )
+    return slide.mpp, slide.mpp_source
 
 
 def find_candidates(probability_map: ProbabilityMap, card: ModelCard, *, floor: float) -> tuple[Detection, ...]:

@@ -17,7 +17,7 @@ from PIL import Image
 from models import Model
 from models.normalisation import apply_table, normalisation_table
 from scanner import ScanResult, scan
-from scanner.errors import InexactLayerError, OutputError, ScanCancelledError, SettingsError
+from scanner.errors import InexactLayerError, OutputError, ResolutionError, ScanCancelledError, SettingsError
 from scanner.probability import target_probability
 from scanner.result import Progress
 from tests.reference import patch_by_patch
@@ -168,6 +168,12 @@ def test_a_field_without_resolution_is_taken_at_the_models_mpp(tmp_path: Path) -
     result = scan(save(tmp_path / "field.png", texture(60, 60)), random_model())
     assert result.report["mpp_source"] == "assumed"
     assert result.report["mpp"] == 0.25
+
+
+def test_a_slide_too_coarse_for_the_model_is_refused(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "coarse.svs", texture(64, 64), levels=1, mpp=8.0)
+    with pytest.raises(ResolutionError, match="8 um/px is too coarse"):
+        scan(tmp_path / "coarse.svs", random_model())
 
 
 def test_the_threshold_divides_candidates_from_detections(slide: Path) -> None:
