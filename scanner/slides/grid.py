@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from scanner.geometry import Box, Frame
+from scanner.geometry import Box, Frame, mirrored
 from scanner.slides.protocol import Level, Pixels, Slide
 from scanner.slides.resampling import Axis, resample
 
@@ -63,13 +62,3 @@ def choose_level(levels: tuple[Level, ...], scale: float) -> int:
     """Index of the coarsest level whose pixels are no larger than those of the grid (`scale` level-0 px)."""
     limit = scale * (1 + LEVEL_TOLERANCE)
     return max((index for index, level in enumerate(levels) if level.downsample <= limit), default=0)
-
-
-def mirrored(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
-    """The coordinates [start, stop), those outside [0, length) mirrored at its ends as often as it takes.
-
-    The pixels at the ends are not repeated: -1 is 1, as in np.pad(mode="reflect").
-    """
-    period = max(1, 2 * (length - 1))
-    turn = np.arange(start, stop) % period
-    return np.minimum(turn, period - turn) if length > 1 else np.zeros_like(turn)

@@ -118,8 +118,6 @@ def plan_level(page: TiffPage, name: str) -> TiffLevel:
     offsets, byte_counts = (
         np.array(values, np.int64).reshape(planes, tiles) for values in (page.dataoffsets, page.databytecounts)
     )
-    # A tile at offset 0 would be the file's header: that, too, means left out.
-    byte_counts = np.where(offsets > 0, byte_counts, 0)
     return TiffLevel(height, width, tile_height, tile_width, offsets, byte_counts, _plan_decode(page), to_rgb)
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanner.geometry import Box, Frame, plan_frame
+from scanner.geometry import Box, Frame, mirrored, plan_frame
 from scanner.slides import Level, Slide, open_slide
-from scanner.slides.grid import Grid, choose_level, mirrored
+from scanner.slides.grid import Grid, choose_level
 from tests.slides_factory import Pixels, texture, write_pyramid
 
 #: Grid px per level-0 px: reduced within a level, from a lower level, enlarged.
@@ -82,6 +82,13 @@ def test_beyond_the_edge_the_grid_is_mirrored(before: int, after: int, shape: tu
     rows, cols = mirrored(-before, shape[0] + after, shape[0]), mirrored(-after, shape[1] + before, shape[1])
     expected = np.pad(array, ((before, after), (after, before), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(array[np.ix_(rows, cols)], expected)
+
+
+def test_a_grid_of_the_same_size_at_another_scale_is_resampled(tmp_path: Path) -> None:
+    with slide_of(tmp_path / "tiny.svs", texture(4, 4)) as slide:
+        pixels = whole(grid_at(slide, 1.1))
+        assert pixels.shape == (4, 4, 3)
+        assert (pixels != slide.read(0, (0, 0, 4, 4))).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (50, 1), (2, 3)])
