@@ -1,0 +1,79 @@
+# mitoscan: everything a checkout can do. Needs Python 3.11 or newer and make; the first call sets up .venv.
+#   make demo    scan the example slide with the shipped model
+#   make serve   run the service on 127.0.0.1:8000
+#   make test    run all tests
+#   make         format check, lint, types and the fast tests
+
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= demo-out
+DATA   ?= ../shared/data
+
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Under the constraints, with the build tools of the constraints.
+INSTALL := $(PIP) install --quiet --constraint constraints.txt --no-build-isolation
+EXAMPLE := examples/CMU-1-Small-Region.svs
+# Two processes share the machine's cores: more threads each would wait for one another.
+PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+WORKERS ?= 2
+
+.DEFAULT_GOAL := check
+.PHONY: demo serve test check fmt bench train image-test setup setup-dev clean
+
+# A stamp is made when an installation succeeded; it is made anew when what is to be installed changes.
+RUNTIME := $(VENV)/.installed
+DEV     := $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mitoscan needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+# torch first: see constraints.txt.
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setting up $(VENV), once"
+	$(INSTALL) "$$(grep '^torch==' constraints.txt)"
+	$(INSTALL) hatchling editables
+	$(INSTALL) --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(INSTALL) --editable '.[dev,dicom,cluster]'
+	@touch $@
+
+setup: $(RUNTIME)
+setup-dev: $(DEV)
+
+demo: $(RUNTIME)
+	$(BIN)/mitoscan scan $(EXAMPLE) --out $(OUT)
+	@echo
+	@echo "Results of $(EXAMPLE):"
+	@ls -d $(OUT)/CMU-1-Small-Region/*
+	@echo "Look at overview.png first; QuPath opens detections.geojson on the slide. Next: make serve"
+
+serve: $(RUNTIME)
+	$(BIN)/mitoscan serve --host 127.0.0.1 --port 8000
+
+test: $(DEV)
+	$(PYTEST) -n $(WORKERS) --dist loadfile
+
+check: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not slow and not gpu and not benchmark'
+
+fmt: $(DEV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Speed of the dense net beside patch loops; docs/performance.md says how to read it.
+bench: $(DEV)
+	$(BIN)/python -m benchmarks.dense
+
+# Trains the default model anew on labelled fields in DATA; goes on where it was broken off.
+train: $(RUNTIME)
+	$(BIN)/mitoscan train models/zoo/mitosis-1/recipe.toml --data $(DATA) --out runs/mitosis-1
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
