@@ -98,6 +98,7 @@ def save_model(folder: Path, model: Model) -> Model:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
     save_file(state, folder / WEIGHTS_NAME)
+    (folder / WEIGHTS_NAME).chmod(0o644)  # The writer leaves it readable by its owner alone.
     saved = replace(model, card=with_weights(model.card, file_sha256(folder / WEIGHTS_NAME)))
     write_card(folder, saved.card)
     return saved

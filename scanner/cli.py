@@ -93,6 +93,27 @@ def models_command(
         )
 
 
+@app.command("certify")
+def certify_command(
+    model: Annotated[str, typer.Argument(help="Name of a shipped model, or a model folder.")] = DEFAULT_MODEL,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File for the certificate; stdout if left out.")
+    ] = None,
+) -> None:
+    """Measure that a model's dense net equals its classifier, patch by patch, and write a certificate as JSON."""
+    from scanner.dense.certify import certify, describe_certificate
+    from scanner.exports.run_report import write_report
+
+    loaded = _fail_cleanly(lambda: load_model(model))
+    certificate = describe_certificate(loaded, _fail_cleanly(lambda: certify(loaded)))
+    if out is None:
+        typer.echo(json.dumps(certificate, indent=2))
+    else:
+        _fail_cleanly(lambda: write_report(out, certificate))
+        typer.echo(f"{out}: {'exact' if certificate['is_exact'] else 'NOT exact'}, {certificate['max_difference']}")
+    raise typer.Exit(not certificate["is_exact"])
+
+
 @app.command("doctor")
 def doctor_command() -> None:
     """Say what this machine offers, and what is missing."""
