@@ -12,6 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 #: A slide whose mpp differs less than this from the model's is not resampled (relative).
 MPP_TOLERANCE = 0.02
 
@@ -133,3 +136,13 @@ def level0_from_grid(grid_coordinate: float, scale: float) -> float:
 def grid_from_level0(level0_coordinate: float, scale: float) -> float:
     """Grid coordinate, not rounded, of a level-0 coordinate."""
     return (level0_coordinate + 0.5) / scale - 0.5
+
+
+def mirrored(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
+    """The coordinates [start, stop), those outside [0, length) mirrored at its ends as often as it takes.
+
+    The pixels at the ends are not repeated: -1 is 1, as in np.pad(mode="reflect").
+    """
+    period = max(1, 2 * (length - 1))
+    turn = np.arange(start, stop) % period
+    return np.minimum(turn, period - turn) if length > 1 else np.zeros_like(turn)

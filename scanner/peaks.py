@@ -16,8 +16,8 @@ from scanner.smoothing import Map, ReadMap
 
 Indices = npt.NDArray[np.intp]
 
-#: The eight neighbours (rows, cols) of a pixel, in raster order.
-NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+#: Offsets (rows, cols) of six of a pixel's eight neighbours; those in its row are compared with first.
+NEIGHBOURS_ABOVE_AND_BELOW = ((-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1))
 #: Map pixels that are searched at once: 64 MB of float32.
 BAND_PX = 2**24
 #: Peaks whose neighbourhoods are looked up at once.
@@ -133,9 +133,10 @@ def _peaks_within(framed: Map, floor: float, *, first_row: int = 0) -> list[Peak
 
 
 def _local_maxima(framed: Map, floor: float) -> tuple[Indices, Indices]:
-    rows, cols = np.nonzero(framed[1:-1, 1:-1] >= floor)
+    inner = framed[1:-1, 1:-1]
+    rows, cols = np.nonzero((inner >= floor) & (inner > framed[1:-1, :-2]) & (inner >= framed[1:-1, 2:]))
     rows, cols = rows + 1, cols + 1
-    for offset in NEIGHBOURS:
+    for offset in NEIGHBOURS_ABOVE_AND_BELOW:
         values, others = framed[rows, cols], framed[rows + offset[0], cols + offset[1]]
         is_higher = values > others if offset < (0, 0) else values >= others
         rows, cols = rows[is_higher], cols[is_higher]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from scanner.geometry import Box
+from scanner.geometry import Box, mirrored
 
 Map = npt.NDArray[np.float32]
 #: Reads a box of a map, in map px, that lies within the map.
@@ -65,8 +65,8 @@ def smooth_map(read: ReadMap, shape: tuple[int, int], *, radius_px: float) -> Re
     halo = math.floor(radius_px)
 
     def read_smoothed(box: Box) -> Map:
-        rows = _mirrored(box.top - halo, box.bottom + halo, length=shape[0])
-        cols = _mirrored(box.left - halo, box.right + halo, length=shape[1])
+        rows = mirrored(box.top - halo, box.bottom + halo, shape[0])
+        cols = mirrored(box.left - halo, box.right + halo, shape[1])
         source = Box(int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
         values = np.take(read(source), rows - source.top, axis=0)
         return _disk_mean(np.take(values, cols - source.left, axis=1), radius_px)
@@ -78,14 +78,6 @@ def disk_half_widths(radius_px: float) -> list[int]:
     """For each row of the disk, from top to bottom, how many pixels it reaches to either side."""
     reach = math.floor(radius_px)
     return [math.isqrt(math.floor(radius_px**2 - row**2)) for row in range(-reach, reach + 1)]
-
-
-def _mirrored(first: int, last: int, *, length: int) -> npt.NDArray[np.intp]:
-    """Indices first..last - 1, those outside 0..length - 1 mirrored at the edge pixels as often as needed."""
-    period = max(1, 2 * (length - 1))
-    index = np.abs(np.arange(first, last)) % period
-    mirrored: npt.NDArray[np.intp] = np.minimum(index, period - index)
-    return mirrored
 
 
 def _disk_mean(values: Map, radius_px: float) -> Map:
