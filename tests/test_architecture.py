@@ -1,0 +1,120 @@
+"""How the code is laid out: imports only go down and in no circle, files and functions stay small."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+#: Each may import itself and what stands before it.
+LAYERS = ("models", "scanner", "service")
+MAX_FILE_LINES = 300
+MAX_BODY_LINES = 50
+#: Names that say nothing of the stage that a file serves.
+EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools", "manager", "core"}
+#: These run on a GPU host that has torch and numpy, and nothing else.
+BARE = ("models", "scanner.dense", "scanner.peaks", "scanner.smoothing")
+
+SOURCES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for layer in LAYERS
+    for path in sorted((ROOT / layer).rglob("*.py"))
+}
+EVERY_FILE = sorted([*SOURCES.values(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
+
+
+def imported(module: str, *, at_import: bool = False) -> Iterator[str]:
+    """Modules of this project that `module` imports; `at_import` leaves out what only functions or types import."""
+    tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+    for node in _outside_functions(tree) if at_import else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            source = node.module or ""
+            # What comes from a package is a module of it, or what its __init__ says.
+            names = [
+                f"{source}.{alias.name}" if f"{source}.{alias.name}" in SOURCES else source for alias in node.names
+            ]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] in LAYERS)
+
+
+def _outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _outside_functions(node)
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_only_go_down(module: str) -> None:
+    below = LAYERS[: LAYERS.index(module.split(".")[0]) + 1]
+    upwards = [name for name in imported(module) if name.split(".")[0] not in below]
+    assert not upwards
+
+
+def test_imports_make_no_circle() -> None:
+    # Types and functions count: code that needs a circle, however late, is one thing in two files.
+    # A package's own __init__ is left out as a source: it re-exports what lies below it.
+    packages = {module for module, path in SOURCES.items() if path.name == "__init__.py"}
+    graph = {module: {name for name in imported(module) if name != module} for module in SOURCES}
+    for package in packages:
+        graph[package] = {name for name in graph[package] if not name.startswith(f"{package}.")}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_modules_do_not_import_their_own_package(module: str) -> None:
+    # Else the circle test above, which leaves re-exports out, would overlook that circle.
+    package = module.rpartition(".")[0]
+    if SOURCES[module].name != "__init__.py" and package:
+        assert package not in set(imported(module, at_import=True))
+
+
+@pytest.mark.parametrize("path", EVERY_FILE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_are_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert lines <= MAX_BODY_LINES, f"{node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", EVERY_FILE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_of_files_say_what_they_are_for(path: Path) -> None:
+    assert path.stem not in EMPTY_NAMES
+
+
+@pytest.mark.parametrize("module", BARE)
+def test_bare_modules_import_with_torch_and_numpy_alone(module: str) -> None:
+    allowed = {"torch", "numpy", *LAYERS}
+    script = f"""
+import sys, torch, numpy  # and whatever these bring along
+class OnlyThese:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names and top not in {allowed!r}:
+            raise ImportError(f"{{name}} is not there on a bare machine")
+before = set(sys.modules)
+sys.meta_path.insert(0, OnlyThese())
+import {module}
+late = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+assert late <= set(sys.stdlib_module_names) | {allowed!r}, late
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
