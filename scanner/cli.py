@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from models import DEFAULT_MODEL, ModelError, list_models, load_model
-from scanner.errors import ScannerError
+from models import DEFAULT_MODEL, list_models, load_model
+from scanner.command import (
+    DeviceOption,
+    EngineOption,
+    ModelOption,
+    MppOption,
+    StrideOption,
+    ThresholdOption,
+    errors,
+    fail_cleanly,
+    failure,
+)
 from scanner.report import NOTICE
+from scanner.training.commands import evaluate_command, train_command
 
 app = typer.Typer(
     name="mitoscan",
@@ -21,17 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_Result = TypeVar("_Result")
-errors = Console(stderr=True, highlight=False)
-
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a shipped model, or a model folder.")]
-StrideOption = Annotated[
-    int | None, typer.Option(help="Distance of two scanned positions, px; the card's if left out.")
-]
-ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a detection; the card's if left out.")]
-MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
-DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
-EngineOption = Annotated[str, typer.Option(help='"dense", or "patch" for networks that cannot be dense exactly.')]
 
 
 @app.command("scan")
@@ -59,16 +57,16 @@ def scan_command(
     from scanner.batch import find_slides, plan_jobs, scan_batch
     from scanner.progress import batch_display
 
-    loaded = _fail_cleanly(lambda: load_model(model))
+    loaded = fail_cleanly(lambda: load_model(model))
     jobs = plan_jobs(find_slides(paths, recursive=recursive), out)
     if not jobs:
-        raise _failure(f"no slides in {', '.join(map(str, paths))}; pass --recursive to search folders below")
+        raise failure(f"no slides in {', '.join(map(str, paths))}; pass --recursive to search folders below")
     keywords: Any = {
         "device": device, "stride": stride, "threshold": threshold, "mpp": mpp, "engine": engine,
         "tile_size": tile_size, "workers": workers, "tissue": tissue,
     }  # fmt: skip
     with batch_display(errors, len(jobs)) as watcher:
-        outcomes = _fail_cleanly(
+        outcomes = fail_cleanly(
             lambda: scan_batch(jobs, loaded, out, keywords=keywords, overwrite=overwrite, watcher=watcher)
         )
     typer.echo(out / "batch.json")
@@ -104,12 +102,12 @@ def certify_command(
     from scanner.dense.certify import certify, describe_certificate
     from scanner.exports.run_report import write_report
 
-    loaded = _fail_cleanly(lambda: load_model(model))
-    certificate = describe_certificate(loaded, _fail_cleanly(lambda: certify(loaded)))
+    loaded = fail_cleanly(lambda: load_model(model))
+    certificate = describe_certificate(loaded, fail_cleanly(lambda: certify(loaded)))
     if out is None:
         typer.echo(json.dumps(certificate, indent=2))
     else:
-        _fail_cleanly(lambda: write_report(out, certificate))
+        fail_cleanly(lambda: write_report(out, certificate))
         typer.echo(f"{out}: {'exact' if certificate['is_exact'] else 'NOT exact'}, {certificate['max_difference']}")
     raise typer.Exit(not certificate["is_exact"])
 
@@ -142,18 +140,9 @@ def bench_command(
 
     settings = BenchSettings(tuple(network or ()), tuple(stride or (1, 4)), tile, rounds, threads)
     lines = markdown_of_bench(run_bench(settings))
-    while (line := _fail_cleanly(lambda: next(lines, None))) is not None:
+    while (line := fail_cleanly(lambda: next(lines, None))) is not None:
         typer.echo(line)
 
 
-def _fail_cleanly(action: Callable[[], _Result]) -> _Result:
-    """Run `action`; an error of ours becomes one line on stderr and exit code 1."""
-    try:
-        return action()
-    except (ScannerError, ModelError) as error:
-        raise _failure(str(error)) from error
-
-
-def _failure(message: str) -> typer.Exit:
-    errors.print(f"mitoscan: {message}", style="red", markup=False, soft_wrap=True)
-    return typer.Exit(1)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)

@@ -1,0 +1,39 @@
+"""What the commands share: options, and errors as one line on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from models import ModelError
+from scanner.errors import ScannerError
+
+_Result = TypeVar("_Result")
+
+errors = Console(stderr=True, highlight=False)
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a shipped model, or a model folder.")]
+StrideOption = Annotated[
+    int | None, typer.Option(help="Distance of two scanned positions, px; the card's if left out.")
+]
+ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a detection; the card's if left out.")]
+MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
+DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
+EngineOption = Annotated[str, typer.Option(help='"dense", or "patch" for networks that cannot be dense exactly.')]
+
+
+def fail_cleanly(action: Callable[[], _Result]) -> _Result:
+    """Run `action`; an error of ours becomes one line on stderr and exit code 1."""
+    try:
+        return action()
+    except (ScannerError, ModelError) as error:
+        raise failure(str(error)) from error
+
+
+def failure(message: str) -> typer.Exit:
+    """Say what went wrong; raise what this returns."""
+    errors.print(f"mitoscan: {message}", style="red", markup=False, soft_wrap=True)
+    return typer.Exit(1)

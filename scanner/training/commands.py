@@ -1,0 +1,85 @@
+"""The commands `train` and `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models import DEFAULT_MODEL, load_model
+from scanner.command import DeviceOption, MppOption, StrideOption, ThresholdOption, errors, fail_cleanly
+from scanner.evaluation.matching import MITOS14, RULES
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder with the labelled fields.")]
+
+
+def train_command(
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a TOML file.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to write.")],
+    device: DeviceOption = "auto",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Go on from this file if it is there, and save to it.")
+    ] = None,
+) -> None:
+    """Train a network on labelled fields by dense learning; writes card.toml and model.safetensors.
+
+    Example: mitoscan train models/zoo/mitosis-1/recipe.toml --data data/ -o my-model/
+    """
+    from scanner.training.loop import TrainingProgress, TrainSettings
+    from scanner.training.recipe import read_recipe
+    from scanner.training.train import train
+
+    def show(progress: TrainingProgress) -> None:
+        mined = f", {progress.mined} hard negatives" if progress.mined else ""
+        errors.print(f"step {progress.step} of {progress.steps}: loss {progress.loss:.4f}{mined}")
+
+    settings = TrainSettings(device=device, checkpoint=checkpoint)
+    fail_cleanly(lambda: train(read_recipe(recipe), data, out, settings=settings, on_progress=show))
+    typer.echo(out)
+
+
+def evaluate_command(
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for evaluation.json and its tables.")],
+    model: Annotated[str, typer.Argument(help="Name of a shipped model, or a model folder.")] = DEFAULT_MODEL,
+    cases: Annotated[str | None, typer.Option(help="Cases to score, with commas between; all if left out.")] = None,
+    rule: Annotated[str, typer.Option(help=f"Matching rule: {', '.join(RULES)}.")] = MITOS14.name,
+    field_mpp: Annotated[float, typer.Option(help="Micrometres per pixel of the fields.")] = 0.2274,
+    mpp: MppOption = None,
+    threshold: ThresholdOption = None,
+    stride: StrideOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Score a model on labelled fields: F1, precision, recall, AP, per case, with an interval by case.
+
+    Example: mitoscan evaluate mitosis-1 --data data/mitos14 --cases H03,H11 -o evaluation/
+    """
+    from scanner.evaluate import evaluate, write_evaluation
+    from scanner.training.fields import read_fields
+
+    if rule not in RULES:
+        raise typer.BadParameter(f"{rule!r}; known: {', '.join(RULES)}", param_hint="--rule")
+    loaded = fail_cleanly(lambda: load_model(model))
+    fields = fail_cleanly(lambda: read_fields(data, mpp=field_mpp))
+    wanted = None if cases is None else set(cases.split(","))
+    chosen = [field for field in fields if wanted is None or field.case in wanted]
+    if not chosen:
+        known = ", ".join(sorted({field.case for field in fields}))
+        raise typer.BadParameter(f"{cases!r} names none of the cases {known}", param_hint="--cases")
+    evaluation = fail_cleanly(
+        lambda: evaluate(
+            loaded,
+            chosen,
+            rule=RULES[rule],
+            on_progress=lambda done, total: errors.print(f"field {done} of {total}"),
+            mpp=mpp or field_mpp,
+            threshold=threshold,
+            stride=stride,
+            device=device,
+        )
+    )
+    write_evaluation(out, evaluation)
+    pooled = evaluation.report()["pooled"]
+    typer.echo(f"{RULES[rule]}; threshold {evaluation.threshold:.3f}; {pooled}")
