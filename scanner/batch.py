@@ -1,4 +1,4 @@
-"""Many slides: which files, where their results go, what is already done, and a loop that no bad slide stops."""
+"""Many slides: what is already done, and a loop that no bad slide stops."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from models.registry import Model
-from scanner.errors import OutputExistsError, ScannerError
+from scanner.errors import OutputError, OutputExistsError, ScannerError, SlideNotFoundError
 from scanner.exports.run_report import write_report
+from scanner.map_store import remove_leftovers
 from scanner.report import REPORT_NAME, asked_for
 from scanner.result import OnProgress
 from scanner.scanning import scan
 from scanner.settings import ScanSettings, SettingsKeywords
+from scanner.worklist import Job
 
 BATCH_NAME = "batch.json"
-#: What a folder is searched for; a file named on its own may have any suffix.
-SLIDE_SUFFIXES = frozenset(
-    ".svs .tif .tiff .btf .ndpi .mrxs .scn .bif .vms .vmu .dcm .png .jpg .jpeg .webp .bmp".split()
-)
-
 logger = logging.getLogger(__name__)
 
 
@@ -35,14 +32,6 @@ class Status(StrEnum):
     OK = "ok"  # scanned now
     SKIPPED = "skipped"  # its results are there, from the same file, model and settings
     FAILED = "failed"  # see the reason
-
-
-@dataclass(frozen=True)
-class Job:
-    """A slide and the folder for its results."""
-
-    slide: Path
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -67,42 +56,6 @@ class Watcher:
     on_start: Callable[[Job], None] = lambda _job: None
     on_progress: OnProgress = lambda _progress: None
     on_outcome: Callable[[Outcome], None] = lambda _outcome: None
-
-
-def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[tuple[Path, Path]]:
-    """Slides to scan, each with the part of its path that its results keep.
-
-    A path to a file is taken as it is; a folder is searched for SLIDE_SUFFIXES, in the order of names. A folder that
-    cannot be read comes back itself, to fail by its name.
-    """
-    for path in paths:
-        if not path.is_dir():
-            yield path, Path(path.name)
-            continue
-        for entry in sorted(_entries(path)):
-            if entry.is_dir():
-                # The folder beside a MIRAX slide belongs to the slide.
-                if recursive and not entry.with_suffix(".mrxs").is_file():
-                    yield from ((slide, Path(entry.name, kept)) for slide, kept in find_slides([entry], recursive=True))
-            elif entry.suffix.lower() in SLIDE_SUFFIXES or entry == path:
-                yield entry, Path(entry.name)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return [] if folder.exists() and os.access(folder, os.R_OK | os.X_OK) else [folder / "."]
-
-
-def plan_jobs(slides: Iterable[tuple[Path, Path]], out: Path) -> list[Job]:
-    """A result folder for each slide: its name without the last suffix, or with it where two would collide."""
-    found = list(slides)
-    uses = Counter(str(kept.with_suffix("")).casefold() for _, kept in found)
-    return [
-        Job(slide, out / (kept if uses[str(kept.with_suffix("")).casefold()] > 1 else kept.with_suffix("")))
-        for slide, kept in found
-    ]
 
 
 def scan_batch(
@@ -135,7 +88,10 @@ def scan_batch(
     """
     watcher = watcher or Watcher()
     ScanSettings(**keywords)  # An impossible setting fails once, before the first slide.
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}") from error
     outcomes: list[Outcome] = []
     for job in jobs:
         watcher.on_start(job)
@@ -153,6 +109,7 @@ def _scan_one(
     try:
         report = None if overwrite else finished_report(job, model, ScanSettings(**keywords))
         if report is not None:
+            remove_leftovers(job.folder)
             return _outcome(name, Status.SKIPPED, place, report)
         result = scan(job.slide, model, job.folder, on_progress=on_progress, **keywords)
         result.map.close()
@@ -178,7 +135,10 @@ def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str,
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    wanted = json.loads(json.dumps(asked_for(settings, model.card, job.slide)))
+    try:
+        wanted = json.loads(json.dumps(asked_for(settings, model.card, job.slide)))
+    except OSError as error:
+        raise SlideNotFoundError(f"{job.slide}: {error.strerror}") from error
     if report.get("asked_for") != wanted:
         raise OutputExistsError(f"{job.folder} holds a scan with another slide, model or settings; pass --overwrite")
     return report

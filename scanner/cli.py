@@ -54,11 +54,12 @@ def scan_command(
 
     Example: mitoscan scan slides/ -o out/
     """
-    from scanner.batch import find_slides, plan_jobs, scan_batch
+    from scanner.batch import scan_batch
     from scanner.progress import batch_display
+    from scanner.worklist import find_slides, plan_jobs
 
     loaded = fail_cleanly(lambda: load_model(model))
-    jobs = plan_jobs(find_slides(paths, recursive=recursive), out)
+    jobs = fail_cleanly(lambda: plan_jobs(find_slides(paths, recursive=recursive), out))
     if not jobs:
         raise failure(f"no slides in {', '.join(map(str, paths))}; pass --recursive to search folders below")
     keywords: Any = {

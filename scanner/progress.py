@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scanner import result
-from scanner.batch import Job, Outcome, Status, Watcher
+from scanner.batch import Outcome, Status, Watcher
+from scanner.worklist import Job
 
 
 @contextmanager

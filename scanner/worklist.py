@@ -1,0 +1,114 @@
+"""Which slides a batch scans, and where the results of each go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanner.errors import SettingsError
+from scanner.report import REPORT_NAME
+
+#: What a folder is searched for; a file named on its own may have any suffix.
+SLIDE_SUFFIXES = frozenset(
+    ".svs .tif .tiff .btf .ndpi .mrxs .scn .bif .vms .vmu .dcm .png .jpg .jpeg .webp .bmp".split()
+)
+
+
+@dataclass(frozen=True)
+class FoundSlide:
+    """A slide, and the part of its path that its results keep: the folders below the one that was searched."""
+
+    path: Path
+    kept: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """A slide and the folder for its results."""
+
+    slide: Path
+    folder: Path
+
+
+def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[FoundSlide]:
+    """Slides to scan.
+
+    A path to a file is taken as it is; a folder is searched for SLIDE_SUFFIXES, in the order of names. Hidden files,
+    the files that belong to a MIRAX slide, and the results of scans are no slides. A path that is not there, or a
+    folder that cannot be read, comes back itself: it fails by its name when its turn comes, and the others go on.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    recursive : bool
+        Search folders below as well.
+
+    Yields
+    ------
+    FoundSlide
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        yield from _search(path, Path(), recursive, seen) if path.is_dir() else [FoundSlide(path, Path(path.name))]
+
+
+def _search(folder: Path, kept: Path, recursive: bool, seen: set[Path]) -> Iterator[FoundSlide]:
+    # Links may lead to a folder twice, or back up.
+    place = folder.resolve()
+    if place in seen:
+        return
+    seen.add(place)
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError:
+        yield FoundSlide(folder, kept / folder.name)
+        return
+    for entry in entries:
+        if not entry.is_dir():
+            if entry.suffix.lower() in SLIDE_SUFFIXES:
+                yield FoundSlide(entry, kept / entry.name)
+        elif recursive and not _belongs_to_mirax(entry) and not (entry / REPORT_NAME).exists():
+            yield from _search(entry, kept / entry.name, recursive, seen)
+
+
+def _belongs_to_mirax(folder: Path) -> bool:
+    return any(folder.with_name(folder.name + suffix).is_file() for suffix in (".mrxs", ".MRXS"))
+
+
+def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:
+    """A result folder for each slide, in the order of `slides`.
+
+    It is the slide's name without the last suffix; slides that would share a folder keep their suffix, and if they
+    still would, the name of the folder they lie in. A slide named twice is scanned once.
+
+    Raises
+    ------
+    SettingsError
+        Two slides would share a folder all the same.
+    """
+    found = list(dict.fromkeys(slides))
+    longer: list[Callable[[FoundSlide], Path]] = [
+        lambda slide: slide.kept,
+        lambda slide: slide.path.absolute().parent.name / slide.kept,
+    ]
+    places = [slide.kept.with_suffix("") for slide in found]
+    for name in longer:
+        shared = _shared(places)
+        places = [name(slide) if _key(place) in shared else place for slide, place in zip(found, places, strict=True)]
+    if shared := _shared(places):
+        rivals = [str(slide.path) for slide, place in zip(found, places, strict=True) if _key(place) in shared]
+        raise SettingsError(
+            f"the results of {' and '.join(rivals)} would share a folder; scan them into different ones"
+        )
+    return [Job(slide.path, out / place) for slide, place in zip(found, places, strict=True)]
+
+
+def _shared(places: list[Path]) -> set[str]:
+    return {place for place, uses in Counter(map(_key, places)).items() if uses > 1}
+
+
+def _key(place: Path) -> str:
+    # Folders whose names differ in case only are one folder on some file systems.
+    return str(place).casefold()
