@@ -161,16 +161,11 @@ def absorbs_light(colours: npt.NDArray[np.uint8]) -> Mask:
 
 
 def _without_gaps(mask: Mask, cell_um: float) -> Mask:
-    if not mask.any():
-        return mask.copy()  # Glass without any tissue around it is no hole, however small the field.
     radius = CLOSING_UM / cell_um
-    margin = math.ceil(radius)
-    # Beyond the slide the tissue goes on as at its edge, so that closing does not eat into it from there.
-    closed = _shrunk(_grown(np.pad(mask, margin, mode="edge"), radius), radius)[margin:-margin, margin:-margin]
-    # A frame of glass joins all gaps that reach the slide's edge: only what tissue encloses is a hole.
-    gaps, _ = ndimage.label(np.pad(~(mask | closed), 1, constant_values=True))
-    is_gap: Mask = _large_islands(gaps, HOLE_UM2 / cell_um**2) | (gaps == gaps[0, 0])
-    return ~is_gap[1:-1, 1:-1]
+    # Distances are measured within the slide alone, so closing does not eat into the tissue from the slide's border.
+    closed = _shrunk(_grown(mask, radius), radius)
+    holes, _ = ndimage.label(~closed)
+    return ~_large_islands(holes, HOLE_UM2 / cell_um**2)
 
 
 def _without_specks(mask: Mask, cell_um: float, *, slide_um2: float) -> Mask:

@@ -74,6 +74,12 @@ def test_specks_are_dropped_and_small_holes_filled() -> None:
     assert mask.is_tissue[10:40, 10:40].all()
 
 
+def test_narrow_gaps_are_closed_up_to_the_border_of_the_slide() -> None:
+    pixels = on_glass(1600, 240, Box(0, 0, 1600, 240))
+    pixels[:, 104:128] = 242  # 24 um wide, too long to be a hole
+    assert tissue_of(pixels, mpp=1.0).is_tissue.all()
+
+
 def test_large_holes_stay_glass() -> None:
     pixels = on_glass(600, 600, Box(0, 0, 600, 600))
     pixels[100:500, 100:500] = 242  # 400 um
