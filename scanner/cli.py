@@ -16,6 +16,7 @@ from scanner.command import (
     MppOption,
     StrideOption,
     ThresholdOption,
+    end_on_sigterm,
     errors,
     fail_cleanly,
     failure,
@@ -58,6 +59,7 @@ def scan_command(
     from scanner.progress import batch_display
     from scanner.worklist import find_slides, plan_jobs
 
+    end_on_sigterm()
     loaded = fail_cleanly(lambda: load_model(model))
     jobs = fail_cleanly(lambda: plan_jobs(find_slides(paths, recursive=recursive), out))
     if not jobs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -31,6 +33,11 @@ def fail_cleanly(action: Callable[[], _Result]) -> _Result:
         return action()
     except (ScannerError, ModelError) as error:
         raise failure(str(error)) from error
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM unwind the program as Ctrl-C does, so that temporary files go; exit code 143, as shells say it."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 def failure(message: str) -> typer.Exit:

@@ -1,0 +1,111 @@
+"""Which files a batch scans, and that no two slides share a result folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner.errors import SettingsError
+from scanner.worklist import FoundSlide, find_slides, plan_jobs
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def found_in(root: Path, paths: Iterable[Path], *, recursive: bool = False) -> list[str]:
+    return [str(slide.path.relative_to(root)) for slide in find_slides(paths, recursive=recursive)]
+
+
+def kept(*names: str) -> list[FoundSlide]:
+    return [FoundSlide(Path("/slides", name), Path(name)) for name in names]
+
+
+def folders(slides: Iterable[FoundSlide]) -> list[str]:
+    return [str(job.folder.relative_to("out")) for job in plan_jobs(slides, Path("out"))]
+
+
+def test_a_folder_is_searched_for_slides_in_the_order_of_names(tmp_path: Path) -> None:
+    touch(tmp_path, "b.SVS", "a.tiff", "notes.txt", "below/c.png")
+    assert found_in(tmp_path, [tmp_path]) == ["a.tiff", "b.SVS"]
+    assert found_in(tmp_path, [tmp_path], recursive=True) == ["a.tiff", "b.SVS", "below/c.png"]
+
+
+def test_slides_keep_the_folders_below_the_one_searched(tmp_path: Path) -> None:
+    touch(tmp_path, "one/two/c.png")
+    assert [slide.kept for slide in find_slides([tmp_path], recursive=True)] == [Path("one/two/c.png")]
+
+
+def test_a_file_named_on_its_own_may_have_any_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "slide.scan")
+    assert found_in(tmp_path, [tmp_path / "slide.scan"]) == ["slide.scan"]
+
+
+def test_a_path_that_is_not_there_comes_back_itself(tmp_path: Path) -> None:
+    assert found_in(tmp_path, [tmp_path / "gone"]) == ["gone"]
+
+
+def test_files_that_belong_to_a_mirax_slide_are_none(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mrxs", "a/preview.jpg", "b/field.jpg")
+    assert found_in(tmp_path, [tmp_path], recursive=True) == ["a.mrxs", "b/field.jpg"]
+
+
+def test_hidden_files_are_no_slides(tmp_path: Path) -> None:
+    touch(tmp_path, "._a.svs", ".cache/b.svs", "c.svs")
+    assert found_in(tmp_path, [tmp_path], recursive=True) == ["c.svs"]
+
+
+def test_results_are_no_slides(tmp_path: Path) -> None:
+    touch(tmp_path, "a.svs", "out/a/run.json", "out/a/overview.png", "out/a/map.ome.tiff")
+    assert found_in(tmp_path, [tmp_path], recursive=True) == ["a.svs"]
+
+
+def test_links_that_lead_back_end_the_search(tmp_path: Path) -> None:
+    touch(tmp_path, "below/a.svs")
+    (tmp_path / "below" / "up").symlink_to(tmp_path)
+    assert found_in(tmp_path, [tmp_path], recursive=True) == ["below/a.svs"]
+
+
+def test_results_lie_under_the_slide_name_without_its_last_suffix() -> None:
+    assert folders(kept("a.svs", "case.1.ome.tiff", "below/a.svs")) == ["a", "case.1.ome", "below/a"]
+
+
+def test_slides_that_would_collide_keep_their_suffix() -> None:
+    assert folders(kept("a.svs", "a.tif", "b.svs")) == ["a.svs", "a.tif", "b"]
+    # On some file systems A and a are one folder.
+    assert folders(kept("A.svs", "a.tif")) == ["A.svs", "a.tif"]
+
+
+def test_slides_of_one_name_keep_the_name_of_their_folder() -> None:
+    twins = [FoundSlide(Path("/slides/one/a.svs"), Path("a.svs")), FoundSlide(Path("/slides/two/a.svs"), Path("a.svs"))]
+    assert folders(twins) == ["one/a.svs", "two/a.svs"]
+
+
+def test_a_slide_named_twice_is_scanned_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a.svs")
+    assert len(plan_jobs(find_slides([tmp_path, tmp_path / "a.svs"]), tmp_path / "out")) == 1
+
+
+def test_slides_that_cannot_be_told_apart_are_refused_by_name() -> None:
+    twins = [FoundSlide(Path("/x/one/a.svs"), Path("a.svs")), FoundSlide(Path("/y/one/a.svs"), Path("a.svs"))]
+    with pytest.raises(SettingsError, match=r"/x/one/a\.svs and /y/one/a\.svs"):
+        folders(twins)
+
+
+name_parts = st.lists(st.sampled_from(["a", "A", "b", "svs", "tif"]), min_size=1, max_size=3).map(".".join)
+names = st.lists(st.lists(name_parts, min_size=1, max_size=2).map("/".join), max_size=8, unique=True)
+
+
+@given(names)
+def test_no_two_slides_share_a_folder(some: list[str]) -> None:
+    try:
+        given_folders = folders(kept(*some))
+    except SettingsError:
+        return
+    assert len({folder.casefold() for folder in given_folders}) == len(some)
