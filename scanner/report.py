@@ -95,6 +95,18 @@ def asked_for(settings: ScanSettings, card: ModelCard, slide: Path) -> dict[str,
     return {"slide": file, "model": describe_model(card), "settings": result_settings(settings)}
 
 
+def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:
+    """Everything that the bytes of a map depend on: an unfinished map is continued only if all of it is the same."""
+    asked = asked_for(prepared.settings, prepared.model.card, prepared.slide.path)
+    return asked | {
+        "frame": asdict(prepared.frame),
+        "tile_side": tile_side,
+        "batch_size": prepared.settings.batch_size,
+        "device": str(prepared.scorer.device),
+        "versions": describe_software(),
+    }
+
+
 def fingerprint(path: Path) -> str:
     """SHA-256 of a file's size and both of its ends, lower-case hex."""
     digest = hashlib.sha256()

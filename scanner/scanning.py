@@ -20,14 +20,14 @@ import numpy as np
 from models.card import ModelCard
 from models.registry import Model
 from scanner.detections import Detection, above_threshold, detections_from_peaks
-from scanner.errors import OutputError, ResolutionError, ScanCancelledError
+from scanner.errors import ResolutionError, ScanCancelledError
 from scanner.exports.files import write_results
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
-from scanner.map_store import FloatMap, MapStore, ProbabilityMap, temporary_folder
+from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
 from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
-from scanner.report import compose_report
+from scanner.report import compose_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, Progress, ScanResult, ShouldStop
 from scanner.settings import ScanSettings, SettingsKeywords, tile_side
 from scanner.slides import Slide, open_slide
@@ -36,7 +36,6 @@ from scanner.smoothing import smooth_map
 from scanner.statistics import measure_slide
 from scanner.tiles import Tile, map_side, plan_tiles, split_tile
 from scanner.tissue import TissueMask, find_tissue, full_tissue
-
 
 #: A slide whose pixels are this many times larger than the model's shows no figures, only what interpolation invents.
 COARSEST = 4.0
@@ -81,13 +80,14 @@ def scan(
     settings = ScanSettings(**keywords)
     with _opened(slide, settings.mpp) as opened:
         prepared = prepare_slide(opened, model, settings)
-        folder = None if out is None else _made(Path(out))
-        watch = _Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
-        probability_map, unreadable = score_slide(prepared, watch, beside=folder)
-        result = find_figures(prepared, probability_map, unreadable)
-        if folder is not None:
-            write_results(folder, result, opened)
-        return compose_report(prepared, result, total_seconds=time.perf_counter() - started, folder=folder)
+        results = None if out is None else Path(out)
+        with WorkFolder(results) as work:
+            watch = _Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
+            probability_map, unreadable = score_slide(prepared, work, watch)
+            result = find_figures(prepared, probability_map, unreadable)
+            if results is not None:
+                write_results(results, result, opened)
+            return compose_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
 
 
 def prepare_slide(slide: Slide, model: Model, settings: ScanSettings) -> PreparedSlide:
@@ -105,36 +105,36 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings) -> Prepare
     return PreparedSlide(slide, model, settings, frame, mpp_source, grid, tissue, statistics, scorer)
 
 
-def score_slide(
-    prepared: PreparedSlide, watch: _Watch, *, beside: Path | None
-) -> tuple[ProbabilityMap, tuple[Box, ...]]:
-    """Run the network over the tissue; returns the map and the map boxes that could not be read."""
-    frame, tissue, settings = prepared.frame, prepared.tissue, prepared.settings
-    side = tile_side(settings, frame.stride)
-    tiles = plan_tiles(frame, prepared.model.card.patch_size, side)
+def score_slide(prepared: PreparedSlide, work: Path, watch: _Watch) -> tuple[ProbabilityMap, tuple[Box, ...]]:
+    """Run the network over the tissue; returns the map and the map boxes that could not be read.
+
+    Tiles that an earlier, unfinished scan with the same plan has left in `work` are not scored again.
+    """
+    tissue, settings, slide = prepared.tissue, prepared.settings, prepared.slide
+    side = tile_side(settings, prepared.frame.stride)
+    tiles = plan_tiles(prepared.frame, prepared.model.card.patch_size, side)
     tiles = [tile for tile in tiles if tissue.any_in(tile.write)]
-    folder = temporary_folder(beside)
-    store = MapStore(folder / "map.zarr", frame, map_side(side, frame.stride))
-    probability_map = ProbabilityMap(store, folder)
-    unreadable: list[Box] = []
-    done = _Tally(tissue, tiles)
-    scored_tiles = score_tiles(
-        prepared.scorer, prepared.grid.read, tiles, batch_size=settings.batch_size, workers=settings.workers
-    )
-    for scored in scored_tiles:
+    plan = plan_of_map(prepared, side)
+    store = MapStore.open(work, prepared.frame, chunk_side=map_side(side, prepared.frame.stride), plan=plan)
+    tally = _Tally(tissue, tiles)
+    for tile in tiles:
+        if tile.index in store.done:
+            tally.add(tile)
+    missing = [tile for tile in tiles if tile.index not in store.done]
+    for scored in score_tiles(
+        prepared.scorer, prepared.grid.read, missing, batch_size=settings.batch_size, workers=settings.workers
+    ):
         if watch.should_stop():
-            raise ScanCancelledError(f"{prepared.slide.path.name}: cancelled after {done.tiles} of {len(tiles)} tiles")
-        values = scored.values
-        if values is None:
-            values, lost = score_readable_cells(prepared, scored.tile)
-            unreadable += lost
+            raise ScanCancelledError(f"{slide.path.name}: cancelled after {tally.tiles} of {len(tiles)} tiles")
+        values, lost = (scored.values, []) if scored.values is not None else score_cells(prepared, scored.tile)
         # What a tile covers beyond the tissue is not scanned: the map must not depend on where tiles end.
-        store.write(scored.tile.write, values * tissue.values_for(scored.tile.write))
-        watch.on_progress(done.add(scored.tile))
-    return probability_map, tuple(unreadable)
+        store.write(scored.tile, values * tissue.values_for(scored.tile.write), lost)
+        watch.on_progress(tally.add(scored.tile))
+    unreadable = [box for index in sorted(store.done) for box in store.done[index]]
+    return ProbabilityMap(store), tuple(unreadable)
 
 
-def score_readable_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box]]:
+def score_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box]]:
     """A tile of which some pixels cannot be read, cell by cell; returns its values and the cells that are lost."""
     values = np.zeros((tile.write.height, tile.write.width), np.float32)
     cells = split_tile(tile, prepared.frame.stride, prepared.model.card.patch_size)
@@ -172,7 +172,7 @@ def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:
         return card.mpp, "assumed"
     if slide.mpp > card.mpp * COARSEST:
         raise ResolutionError(
-            f"{slide.path}: {slide.mpp:g} um/px is too coarse for {card.name}, which was trained at {card.mpp:g} um/px; "
+            f"{slide.path}: {slide.mpp:g} um/px is too coarse for {card.name}, which was trained at {card.mpp:g}; "
             "pass --mpp if the slide's own figure is wrong"
         )
     return slide.mpp, slide.mpp_source
@@ -222,11 +222,3 @@ def _opened(slide: Slide | str | Path, mpp: float | None) -> Iterator[Slide]:
     owned = open_slide(slide, mpp) if isinstance(slide, (str, Path)) else nullcontext(slide)
     with owned as opened:
         yield opened
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: {error}") from error
-    return folder

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,14 @@ from PIL import Image
 from models import Model
 from models.normalisation import apply_table, normalisation_table
 from scanner import ScanResult, scan
-from scanner.errors import InexactLayerError, OutputError, ResolutionError, ScanCancelledError, SettingsError
+from scanner.errors import (
+    InexactLayerError,
+    OutputError,
+    OutputExistsError,
+    ResolutionError,
+    ScanCancelledError,
+    SettingsError,
+)
 from scanner.probability import target_probability
 from scanner.result import Progress
 from tests.reference import patch_by_patch
@@ -85,9 +94,7 @@ def test_the_result_does_not_depend_on_tiles(
 ) -> None:
     model = random_model()
     expected = scan(slide, model, mpp=mpp, stride=stride, tile_size=2000)
-    result = scan(
-        slide, model, mpp=mpp, stride=stride, tile_size=tile_size, batch_size=batch_size, workers=workers
-    )
+    result = scan(slide, model, mpp=mpp, stride=stride, tile_size=tile_size, batch_size=batch_size, workers=workers)
     assert expected.detections
     assert_same(result, expected)
 
@@ -241,7 +248,44 @@ def test_a_cancelled_scan_leaves_nothing_that_looks_finished(slide: Path, tmp_pa
     asked = iter([False, False, True])
     with pytest.raises(ScanCancelledError, match="cancelled after 2 of"):
         scan(slide, random_model(), tmp_path / "out", tile_size=64, should_stop=lambda: next(asked))
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".scan"]
+
+
+def test_a_scan_goes_on_where_it_was_stopped(slide: Path, tmp_path: Path) -> None:
+    model, out = random_model(), tmp_path / "out"
+    scan(slide, model, tmp_path / "whole", tile_size=64).map.close()
+    tiles: list[int] = []
+    for stop_after in (3, 0, 7, 10_000):
+        seen: list[Progress] = []
+        with suppress(ScanCancelledError):
+            scan(
+                slide, model, out, tile_size=64,
+                on_progress=seen.append, should_stop=lambda n=stop_after, seen=seen: len(seen) >= n,
+            ).map.close()  # fmt: skip
+        tiles += [progress.tiles_done for progress in seen]
+    assert tiles == list(range(1, seen[-1].tiles_total + 1))
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
+    for path in out.iterdir():
+        if path.name != "run.json":
+            assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes(), path.name
+
+
+def test_an_unfinished_scan_with_another_plan_is_not_continued(slide: Path, tmp_path: Path) -> None:
+    asked = iter([False, False, False, True])
+    with pytest.raises(ScanCancelledError):
+        scan(slide, random_model(), tmp_path / "out", tile_size=64, should_stop=lambda: next(asked))
+    other = random_model(seed=1)
+    other = replace(other, card=replace(other.card, sha256="other"))
+    result = scan(slide, other, tmp_path / "out", tile_size=64)
+    np.testing.assert_array_equal(np.asarray(result.map), np.asarray(scan(slide, other, tile_size=64).map))
+
+
+def test_two_scans_do_not_write_into_one_folder(slide: Path, tmp_path: Path) -> None:
+    def scan_again(_: Progress) -> None:
+        with pytest.raises(OutputExistsError, match="another scan"):
+            scan(slide, random_model(), tmp_path / "out")
+
+    scan(slide, random_model(), tmp_path / "out", on_progress=scan_again)
 
 
 def test_a_classifier_that_cannot_be_dense_runs_patch_by_patch_when_asked(tmp_path: Path) -> None:

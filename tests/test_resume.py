@@ -1,0 +1,79 @@
+"""A scan that is killed at any moment ends, when it is run again, with the bytes of one that was left alone."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from models import save_model
+from scanner.map_store import WORK_NAME
+from tests.slides_factory import texture, write_pyramid
+from tests.small_models import random_model
+
+KILLS = 5
+SCAN = """
+import sys, torch
+from models import load_model
+from scanner import scan
+torch.set_num_threads(1)
+slide, model, out = sys.argv[1:]
+scan(slide, load_model(model), out, tile_size=32, stride=1).map.close()
+"""
+
+
+def start(slide: Path, model: Path, out: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", SCAN, str(slide), str(model), str(out)])
+
+
+def tiles_done(out: Path) -> int:
+    journal = out / WORK_NAME / "journal.jsonl"
+    return len(journal.read_text().splitlines()) if journal.exists() else 0
+
+
+def test_killed_scans_end_with_the_same_bytes(tmp_path: Path) -> None:
+    slide, model, out = tmp_path / "slide.svs", tmp_path / "model", tmp_path / "out"
+    write_pyramid(slide, texture(500, 460), levels=1, compression="jpeg")
+    save_model(model, random_model())
+    assert start(slide, model, tmp_path / "whole").wait() == 0
+
+    rng, before = random.Random(8), 0
+    for _ in range(KILLS):
+        process = start(slide, model, out)
+        # Killed between two lines of the journal, at a moment that the test does not choose.
+        goal = before + rng.randint(1, 25)
+        while process.poll() is None and tiles_done(out) < goal:
+            time.sleep(0.001)
+        time.sleep(rng.random() * 0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = tiles_done(out)
+        assert done >= before, "a finished tile was lost"
+        assert not (out / "run.json").exists()
+        before = done
+    assert before > KILLS
+    with (out / WORK_NAME / "journal.jsonl").open("a") as journal:
+        journal.write('{"tile": 9')  # as a kill in the middle of a line would leave it
+    assert start(slide, model, out).wait() == 0
+
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert sorted(path.name for path in out.iterdir()) == names
+    for name in set(names) - {"run.json"}:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("content", ["", "not json", '{"tile": 0, "lost": []}\n'])
+def test_a_store_without_its_plan_is_begun_anew(tmp_path: Path, content: str) -> None:
+    slide, model, out = tmp_path / "slide.svs", tmp_path / "model", tmp_path / "out"
+    write_pyramid(slide, texture(100, 90), levels=1)
+    save_model(model, random_model())
+    (out / WORK_NAME).mkdir(parents=True)
+    (out / WORK_NAME / "journal.jsonl").write_text(content)
+    assert start(slide, model, out).wait() == 0
+    assert start(slide, model, tmp_path / "whole").wait() == 0
+    assert (out / "map.ome.tiff").read_bytes() == (tmp_path / "whole" / "map.ome.tiff").read_bytes()
