@@ -11,10 +11,10 @@ import pytest
 from scanner.detections import Detection
 from scanner.geometry import Box, Frame
 from scanner.hotspots import find_hotspots
-from scanner.map_store import MapStore, ProbabilityMap
 from scanner.result import ScanResult
 from scanner.tissue import find_tissue
 from tests.array_slide import ArraySlide
+from tests.exports.stored_map import stored_map
 from tests.slides_factory import texture
 
 #: Row, col, score and whether on the border, in level-0 px.
@@ -38,13 +38,11 @@ def result(slide: ArraySlide, tmp_path: Path) -> Iterator[ScanResult]:
     values = np.zeros((150, 225), np.float32)
     for row, col, score, _ in FOUND:
         values += (score * np.exp(-((rows - row / 4) ** 2 + (cols - col / 4) ** 2) / 12)).astype(np.float32)
-    store = MapStore(tmp_path / "scan" / "map.zarr", frame, 64)
-    store.write(Box(0, 0, 150, 225), values)
     detections = tuple(
         Detection(row, col, row * 0.25, col * 0.25, score, "mitosis", border) for row, col, score, border in FOUND
     )
     tissue = find_tissue(slide, frame).without([UNREADABLE])
     hotspots = find_hotspots(detections, tissue, area_mm2=0.003)
-    probability_map = ProbabilityMap(store, tmp_path / "scan")
+    probability_map = stored_map(tmp_path / "scan", frame, values)
     yield ScanResult(detections, detections, hotspots, probability_map, {}, tissue, (UNREADABLE,))
     probability_map.close()

@@ -7,10 +7,10 @@ import pytest
 from scanner.exports.legend import draw_legend, scale_bar_um
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, hatching, outline
 from scanner.exports.overview import draw_overview, write_overview
-from scanner.map_store import MapStore, ProbabilityMap
 from scanner.result import ScanResult
 from scanner.tissue import full_tissue
 from tests.array_slide import ArraySlide, frame_of
+from tests.exports.stored_map import stored_map
 from tests.slides_factory import texture
 
 
@@ -62,8 +62,8 @@ def test_the_same_result_gives_the_same_bytes(tmp_path: Path, slide: ArraySlide,
 def test_slides_of_every_size_fill_the_picture(shape: tuple[int, int], size: tuple[int, int], tmp_path: Path) -> None:
     slide = ArraySlide([texture(*shape)])
     frame = frame_of(slide)
-    nothing = ProbabilityMap(MapStore(tmp_path / "map.zarr", frame, 64), tmp_path)
-    picture = draw_overview(ScanResult((), (), (), nothing, {}, full_tissue(frame), ()), slide)
+    nothing = ScanResult((), (), (), stored_map(tmp_path / "scan", frame), {}, full_tissue(frame), ())
+    picture = draw_overview(nothing, slide)
     legend = draw_legend(size[1], title="a", px_um=1.0)
     assert (picture.height - legend.height, picture.width) == size
 
