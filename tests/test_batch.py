@@ -1,0 +1,164 @@
+"""A batch: what is done is not done again, what fails is named, and the others go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import Model, save_model
+from scanner.batch import Outcome, Status, Watcher, scan_batch
+from scanner.errors import OutputError, SettingsError
+from scanner.settings import SettingsKeywords
+from scanner.worklist import find_slides, plan_jobs
+from tests.slides_factory import texture, write_pyramid
+from tests.small_models import random_model
+
+FILES = {"detections.geojson", "detections.csv", "map.ome.tiff", "overview.png", "run.json"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    # Saved, for the checksum that results are compared by.
+    return save_model(tmp_path_factory.mktemp("model"), random_model(stride=4))
+
+
+@pytest.fixture
+def slides(tmp_path: Path) -> Path:
+    """Two slides, and a file between them that is none."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for seed, name in enumerate(("a.svs", "c.svs")):
+        write_pyramid(folder / name, texture(150, 140, seed=seed), levels=1, mpp=0.25)
+    (folder / "b.svs").write_text("no slide")
+    return folder
+
+
+def scan_all(slides: Path, model: Model, *, overwrite: bool = False, **keywords: Any) -> list[Outcome]:
+    out = slides.parent / "out"
+    jobs = plan_jobs(find_slides([slides]), out)
+    return scan_batch(jobs, model, out, keywords=SettingsKeywords(**keywords), overwrite=overwrite)
+
+
+def statuses(outcomes: list[Outcome]) -> list[str]:
+    return [str(outcome.status) for outcome in outcomes]
+
+
+def report_of(slides: Path, name: str) -> dict[str, Any]:
+    return json.loads((slides.parent / "out" / name / "run.json").read_text())
+
+
+def test_one_bad_slide_does_not_stop_a_batch(slides: Path, model: Model) -> None:
+    outcomes = scan_all(slides, model)
+    assert statuses(outcomes) == ["ok", "failed", "ok"]
+    assert "b.svs" in outcomes[1].reason
+    out = slides.parent / "out"
+    for name in ("a", "c"):
+        assert {path.name for path in (out / name).iterdir()} >= FILES
+        assert not [path for path in (out / name).iterdir() if path.name.startswith(".")]
+    assert not (out / "b").exists()
+
+
+def test_batch_json_says_how_every_slide_ended(slides: Path, model: Model) -> None:
+    scan_all(slides, model)
+    content = json.loads((slides.parent / "out" / "batch.json").read_text())
+    assert (content["total"], content["ok"], content["skipped"], content["failed"]) == (3, 2, 0, 1)
+    assert [(slide["folder"], slide["status"]) for slide in content["slides"]] == [
+        ("a", "ok"),
+        ("b", "failed"),
+        ("c", "ok"),
+    ]
+    assert [slide["count"] for slide in content["slides"]] == [
+        report_of(slides, "a")["count"],
+        None,
+        report_of(slides, "c")["count"],
+    ]
+    assert content["slides"][1]["reason"]
+
+
+def test_batch_json_is_there_after_every_slide(slides: Path, model: Model) -> None:
+    out, lengths = slides.parent / "out", []
+    watcher = Watcher(on_outcome=lambda _: lengths.append(len(json.loads((out / "batch.json").read_text())["slides"])))
+    scan_batch(plan_jobs(find_slides([slides]), out), model, out, keywords={}, watcher=watcher)
+    assert lengths == [1, 2, 3]
+
+
+def test_what_is_done_is_skipped_untouched(slides: Path, model: Model) -> None:
+    first = scan_all(slides, model)
+    written = [(slides.parent / "out" / name / "run.json").stat().st_mtime_ns for name in "ac"]
+    again = scan_all(slides, model)
+    assert statuses(again) == ["skipped", "failed", "skipped"]
+    assert [outcome.count for outcome in again] == [outcome.count for outcome in first]
+    assert [(slides.parent / "out" / name / "run.json").stat().st_mtime_ns for name in "ac"] == written
+
+
+def test_settings_that_change_no_result_are_no_other_scan(slides: Path, model: Model) -> None:
+    scan_all(slides, model)
+    assert statuses(scan_all(slides, model, tile_size=64, workers=1, batch_size=2))[0] == "skipped"
+
+
+def test_another_scan_is_not_overwritten_unasked(slides: Path, model: Model) -> None:
+    scan_all(slides, model)
+    before = report_of(slides, "a")
+    outcomes = scan_all(slides, model, threshold=0.9)
+    assert statuses(outcomes) == ["failed"] * 3
+    assert "--overwrite" in outcomes[0].reason
+    assert report_of(slides, "a") == before
+    assert statuses(scan_all(slides, model, overwrite=True, threshold=0.9)) == ["ok", "failed", "ok"]
+    assert report_of(slides, "a")["settings"]["threshold"] == 0.9
+
+
+def test_another_slide_of_the_same_name_is_not_taken_for_done(slides: Path, model: Model) -> None:
+    scan_all(slides, model)
+    write_pyramid(slides / "a.svs", texture(150, 140, seed=7), levels=1, mpp=0.25)
+    outcomes = scan_all(slides, model)
+    assert statuses(outcomes) == ["failed", "failed", "skipped"]
+    assert "--overwrite" in outcomes[0].reason
+
+
+def test_a_slide_that_has_gone_since_is_named(slides: Path, model: Model) -> None:
+    scan_all(slides, model)
+    out = slides.parent / "out"
+    jobs = plan_jobs(find_slides([slides]), out)
+    (slides / "a.svs").unlink()
+    outcome = scan_batch(jobs[:1], model, out, keywords={})[0]
+    assert outcome.status is Status.FAILED
+    assert "a.svs" in outcome.reason
+    assert "unexpected" not in outcome.reason
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"asked_for": {}'])
+def test_a_result_that_was_not_finished_is_scanned_again(slides: Path, model: Model, content: str) -> None:
+    folder = slides.parent / "out" / "a"
+    folder.mkdir(parents=True)
+    (folder / "detections.csv").write_text("half")
+    (folder / "run.json").write_text(content)
+    assert statuses(scan_all(slides, model))[0] == "ok"
+    assert report_of(slides, "a")["slide"]["name"] == "a.svs"
+
+
+def test_a_fault_of_ours_costs_one_slide(slides: Path, model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    def faulty(_progress: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    out = slides.parent / "out"
+    jobs = plan_jobs(find_slides([slides]), out)
+    outcomes = scan_batch(jobs, model, out, keywords={}, watcher=Watcher(on_progress=faulty))
+    assert statuses(outcomes) == ["failed"] * 3
+    assert outcomes[0].reason == "unexpected ZeroDivisionError: planted"
+    assert "planted" in caplog.text  # with its traceback
+    assert not (out / "a" / "run.json").exists()
+
+
+def test_impossible_settings_fail_before_the_first_slide(slides: Path, model: Model) -> None:
+    with pytest.raises(SettingsError, match="stride = 0"):
+        scan_all(slides, model, stride=0)
+    assert not (slides.parent / "out").exists()
+
+
+def test_a_batch_folder_that_cannot_be_is_named(slides: Path, model: Model) -> None:
+    (slides.parent / "out").write_text("a file")
+    with pytest.raises(OutputError, match="out"):
+        scan_all(slides, model)
