@@ -14,6 +14,7 @@ from PIL import Image
 
 from scanner.exports.map_picture import colours_from_levels
 from scanner.exports.ome_tiff import bytes_from_probabilities
+from scanner.map_store import WORK_NAME
 from service.results import NotFinishedError
 
 #: Longest side of the picture.
@@ -55,7 +56,7 @@ class GrowingMap:
 
 def growing_map_picture(work: Path) -> bytes:
     """The map that grows in a running job's folder, as PNG; NotFinishedError before it has begun."""
-    store = next(work.glob(".mitoscan-map-*/map.zarr/zarr.json"), None)
+    store = next(work.glob(f"{WORK_NAME}/map.zarr/zarr.json"), None)
     if store is None:
         raise NotFinishedError("the scan has not begun to write its map")
     growing = _open(store.parent)

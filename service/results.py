@@ -75,10 +75,9 @@ class Results:
         return self._folder / "work" / job_id
 
     def work_folder(self, job_id: str) -> Path:
-        """A new, empty folder for the files of a running job."""
+        """The folder for the files of a running job: what an earlier attempt has left there is gone on from."""
         folder = self.work_path(job_id)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def publish(self, work: Path, key: str, answer: Answer) -> None:
@@ -91,9 +90,10 @@ class Results:
                 raise
             shutil.rmtree(work, ignore_errors=True)
 
-    def discard(self, work: Path) -> None:
-        """Remove the files of a job that came to nothing."""
-        shutil.rmtree(work, ignore_errors=True)
+    def discard_work(self, job_id: str) -> None:
+        """Remove what the attempts of a job that is final have left."""
+        for work in (self._folder / "work").glob(f"{job_id}*"):
+            shutil.rmtree(work, ignore_errors=True)
 
     def answer(self, key: str) -> Answer:
         """What the scan of that key found."""

@@ -121,7 +121,9 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
         )
     except ScanCancelledError as error:
         raise ScanStoppedError(watch.why or Stop.CANCEL) from error
-    return answer_from_result(result)
+    answer = answer_from_result(result)
+    result.map.close()  # Before the folder is renamed: the map's values lie in it.
+    return answer
 
 
 def answer_from_result(result: ScanResult) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -97,6 +98,8 @@ def run_server(settings: Settings) -> None:
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,
     )
+    # uvicorn, once it has shut down, sends itself the signal again: it must not end us before the workers have ended.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     try:
         _AnnouncingServer(config).run()
     finally:

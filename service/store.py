@@ -184,7 +184,7 @@ class Store:
         """Jobs in each state."""
         query = sa.select(_jobs.c.state, sa.func.count()).group_by(_jobs.c.state)
         with self.engine.connect() as connection:
-            counts = {state: count for state, count in connection.execute(query).tuples()}  # noqa: C416  (typed)
+            counts = {state: int(count) for state, count in connection.execute(query)}
         return {str(state): counts.get(str(state), 0) for state in JobState}
 
     def count_failures(self) -> dict[str, int]:

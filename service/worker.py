@@ -14,7 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
-from service import jobs, queue
+from scanner.errors import OutputExistsError
+from service import jobs, queue, retention
 from service.catalog import Catalog
 from service.errors import make_problem, problem_from_exception
 from service.jobs import Job, JobState, TransitionError
@@ -25,6 +26,8 @@ from service.store import Store, WorkerRow, make_engine
 
 #: A job whose scan does not notice that it should stop is given this long before the process ends itself.
 STOP_GRACE = 20.0  # seconds
+#: Files past their time are looked for this often.
+CLEANING_INTERVAL = 600.0  # seconds
 #: Exit code of a worker that ended itself so that another can go on.
 EXIT_RESTART = 75
 
@@ -43,6 +46,7 @@ class Worker:
         self._started_at = time.time()
         self._stopping = threading.Event()
         self._watch: Watch | None = None
+        self._next_cleaning = time.monotonic() + CLEANING_INTERVAL
 
     def run_job(self, job_id: str) -> None:
         """Scan for one job, and note how it ended."""
@@ -67,6 +71,7 @@ class Worker:
                 self.beat()
                 self._look_after_dead_workers()
                 self._look_after_stuck_scan()
+                self._clean_now_and_then()
             except Exception:  # The store may be away for a while; a worker outlives that.
                 _log.exception("heartbeat failed")
 
@@ -91,21 +96,27 @@ class Worker:
         return jobs.start(job, worker=self.id, now=time.time())
 
     def _scan(self, job: Job) -> None:
-        work = self._results.work_folder(job.id)
         watch = self._watch = Watch(self._store, job, timeout_s=self._settings.job_timeout_s)
         try:
-            answer = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
-            self._results.publish(work, job.request.result_key, answer)
+            self._scan_into_folder(job, watch)
             self._end(job, partial(jobs.finish, now=time.time()))
         except ScanStoppedError as stopped:
-            self._results.discard(work)
             self._end_stopped(job, stopped)
         except Exception as error:  # Whatever it is, the job must end and the client be told.
-            self._results.discard(work)
             self._end(job, partial(jobs.fail, problem=_problem_of(error, job, self._settings), now=time.time()))
         finally:
             self._watch = None
             watch.ended.set()
+
+    def _scan_into_folder(self, job: Job, watch: Watch) -> None:
+        work = self._results.work_folder(job.id)
+        try:
+            answer = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
+        except OutputExistsError:
+            # A worker that was taken for dead still holds the folder. It will find that the job is ours.
+            work = self._results.work_folder(f"{job.id}.{job.attempt}")
+            answer = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
+        self._results.publish(work, job.request.result_key, answer)
 
     def _end_stopped(self, job: Job, stopped: ScanStoppedError) -> None:
         if stopped.why is Stop.CANCEL:
@@ -131,6 +142,8 @@ class Worker:
         try:
             ended = self._store.update(job.id, if_still_ours)
             _log.info("job %s: %s", job.id, ended.state)
+            if ended.state.is_final:
+                self._results.discard_work(job.id)
         except (TransitionError, LookupError) as error:
             _log.warning("job %s: %s", job.id, error)
 
@@ -146,6 +159,11 @@ class Worker:
             queue.take_over(sorted(dead))
             for worker_id in dead:
                 self._store.remove_worker(worker_id, seen_before=silent_since)
+
+    def _clean_now_and_then(self) -> None:
+        if time.monotonic() >= self._next_cleaning:
+            self._next_cleaning = time.monotonic() + CLEANING_INTERVAL
+            retention.clean(self._store, self._settings, time.time())
 
     def _look_after_stuck_scan(self) -> None:
         """End this process if a decoder or driver hangs and the scan cannot be stopped any other way."""
@@ -180,9 +198,11 @@ def run_worker(settings: Settings, worker_id: str | None = None) -> None:
     queue.launch_worker(engine, worker_id=worker.id, poll_s=settings.queue_poll_s, run_job=worker.run_job)
     threading.Thread(target=worker.beat_forever, daemon=True).start()
     _wait(must_stop, os.getppid())
-    worker.stop()
-    # The queue's threads would wait for the job that was just given back.
-    os._exit(0)
+    try:
+        worker.stop()
+    finally:
+        # The queue's threads would wait for the job that was just given back, and must not outlive a broken store.
+        os._exit(0)
 
 
 def _problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
