@@ -20,10 +20,6 @@ from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
 from scanner.training.scoring import mixed_precision
 
-#: Steps between two checkpoints, and between two reports.
-CHECKPOINT_EVERY = 500
-REPORT_EVERY = 50
-
 #: The averaged weights start to count after this many steps: decay min(averaging, (1 + step) / (AVERAGING_LAG + step)).
 AVERAGING_LAG = 10
 
@@ -41,6 +37,19 @@ class TrainingProgress:
 
 
 OnProgress = Callable[[TrainingProgress], None]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a training runs, which does not change what comes of it."""
+
+    #: A torch device, or "auto": the GPU if there is one.
+    device: str = "auto"
+    #: The training continues from here if it exists, and is saved here.
+    checkpoint: Path | None = None
+    #: Steps between two checkpoints, and between two reports.
+    checkpoint_every: int = 500
+    report_every: int = 50
 
 
 @dataclass
@@ -67,9 +76,15 @@ def start_training(net: nn.Module, training_set: TrainingSet, recipe: Recipe) ->
 
 
 def run_training(
-    state: TrainingState, recipe: Recipe, *, checkpoint: Path | None = None, on_progress: OnProgress | None = None
+    state: TrainingState,
+    recipe: Recipe,
+    *,
+    settings: TrainSettings | None = None,
+    on_progress: OnProgress | None = None,
 ) -> nn.Module:
-    """The averaged network after all steps of `recipe`, in eval mode; continues where `checkpoint` stands."""
+    """The averaged network after all steps of `recipe`, in eval mode; continues where the checkpoint stands, if any."""
+    settings = settings or TrainSettings()
+    checkpoint = settings.checkpoint
     if checkpoint is not None and checkpoint.is_file():
         load_checkpoint(checkpoint, state)
     rounds = {round(share * recipe.steps) for share in recipe.mining}
@@ -79,11 +94,11 @@ def run_training(
             pools = state.training_set.pools.with_mined(mine(state.averaged, state.training_set, recipe))
             state.training_set = replace(state.training_set, pools=pools)
         losses.append(_take_step(state, recipe))
-        if on_progress is not None and state.step % REPORT_EVERY == 0:
+        if on_progress is not None and state.step % settings.report_every == 0:
             mined = len(state.training_set.pools.places["mined"])
             on_progress(TrainingProgress(state.step, recipe.steps, sum(losses) / len(losses), mined))
             losses.clear()
-        if checkpoint is not None and state.step % CHECKPOINT_EVERY == 0:
+        if checkpoint is not None and state.step % settings.checkpoint_every == 0:
             save_checkpoint(checkpoint, state)
     return state.averaged.eval()
 

@@ -47,7 +47,8 @@ def dense_loss(net: nn.Module, images: Tensor, targets: Tensor, *, smoothing: fl
     smoothing : float
         Share of the target that goes to the other class: labels are noisy.
     """
-    logits = apply_convolutionally(net, images).float()
+    logits = apply_convolutionally(net, images)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # Autocast leaves bfloat16.
     return F.cross_entropy(logits, targets, ignore_index=IGNORED, label_smoothing=smoothing)
 
 

@@ -42,8 +42,8 @@ class Recipe:
     name: str
     version: str
     architecture: str
+    #: Keyword arguments of the network's config; `patch_size` must be among them.
     arguments: dict[str, Any]
-    patch_size: int
     #: Distance in pixels of the outputs of a crop: the network's own stride.
     network_stride: int
     mpp: float = 0.25
@@ -79,6 +79,18 @@ class Recipe:
     mined_per_field: int = 12
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        """Refuse what no training can run on, naming it."""
+        if not isinstance(self.arguments.get("patch_size"), int):
+            raise SettingsError("recipe: arguments hold no patch_size")
+        if min(self.steps, self.batch_size, self.outputs, self.network_stride) < 1:
+            raise SettingsError("recipe: steps, batch_size, outputs and network_stride are at least 1")
+
+    @property
+    def patch_size(self) -> int:
+        """Side of the network's patch."""
+        return int(self.arguments["patch_size"])
+
     @property
     def crop_size(self) -> int:
         """Side in pixels of a crop with `outputs` x `outputs` outputs."""
@@ -93,6 +105,8 @@ def recipe_from_toml(text: str) -> Recipe:
         fields = {key: _as_tuple(value) for key, value in fields.items()}
         fields["normalisation"] = NormalisationKind(fields.get("normalisation", NormalisationKind.STAIN))
         return Recipe(**fields, augmentation=Augmentation(**augmentation))
+    except SettingsError:
+        raise
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise SettingsError(f"recipe: {error}") from error
 

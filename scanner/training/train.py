@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,21 +9,13 @@ import torch
 from models import Model, ModelCard, save_model
 from models.normalisation import Normalisation
 from models.registry import build_network
+from scanner.probability import choose_device
 from scanner.training.batches import TrainingSet
 from scanner.training.fields import LabelledField, list_cases, read_field, read_fields, read_figures, split_by_case
-from scanner.training.loop import OnProgress, run_training, start_training
+from scanner.training.loop import OnProgress, TrainSettings, run_training, start_training
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import make_pools
 from scanner.training.stain import measure_stains, mix_stains
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How a training runs, which does not change what it is of."""
-
-    device: str = "auto"
-    #: The training continues from here if it exists, and is saved here.
-    checkpoint: Path | None = None
 
 
 def train(
@@ -54,12 +45,12 @@ def train(
         On the CPU, in eval mode; its card has no measured figures yet.
     """
     settings = settings or TrainSettings()
-    device = _choose_device(settings.device)
+    device = choose_device(settings.device)
     training_set = load_training_set(recipe, data)
     torch.manual_seed(recipe.seed)
     net = build_network(recipe.architecture, recipe.arguments).to(device)
     state = start_training(net, training_set, recipe)
-    trained = run_training(state, recipe, checkpoint=settings.checkpoint, on_progress=on_progress)
+    trained = run_training(state, recipe, settings=settings, on_progress=on_progress)
     return save_model(out, Model(make_card(recipe, training_set), trained.cpu()))
 
 
@@ -105,9 +96,3 @@ def _provenance(recipe: Recipe, fields: tuple[LabelledField, ...]) -> dict[str, 
         "crops": recipe.steps * recipe.batch_size,
         "seed": recipe.seed,
     }
-
-
-def _choose_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from scanner.training.augment import add_noise, blur_or_sharpen, compress, to_bytes
+from scanner.training.recipe import Augmentation
+from tests.training.data_folder import draw_field
+
+
+def images_of(count: int) -> torch.Tensor:
+    fields = [draw_field([(20 + seed, 40)], seed) for seed in range(count)]
+    return torch.from_numpy(np.stack(fields)).permute(0, 3, 1, 2).float()
+
+
+def test_without_chances_nothing_changes():
+    images, rng = images_of(4), np.random.default_rng(0)
+    torch.testing.assert_close(blur_or_sharpen(images, chance=0, rng=rng), images, rtol=0, atol=0)
+    torch.testing.assert_close(add_noise(images, chance=0, rng=rng), images, rtol=0, atol=0)
+    np.testing.assert_array_equal(compress(to_bytes(images), Augmentation(jpeg=0), rng=rng), to_bytes(images))
+
+
+def test_nothing_is_changed_in_place():
+    images, rng = images_of(4), np.random.default_rng(0)
+    before = images.clone()
+    blur_or_sharpen(images, chance=1, rng=rng)
+    add_noise(images, chance=1, rng=rng)
+    compress(to_bytes(images), Augmentation(jpeg=1), rng=rng)
+    torch.testing.assert_close(images, before, rtol=0, atol=0)
+
+
+def test_noise_and_blur_keep_the_mean():
+    images, rng = images_of(6), np.random.default_rng(1)
+    for change in (blur_or_sharpen, add_noise):
+        means = change(images, chance=1, rng=rng).mean(dim=(2, 3))
+        torch.testing.assert_close(means, images.mean(dim=(2, 3)), rtol=0, atol=1.5)
+
+
+def test_jpeg_changes_every_image_a_little():
+    pixels = to_bytes(images_of(5))
+    compressed = compress(pixels, Augmentation(jpeg=1), rng=np.random.default_rng(0))
+    difference = np.abs(compressed.astype(int) - pixels).mean(axis=(1, 2, 3))
+    assert (difference > 0).all()
+    assert (difference < 20).all()
