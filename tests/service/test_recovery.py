@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.worker import EXIT_RESTART
+from tests.conftest import require_system
 from tests.service.conftest import Server, _until, make_field, make_large_field, png
 
 LARGE = png(make_large_field(30))
@@ -30,12 +30,7 @@ def undisturbed(server: Server) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a Postgres of our own."""
-    binary = shutil.which("postgres") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/postgres")), None)
-    if binary is None:
-        if os.environ.get("MITOSCAN_REQUIRE_ALL") == "1":
-            pytest.fail("needs PostgreSQL")
-        pytest.skip("needs PostgreSQL")
-    programs = Path(binary).resolve().parent
+    programs = Path(require_system("postgres")).resolve().parent
     folder = tmp_path_factory.mktemp("postgres")
     as_user: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root.

@@ -160,6 +160,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 theme();
+element("opacity").oninput();
 job = await json(jobPath);
 element("name").textContent = document.title = job.name;
 showState(job);
