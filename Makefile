@@ -41,6 +41,12 @@ $(DEV): $(RUNTIME)
 	$(INSTALL) --editable '.[dev,dicom,cluster]'
 	@touch $@
 
+# Other engines to measure ours against.
+PEERS   := $(VENV)/.installed-peers
+$(PEERS): $(RUNTIME)
+	$(INSTALL) --editable '.[bench]'
+	@touch $@
+
 setup: $(RUNTIME)
 setup-dev: $(DEV)
 
@@ -68,12 +74,17 @@ fmt: $(DEV)
 	$(BIN)/ruff check --fix .
 
 # Speed of the dense net beside patch loops; docs/performance.md says how to read it.
-bench: $(DEV)
+bench: $(PEERS)
 	$(BIN)/python -m benchmarks.dense
 
 # Trains the default model anew on labelled fields in DATA; goes on where it was broken off.
 train: $(RUNTIME)
-	$(BIN)/mitoscan train models/zoo/mitosis-1/recipe.toml --data $(DATA) --out runs/mitosis-1
+	$(BIN)/mitoscan train models/zoo/mitosis-1/recipe.toml --data $(DATA) --out runs/mitosis-1 \
+	  --checkpoint runs/mitosis-1.checkpoint
+
+# Builds the image on a Debian of its own and scans in it, by command line and by HTTP. Needs root, buildah, debootstrap.
+image-test:
+	./tests/image/run
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,53 @@
+# mitoscan: the service, or any other command of it. Research use only.
+#   docker build -t mitoscan .                                                            for GPU hosts
+#   docker build -t mitoscan --build-arg BASE_IMAGE=python:3.12-slim --build-arg PACKAGES=g++ .   for CPU hosts
+# Any Debian or Ubuntu base will do. torch brings the CUDA libraries it needs; the driver is the host's.
+ARG BASE_IMAGE=nvidia/cuda:13.0.1-runtime-ubuntu24.04
+
+FROM ${BASE_IMAGE} AS python
+# Further packages: g++ lets CPU hosts compile the native kernel for their processor at its first use.
+ARG PACKAGES=""
+SHELL ["/bin/sh", "-eu", "-c"]
+# hadolint ignore=DL3008,SC2086
+RUN python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python="python3 python3-venv"; \
+    set -- ${python:-} ${PACKAGES}; \
+    if [ "$#" -gt 0 ]; then \
+      apt-get update; \
+      apt-get install -y --no-install-recommends "$@"; \
+      rm -rf /var/lib/apt/lists/*; \
+    fi
+
+FROM python AS build
+WORKDIR /src
+RUN python3 -m venv /opt/mitoscan
+ENV PATH=/opt/mitoscan/bin:$PATH
+COPY constraints.txt ./
+# In layers of their own: they change rarely, and torch is most of the image. Its version is the constraint's.
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir --constraint constraints.txt torch
+COPY pyproject.toml README.md LICENSE ./
+COPY models models
+COPY scanner scanner
+COPY service service
+# hadolint ignore=DL3013
+RUN pip install --no-cache-dir --constraint constraints.txt hatchling editables && \
+    pip install --no-cache-dir --constraint constraints.txt --no-build-isolation .
+
+FROM python
+COPY --from=build /opt/mitoscan /opt/mitoscan
+# Runs as this user or, where the host says so, as any other: /data and the caches are open to all of them.
+RUN useradd --uid 10001 --user-group --no-create-home mitoscan && install -d -m 1777 /data
+ENV PATH=/opt/mitoscan/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    USER=mitoscan \
+    MITOSCAN_HOST=0.0.0.0 \
+    MITOSCAN_DATA=/data
+USER 10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+  CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+ENTRYPOINT ["mitoscan"]
+CMD ["serve"]
