@@ -22,14 +22,22 @@ class FoundSlide:
 
     path: Path
     kept: Path
+    #: Result folder, relative, where the user names it; else it follows from `kept`.
+    place: Path | None = None
+    #: Micrometres per level-0 pixel, of this slide alone.
+    mpp: float | None = None
+    #: A mask that restricts the scan of this slide.
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """A slide and the folder for its results."""
+    """A slide, the folder for its results, and what holds for it alone."""
 
     slide: Path
     folder: Path
+    mpp: float | None = None
+    mask: Path | None = None
 
 
 def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[FoundSlide]:
@@ -93,16 +101,21 @@ def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:
         lambda slide: slide.kept,
         lambda slide: slide.path.absolute().parent.name / slide.kept,
     ]
-    places = [slide.kept.with_suffix("") for slide in found]
+    places = [slide.place or slide.kept.with_suffix("") for slide in found]
     for name in longer:
         shared = _shared(places)
-        places = [name(slide) if _key(place) in shared else place for slide, place in zip(found, places, strict=True)]
+        places = [
+            name(slide) if slide.place is None and _key(place) in shared else place
+            for slide, place in zip(found, places, strict=True)
+        ]
     if shared := _shared(places):
         rivals = [str(slide.path) for slide, place in zip(found, places, strict=True) if _key(place) in shared]
         raise SettingsError(
             f"the results of {' and '.join(rivals)} would share a folder; scan them into different ones"
         )
-    return [Job(slide.path, out / place) for slide, place in zip(found, places, strict=True)]
+    return [
+        Job(slide.path, out / place, slide.mpp, slide.mask) for slide, place in zip(found, places, strict=True)
+    ]
 
 
 def _shared(places: list[Path]) -> set[str]:

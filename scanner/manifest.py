@@ -1,0 +1,95 @@
+"""A manifest: the slides of a batch as a CSV table, with what holds for each of them alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
+
+from scanner.errors import SettingsError
+from scanner.worklist import FoundSlide, find_slides
+
+MANIFEST_SUFFIX = ".csv"
+#: Columns that mean something; others are the user's own. Only the path must be there.
+PATH, PLACE, MPP, MASK = "path", "id", "mpp", "mask"
+
+
+def slides_to_scan(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[FoundSlide]:
+    """Slides of paths and folders, then those of manifests; a file that ends in .csv is a manifest.
+
+    Raises
+    ------
+    SettingsError
+        A manifest cannot be read or understood; names its line.
+    """
+    paths = list(paths)
+    manifests = [path for path in paths if path.suffix.lower() == MANIFEST_SUFFIX and not path.is_dir()]
+    # Together: a folder that is reached twice is searched once.
+    yield from find_slides([path for path in paths if path not in manifests], recursive=recursive)
+    for manifest in manifests:
+        yield from read_manifest(manifest)
+
+
+def read_manifest(path: Path) -> list[FoundSlide]:
+    """The slides of a manifest, in its order.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with a header. Column `path` (relative ones from the manifest's folder); and if wanted `id` (name of the
+        result folder), `mpp` (micrometres per level-0 pixel) and `mask` (a file that restricts the scan).
+
+    Raises
+    ------
+    SettingsError
+        The manifest cannot be read or understood; names its line.
+    """
+    try:
+        # Spreadsheets put a mark in front of UTF-8.
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+    if PATH not in reader.fieldnames:
+        raise SettingsError(f"{path}: no column {PATH!r} in the first line; known: {PATH}, {PLACE}, {MPP}, {MASK}")
+    slides = []
+    for row in reader:
+        cells = {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
+        try:
+            slides.append(_slide_of_row(cells, path.parent))
+        except ValueError as error:
+            raise SettingsError(f"{path}, line {reader.line_num}: {error}") from error
+    if not slides:
+        raise SettingsError(f"{path}: lists no slides")
+    return slides
+
+
+def _slide_of_row(cells: dict[str, str], folder: Path) -> FoundSlide:
+    """The slide of one line; ValueError says what is wrong with it."""
+    if not cells.get(PATH):
+        raise ValueError(f"{PATH} is empty")
+    slide = folder / cells[PATH]
+    mask = folder / cells[MASK] if cells.get(MASK) else None
+    return FoundSlide(slide, Path(slide.name), _place(cells.get(PLACE, "")), _mpp(cells.get(MPP, "")), mask)
+
+
+def _place(text: str) -> Path | None:
+    parts = PurePath(text).parts
+    # The results stay below the folder that the user gave.
+    if PurePath(text).is_absolute() or ".." in parts:
+        raise ValueError(f"{PLACE} = {text!r} leads out of the results' folder")
+    return Path(text) if parts else None
+
+
+def _mpp(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        mpp = float(text)
+    except ValueError:
+        mpp = 0.0
+    if not 0 < mpp < float("inf"):
+        raise ValueError(f"{MPP} = {text!r} is impossible")
+    return mpp

@@ -1,0 +1,86 @@
+"""A manifest gives every slide its place and its own mpp, and is refused by line where it cannot be meant so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scanner.errors import SettingsError
+from scanner.manifest import read_manifest, slides_to_scan
+from scanner.worklist import FoundSlide, plan_jobs
+
+
+def manifest(folder: Path, text: str) -> Path:
+    path = folder / "slides.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_paths_are_relative_to_the_manifest_and_columns_may_be_left_out(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path\na.svs\nbelow/b.svs\n/elsewhere/c.svs\n")
+    assert read_manifest(path) == [
+        FoundSlide(tmp_path / "a.svs", Path("a.svs")),
+        FoundSlide(tmp_path / "below" / "b.svs", Path("b.svs")),
+        FoundSlide(Path("/elsewhere/c.svs"), Path("c.svs")),
+    ]
+
+
+def test_id_mpp_and_mask_hold_for_one_slide(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "\ufeffID, Path ,stain,mpp,mask\ncase 1/S1.2,a.svs,HE,0.25,m.geojson\n,b.svs,HE,,\n")
+    first, second = plan_jobs(read_manifest(path), Path("out"))
+    assert (first.folder, first.mpp, first.mask) == (Path("out/case 1/S1.2"), 0.25, tmp_path / "m.geojson")
+    assert (second.folder, second.mpp, second.mask) == (Path("out/b"), None, None)
+
+
+def test_a_path_may_hold_commas_and_line_ends_may_be_those_of_windows(tmp_path: Path) -> None:
+    path = manifest(tmp_path, 'path,mpp\r\n"a, left.svs",0.5\r\n')
+    assert [(slide.path.name, slide.mpp) for slide in read_manifest(path)] == [("a, left.svs", 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no column 'path'"),
+        ("slide\na.svs\n", "no column 'path'"),
+        ("path\n", "no slides"),
+        ("path,mpp\na.svs,0.25\nb.svs,fine\n", "line 3: mpp = 'fine'"),
+        ("path,mpp\na.svs,-1\n", "line 2: mpp = '-1'"),
+        ("path,mpp\na.svs,nan\n", "line 2: mpp = 'nan'"),
+        ("path,mpp\n,0.25\n", "line 2: path is empty"),
+        ("path,id\na.svs,../b\n", "line 2: id = '../b'"),
+        ("path,id\na.svs,/b\n", "line 2: id = '/b'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_line(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_manifest(manifest(tmp_path, text))
+    assert reason in str(raised.value)
+    assert "slides.csv" in str(raised.value)
+
+
+def test_a_manifest_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00path")
+    for name in ("gone.csv", "binary.csv"):
+        with pytest.raises(SettingsError, match=name):
+            read_manifest(tmp_path / name)
+
+
+def test_two_slides_with_one_id_are_refused(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path,id\na.svs,one\nb.svs,ONE\n")
+    with pytest.raises(SettingsError, match="share a folder"):
+        plan_jobs(read_manifest(path), Path("out"))
+
+
+def test_an_id_is_kept_when_another_slide_would_go_there(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path,id\na.svs,\nb.svs,a\n")
+    assert [job.folder for job in plan_jobs(read_manifest(path), Path("out"))] == [Path("out/a.svs"), Path("out/a")]
+
+
+def test_manifests_stand_beside_folders_and_slides(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.svs").touch()
+    (tmp_path / "folder" / "notes.csv").touch()
+    path = manifest(tmp_path, "path\nb.svs\n")
+    found = slides_to_scan([path, tmp_path / "folder", tmp_path / "folder"])
+    assert [slide.path.name for slide in found] == ["a.svs", "b.svs"]
