@@ -164,8 +164,10 @@ def _without_gaps(mask: Mask, cell_um: float) -> Mask:
     radius = CLOSING_UM / cell_um
     # Distances are measured within the slide alone, so closing does not eat into the tissue from the slide's border.
     closed = _shrunk(_grown(mask, radius), radius)
-    holes, _ = ndimage.label(~closed)
-    return ~_large_islands(holes, HOLE_UM2 / cell_um**2)
+    # A frame of glass joins all gaps that reach the slide's edge: only what tissue encloses is a hole.
+    gaps, _ = ndimage.label(np.pad(~closed, 1, constant_values=True))
+    is_gap: Mask = _large_islands(gaps, HOLE_UM2 / cell_um**2) | (gaps == gaps[0, 0])
+    return ~is_gap[1:-1, 1:-1]
 
 
 def _without_specks(mask: Mask, cell_um: float, *, slide_um2: float) -> Mask:
