@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -26,6 +27,8 @@ from service.store import Store, make_engine
 from service.tiles import TileMaker
 from service.waiting import JobWaiter
 
+#: A slide coarser than this many times the model's mpp is refused; equal to scanner.scanning.COARSEST.
+COARSEST = 4.0
 DESCRIPTION = f"""
 Finds mitotic figures in whole slides and fields: every position of the tissue is scored by a patch classifier,
 exactly, and the peaks of that map are the detections. Coordinates are level-0 pixels from the top left.
@@ -36,11 +39,13 @@ exactly, and the peaks of that map are the detections. Coordinates are level-0 p
 
 def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     """The API over the store and the data folder that `settings` names. Workers are processes of their own."""
+    keys = keys or load_keys(settings)[0]
+    catalog = Catalog(settings.models, settings.default_model)
     app = FastAPI(
         title="mitoscan",
         version=version("mitoscan"),
         description=DESCRIPTION,
-        lifespan=_lifespan(settings, keys or load_keys(settings)[0]),
+        lifespan=_lifespan(settings, keys, catalog),
         docs_url=None,
         redoc_url=None,
     )
@@ -53,14 +58,14 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     for router in (detect.router, jobs.router, files.router, viewer.router, operation.router, pages.router):
         app.include_router(router)
     errors.install(app)
-    app.openapi = _completed(app.openapi, has_keys=keys is not None and not keys.is_open)  # type: ignore[method-assign]
+    app.openapi = partial(_complete, app.openapi, catalog, has_keys=not keys.is_open)  # type: ignore[method-assign]
     return app
 
 
-def _lifespan(settings: Settings, keys: KeyRing) -> Callable[[FastAPI], Any]:
+def _lifespan(settings: Settings, keys: KeyRing, catalog: Catalog) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = open_service(settings, keys)
+        service = open_service(settings, keys, catalog)
         app.state.service = service
         waiting = asyncio.create_task(service.waiter.run())
         try:
@@ -76,7 +81,7 @@ def _lifespan(settings: Settings, keys: KeyRing) -> Callable[[FastAPI], Any]:
     return lifespan
 
 
-def open_service(settings: Settings, keys: KeyRing) -> Service:
+def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service:
     """The parts of the service, its folders and tables made where they are missing."""
     for folder in (settings.uploads, settings.results):
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +92,7 @@ def open_service(settings: Settings, keys: KeyRing) -> Service:
         settings=settings,
         store=store,
         queue=queue.QueueClient(store.engine),
-        catalog=Catalog(settings.models, settings.default_model),
+        catalog=catalog,
         results=Results(settings.results),
         keys=keys,
         rate=RateLimit(settings.requests_per_minute),
@@ -96,16 +101,16 @@ def open_service(settings: Settings, keys: KeyRing) -> Service:
     )
 
 
-def _completed(openapi: Callable[[], dict[str, Any]], *, has_keys: bool) -> Callable[[], dict[str, Any]]:
-    """The OpenAPI document with what FastAPI cannot know: bodies read as streams, and keys if they are asked for."""
-
-    def complete() -> dict[str, Any]:
-        document = openapi()
-        schema = DetectSource.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"] |= schema.pop("$defs") | {"DetectSource": schema}
-        if has_keys:
-            document["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-            document["security"] = [{"key": []}]
-        return document
-
-    return complete
+def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_keys: bool) -> dict[str, Any]:
+    """The OpenAPI document with what FastAPI cannot know: streamed bodies, the models offered, whether keys are on."""
+    document = openapi()
+    schema = DetectSource.model_json_schema(ref_template="#/components/schemas/{model}")
+    document["components"]["schemas"] |= schema.pop("$defs") | {"DetectSource": schema}
+    parameters = {entry["name"]: entry["schema"] for entry in document["paths"]["/detect"]["post"]["parameters"]}
+    if catalog.entries:
+        parameters["model"]["anyOf"][0]["enum"] = list(catalog.entries)
+        parameters["mpp"]["anyOf"][0]["maximum"] = COARSEST * max(entry.mpp for entry in catalog.entries.values())
+    if has_keys:
+        document["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        document["security"] = [{"key": []}]
+    return document

@@ -17,6 +17,7 @@ from fastapi_problem.error import Problem
 from fastapi_problem.handler import add_exception_handler, new_exception_handler
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from scanner import errors as scan
 from service import auth, catalog, intake, jobs, limits, results, sources, store, tiles
@@ -54,7 +55,7 @@ RULES = (
     Rule(sources.SourceForbiddenError, 403, "source-forbidden", "This source is not on the allow list"),
     Rule(sources.SourceNotFoundError, 404, "source-not-found", "No such source"),
     Rule(sources.SourceFetchError, 502, "source-unreachable", "The source could not be fetched"),
-    Rule(limits.IdempotencyConflictError, 422, "idempotency-conflict", "The Idempotency-Key was used before"),
+    Rule(limits.IdempotencyConflictError, 409, "idempotency-conflict", "The Idempotency-Key was used before"),
     Rule(limits.TooManyRequestsError, 429, "too-many-requests", "Too many requests or open jobs of this client"),
     Rule(limits.BusyError, 503, "busy", "The service cannot take more work now"),
     Rule(limits.StorageFullError, 507, "storage-full", "The service is short of disk space"),
@@ -117,11 +118,19 @@ def _table_problem(_handler: object, _request: Request, error: Exception) -> Pro
     return _as_exception(problem)
 
 
-def _http_problem(_handler: object, _request: Request, error: HTTPException) -> Problem:
+def _http_problem(_handler: object, request: Request, error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
     slug = status.phrase.lower().replace(" ", "-")
     headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
     return _as_exception(make_problem(status, slug, status.phrase, detail=str(error.detail)), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of the path: the router names those of its first route alone."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 def _validation_problem(_handler: object, _request: Request, error: RequestValidationError) -> Problem:

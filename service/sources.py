@@ -39,7 +39,7 @@ def find_path(path: str, settings: Settings) -> StoredSlide:
         raise BadRequestError("a path has no NUL in it")
     for folder in settings.slide_folders:
         root = folder.resolve()
-        found = (root / path).resolve()
+        found = _resolved(root / path)
         if found.is_relative_to(root):
             if not found.is_file():
                 raise SourceNotFoundError("no such file")
@@ -85,6 +85,16 @@ def fingerprint(path: Path) -> str:
         file.seek(max(0, status.st_size - SAMPLE))
         digest.update(file.read(SAMPLE))
     return digest.hexdigest()
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        path.stat()
+        return path.resolve(strict=True)
+    except FileNotFoundError:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # A name too long, a loop of links, no permission.
+        raise SourceNotFoundError("no such file") from error
 
 
 def _is_allowed(url: str, prefixes: tuple[str, ...]) -> bool:

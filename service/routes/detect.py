@@ -25,12 +25,15 @@ router = APIRouter(tags=["scan"])
 
 #: A JSON body that names its source is short.
 MAX_JSON = 16_384
-_FILE_FORM = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
-_BYTES = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
-_SLIDE_BODY = {
-    "multipart/form-data": {"schema": _FILE_FORM},
-    "application/octet-stream": _BYTES,
+_BYTES = {"type": "string", "format": "binary"}
+#: Bodies that a machine can make up from their description alone. The bytes of a slide are taken under any other
+#: content type too: what counts is what is in them.
+_IMAGES = ("image/png", "image/jpeg", "image/webp")
+_FORM = {
+    "schema": {"type": "object", "required": ["file"], "properties": {"file": _BYTES}},
+    "encoding": {"file": {"contentType": ", ".join(_IMAGES)}},
 }
+_SLIDE_BODY = {"multipart/form-data": _FORM} | {image: {"schema": _BYTES} for image in _IMAGES}
 _SOURCE_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/DetectSource"}}}
 _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job"}}
 
@@ -48,7 +51,7 @@ IdempotencyKey = Annotated[
     responses={
         200: {"description": "The result of a small image"},
         202: {"model": JobOut, "description": "A job; follow Location", "headers": _LOCATION},
-        **problems(400, 404, 413, 415, 422, 502, 503, 507),
+        **problems(400, 404, 409, 413, 415, 422, 502, 503, 507),
     },
     openapi_extra={"requestBody": {"required": True, "content": _SLIDE_BODY | _SOURCE_BODY}},
 )
@@ -65,6 +68,8 @@ async def detect(
 ) -> Response:
     """Send the slide as multipart field `file`, as the raw body, or name it: {"source": {"path" | "upload" | "url"}}.
 
+    SVS, TIFF, OME-TIFF, NDPI, SCN, BIF, DICOM, PNG, JPEG, WebP and BMP are recognised by their content, under any
+    content type (application/octet-stream, say).
     Small images answer 200 with the result. Large ones, or `Prefer: respond-async`, answer 202 with the job.
     """
     service.catalog.find(model)  # An unknown model is refused before gigabytes are taken in.
@@ -86,7 +91,7 @@ async def detect(
     openapi_extra={"requestBody": {"required": True, "content": _SLIDE_BODY}},
 )
 async def upload(request: Request, service: ServiceDep, _client: SubmitterDep) -> UploadOut:
-    """Send the slide as multipart field `file` or as the raw body."""
+    """Send the slide as multipart field `file` or as the raw body, under any content type."""
     slide = await _receive_bytes(request, service)
     size = (service.settings.data.resolve() / slide.path).stat().st_size
     return UploadOut(id=slide.sha256, name=slide.name, bytes=size, width=slide.header.width, height=slide.header.height)

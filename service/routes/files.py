@@ -17,6 +17,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 FileName = Literal["detections.geojson", "detections.csv", "map.ome.tiff", "map.png", "overview.png", "run.json"]
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_CONTENT = {media: {"schema": {"type": "object"}} if media.endswith("json") else _BINARY for media in FILES.values()}
 
 
 @router.get(
@@ -24,8 +25,8 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
     summary="A file of a result",
     response_class=FileResponse,
     responses={
-        200: {"content": dict.fromkeys(FILES.values(), _BINARY), "description": "The file"},
-        206: {"content": dict.fromkeys(FILES.values(), _BINARY), "description": "A range of it"},
+        200: {"content": _CONTENT, "description": "The file"},
+        206: {"content": _CONTENT, "description": "A range of it"},
         304: {"description": "Not changed"},
         416: {"description": "No such range"},
         **problems(400, 404, 409, 410, 422),

@@ -29,6 +29,11 @@ from service.schemas import (
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"enum": ["job", "end"]}, "id": {"type": "string"}, "data": {"type": "string"}},
+}
+
 
 @router.get("", summary="Your jobs, newest first", responses=problems(422))
 def list_jobs(
@@ -76,7 +81,7 @@ def cancel_job(service: ServiceDep, job: JobDep, client: ClientDep) -> Response:
     summary="A job's changes as they happen (server-sent events)",
     response_class=EventSourceResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "`job`, ..., `end`"},
+        200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "`job`, ..., `end`"},
         **problems(404, 422),
     },
 )

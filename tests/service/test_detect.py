@@ -116,7 +116,7 @@ def test_idempotency_key_gives_the_same_job(client: httpx.Client) -> None:
     second = client.post("/detect", content=body, headers=headers)
     assert first.json()["id"] == second.json()["id"]
     conflict = client.post("/detect", content=png(make_field(6)), headers=headers)
-    assert conflict.status_code == 422
+    assert conflict.status_code == 409
     assert conflict.json()["type"].endswith("idempotency-conflict")
 
 

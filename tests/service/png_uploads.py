@@ -1,0 +1,10 @@
+"""Hooks of schemathesis: in a form it makes up random bytes for a file, and no schema can say what a slide is."""
+
+import base64
+
+import schemathesis
+from hypothesis import strategies
+
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
+for media_type in ("image/png", "image/jpeg", "image/webp"):
+    schemathesis.openapi.media_type(media_type, strategies.just(PNG))
