@@ -17,6 +17,7 @@ from scanner.hotspots import Hotspot, mitotic_count
 from scanner.probability import StageSeconds
 from scanner.result import PreparedSlide, ScanResult
 from scanner.settings import ScanSettings, result_settings
+from scanner.slides import Slide
 
 REPORT_NAME = "run.json"
 #: Hashed at either end of a slide: enough to tell two files apart without reading gigabytes.
@@ -34,7 +35,7 @@ def compose_report(
     content = {
         "notice": NOTICE,
         "model": describe_model(card),
-        "slide": {"name": prepared.slide.path.name, "width": frame.level0_width, "height": frame.level0_height},
+        "slide": describe_slide(prepared.slide),
         "mpp": frame.level0_mpp,
         "mpp_source": prepared.mpp_source,
         "grid": {"mpp": frame.grid_mpp, "width": frame.grid_width, "height": frame.grid_height},
@@ -64,6 +65,18 @@ def compose_report(
     if folder is not None:
         write_report(folder / REPORT_NAME, content)
     return replace(result, report=content)
+
+
+def describe_slide(slide: Slide) -> dict[str, Any]:
+    """Name and size in level-0 px; `origin` is the x and y that GeoJSON counts from; an ICC profile is not applied."""
+    level0, (top, left) = slide.levels[0], slide.origin
+    return {
+        "name": slide.path.name,
+        "width": level0.width,
+        "height": level0.height,
+        "origin": {"x": left, "y": top},
+        "icc": "present" if slide.has_icc else "absent",
+    }
 
 
 def describe_model(card: ModelCard) -> dict[str, Any]:

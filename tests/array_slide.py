@@ -22,6 +22,8 @@ class ArraySlide:
         self.levels = levels_from_sizes([level.shape[:2] for level in levels])
         self.mpp: float | None = mpp
         self.mpp_source = "override"
+        self.origin = (0, 0)
+        self.has_icc = False
         self.largest_read = 0
         self.levels_read: set[int] = set()
         self._arrays = levels

@@ -23,8 +23,8 @@ OVERVIEW_NAME = "overview.png"
 
 def write_results(folder: Path, result: ScanResult, slide: Slide) -> None:
     """Write detections, candidates, regions, map and overview into `folder`, each whole or not at all."""
-    write_detections(folder / DETECTIONS_NAME, result.detections)
-    write_regions(folder / REGIONS_NAME, result)
+    write_detections(folder / DETECTIONS_NAME, result.detections, origin=slide.origin)
+    write_regions(folder / REGIONS_NAME, result, origin=slide.origin)
     write_table(folder / TABLE_NAME, result.detections)
     write_table(folder / CANDIDATES_NAME, result.candidates)
     write_map(folder / MAP_NAME, result.map.read, result.frame)

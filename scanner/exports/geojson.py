@@ -1,7 +1,8 @@
 """GeoJSON as QuPath reads it: detections as points, hotspots and unreadable areas as rectangles.
 
 QuPath's rules (QuPathTypeAdapters.java): an id must be a UUID, measurements are an object of numbers, metadata an
-object of strings, coordinates are level-0 px from the top left.
+object of strings, coordinates are level-0 px from the top left. QuPath's top left is the slide's `origin`: it cuts the
+empty frame away that MIRAX and some other formats have around what was scanned.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,13 @@ HOTSPOT_COLOUR = [0, 90, 200]
 UNREADABLE_COLOUR = [120, 120, 120]
 
 
-def write_detections(path: Path, detections: Iterable[Detection], *, metadata: Mapping[str, str] | None = None) -> None:
+def write_detections(
+    path: Path,
+    detections: Iterable[Detection],
+    *,
+    origin: tuple[int, int] = (0, 0),
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write a FeatureCollection of one point per detection, in the order given.
 
     Parameters
@@ -39,6 +47,8 @@ def write_detections(path: Path, detections: Iterable[Detection], *, metadata: M
     detections : iterable of Detection
         Those on the slide's true border get a class of their own, e.g. "Mitosis: border": QuPath does not count them
         as "Mitosis".
+    origin : tuple
+        Level-0 (row, col) of QuPath's top left; see `Slide.origin`.
     metadata : mapping, optional
         Strings that every feature carries, e.g. the model's name.
 
@@ -47,19 +57,23 @@ def write_detections(path: Path, detections: Iterable[Detection], *, metadata: M
     OutputError
         The file cannot be written.
     """
-    _write(path, (_detection_feature(detection, dict(metadata or {})) for detection in detections))
+    top, left = origin
+    shown = (replace(detection, row=detection.row - top, col=detection.col - left) for detection in detections)
+    _write(path, (_detection_feature(detection, dict(metadata or {})) for detection in shown))
 
 
-def write_regions(path: Path, result: ScanResult) -> None:
-    """Write a FeatureCollection of rectangles: the hotspots, and what could not be read.
+def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (0, 0)) -> None:
+    """Write a FeatureCollection of rectangles: the hotspots, and what could not be read; `origin` as for detections.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    features = [_hotspot_feature(rank, hotspot) for rank, hotspot in enumerate(result.hotspots, start=1)]
-    unreadable = (result.frame.level0_box_from_map(box) for box in result.unreadable)
+    top, left = origin
+    hotspots = [replace(hotspot, box=hotspot.box.shifted(-top, -left)) for hotspot in result.hotspots]
+    features = [_hotspot_feature(rank, hotspot) for rank, hotspot in enumerate(hotspots, start=1)]
+    unreadable = (result.frame.level0_box_from_map(box).shifted(-top, -left) for box in result.unreadable)
     features += [_region_feature(box, "Unreadable", UNREADABLE_COLOUR, {}) for box in unreadable]
     _write(path, features)
 

@@ -32,8 +32,9 @@ class ImageSlide(Slide):
     def __init__(self, path: Path, mpp: float | None = None) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged image"):
-            self._pixels: Pixels | None = _decode(path)
-        self.levels = levels_from_sizes([self._pixels.shape[:2]])
+            decoded, self.has_icc = _decode(path)
+        self._pixels: Pixels | None = decoded
+        self.levels = levels_from_sizes([decoded.shape[:2]])
         self.mpp, self.mpp_source = settle_field_mpp(path, None, mpp)
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
@@ -56,7 +57,8 @@ def reader_for(head: bytes) -> type[ImageFile.ImageFile] | None:
     return next((reader for magic, reader in READERS.items() if head.startswith(magic)), None)
 
 
-def _decode(path: Path) -> Pixels:
+def _decode(path: Path) -> tuple[Pixels, bool]:
+    """RGB, and whether the file carries an ICC profile."""
     with path.open("rb") as file:
         reader = reader_for(file.read(16))
         file.seek(0)
@@ -67,7 +69,7 @@ def _decode(path: Path) -> Pixels:
                     f"{path}: {image.width} x {image.height} px are too many for a plain image "
                     f"(at most {MAX_FIELD_AREA}); save it as a tiled TIFF"
                 )
-            return _rgb_from_image(image)
+            return _rgb_from_image(image), bool(image.info.get("icc_profile"))
 
 
 def _rgb_from_image(image: Image.Image) -> Pixels:

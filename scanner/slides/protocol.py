@@ -38,6 +38,11 @@ class Slide(Protocol):
     mpp: float | None
     #: Where `mpp` comes from, e.g. "aperio description"; "assumed" where it is None.
     mpp_source: str
+    #: Level-0 (row, col) that viewers show as the slide's top left, as QuPath does: scanners such as MIRAX place what
+    #: they scanned within a larger, empty frame. Exports subtract it; nothing else looks at it.
+    origin: tuple[int, int] = (0, 0)
+    #: Whether the file carries an ICC profile. Pixels are read as they are stored, the profile is not applied.
+    has_icc: bool = False
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of the half-open (top, left, bottom, right) `box` in that level's pixels; white outside the level.

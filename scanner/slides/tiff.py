@@ -34,6 +34,7 @@ class TiffSlide(Slide):
             self.levels = levels_from_sizes([(level.height, level.width) for level in self._tiff_levels])
             stated = None if mpp is not None else stated_resolution(pages, self.levels, path)
             is_slide = len(pages) > 1 or is_aperio(pages[0])
+            self.has_icc = "InterColorProfile" in pages[0].tags
         settle_mpp = settle_slide_mpp if is_slide else settle_field_mpp
         self.mpp, self.mpp_source = settle_mpp(path, stated, mpp)
         self._cache = TileCache()

@@ -32,6 +32,8 @@ class VendorSlide(Slide):
         self.levels = levels_from_sizes([(height, width) for width, height in self._handle.level_dimensions])
         self._openslide_downsamples = self._handle.level_downsamples
         self._background = _background(properties)
+        self.origin = _origin(properties)
+        self.has_icc = self._handle.color_profile is not None
         self.mpp, self.mpp_source = settle_slide_mpp(path, _stated_resolution(properties), mpp)
         self._cache = TileCache()
         self._reopening = Lock()
@@ -91,6 +93,14 @@ def _background(properties: dict[str, str]) -> tuple[int, int, int]:
     except ValueError:
         return WHITE, WHITE, WHITE
     return red, green, blue
+
+
+def _origin(properties: dict[str, str]) -> tuple[int, int]:
+    """Top left of what was scanned, (0, 0) where the format has no empty frame around it."""
+    try:
+        return int(properties[openslide.PROPERTY_NAME_BOUNDS_Y]), int(properties[openslide.PROPERTY_NAME_BOUNDS_X])
+    except (KeyError, ValueError):
+        return 0, 0
 
 
 def _stated_resolution(properties: dict[str, str]) -> Resolution | None:

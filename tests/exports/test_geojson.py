@@ -64,3 +64,14 @@ def test_regions_are_closed_rectangles_in_level_0_pixels(tmp_path: Path, result:
     assert hotspot["properties"]["measurements"]["Area mm^2"] == pytest.approx(0.003, rel=0.01)
     # Map rows 96 to 128 and columns 32 to 64, of 4 level-0 px each.
     assert unreadable["geometry"]["coordinates"][0][:3] == [[128, 384], [256, 384], [256, 512]]
+
+
+def test_places_count_from_what_qupath_shows_as_top_left(tmp_path: Path, result: ScanResult) -> None:
+    write_detections(tmp_path / "a.geojson", [FOUND], origin=(30, 80))
+    (feature,) = features(tmp_path / "a.geojson")
+    assert feature["geometry"]["coordinates"] == [1.25, 10.5]
+    write_regions(tmp_path / "here.geojson", result)
+    write_regions(tmp_path / "there.geojson", result, origin=(30, 80))
+    for here, there in zip(features(tmp_path / "here.geojson"), features(tmp_path / "there.geojson"), strict=True):
+        (ring,), (moved,) = here["geometry"]["coordinates"], there["geometry"]["coordinates"]
+        assert moved == [[x - 80, y - 30] for x, y in ring]
