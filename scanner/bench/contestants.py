@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scanner.bench.subjects import Subject
 from scanner.dense import Form, PatchwiseNet, densify
+from scanner.errors import SettingsError
 
 #: Patches that a loop is timed on: its cost per patch does not depend on their number.
 LOOP_PATCHES = 64
@@ -54,6 +55,12 @@ class _InLayout(nn.Module):
 
 
 def dense_forms(subject: Subject, stride: int) -> list[Contestant]:
-    """The dense net in each of its forms."""
-    forms = [form for form in Form if form is not Form.AUTO]
-    return [Contestant(f"dense: {form}", densify(subject.net, subject.patch_size, stride, form=form)) for form in forms]
+    """The dense net in each of its forms that this machine has."""
+    found = []
+    for form in (Form.NATIVE, Form.DILATION, Form.FRAGMENTS):
+        try:
+            net = densify(subject.net, subject.patch_size, stride, form=form)
+        except SettingsError:  # no native form of this network, or on this machine
+            continue
+        found.append(Contestant(f"dense: {form}", net))
+    return found

@@ -12,6 +12,7 @@ from scanner.dense.dilation import run_dilated
 from scanner.dense.fragments import run_fragments
 from scanner.dense.fuse import fuse_graph
 from scanner.dense.graph import Graph, Layout
+from scanner.dense.native import NativeChain, NativeUnavailableError
 from scanner.dense.patchwise import score_patches
 from scanner.dense.trace import trace_classifier
 from scanner.errors import InexactLayerError, SettingsError
@@ -26,6 +27,7 @@ class Form(StrEnum):
     AUTO = "auto"  # chosen by `choose_form`
     DILATION = "dilation"  # one map per layer, kernels spread
     FRAGMENTS = "fragments"  # offset copies per pooling, kernels as they are
+    NATIVE = "native"  # the dilated form, compiled: chains in float32 on a CPU; elsewhere as DILATION
 
 
 class DenseNet(nn.Module):
@@ -41,7 +43,8 @@ class DenseNet(nn.Module):
         self.stride = stride
         self.patch_size = graph.patch_size
         self.layout = Layout.of(graph, stride)
-        self.form = choose_form(graph, self.layout) if form is Form.AUTO else form
+        self.native = _native_chain(graph, self.layout, form)
+        self.form = choose_form(is_native=self.native is not None) if form is Form.AUTO else form
         self.layers = nn.ModuleList(node.layer for node in graph.nodes if node.layer is not None)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -50,19 +53,37 @@ class DenseNet(nn.Module):
         if rows < 1 or cols < 1:
             size = f"{images.shape[2]} x {images.shape[3]}"
             raise SettingsError(f"image of {size} pixels is smaller than a patch of {self.patch_size}")
-        run = run_fragments if self.form is Form.FRAGMENTS else run_dilated
-        out = run(self.graph, self.layout, images)
+        out = self._run(images)
         step = self.layout.remainder
         return out[:, :, : (rows - 1) * step.rows + 1 : step.rows, : (cols - 1) * step.cols + 1 : step.cols]
 
+    def _run(self, images: Tensor) -> Tensor:
+        if self.native is not None and NativeChain.takes(images):
+            return self.native(images)
+        run = run_fragments if self.form is Form.FRAGMENTS else run_dilated
+        return run(self.graph, self.layout, images)
 
-def choose_form(graph: Graph, layout: Layout) -> Form:  # noqa: ARG001 - a rule for both forms, see below
-    """The faster form.
 
-    Measured on CPUs with oneDNN (benchmarks/): dilated kernels run within a few per cent of dense ones, so that
-    dilation, which never copies, wins at every stride for networks of 13 k to 170 k parameters.
+def choose_form(*, is_native: bool) -> Form:
+    """The fastest form.
+
+    Measured on CPUs with oneDNN (docs/performance.md): the native form is the fastest wherever it exists; in torch,
+    dilated kernels run within a few per cent of dense ones, so that dilation, which never copies, wins over fragments
+    at every stride for networks of 13 k to 170 k parameters.
     """
-    return Form.DILATION
+    return Form.NATIVE if is_native else Form.DILATION
+
+
+def _native_chain(graph: Graph, layout: Layout, form: Form) -> NativeChain | None:
+    """The native form if it is wanted and there is one; SettingsError if it alone is wanted and there is none."""
+    if form not in {Form.AUTO, Form.NATIVE}:
+        return None
+    try:
+        return NativeChain(graph, layout)
+    except NativeUnavailableError as error:
+        if form is Form.NATIVE:
+            raise SettingsError(f"there is no native form: {error}") from error
+        return None
 
 
 def densify(

@@ -20,6 +20,8 @@ class Step(NamedTuple):
     cols: int
 
 
+#: Label of a Pointwise that changes nothing: a flattening, until a linear layer follows.
+IDENTITY = "identity"
 #: Activations that oneDNN computes inside the convolution, for a tenth of their cost on their own.
 FUSED = {"tanh", "relu", "sigmoid"}
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

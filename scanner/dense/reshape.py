@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scanner.dense.layers import Pick, Pointwise
+from scanner.dense.layers import IDENTITY, Pick, Pointwise
 from scanner.dense.plan import Window
 from scanner.dense.trace import Call, Traced, Tracer
 from scanner.errors import InexactLayerError
@@ -18,7 +18,7 @@ def convert_flatten(call: Call, tracer: Tracer) -> Traced:
     if len(source.shape) == 4:
         index = len(tracer.nodes)
         tracer.flattened[index] = (source.shape[1], *tracer.extent(source.index))
-    return Traced(Pointwise(lambda x: x))
+    return Traced(Pointwise(lambda x: x, label=IDENTITY))
 
 
 def convert_slice(call: Call, tracer: Tracer) -> Traced:

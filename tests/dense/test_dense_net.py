@@ -74,7 +74,7 @@ BRANCHING = {
         nn.Sequential(nn.Conv2d(2, 4, 3), Highway(4, 3), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(64, 3)), 12
     ),
     "global poolings at two scales": lambda: Classifier(MultiScale(2, 3), 11),
-    "validnet": lambda: Classifier(ValidNet(ValidNetConfig(stem=4, stages=(4, 6), head=8, patch_size=58)), 58),
+    "validnet": lambda: Classifier(ValidNet(ValidNetConfig(stem=4, stages=(4, 6), head=8, patch_size=66)), 66),
 }
 
 

@@ -1,0 +1,85 @@
+"""Running the native kernel on tensors."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from scanner.dense.graph import Graph, Layout
+from scanner.dense.native.build import NativeUnavailableError, load_library
+from scanner.dense.native.chain import Chain, Window, pack_chain
+from scanner.errors import SettingsError
+
+
+class Image(ctypes.Structure):
+    """An image by its strides, as in stream.cpp."""
+
+    _fields_ = (
+        ("pixels", ctypes.c_void_p),
+        ("height", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+        ("channel_pitch", ctypes.c_int64),
+        ("row_pitch", ctypes.c_int64),
+        ("column_pitch", ctypes.c_int64),
+    )
+
+
+class NativeChain:
+    """A graph made ready for the native kernel.
+
+    Raises
+    ------
+    NativeUnavailableError
+        There is no kernel on this machine, or the graph is no chain that it can run.
+    """
+
+    def __init__(self, graph: Graph, layout: Layout) -> None:
+        self.library = load_library()
+        chain = pack_chain(graph, layout, self.library.mitoscan_maps_per_block())
+        if chain is None:
+            raise NativeUnavailableError("the network is no chain of convolutions and max-poolings in float32")
+        self.chain: Chain = chain
+        self.made_from = graph, layout
+
+    def __reduce__(self) -> tuple[type[NativeChain], tuple[Graph, Layout]]:
+        """Copies pack their own weights: addresses cannot travel."""
+        return NativeChain, self.made_from
+
+    @staticmethod
+    def takes(images: Tensor) -> bool:
+        """True for what the kernel can work on: float32 on the CPU, without gradients."""
+        wants_gradient = images.requires_grad and torch.is_grad_enabled()
+        return images.device.type == "cpu" and images.dtype == torch.float32 and not wants_gradient
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) float32 on the CPU -> (N, classes, h, w)."""
+        if images.shape[1] != self.chain.units[0].channels:
+            wanted = self.chain.units[0].channels
+            raise SettingsError(f"images have {images.shape[1]} channels, the network wants {wanted}")
+        height, width = self._output_size(images.shape[2], images.shape[3])
+        out = torch.empty((images.shape[0], self.chain.classes, height, width))
+        for image, scores in zip(images, out, strict=True):
+            _, *size = image.shape
+            described = Image(image.data_ptr(), *size, *image.stride())
+            units = self.chain.units
+            failed = self.library.mitoscan_run(
+                units, len(units), ctypes.byref(described), ctypes.c_void_p(scores.data_ptr()), torch.get_num_threads()
+            )
+            if failed:
+                raise MemoryError(
+                    f"the native dense net needs more memory for an image of {size[0]} x {size[1]} pixels"
+                )
+        return out
+
+    def _output_size(self, height: int, width: int) -> tuple[int, int]:
+        for unit in self.chain.units:
+            for rows, cols in ((unit.rows, unit.columns), (unit.pool_rows, unit.pool_columns)):
+                height, width = _outputs(rows, height), _outputs(cols, width)
+        return height, width
+
+
+def _outputs(window: Window, inputs: int) -> int:
+    kernel, dilation, stride = int(window.kernel), int(window.dilation), int(window.stride)
+    return (inputs - (kernel - 1) * dilation - 1) // stride + 1

@@ -1,0 +1,125 @@
+// One unit of the chain: a convolution, perhaps a max-pooling, an activation.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "convolution.hpp"
+#include "memory.hpp"
+
+// One axis of a sliding window.
+struct Window {
+    int32_t kernel, dilation, stride;
+    long reach() const { return long(kernel - 1) * dilation + 1; }
+    long outputs(long inputs) const { return inputs < reach() ? 0 : (inputs - reach()) / stride + 1; }
+    // The input that the last tap of an output lies on, plus one.
+    long inputs(long outputs) const { return outputs ? (outputs - 1) * stride + reach() : 0; }
+};
+
+// As `Unit` in chain.py. Without a pooling, the pooling windows are one pixel.
+struct Unit {
+    int32_t channels, maps, activation;
+    Window rows, columns, pool_rows, pool_columns;
+    const float* weights;  // blocks of MAPS maps: (kernel row, kernel column, channel, map of the block)
+    const float* bias;
+};
+
+// Where a unit's result goes: the next unit's ring, or the (maps, height, width) array of the scores.
+struct Target {
+    const Ring* ring;
+    float* scores;
+    long height, width;
+
+    bool takes_whole_vectors() const { return ring && ring->phases == 1; }
+    float* place(long row, long map, long column) const {
+        return ring ? ring->row(row) + map * ring->channel_pitch + column : scores + (map * height + row) * width + column;
+    }
+    void write(long row, long map, long column, long count, const float* from) const {
+        if (ring)
+            ring->write(row, map, column, count, from);
+        else
+            std::memcpy(place(row, map, column), from, count * sizeof(float));
+    }
+};
+
+// What one thread does of one unit: columns first..last of its result, from its own rows of the convolution.
+class Share {
+  public:
+    Share(Arena& arena, const Unit& unit, const Ring& input, const Target& target, long first, long last)
+        : unit_(unit), input_(input), target_(target), first_(first), count_(last - first),
+          conv_first_(first * unit.pool_columns.stride), conv_count_(unit.pool_columns.inputs(count_)),
+          fresh_(arena, unit.pool_rows.reach(), unit.maps, conv_count_ + LANES * unit.pool_columns.stride),
+          line_(arena.take(padded(count_))) {}
+
+    // Computes every row that `available` rows of input allow and that is not done yet.
+    void advance(long available) {
+        const long possible = unit_.rows.outputs(available);
+        for (; done_ < possible; ++done_) {
+            if (!count_) continue;
+            convolve(done_);
+            const long top = done_ - (unit_.pool_rows.reach() - 1);
+            if (top >= 0 && top % unit_.pool_rows.stride == 0) finish(top / unit_.pool_rows.stride);
+        }
+    }
+
+  private:
+    void convolve(long row) {
+        Convolution c;
+        c.kernel_rows = unit_.rows.kernel, c.kernel_columns = unit_.columns.kernel;
+        c.channels = unit_.channels, c.maps = unit_.maps, c.pitch = input_.channel_pitch;
+        c.weights = unit_.weights, c.bias = unit_.bias;
+        c.out = fresh_.row(row), c.out_pitch = fresh_.channel_pitch;
+        for (int i = 0; i < unit_.rows.kernel; ++i)
+            c.rows[i] = input_.row(row * unit_.rows.stride + long(i) * unit_.rows.dilation);
+        for (int j = 0; j < unit_.columns.kernel; ++j) c.columns[j] = int(input_.place(long(j) * unit_.columns.dilation));
+        convolve_row(c, conv_first_, conv_first_ + conv_count_);
+    }
+
+    void finish(long row) {
+        switch (unit_.activation) {
+            case TANH: return finish_with<TANH>(row);
+            case RELU: return finish_with<RELU>(row);
+            case SIGMOID: return finish_with<SIGMOID>(row);
+            default: return finish_with<NONE>(row);
+        }
+    }
+
+    template <int activation>
+    void finish_with(long row) {
+        switch (unit_.pool_columns.stride) {
+            case 1: return pool<activation, 1>(row);
+            case 2: return pool<activation, 2>(row);
+            default: return pool<activation, 0>(row);
+        }
+    }
+
+    // The activation of the largest value under the window; stride 0 stands for any other.
+    template <int activation, int stride>
+    void pool(long row) {
+        const float* tops[MAX_KERNEL];
+        for (int i = 0; i < unit_.pool_rows.kernel; ++i)
+            tops[i] = fresh_.row(row * unit_.pool_rows.stride + long(i) * unit_.pool_rows.dilation);
+        const long across = unit_.pool_columns.dilation, step = unit_.pool_columns.stride;
+        const bool is_direct = target_.takes_whole_vectors();
+        for (long map = 0; map < unit_.maps; ++map) {
+            float* to = is_direct ? target_.place(row, map, first_) : line_;
+            for (long x = 0; x < count_; x += LANES) {
+                const long from = map * fresh_.channel_pitch + x * step;
+                Vector best = load_strided<stride>(tops[0] + from, step);
+                for (int i = 0; i < unit_.pool_rows.kernel; ++i)
+                    for (int j = i ? 0 : 1; j < unit_.pool_columns.kernel; ++j)
+                        best = larger(best, load_strided<stride>(tops[i] + from + j * across, step));
+                store(to + x, activate<activation>(best));
+            }
+            if (!is_direct) target_.write(row, map, first_, count_, line_);
+        }
+    }
+
+    const Unit& unit_;
+    const Ring& input_;
+    const Target target_;
+    const long first_, count_, conv_first_, conv_count_;
+    const Ring fresh_;  // the convolution's last rows, before pooling and activation
+    float* const line_;
+    long done_ = 0;
+};

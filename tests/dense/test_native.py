@@ -1,0 +1,184 @@
+"""Laws of the native form: the same numbers as patch by patch, bit-identical however the work is cut."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from models.committee import Committee
+from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
+from models.validnet import ValidNet, ValidNetConfig
+from scanner.dense import DenseNet, Form, densify
+from scanner.dense.native import NativeUnavailableError, load_library
+from scanner.errors import SettingsError
+from tests.networks import Classifier, randomise
+from tests.reference import patch_by_patch
+
+#: Rounding of float32 sums in another order, on logits of order 1.
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+try:
+    load_library()
+except NativeUnavailableError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> Classifier:
+    """Random chains of what the native form knows: any window, stride and dilation, any number of maps."""
+    channels, patch_size = draw(st.integers(1, 4)), draw(st.integers(12, 30))
+    layers: list[nn.Module] = []
+    width, side = channels, patch_size
+    for _ in range(draw(st.integers(1, 4))):
+        kernel, stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        after = (side - (kernel - 1) * dilation - 1) // stride + 1
+        if after < 1:
+            break
+        maps = draw(st.integers(1, 19))
+        bias = draw(st.booleans())
+        layers.append(nn.Conv2d(width, maps, kernel, stride, dilation=dilation, bias=bias))
+        layers.append(draw(st.sampled_from([nn.Tanh, nn.ReLU, nn.Sigmoid, nn.Identity]))())
+        width, side = maps, after
+        window, step = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+        if draw(st.booleans()) and side >= window:
+            layers.append(nn.MaxPool2d(window, step))
+            side = (side - window) // step + 1
+    hidden = draw(st.integers(1, 17))
+    layers += [nn.Flatten(), nn.Linear(width * side * side, hidden), nn.Tanh(), nn.Dropout(0.5), nn.Linear(hidden, 2)]
+    net = randomise(nn.Sequential(*layers), draw(st.integers(0, 2**16)))
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):  # outputs of order 1, as in trained nets
+            module.weight.data /= module.weight[0].numel() ** 0.5
+    return Classifier(net, patch_size)
+
+
+@settings(max_examples=150, deadline=None)
+@given(chains(), st.integers(0, 40), st.integers(0, 40), st.integers(1, 6))
+def test_native_equals_patch_by_patch(classifier: Classifier, more_rows: int, more_cols: int, stride: int) -> None:
+    channels = next(m.in_channels for m in classifier.net.modules() if isinstance(m, nn.Conv2d))
+    shape = (2, channels, classifier.patch_size + more_rows, classifier.patch_size + more_cols)
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    with torch.no_grad():
+        expected = densify(classifier.net, classifier.patch_size, stride)(images)  # exact in float64: test_dense_net.py
+        native = densify(copy.deepcopy(classifier.net).float(), classifier.patch_size, stride, form=Form.NATIVE)
+        torch.testing.assert_close(native(images.float()).double(), expected, **CLOSE)
+
+
+NETWORKS = {
+    "DNN1": lambda: Classifier(DanNet(DNN1), 101),
+    "DNN2": lambda: Classifier(DanNet(DNN2), 101),
+    "validnet": lambda: Classifier(ValidNet(ValidNetConfig()), 86),
+}
+
+
+def native_of(name: str, stride: int = 1) -> DenseNet:
+    torch.manual_seed(3)
+    classifier = NETWORKS[name]()
+    dense = densify(classifier.net.eval(), classifier.patch_size, stride)
+    assert dense.form is Form.NATIVE
+    return dense
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+def test_shipped_families_are_exact(name: str, stride: int) -> None:
+    torch.manual_seed(3)
+    classifier = NETWORKS[name]()
+    net = classifier.net.eval()
+    image = torch.rand(1, 3, classifier.patch_size + 9, classifier.patch_size + 17) * 2 - 1
+    with torch.no_grad():
+        expected = patch_by_patch(net, image, classifier.patch_size, stride)
+        torch.testing.assert_close(densify(net, classifier.patch_size, stride)(image), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("stride", [1, 4])
+def test_scores_do_not_depend_on_how_the_image_is_cut(name: str, stride: int) -> None:
+    dense = native_of(name, stride)
+    image = torch.rand(1, 3, dense.patch_size + 99, dense.patch_size + 203)
+    whole = dense(image)
+    for top, left in ((0, 0), (4, 8), (20, 100), (60, 164)):
+        part = dense(image[:, :, top:, left : left + dense.patch_size + 38])
+        expected = whole[:, :, top // stride :, left // stride : left // stride + part.shape[3]]
+        torch.testing.assert_close(part, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scores_do_not_depend_on_threads_or_memory_layout(name: str) -> None:
+    dense = native_of(name, 2)
+    image = torch.rand(1, 3, dense.patch_size + 30, dense.patch_size + 301)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = dense(image)
+        for count in (2, 3, 7):
+            torch.set_num_threads(count)
+            last = image.contiguous(memory_format=torch.channels_last)
+            torch.testing.assert_close(dense(last), expected, rtol=0, atol=0)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_activations_are_those_of_torch() -> None:
+    values = torch.cat([torch.linspace(-12, 12, 100_001), torch.tensor([0.0, 1e-30, 1e-6, 300.0, -300.0])])
+    for activation, tolerance in ((nn.Tanh(), 5e-7), (nn.Sigmoid(), 5e-7), (nn.ReLU(), 0)):
+        net = nn.Sequential(nn.Conv2d(1, 1, 1), activation, nn.Conv2d(1, 1, 1), nn.Flatten())
+        for layer in (net[0], net[2]):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        scores = densify(net.eval(), 1, form=Form.NATIVE)(values.view(1, 1, 1, -1)).flatten()
+        torch.testing.assert_close(scores, activation(values), rtol=0, atol=tolerance)
+
+
+def test_a_broken_pixel_spoils_just_the_patches_that_see_it() -> None:
+    dense = native_of("DNN2")
+    image = torch.rand(1, 3, 120, 240)
+    image[0, 1, 60, 119] = float("nan")
+    is_broken = dense(image)[0, 0].isnan()
+    assert is_broken[:, 119 - 100 : 119 + 1].all()
+    assert not is_broken[:, : 119 - 100].any()
+    assert not is_broken[:, 119 + 1 :].any()
+
+
+def test_other_graphs_and_types_take_the_dilated_form() -> None:
+    small = DanNetConfig(stages=((4, 3), (4, 2)), patch_size=15, hidden=6)
+    committee = Committee([DanNet(small), DanNet(small)], [15, 15]).eval()
+    assert densify(committee, 15).form is Form.DILATION
+    with pytest.raises(SettingsError, match="no native form: the network is no chain"):
+        densify(committee, 15, form=Form.NATIVE)
+    assert densify(DanNet(small).double().eval(), 15).form is Form.DILATION
+
+
+def test_gradients_of_the_image_and_copies_of_the_net_are_served() -> None:
+    small = DanNetConfig(stages=((4, 3), (4, 2)), patch_size=15, hidden=6)
+    dense = densify(DanNet(small).eval(), 15)
+    image = torch.rand(1, 3, 20, 22, requires_grad=True)
+    dense(image).sum().backward()
+    assert image.grad is not None
+    image = image.detach()
+    expected = dense(image)
+    torch.testing.assert_close(copy.deepcopy(dense)(image), expected, rtol=0, atol=0)
+    torch.testing.assert_close(dense.double()(image.double()).float(), expected, **CLOSE)
+
+
+def test_wrong_number_of_channels_is_refused() -> None:
+    with pytest.raises(SettingsError, match="1 channels, the network wants 3"):
+        native_of("DNN2")(torch.rand(1, 1, 120, 120))
+
+
+@pytest.mark.parametrize(("switch", "compiler"), [("0", "g++"), ("{folder}", "false")])
+def test_without_the_kernel_torch_does_it(switch: str, compiler: str, tmp_path: object) -> None:
+    code = (
+        "from models.dannet import DNN2, DanNet; from scanner.dense import densify;"
+        "print(densify(DanNet(DNN2).eval(), 101).form)"
+    )
+    env = {"MITOSCAN_NATIVE": switch.format(folder=tmp_path), "CXX": compiler, "PATH": "/usr/bin:/bin"}
+    found = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "dilation"
