@@ -6,6 +6,7 @@ keep every chunk that a file claims to have. The worker, which may die of a file
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ def _tiff_size(file: BinaryIO, order: str, is_big: bool) -> tuple[int | None, in
     """Size of the first directory; (None, None) where it does not say, as in some vendors' files."""
     file.seek(8 if is_big else 4)
     (offset,) = struct.unpack(order + ("Q" if is_big else "I"), file.read(8 if is_big else 4))
-    if offset >= 2**62:
+    if offset >= os.fstat(file.fileno()).st_size:
         raise DamagedSlideError("the TIFF directory lies outside the file")
     file.seek(offset)
     (count,) = struct.unpack(order + ("Q" if is_big else "H"), file.read(8 if is_big else 2))

@@ -78,13 +78,16 @@ class Server:
         self.process: subprocess.Popen[bytes]
         self.client: httpx.Client
 
-    def start(self, *, host: str = "127.0.0.1", wait_for_worker: bool = True) -> Server:
-        command = [sys.executable, "-m", "service.cli", "serve", "--host", host, "--port", "0"]
+    def start(self, *, by_command: bool = False, wait_for_worker: bool = True) -> Server:
+        """Start it as `mitoscan serve` does in the end, or, which takes a while longer, by that command."""
+        data, options = str(self.folder / "data"), ["--host", "127.0.0.1", "--port", "0"]
+        command = [sys.executable, "-m", "service.server"]
+        if by_command:
+            command = [sys.executable, "-m", "service.cli", "serve", *options, "--data", data]
+        environment = self.environment | {"MITOSCAN_DATA": data, "MITOSCAN_PORT": "0"}
         known = len(self.log)
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "--data", str(self.folder / "data")], env=self.environment, stderr=log, stdout=log
-            )
+            self.process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
         match = _until(lambda: re.search(r"http://[\d.]+:(\d+)", self.log[known:]), self)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{match[1]}", timeout=60)
         if wait_for_worker:
@@ -157,7 +160,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Ite
         MITOSCAN_MAX_UPLOAD_BYTES="3000000",
         MITOSCAN_MIN_FREE_BYTES="1",
         MITOSCAN_REQUESTS_PER_MINUTE="1000000",
-    ).start()
+    ).start(by_command=True)
     yield running
     running.stop()
 

@@ -65,7 +65,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait(20)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def own_server(request, tmp_path: Path, models_folder: Path) -> Iterator[Server]:
     """A server that may be killed."""
     environment = {}
@@ -97,7 +97,7 @@ def test_a_killed_worker_and_a_killed_server_lose_nothing(own_server: Server, un
     assert own_server.files(large) == undisturbed
 
 
-@pytest.mark.parametrize("fate", ["killed", "paused"])
+@pytest.mark.parametrize("fate", [pytest.param("killed", marks=pytest.mark.slow), "paused"])
 def test_another_worker_takes_over(tmp_path: Path, models_folder: Path, undisturbed, fate: str) -> None:
     server = Server(tmp_path, models_folder, MITOSCAN_WORKERS="0").start(wait_for_worker=False)
     command = [sys.executable, "-m", "service.cli", "worker", "--data", str(tmp_path / "data")]
@@ -123,6 +123,7 @@ def test_another_worker_takes_over(tmp_path: Path, models_folder: Path, undistur
         server.stop()
 
 
+@pytest.mark.slow
 def test_a_slide_that_kills_its_workers_fails_with_a_reason(tmp_path: Path, models_folder: Path) -> None:
     server = Server(tmp_path, models_folder, MITOSCAN_MAX_ATTEMPTS="2").start()
     job_id = server.submit(LARGE, **QUERY)

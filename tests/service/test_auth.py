@@ -1,0 +1,98 @@
+"""Keys: off on loopback, on elsewhere; each client sees its own jobs; a role allows what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.auth import KeyRing, NotAuthenticatedError, Role, hash_key, load_keys
+from service.settings import Settings
+from tests.service.conftest import Server, make_field, png
+
+KEYS = {name: f"{role}:{hash_key(name + '-key')}" for name, role in
+        (("ann", "submit"), ("bob", "submit"), ("eve", "read"), ("root", "admin"))}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[httpx.Client]:
+    folder = tmp_path_factory.mktemp("keys")
+    environment = {"MITOSCAN_API_KEYS": json.dumps(KEYS), "MITOSCAN_WORKERS": "0", "MITOSCAN_MIN_FREE_BYTES": "0"}
+    server = Server(folder, models_folder, **environment).start(wait_for_worker=False)
+    yield server.client
+    server.stop()
+
+
+def test_nothing_is_told_without_a_key(browser: httpx.Client) -> None:
+    for method, path in (
+        ("GET", "/jobs"),
+        ("GET", "/models"),
+        ("POST", "/detect"),
+        ("GET", "/metrics"),
+        ("GET", "/jobs/x"),
+    ):
+        for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic YQ=="}):
+            answer = browser.request(method, path, headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "www-authenticate" in answer.headers
+    assert browser.get("/healthz").status_code == 200
+    assert browser.get("/").status_code == 200
+    assert browser.get("/openapi.json").json()["security"] == [{"key": []}]
+
+
+def test_each_client_sees_its_own_jobs(browser: httpx.Client) -> None:
+    body = png(make_field(1))
+    asked = browser.post("/detect", content=body, headers={"X-API-Key": "ann-key", "Prefer": "respond-async"})
+    assert asked.status_code == 202
+    path = asked.headers["location"]
+    assert browser.get(path, headers={"Authorization": "Bearer ann-key"}).status_code == 200
+    for other in ("bob-key", "eve-key"):
+        assert browser.get(path, headers={"X-API-Key": other}).status_code == 404
+        assert browser.delete(path, headers={"X-API-Key": other}).status_code == 404
+        assert browser.get("/jobs", headers={"X-API-Key": other}).json()["jobs"] == []
+    assert browser.get(path, headers={"X-API-Key": "root-key"}).status_code == 200
+
+
+def test_a_role_allows_what_it_says(browser: httpx.Client) -> None:
+    assert browser.post("/detect", content=b"x", headers={"X-API-Key": "eve-key"}).status_code == 403
+    assert browser.get("/metrics", headers={"X-API-Key": "ann-key"}).status_code == 403
+    assert browser.get("/metrics", headers={"X-API-Key": "root-key"}).status_code == 200
+
+
+def test_a_network_address_without_keys_makes_one_and_keeps_its_hash(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, host="0.0.0.0")
+    ring, key = load_keys(settings)
+    assert key is not None
+    assert ring.identify(key).role is Role.ADMIN
+    again, shown = load_keys(settings)
+    assert shown is None
+    assert again.identify(key).name == "admin"
+    assert all(key not in path.read_text() for path in tmp_path.iterdir())
+    with pytest.raises(NotAuthenticatedError):
+        again.identify("guess")
+
+
+def test_loopback_needs_no_key(tmp_path: Path) -> None:
+    ring, key = load_keys(Settings(data=tmp_path))
+    assert (ring.is_open, key) == (True, None)
+    assert ring.identify(None).role is Role.ADMIN
+
+
+def test_too_many_jobs_and_requests_are_told_when_to_come_back(tmp_path: Path, models_folder: Path) -> None:
+    limits = {"MITOSCAN_MAX_CLIENT_JOBS": "2", "MITOSCAN_REQUESTS_PER_MINUTE": "100", "MITOSCAN_WORKERS": "0"}
+    server = Server(tmp_path, models_folder, **limits).start(wait_for_worker=False)
+    headers = {"Prefer": "respond-async"}
+    answers = [server.client.post("/detect", content=png(make_field(seed)), headers=headers) for seed in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 202, 429]
+    assert "retry-after" in answers[-1].headers
+    assert 429 in {server.client.get("/models").status_code for _ in range(20)}
+    assert server.client.get("/healthz").status_code == 200
+    server.stop()
+
+
+def test_an_empty_ring_is_open() -> None:
+    assert KeyRing({}).is_open
