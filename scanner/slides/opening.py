@@ -1,4 +1,4 @@
-"""open_slide: which reader a file needs, by what is in it and never by its suffix."""
+"""open_slide: which reader a file or folder needs, by what is in it; only MIRAX is known by its suffix."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scanner.slides.resolution import check_override
 from scanner.slides.tiff import TiffSlide
 from scanner.slides.tiff_page import UnsupportedCompressionError
 from scanner.slides.vendor import VendorSlide, detect_vendor
+from scanner.slides.zarr_slide import ZarrSlide, is_zarr
 
 #: Little and big endian, classic and BigTIFF.
 _TIFF_HEADS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -20,12 +21,13 @@ _OUR_TIFFS = (None, "aperio", "generic-tiff")
 
 
 def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
-    """The slide, or plain field, in a file.
+    """The slide, or plain field, in a file; or in a folder, if that is Zarr's.
 
     Parameters
     ----------
     path : path
-        Of a slide or a plain field; its suffix does not matter.
+        Of a slide or a plain field; its suffix does not matter, but for MIRAX. Of a slide in several files the one that
+        leads to the others: the .mrxs beside its folder, any file of a DICOM series.
     mpp : float, optional
         Micrometres per level-0 pixel, where the file does not say or is wrong. It wins over the file.
 
@@ -44,6 +46,8 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
     """
     check_override(mpp)
     path = Path(path)
+    if is_zarr(path):
+        return ZarrSlide(path, mpp)
     head = _read_head(path)
     is_tiff = head.startswith(_TIFF_HEADS)
     # OpenSlide first: a MIRAX index begins like a JPEG, an NDPI like a TIFF.

@@ -1,0 +1,101 @@
+"""What OME-Zarr's metadata (0.4 and 0.5) say about a slide: which arrays are its levels, their axes, their mpp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scanner.errors import DamagedSlideError, UnsupportedSlideError
+from scanner.slides.resolution import Resolution
+
+_UM_PER_UNIT = {
+    "meter": 1e6,
+    "centimeter": 1e4,
+    "millimeter": 1e3,
+    "micrometer": 1.0,
+    "nanometer": 1e-3,
+    "angstrom": 1e-4,
+}
+#: As writers of RGB name their channels' colours.
+_RGB = ["FF0000", "00FF00", "0000FF"]
+
+
+@dataclass(frozen=True)
+class Multiscale:
+    """One image of an OME-Zarr group."""
+
+    #: Lower-case names, e.g. ("c", "y", "x").
+    axes: tuple[str, ...]
+    #: Paths of the levels' arrays within the group, from full resolution downwards.
+    paths: tuple[str, ...]
+    resolution: Resolution | None
+
+
+def read_multiscale(attributes: Mapping[str, Any], name: str) -> Multiscale | None:
+    """The first image that a group's attributes describe; None if they describe none.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        Its channels are no red, green and blue.
+    """
+    attributes = attributes.get("ome", attributes)  # 0.5 has a namespace of its own.
+    if not attributes.get("multiscales"):
+        return None
+    _refuse_stains(attributes.get("omero", {}).get("channels", ()), name)
+    image = attributes["multiscales"][0]
+    datasets = image["datasets"]
+    axes = image.get("axes") or [{"name": letter} for letter in "tczyx"]  # Before 0.3 there was no choice.
+    axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in axes]  # 0.3: names alone
+    return Multiscale(
+        tuple(axis["name"].lower() for axis in axes),
+        tuple(dataset["path"] for dataset in datasets),
+        _resolution(axes, [datasets[0], image]),
+    )
+
+
+def _resolution(axes: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str, Any]]) -> Resolution | None:
+    """From the scales of level 0 and of the whole image, which multiply, if the axes name a unit of length."""
+    sides: dict[str, float] = {}
+    for index, axis in enumerate(axes):
+        um = _UM_PER_UNIT.get(axis.get("unit", ""))
+        steps = [step["scale"][index] for part in scaled for step in part.get("coordinateTransformations", ())
+                 if step.get("type") == "scale"]  # fmt: skip
+        if um is None or not steps:
+            continue
+        for step in steps:
+            um *= float(step)
+        sides[axis["name"].lower()] = um
+    if not {"y", "x"} <= sides.keys():
+        return None
+    return Resolution(sides["y"], sides["x"], "ome-zarr scale")
+
+
+def _refuse_stains(channels: Sequence[Mapping[str, Any]], name: str) -> None:
+    """UnsupportedSlideError if channels are coloured, but not as red, green and blue."""
+    colours = [str(channel.get("color", "")).upper().lstrip("#") for channel in channels]
+    if any(colours) and colours != _RGB and len(colours) > 1:
+        labels = ", ".join(str(channel.get("label", "?")) for channel in channels)
+        raise UnsupportedSlideError(f"{name}: channels {labels} are not the red, green and blue of a brightfield slide")
+
+
+def plan_axes(axes: tuple[str, ...], shape: tuple[int, ...], name: str) -> tuple[int, int, int | None]:
+    """Which axes are rows, columns and, if any, channels.
+
+    Raises
+    ------
+    DamagedSlideError
+        Axes and shape contradict each other.
+    UnsupportedSlideError
+        A further axis is longer than 1: a stack or a time series; or there are neither one nor three channels.
+    """
+    if len(axes) != len(shape) or len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes):
+        raise DamagedSlideError(f"{name}: axes {', '.join(axes)} do not fit an array of shape {shape}")
+    longer = [f"{axis} = {side}" for axis, side in zip(axes, shape, strict=True) if axis not in "yxc" and side != 1]
+    if longer:
+        raise UnsupportedSlideError(f"{name}: {', '.join(longer)}: a scan needs one RGB plane")
+    channel = axes.index("c") if "c" in axes else None
+    if channel is not None and shape[channel] not in (1, 3):
+        raise UnsupportedSlideError(f"{name}: c = {shape[channel]}: a scan needs the three channels of RGB")
+    return axes.index("y"), axes.index("x"), channel

@@ -1,0 +1,140 @@
+"""ZarrSlide: OME-Zarr (0.4 on Zarr 2, 0.5 on Zarr 3) and plain Zarr arrays, in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from scanner.errors import DamagedSlideError, SlideError, UnreadableRegionError, UnsupportedSlideError
+from scanner.geometry import Box
+from scanner.slides.colour import rgb_from_grey
+from scanner.slides.foreign import foreign_errors_become
+from scanner.slides.mosaic import TileCache, assemble
+from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
+from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
+from scanner.slides.tiff_page import MAX_SIDE, MAX_TILE_AREA
+from scanner.slides.zarr_metadata import Multiscale, plan_axes, read_multiscale
+
+#: A folder that holds one of these is Zarr's: version 3, then 2.
+MARKS = ("zarr.json", ".zgroup", ".zarray")
+#: Chunks are read together up to about this side: each call costs a millisecond, whatever its size.
+READ_PX = 512
+
+
+@dataclass(frozen=True)
+class _ZarrLevel:
+    """One level: its array, and which of its axes are what."""
+
+    array: zarr.Array[Any]
+    row_axis: int
+    col_axis: int
+    channel_axis: int | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.array.shape[self.row_axis], self.array.shape[self.col_axis]
+
+    @property
+    def tile_shape(self) -> tuple[int, int]:
+        """Whole chunks, (height, width)."""
+        sides = [self.array.chunks[axis] for axis in (self.row_axis, self.col_axis)]
+        height, width = (side * max(1, READ_PX // side) for side in sides)
+        return height, width
+
+    def read(self, box: Box) -> Pixels:
+        """RGB of a box within the level."""
+        place: list[int | slice] = [0] * self.array.ndim
+        place[self.row_axis], place[self.col_axis] = box.slices()
+        if self.channel_axis is not None:
+            place[self.channel_axis] = slice(None)
+        values = np.asarray(self.array[tuple(place)])
+        kept = [axis for axis in range(self.array.ndim) if isinstance(place[axis], slice)]
+        order = [kept.index(axis) for axis in (self.row_axis, self.col_axis, self.channel_axis) if axis is not None]
+        pixels = np.ascontiguousarray(values.transpose(order))  # (h, w) or (h, w, channels)
+        return pixels if pixels.ndim == 3 and pixels.shape[2] == 3 else rgb_from_grey(pixels.reshape(pixels.shape[:2]))
+
+
+class ZarrSlide(Slide):
+    """A Zarr group with OME's multiscales, or a plain array (rows, columns, RGB), which is taken for a field.
+
+    A chunk that is not there has the array's fill value: Zarr does not tell it from one that was lost.
+    """
+
+    def __init__(self, path: Path, mpp: float | None = None) -> None:
+        self.path = path
+        with foreign_errors_become(DamagedSlideError, f"{path}: damaged Zarr"):
+            self._zarr_levels, image = _open_levels(path)
+            self.levels = levels_from_sizes([level.size for level in self._zarr_levels])
+        stated = None if image is None else image.resolution
+        settle_mpp = settle_slide_mpp if len(self.levels) > 1 else settle_field_mpp
+        self.mpp, self.mpp_source = settle_mpp(path, stated, mpp)
+        self._cache = TileCache()
+        self._is_closed = False
+
+    def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
+        """Pixels of `box` in that level's pixels; see `Slide.read`."""
+        tile_shape = self._zarr_levels[level].tile_shape
+        return assemble(self.levels[level], Box(*box), tile_shape=tile_shape, tile_at=partial(self._tile_at, level))
+
+    def close(self) -> None:
+        """Forget the pixels; no file is open between two reads."""
+        self._is_closed = True
+        self._cache.clear()
+
+    def _tile_at(self, level: int, row: int, col: int) -> Pixels:
+        return self._cache.get((level, row, col), lambda: self._read_tile(level, row, col))
+
+    def _read_tile(self, level: int, row: int, col: int) -> Pixels:
+        if self._is_closed:
+            raise SlideError(f"{self.path} is closed")
+        source = self._zarr_levels[level]
+        height, width = source.tile_shape
+        box = Box(row * height, col * width, (row + 1) * height, (col + 1) * width).clipped(*source.size)
+        with foreign_errors_become(UnreadableRegionError, f"{self.path}: level {level}, chunks at {box[:2]}"):
+            return source.read(box)
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr group or array."""
+    return any(os.path.isfile(path / mark) for mark in MARKS)  # Path.is_file raises where a folder may not be read.
+
+
+def _open_levels(path: Path) -> tuple[list[_ZarrLevel], Multiscale | None]:
+    node: zarr.Array[Any] | zarr.Group = zarr.open(str(path), mode="r")
+    if isinstance(node, zarr.Array):
+        return [_plan_level(node, ("y", "x", "c")[: node.ndim], f"{path}: level 0")], None
+    attributes: Mapping[str, Any] = node.attrs.asdict()
+    if "bioformats2raw.layout" in attributes.get("ome", attributes):
+        node = node["0"]  # The slide; what follows are its label and its macro picture.
+    assert isinstance(node, zarr.Group)
+    image = read_multiscale(node.attrs.asdict(), str(path))
+    if image is None:
+        raise UnsupportedSlideError(f"{path}: a Zarr group without OME's multiscales is no slide")
+    levels = [_plan_level(node[place], image.axes, f"{path}: level {place!r}") for place in image.paths]
+    for above, below in pairwise(levels):
+        if not (below.size[0] <= above.size[0] and below.size[1] < above.size[1]):
+            raise DamagedSlideError(f"{path}: levels of {above.size} and {below.size} px do not make a pyramid")
+    return levels, image
+
+
+def _plan_level(array: object, axes: tuple[str, ...], name: str) -> _ZarrLevel:
+    if not isinstance(array, zarr.Array):
+        raise DamagedSlideError(f"{name} is no array")
+    level = _ZarrLevel(array, *plan_axes(axes, array.shape, name))
+    if array.dtype != np.uint8:
+        raise UnsupportedSlideError(f"{name}: {array.dtype} pixels are not brightfield RGB of 8 bits")
+    height, width = level.size
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise DamagedSlideError(f"{name}: {width} x {height} px is not the size of a slide")
+    if array.chunks[level.row_axis] * array.chunks[level.col_axis] > MAX_TILE_AREA:
+        raise UnsupportedSlideError(f"{name}: chunks of {array.chunks} px are too large; write it in smaller ones")
+    return level
