@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from scanner.circles import areas_within_circle
 from scanner.geometry import Box, Frame
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import read_thumbnail
@@ -70,6 +71,19 @@ class TissueMask:
         """Area, in mm2, of the tissue within a box in level-0 px."""
         return self._area_mm2(self.is_tissue, level0_box)
 
+    def areas_in_circle(self, level0_centre: tuple[float, float], radius_px: float) -> tuple[float, float]:
+        """Area of the slide, and of its tissue, in mm2 within a circle; its centre counts from the slide's corner."""
+        mpp = self.frame.level0_mpp
+        centre, radius_um = (level0_centre[0] * mpp, level0_centre[1] * mpp), radius_px * mpp
+        lengths_um = self.frame.level0_height * mpp, self.frame.level0_width * mpp
+        near = [self._cells_near(*axis, radius_um) for axis in zip(centre, self.is_tissue.shape, strict=True)]
+        edges = [
+            np.minimum(np.arange(cells.start, cells.stop + 1) * self.mask_mpp, length)
+            for cells, length in zip(near, lengths_um, strict=True)
+        ]
+        areas = areas_within_circle(edges[0], edges[1], centre, radius_um)
+        return float(areas.sum()) / 1e6, float(areas[self.is_tissue[tuple(near)]].sum()) / 1e6
+
     def values_for(self, map_box: Box) -> Mask:
         """For every map px of a box within the map: whether the cell that it lies in is scanned; (h, w)."""
         rows, cols = self._cells_of(map_box)
@@ -100,6 +114,12 @@ class TissueMask:
         )
         # The grid is rounded to whole pixels and may end a fraction of one beyond the slide.
         return np.minimum(rows, self.values.shape[0] - 1), np.minimum(cols, self.values.shape[1] - 1)
+
+    def _cells_near(self, place_um: float, count: int, reach_um: float) -> slice:
+        """Which of `count` cells in a row may lie within reach of a place."""
+        first = math.floor((place_um - reach_um) / self.mask_mpp)
+        last = math.ceil((place_um + reach_um) / self.mask_mpp)
+        return slice(min(max(0, first), count), min(max(0, last), count))
 
     def _centred_between(self, first: int, last: int, length: int) -> slice:
         """Cells in a row that have their centre between two edges of map px."""

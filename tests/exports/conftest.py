@@ -13,6 +13,7 @@ from scanner.geometry import Box, Frame
 from scanner.hotspots import find_hotspots
 from scanner.result import ScanResult
 from scanner.tissue import find_tissue
+from scanner.windows import Window
 from tests.array_slide import ArraySlide
 from tests.exports.stored_map import stored_map
 from tests.slides_factory import texture
@@ -42,7 +43,7 @@ def result(slide: ArraySlide, tmp_path: Path) -> Iterator[ScanResult]:
         Detection(row, col, row * 0.25, col * 0.25, score, "mitosis", border) for row, col, score, border in FOUND
     )
     tissue = find_tissue(slide, frame).without([UNREADABLE])
-    hotspots = find_hotspots(detections, tissue, area_mm2=0.003)
+    hotspots = find_hotspots(detections, tissue, window=Window(0.003))
     probability_map = stored_map(tmp_path / "scan", frame, values)
     yield ScanResult(detections, detections, hotspots, probability_map, {}, tissue, (UNREADABLE,))
     probability_map.close()
