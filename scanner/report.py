@@ -62,6 +62,8 @@ def compose_report(
         "versions": describe_software(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if result.verification is not None:
+        content["verification"] = asdict(result.verification) | {"holds": result.verification.holds}
     if folder is not None:
         write_report(folder / REPORT_NAME, content)
     return replace(result, report=content)
@@ -96,6 +98,7 @@ def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
     card = prepared.model.card
     chosen = asdict(prepared.settings) | {
         "stride": prepared.frame.stride,
+        "tile_size": prepared.tile_side,
         "threshold": prepared.threshold,
         "device": str(prepared.scorer.device),
     }

@@ -30,6 +30,25 @@ class Progress:
     mm2_total: float
 
 
+@dataclass(frozen=True)
+class Verification:
+    """Some places of a slide scanned a second time, with other tiles."""
+
+    #: Compared; those that could not be read are not among them.
+    places: int
+    #: Map px in them.
+    map_px: int
+    #: Largest difference of a probability.
+    max_difference: float
+    #: Differences up to this are rounding.
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """True if no seam of the tiles shows."""
+        return self.max_difference <= self.tolerance
+
+
 OnProgress = Callable[[Progress], None]
 ShouldStop = Callable[[], bool]
 
@@ -48,6 +67,10 @@ class PreparedSlide:
     tissue: TissueMask
     statistics: SlideStatistics
     scorer: Scorer
+    #: Side of a tile, in grid px.
+    tile_side: int
+    #: Time that all this took.
+    seconds: float
 
     @property
     def threshold(self) -> float:
@@ -71,6 +94,8 @@ class ScanResult:
     tissue: TissueMask
     #: Map boxes whose pixels could not be read.
     unreadable: tuple[Box, ...]
+    #: What a second scan of some places with other tiles gave, if it was asked for.
+    verification: Verification | None = None
 
     @property
     def frame(self) -> Frame:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -25,17 +25,20 @@ from scanner.exports.files import write_results
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
 from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
+from scanner.memory import choose_tile_side
 from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
 from scanner.report import compose_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, Progress, ScanResult, ShouldStop
-from scanner.settings import ScanSettings, SettingsKeywords, tile_side
+from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
 from scanner.smoothing import smooth_map
 from scanner.statistics import measure_slide
 from scanner.tiles import Tile, map_side, plan_tiles, split_tile
 from scanner.tissue import TissueMask, find_tissue, full_tissue
+from scanner.verify import verify_tiling
+from scanner.windows import window_from_text
 
 #: A slide whose pixels are this many times larger than the model's shows no figures, only what interpolation invents.
 COARSEST = 4.0
@@ -76,23 +79,36 @@ def scan(
     ScannerError
         One of its kinds; the message holds the value and the way out.
     """
-    started = time.perf_counter()
     settings = ScanSettings(**keywords)
     with _opened(slide, settings.mpp) as opened:
         prepared = prepare_slide(opened, model, settings)
-        results = None if out is None else Path(out)
-        with WorkFolder(results) as work:
-            watch = _Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
-            probability_map, unreadable = score_slide(prepared, work, watch)
-            result = find_figures(prepared, probability_map, unreadable)
-            if results is not None:
-                write_results(results, result, opened)
-            return compose_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
+        return scan_prepared(prepared, out, on_progress=on_progress, should_stop=should_stop)
+
+
+def scan_prepared(
+    prepared: PreparedSlide,
+    out: str | Path | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> ScanResult:
+    """The second half of `scan`, for callers that prepare one slide while another is being scanned."""
+    started = time.perf_counter() - prepared.seconds
+    results, places = None if out is None else Path(out), prepared.settings.verify_places
+    with WorkFolder(results) as work:
+        watch = _Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
+        probability_map, unreadable = score_slide(prepared, work, watch)
+        result = find_figures(prepared, probability_map, unreadable)
+        if places:
+            result = replace(result, verification=verify_tiling(prepared, probability_map, places=places))
+        if results is not None:
+            write_results(results, result, prepared.slide)
+        return compose_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
 
 
 def prepare_slide(slide: Slide, model: Model, settings: ScanSettings) -> PreparedSlide:
     """Find the tissue, measure the stain, make the network dense."""
-    card = model.card
+    started, card = time.perf_counter(), model.card
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
     frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, settings.stride or card.stride)
@@ -102,7 +118,11 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings) -> Prepare
     scorer = prepare_scorer(
         model, statistics.stain, stride=frame.stride, device=settings.device, engine=settings.engine
     )
-    return PreparedSlide(slide, model, settings, frame, mpp_source, grid, tissue, statistics, scorer)
+    side = choose_tile_side(scorer, settings, frame.stride)
+    seconds = time.perf_counter() - started
+    return PreparedSlide(
+        slide, model, settings, frame, mpp_source, grid, tissue, statistics, scorer, side, seconds
+    )  # fmt: skip
 
 
 def score_slide(prepared: PreparedSlide, work: Path, watch: _Watch) -> tuple[ProbabilityMap, tuple[Box, ...]]:
@@ -111,9 +131,7 @@ def score_slide(prepared: PreparedSlide, work: Path, watch: _Watch) -> tuple[Pro
     Tiles that an earlier, unfinished scan with the same plan has left in `work` are not scored again.
     """
     tissue, settings, slide = prepared.tissue, prepared.settings, prepared.slide
-    side = tile_side(settings, prepared.frame.stride)
-    tiles = plan_tiles(prepared.frame, prepared.model.card.patch_size, side)
-    tiles = [tile for tile in tiles if tissue.any_in(tile.write)]
+    side, tiles = prepared.tile_side, tiles_to_scan(prepared)
     plan = plan_of_map(prepared, side)
     store = MapStore.open(work, prepared.frame, chunk_side=map_side(side, prepared.frame.stride), plan=plan)
     tally = _Tally(tissue, tiles)
@@ -132,6 +150,12 @@ def score_slide(prepared: PreparedSlide, work: Path, watch: _Watch) -> tuple[Pro
         watch.on_progress(tally.add(scored.tile))
     unreadable = [box for index in sorted(store.done) for box in store.done[index]]
     return ProbabilityMap(store), tuple(unreadable)
+
+
+def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:
+    """The tiles that hold tissue."""
+    tiles = plan_tiles(prepared.frame, prepared.model.card.patch_size, prepared.tile_side)
+    return [tile for tile in tiles if prepared.tissue.any_in(tile.write)]
 
 
 def score_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box]]:
@@ -155,7 +179,7 @@ def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unrea
     settings = prepared.settings
     candidates = find_candidates(probability_map, prepared.model.card, floor=settings.candidate_floor)
     detections = above_threshold(candidates, prepared.threshold)
-    hotspots = find_hotspots(detections, readable, area_mm2=settings.hotspot_mm2)
+    hotspots = find_hotspots(detections, readable, window=window_from_text(settings.hotspot), top=settings.hotspots)
     prepared.scorer.seconds.post = time.perf_counter() - started
     return ScanResult(detections, candidates, hotspots, probability_map, {}, readable, unreadable)
 

@@ -24,6 +24,7 @@ class SettingsKeywords(TypedDict, total=False):
     engine: str
     tissue: bool
     candidate_floor: float
+    verify_places: int
     hotspot_mm2: float
 
 
@@ -50,6 +51,8 @@ class ScanSettings:
     engine: str = "dense"
     #: False scans glass as well.
     tissue: bool = True
+    #: Places that are scanned a second time, with other tiles, to see that tiles do not show; 0: none.
+    verify_places: int = 0
     #: Candidates are kept down to this score, so that the threshold can change without a rescan.
     candidate_floor: float = 0.05
     #: Area of a hotspot window, in square millimetres.
@@ -64,6 +67,7 @@ class ScanSettings:
             "tile_size": self.tile_size is None or 1 <= self.tile_size <= 1 << 16,
             "batch_size": self.batch_size >= 1,
             "workers": self.workers >= 1,
+            "verify_places": self.verify_places >= 0,
             "engine": self.engine in {"dense", "patch"},
             "candidate_floor": 0 < self.candidate_floor <= 1,
             "hotspot_mm2": self.hotspot_mm2 > 0,
@@ -79,7 +83,7 @@ def tile_side(settings: ScanSettings, stride: int) -> int:
 
 
 #: Settings that change how a scan runs but not what it finds.
-EXECUTION_ONLY = frozenset({"device", "tile_size", "batch_size", "workers"})
+EXECUTION_ONLY = frozenset({"device", "tile_size", "batch_size", "workers", "verify_places"})
 
 
 def result_settings(settings: ScanSettings) -> dict[str, object]:

@@ -1,0 +1,139 @@
+"""Memory of a scan: bounded by the tile and the network's widest layer, never by the slide; stated before it starts.
+
+The bound is on the resident set of the process on a CPU, and on the memory of the device on a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scanner.dense import PatchwiseNet
+from scanner.errors import SettingsError
+from scanner.probability import Scorer
+from scanner.settings import ScanSettings, tile_side
+
+#: Interpreter, libraries, weights: what a process holds before its first tile.
+PROCESS_BYTES = 450 << 20
+#: Strips of the slide and bands of the map, read one at a time for tissue, peaks and pictures.
+STRIPS_BYTES = 350 << 20
+#: A grid px on its way into the network: 8 bits, table index, three channels, and these stacked.
+BYTES_PER_INPUT_PX = 48
+#: A grid px that waits for the device, or is being resampled from a finer slide.
+BYTES_PER_READ_PX = 24
+#: Tiles read ahead, per reader.
+READ_AHEAD = 2
+#: Convolutions keep a second copy of what they work on, in a layout of their own.
+SCRATCH = 2.0
+#: A tile may take this share of the machine: others live there too.
+SHARE = 0.75
+#: Tiles are not made smaller than this: the halo would cost more than the tile.
+SMALLEST_SIDE = 128
+#: Limits on memory that a container sets.
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+#: Output px, per axis, of the tile that the widest layer is measured on.
+_PROBE_OUTPUTS = 24
+
+
+def choose_tile_side(scorer: Scorer, settings: ScanSettings, stride: int) -> int:
+    """Side of a tile in grid px: as the caller wants it, or else the usual one, halved until it fits the machine.
+
+    It depends on the size of the machine and not on what happens to be free, so that a scan that is continued finds
+    the tiles that it began with.
+
+    Raises
+    ------
+    SettingsError
+        The tile, or the smallest tile, does not fit.
+    """
+    side, room = tile_side(settings, stride), SHARE * memory_of_machine(scorer.device)
+    per_px = widest_layer(scorer, stride)
+    while (needed := memory_bound(scorer, settings, side=side, widest=per_px)) > room:
+        if settings.tile_size is not None or side // 2 < SMALLEST_SIDE:
+            raise SettingsError(
+                f"tile_size = {side} needs {_gib(needed)} for {scorer.card.name}, and this machine gives {_gib(room)}; "
+                "pass a smaller --tile-size or fewer --workers"
+            )
+        side //= 2
+    return side
+
+
+def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: float | None = None) -> int:
+    """Bytes that a scan with tiles of that side needs at most.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    settings : ScanSettings
+    side : int
+        Of a tile, in grid px.
+    widest : float, optional
+        From `widest_layer`, if it is known.
+    """
+    stride: int = getattr(scorer.net, "stride", 1)
+    widest = widest_layer(scorer, stride) if widest is None else widest
+    read_px = (side + scorer.card.patch_size) ** 2
+    network = settings.batch_size * read_px * (BYTES_PER_INPUT_PX + SCRATCH * widest)
+    if scorer.device.type == "cuda":
+        return int(network)
+    waiting = (settings.workers * READ_AHEAD + settings.batch_size) * read_px * BYTES_PER_READ_PX
+    return int(PROCESS_BYTES + STRIPS_BYTES + network + waiting)
+
+
+def widest_layer(scorer: Scorer, stride: int) -> float:
+    """Bytes per grid px of what goes into and comes out of the network's widest layer, measured on a small tile.
+
+    0 for a network that works patch by patch: it takes so many at a time, however large the tile.
+    """
+    if isinstance(scorer.net, PatchwiseNet):
+        return 0.0
+    side = scorer.card.patch_size + (_PROBE_OUTPUTS - 1) * stride
+    pixels = np.full((1, side, side, 3), 200, np.uint8)
+    with _watching_layers(scorer.net) as sizes:
+        scorer(pixels)
+    scorer.seconds.net = 0.0  # The probe is no part of the scan.
+    return max(sizes, default=0) / side**2
+
+
+@contextmanager
+def _watching_layers(net: nn.Module) -> Iterator[list[int]]:
+    """Bytes of inputs and outputs of every layer that runs meanwhile."""
+    sizes: list[int] = []
+
+    def note(_layer: nn.Module, inputs: Any, output: Any) -> None:
+        sizes.append(sum(part.numel() * part.element_size() for part in (*inputs, output) if isinstance(part, Tensor)))
+
+    leaves = [module for module in net.modules() if not list(module.children())]
+    handles = [leaf.register_forward_hook(note) for leaf in leaves]
+    try:
+        yield sizes
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def memory_of_machine(device: torch.device) -> int:
+    """Bytes that the device has in all; for a CPU those of the machine, or of the container if that is less."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([total, *_container_limits()])
+
+
+def _container_limits() -> Iterator[int]:
+    for name in _CGROUP_LIMITS:
+        try:
+            yield int(Path(name).read_text(encoding="ascii"))
+        except (OSError, ValueError):  # No container, or "max".
+            continue
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"

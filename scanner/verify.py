@@ -1,0 +1,68 @@
+"""Do tiles show? Some places of a finished map, scanned again on a shifted grid, and the largest difference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from scanner.geometry import Box
+from scanner.map_store import ProbabilityMap
+from scanner.probability import StageSeconds, score_tiles
+from scanner.result import PreparedSlide, Verification
+from scanner.tiles import Tile, map_side, plan_tiles, read_box
+
+#: Probabilities may differ so much by the order of float32 additions; DESIGN's figure for maps.
+TOLERANCE = 1e-5
+_SEED = 20131
+
+
+def verify_tiling(prepared: PreparedSlide, probability_map: ProbabilityMap, *, places: int) -> Verification:
+    """Scan places of a finished map again, each with a tile that lies across those of the scan.
+
+    Parameters
+    ----------
+    prepared : PreparedSlide
+        The slide, as it was scanned.
+    probability_map : ProbabilityMap
+        What the scan gave.
+    places : int
+        How many; the same ones every time. A slide with fewer tiles has fewer places.
+
+    Returns
+    -------
+    Verification
+    """
+    boxes = choose_places(prepared, places)
+    patch_size, stride = prepared.model.card.patch_size, prepared.frame.stride
+    tiles = [Tile(index, box, read_box(box, stride, patch_size)) for index, box in enumerate(boxes)]
+    # Its seconds are no part of the scan's.
+    scorer = replace(prepared.scorer, seconds=StageSeconds())
+    compared, map_px, largest = 0, 0, 0.0
+    for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.settings.workers):
+        if scored.values is None:
+            continue
+        box = scored.tile.write
+        again = scored.values * prepared.tissue.values_for(box)
+        largest = max(largest, float(np.abs(again - probability_map.read(box)).max()))
+        compared, map_px = compared + 1, map_px + box.area
+    return Verification(compared, map_px, largest, TOLERANCE)
+
+
+def choose_places(prepared: PreparedSlide, places: int) -> list[Box]:
+    """Boxes in map px as large as tiles, but shifted; a different random tile with tissue is behind each."""
+    frame, rng = prepared.frame, np.random.default_rng(_SEED)
+    tiles = plan_tiles(frame, prepared.model.card.patch_size, prepared.tile_side)
+    boxes = [tile.write for tile in tiles if prepared.tissue.any_in(tile.write)]
+    chosen = rng.permutation(len(boxes))[:places]
+    side = map_side(prepared.tile_side, frame.stride)
+    return [_shifted(boxes[index], (frame.map_height, frame.map_width), side, rng) for index in chosen]
+
+
+def _shifted(box: Box, shape: tuple[int, int], side: int, rng: np.random.Generator) -> Box:
+    """A box moved by less than a tile along both axes, and cut off where the map ends."""
+    rows, cols = (
+        int(rng.integers(1, max(2, min(side, length)))) * int(rng.choice([-1, 1])) for length in (box.height, box.width)
+    )
+    moved = box.shifted(rows, cols).clipped(*shape)
+    return moved if moved.area else box
