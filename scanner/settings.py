@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TypedDict
 
 from scanner.errors import SettingsError
+from scanner.windows import window_from_text
 
 #: Positions of a slide are scanned at least this densely, in grid pixels: beyond it, figures are stepped over.
 MAX_STRIDE = 64
@@ -25,7 +27,10 @@ class SettingsKeywords(TypedDict, total=False):
     tissue: bool
     candidate_floor: float
     verify_places: int
-    hotspot_mm2: float
+    hotspot: str
+    hotspots: int
+    mask: Path | None
+    exports: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,14 @@ class ScanSettings:
     verify_places: int = 0
     #: Candidates are kept down to this score, so that the threshold can change without a rescan.
     candidate_floor: float = 0.05
-    #: Area of a hotspot window, in square millimetres.
-    hotspot_mm2: float = 2.0
+    #: Window of a hotspot: a preset's name, or the area of a square in mm2.
+    hotspot: str = "2mm2"
+    #: Hotspots sought: the best, and alternatives that do not overlap it.
+    hotspots: int = 3
+    #: File, or folder with a file per slide, that restricts the scan (`scanner.masks`).
+    mask: Path | None = None
+    #: Files beyond those that every scan writes (`scanner.exports.files.EXTRAS`).
+    exports: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse impossible values, naming them."""
@@ -70,11 +81,12 @@ class ScanSettings:
             "verify_places": self.verify_places >= 0,
             "engine": self.engine in {"dense", "patch"},
             "candidate_floor": 0 < self.candidate_floor <= 1,
-            "hotspot_mm2": self.hotspot_mm2 > 0,
+            "hotspots": self.hotspots >= 1,
         }
         for key, holds in checks.items():
             if not holds:
                 raise SettingsError(f"{key} = {getattr(self, key)!r} is impossible")
+        window_from_text(self.hotspot)
 
 
 def tile_side(settings: ScanSettings, stride: int) -> int:
