@@ -54,8 +54,21 @@ ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What must be known of a slide before the network runs, and needs none."""
+
+    frame: Frame
+    mpp_source: str
+    grid: Grid
+    tissue: TissueMask
+    statistics: SlideStatistics
+    #: Time that all this took.
+    seconds: float
+
+
+@dataclass(frozen=True)
 class PreparedSlide:
-    """A slide of which everything is known that does not need the network."""
+    """A slide and a network that is ready for it."""
 
     slide: Slide
     model: Model

@@ -25,11 +25,12 @@ from scanner.exports.files import write_results
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
 from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
+from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
 from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
-from scanner.report import compose_report, plan_of_map
-from scanner.result import OnProgress, PreparedSlide, Progress, ScanResult, ShouldStop
+from scanner.report import describe_result, finish_report, plan_of_map
+from scanner.result import OnProgress, PreparedSlide, Progress, ScanResult, ShouldStop, Survey
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
@@ -92,7 +93,7 @@ def scan_prepared(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> ScanResult:
-    """The second half of `scan`, for callers that prepare one slide while another is being scanned."""
+    """The second half of `scan`, for callers that survey one slide while another is being scanned."""
     started = time.perf_counter() - prepared.seconds
     results, places = None if out is None else Path(out), prepared.settings.verify_places
     with WorkFolder(results) as work:
@@ -101,27 +102,34 @@ def scan_prepared(
         result = find_figures(prepared, probability_map, unreadable)
         if places:
             result = replace(result, verification=verify_tiling(prepared, probability_map, places=places))
+        result = replace(result, report=describe_result(prepared, result))
         if results is not None:
-            write_results(results, result, prepared.slide)
-        return compose_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
+            write_results(results, result, prepared)
+        return finish_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
 
 
-def prepare_slide(slide: Slide, model: Model, settings: ScanSettings) -> PreparedSlide:
-    """Find the tissue, measure the stain, make the network dense."""
-    started, card = time.perf_counter(), model.card
+def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Survey:
+    """Find the tissue, measure the stain: what a scan must know of a slide before the network runs."""
+    started = time.perf_counter()
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
     frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, settings.stride or card.stride)
     grid = Grid(slide, frame)
     tissue = find_tissue(slide, frame) if settings.tissue else full_tissue(frame)
     statistics = measure_slide(grid, tissue, card.normalisation)
-    scorer = prepare_scorer(
-        model, statistics.stain, stride=frame.stride, device=settings.device, engine=settings.engine
-    )
+    return Survey(frame, mpp_source, grid, tissue, statistics, time.perf_counter() - started)
+
+
+def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Survey | None = None) -> PreparedSlide:
+    """Survey the slide, unless that is done, and make the network ready for it."""
+    survey = survey or survey_slide(slide, model.card, settings)
+    started, frame, stain = time.perf_counter(), survey.frame, survey.statistics.stain
+    scorer = prepare_scorer(model, stain, stride=frame.stride, device=settings.device, engine=settings.engine)
     side = choose_tile_side(scorer, settings, frame.stride)
-    seconds = time.perf_counter() - started
+    seconds = survey.seconds + time.perf_counter() - started
     return PreparedSlide(
-        slide, model, settings, frame, mpp_source, grid, tissue, statistics, scorer, side, seconds
+        slide, model, settings, frame, survey.mpp_source, survey.grid, survey.tissue, survey.statistics, scorer, side,
+        seconds,
     )  # fmt: skip
 
 
