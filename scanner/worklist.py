@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.errors import SettingsError
 from scanner.report import REPORT_NAME
+from scanner.slides.dicom_header import series_of
+from scanner.slides.zarr_slide import is_zarr
 
 #: What a folder is searched for; a file named on its own may have any suffix.
 SLIDE_SUFFIXES = frozenset(
@@ -43,9 +46,10 @@ class Job:
 def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[FoundSlide]:
     """Slides to scan.
 
-    A path to a file is taken as it is; a folder is searched for SLIDE_SUFFIXES, in the order of names. Hidden files,
-    the files that belong to a MIRAX slide, and the results of scans are no slides. A path that is not there, or a
-    folder that cannot be read, comes back itself: it fails by its name when its turn comes, and the others go on.
+    A path to a file is taken as it is; a folder is searched for SLIDE_SUFFIXES, in the order of names. A folder of Zarr
+    is one slide, and so are the files of a DICOM series, which has the name of the first of them. Hidden files, files
+    that belong to a MIRAX or VMS slide, and the results of scans are no slides. A path that is not there, or a folder
+    that cannot be read, comes back itself: it fails by its name when its turn comes, and the others go on.
 
     Parameters
     ----------
@@ -59,7 +63,10 @@ def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[F
     """
     seen: set[Path] = set()
     for path in paths:
-        yield from _search(path, Path(), recursive, seen) if path.is_dir() else [FoundSlide(path, Path(path.name))]
+        if path.is_dir() and not is_zarr(path):
+            yield from _search(path, Path(), recursive, seen)
+        else:
+            yield FoundSlide(path, Path(path.name))
 
 
 def _search(folder: Path, kept: Path, recursive: bool, seen: set[Path]) -> Iterator[FoundSlide]:
@@ -73,12 +80,41 @@ def _search(folder: Path, kept: Path, recursive: bool, seen: set[Path]) -> Itera
     except OSError:
         yield FoundSlide(folder, kept / folder.name)
         return
+    parts = _parts_of_slides(entries)
     for entry in entries:
         if not entry.is_dir():
-            if entry.suffix.lower() in SLIDE_SUFFIXES:
+            if entry.suffix.lower() in SLIDE_SUFFIXES and entry not in parts:
                 yield FoundSlide(entry, kept / entry.name)
+        elif is_zarr(entry):
+            yield FoundSlide(entry, kept / entry.name)
         elif recursive and not _belongs_to_mirax(entry) and not (entry / REPORT_NAME).exists():
             yield from _search(entry, kept / entry.name, recursive, seen)
+
+
+def _parts_of_slides(entries: list[Path]) -> set[Path]:
+    """Files of a folder that belong to a slide whose name is another file's."""
+    parts, series_seen = set(), set()
+    for entry in entries:
+        suffix = entry.suffix.lower()
+        if suffix == ".dcm" and (series := series_of(entry)) is not None:
+            if series in series_seen:
+                parts.add(entry)
+            series_seen.add(series)
+        elif suffix == ".vms":
+            parts.update(_named_by_vms(entry))
+    return parts
+
+
+def _named_by_vms(path: Path) -> set[Path]:
+    """The pictures that a VMS file names: its pixels, its overview, its label."""
+    with suppress(OSError):
+        lines = path.read_text(encoding="latin-1").splitlines()
+        return {
+            path.with_name(line.partition("=")[2].strip() or path.name)
+            for line in lines
+            if "File" in line or "Image" in line
+        }
+    return set()
 
 
 def _belongs_to_mirax(folder: Path) -> bool:
@@ -113,9 +149,7 @@ def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:
         raise SettingsError(
             f"the results of {' and '.join(rivals)} would share a folder; scan them into different ones"
         )
-    return [
-        Job(slide.path, out / place, slide.mpp, slide.mask) for slide, place in zip(found, places, strict=True)
-    ]
+    return [Job(slide.path, out / place, slide.mpp, slide.mask) for slide, place in zip(found, places, strict=True)]
 
 
 def _shared(places: list[Path]) -> set[str]:

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from scanner.errors import SettingsError
 from scanner.worklist import FoundSlide, find_slides, plan_jobs
+from tests.dicom_factory import write_dicom_series
+from tests.slides_factory import pyramid, texture
+from tests.vendor_factory import write_mirax, write_vms
 
 
 def touch(root: Path, *names: str) -> None:
@@ -109,3 +112,28 @@ def test_no_two_slides_share_a_folder(some: list[str]) -> None:
     except SettingsError:
         return
     assert len({folder.casefold() for folder in given_folders}) == len(some)
+
+
+def test_a_folder_of_zarr_is_one_slide(tmp_path: Path) -> None:
+    touch(tmp_path, "a.ome.zarr/.zgroup", "a.ome.zarr/0/0.0.png", "b.zarr/zarr.json", "b.zarr/0/zarr.json")
+    for recursive in (False, True):
+        assert found_in(tmp_path, [tmp_path], recursive=recursive) == ["a.ome.zarr", "b.zarr"]
+    assert found_in(tmp_path, [tmp_path / "b.zarr"]) == ["b.zarr"]
+    assert folders(find_slides([tmp_path])) == ["a.ome", "b"]
+
+
+def test_a_dicom_series_is_one_slide_by_its_first_file(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_dicom_series(tmp_path / name, pyramid(texture(90, 80), 2))
+    for file in (tmp_path / "two").iterdir():
+        file.rename(tmp_path / "one" / f"two-{file.name}")
+    touch(tmp_path, "one/broken.dcm")
+    assert found_in(tmp_path, [tmp_path / "one"]) == ["one/broken.dcm", "one/level-0.dcm", "one/two-level-0.dcm"]
+
+
+def test_the_pictures_of_vms_and_mirax_are_no_slides(tmp_path: Path) -> None:
+    write_vms(tmp_path / "a.vms", [texture(64, 64), texture(64, 64)], texture(32, 64))
+    write_mirax(tmp_path / "b.mrxs", {(0, 0): texture(64, 64)}, grid=(2, 2))
+    touch(tmp_path, "b/picture.png", "c.jpg")
+    assert found_in(tmp_path, [tmp_path], recursive=True) == ["a.vms", "b.mrxs", "c.jpg"]

@@ -25,6 +25,8 @@ from scanner.slides.zarr_metadata import Multiscale, plan_axes, read_multiscale
 
 #: A folder that holds one of these is Zarr's: version 3, then 2.
 MARKS = ("zarr.json", ".zgroup", ".zarray")
+#: The files in it that hold no pixels.
+METADATA_NAMES = frozenset((*MARKS, ".zattrs", ".zmetadata"))
 #: Chunks are read together up to about this side: each call costs a millisecond, whatever its size.
 READ_PX = 512
 
