@@ -3,6 +3,7 @@
 ScannerError
  ├── InexactLayerError            a layer of the classifier cannot be made dense exactly
  ├── SettingsError                a setting is impossible; the message names it
+ │    └── MaskError               a mask cannot be read, or is none of this slide
  ├── OutputExistsError            the result folder holds another scan
  ├── OutputError                  a result cannot be written (disk full, share gone)
  ├── ScanCancelledError           the caller asked the scan to stop
@@ -31,6 +32,10 @@ class InexactLayerError(ScannerError, ValueError):
 
 class SettingsError(ScannerError, ValueError):
     """A setting is impossible."""
+
+
+class MaskError(SettingsError):
+    """A mask cannot be read, or is none of this slide."""
 
 
 class OutputExistsError(ScannerError, FileExistsError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import platform
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -13,23 +11,22 @@ from typing import Any
 
 from models.card import ModelCard
 from scanner.exports.run_report import write_report
-from scanner.hotspots import Hotspot, mitotic_count
+from scanner.fingerprint import fingerprint
+from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
+from scanner.masks import describe_mask
 from scanner.probability import StageSeconds
 from scanner.result import PreparedSlide, ScanResult
 from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
+from scanner.windows import HPF_MM2, window_from_text
 
 REPORT_NAME = "run.json"
-#: Hashed at either end of a slide: enough to tell two files apart without reading gigabytes.
-_FINGERPRINT_BYTES = 1 << 20
 NOTICE = "Research use only. Not a medical device."
 _PACKAGES = ("mitoscan", "torch", "numpy", "scipy", "scikit-image", "tifffile", "imagecodecs", "openslide-bin", "zarr")
 
 
-def compose_report(
-    prepared: PreparedSlide, result: ScanResult, *, total_seconds: float, folder: Path | None
-) -> ScanResult:
-    """The result with its report, which is written to `folder` if there is one."""
+def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, Any]:
+    """What was scanned and found: the part of run.json that a second scan gives again, byte for byte."""
     card, settings, frame, readable = prepared.model.card, prepared.settings, prepared.frame, result.tissue
     count = mitotic_count(result.detections, readable)
     content = {
@@ -54,16 +51,27 @@ def compose_report(
             "scanned": readable.scanned_mm2,
             "unreadable": prepared.tissue.area_mm2 - readable.area_mm2,
         },
+        "thresholds": [asdict(row) for row in threshold_table(prepared, result)],
+        "hotspot_window": describe_window(settings),
         "hotspots": [describe_hotspot(hotspot) for hotspot in result.hotspots],
         "statistics": asdict(prepared.statistics),
         "settings": settings_in_force(prepared),
         "asked_for": asked_for(settings, card, prepared.slide.path),
-        "timing": describe_timing(prepared.scorer.seconds, total_seconds),
         "versions": describe_software(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if result.verification is not None:
         content["verification"] = asdict(result.verification) | {"holds": result.verification.holds}
+    return content
+
+
+def finish_report(
+    prepared: PreparedSlide, result: ScanResult, *, total_seconds: float, folder: Path | None
+) -> ScanResult:
+    """The result with its times in the report, which is written to `folder` if there is one."""
+    content = result.report | {
+        "timing": describe_timing(prepared.scorer.seconds, total_seconds),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     if folder is not None:
         write_report(folder / REPORT_NAME, content)
     return replace(result, report=content)
@@ -93,6 +101,18 @@ def describe_hotspot(hotspot: Hotspot) -> dict[str, Any]:
     return place | {key: value for key, value in asdict(hotspot).items() if key != "box"}
 
 
+def describe_window(settings: ScanSettings) -> dict[str, Any]:
+    """What a hotspot is: an area in mm2, and beside it in high-power fields with theirs."""
+    window = window_from_text(settings.hotspot)
+    return {"name": settings.hotspot, **asdict(window), "hpf": window.area_mm2 / HPF_MM2, "hpf_mm2": HPF_MM2}
+
+
+def threshold_table(prepared: PreparedSlide, result: ScanResult) -> tuple[ThresholdCount, ...]:
+    """The mitotic count at the threshold in force and at round ones, as far down as there are candidates."""
+    rounds = [step / 10 for step in range(1, 10) if step / 10 >= prepared.settings.candidate_floor]
+    return counts_by_threshold(result.candidates, result.tissue, [*rounds, prepared.threshold])
+
+
 def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
     """Every setting that the scan ran with: the card's where none was asked for."""
     card = prepared.model.card
@@ -101,6 +121,7 @@ def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
         "tile_size": prepared.tile_side,
         "threshold": prepared.threshold,
         "device": str(prepared.scorer.device),
+        "mask": describe_mask(prepared.settings.mask, prepared.slide.path),
     }
     return chosen | {"radius_um": card.radius_um, "smoothing_um": card.smoothing_um, "margin_um": card.margin_um}
 
@@ -108,7 +129,8 @@ def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
 def asked_for(settings: ScanSettings, card: ModelCard, slide: Path) -> dict[str, Any]:
     """What a finished scan must agree with to be skipped: file, model, and the settings that change results."""
     file = {"name": slide.name, "fingerprint": fingerprint(slide)}
-    return {"slide": file, "model": describe_model(card), "settings": result_settings(settings)}
+    chosen = result_settings(settings) | {"mask": describe_mask(settings.mask, slide)}
+    return {"slide": file, "model": describe_model(card), "settings": chosen}
 
 
 def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:
@@ -121,18 +143,6 @@ def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:
         "device": str(prepared.scorer.device),
         "versions": describe_software(),
     }
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's size and both of its ends, lower-case hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        digest.update(str(size).encode())
-        for start in (0, max(0, size - _FINGERPRINT_BYTES)):
-            file.seek(start)
-            digest.update(file.read(_FINGERPRINT_BYTES))
-    return digest.hexdigest()
 
 
 def describe_timing(seconds: StageSeconds, total: float) -> dict[str, float]:

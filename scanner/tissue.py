@@ -65,7 +65,11 @@ class TissueMask:
     @property
     def scanned_mm2(self) -> float:
         """Area of the cells that are scanned."""
-        return self._area_mm2(self.values, self._slide_box())
+        return self.area_of(self.values)
+
+    def area_of(self, cells: Mask) -> float:
+        """Area, in mm2, of these cells, as far as they lie on the slide."""
+        return self._area_mm2(cells, self._slide_box())
 
     def area_within(self, level0_box: Box) -> float:
         """Area, in mm2, of the tissue within a box in level-0 px."""

@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath reads it: detections as points, hotspots and unreadable areas as rectangles.
+"""GeoJSON as QuPath reads it: detections as points; hotspots, tissue and unreadable areas as annotations.
 
 QuPath's rules (QuPathTypeAdapters.java): an id must be a UUID, measurements are an object of numbers, metadata an
 object of strings, coordinates are level-0 px from the top left. QuPath's top left is the slide's `origin`: it cuts the
@@ -12,15 +12,23 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from scanner.areas import rings_from_mask
 from scanner.detections import Detection
 from scanner.exports.atomic import write_text
 from scanner.geometry import Box
 from scanner.hotspots import Hotspot
+from scanner.masks import RIM_CLASS
 from scanner.result import ScanResult
+from scanner.tissue import Mask, TissueMask
+from scanner.windows import Shape
 
 Feature = dict[str, Any]
+#: Corners x, y; the last is the first.
+Ring = list[list[float]]
 
 #: Ids are made from what a feature says, so that a second scan gives the same file.
 ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://mitoscan.invalid/feature")
@@ -28,7 +36,20 @@ ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://mitoscan.invalid/feature"
 DETECTION_COLOUR = [200, 0, 0]
 BORDER_COLOUR = [230, 150, 0]
 HOTSPOT_COLOUR = [0, 90, 200]
-UNREADABLE_COLOUR = [120, 120, 120]
+#: Corners of a polygon that stands for a circle: its area is less by 0.04 %.
+CIRCLE_CORNERS = 128
+
+
+class Region(NamedTuple):
+    """What an annotation is called, and its colour."""
+
+    name: str
+    colour: list[int]
+
+
+TISSUE = Region("Tissue", [70, 70, 90])
+RIM = Region(RIM_CLASS, [170, 170, 190])
+UNREADABLE = Region("Unreadable", [120, 120, 120])
 
 
 def write_detections(
@@ -63,18 +84,33 @@ def write_detections(
 
 
 def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (0, 0)) -> None:
-    """Write a FeatureCollection of rectangles: the hotspots, and what could not be read; `origin` as for detections.
+    """Write a FeatureCollection of the hotspots, the tissue, and what could not be read; `origin` as for detections.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    top, left = origin
-    hotspots = [replace(hotspot, box=hotspot.box.shifted(-top, -left)) for hotspot in result.hotspots]
-    features = [_hotspot_feature(rank, hotspot) for rank, hotspot in enumerate(hotspots, start=1)]
-    unreadable = (result.frame.level0_box_from_map(box).shifted(-top, -left) for box in result.unreadable)
-    features += [_region_feature(box, "Unreadable", UNREADABLE_COLOUR, {}) for box in unreadable]
+    features = [_hotspot_feature(rank, hotspot, origin) for rank, hotspot in enumerate(result.hotspots, start=1)]
+    tissue = result.tissue
+    tissue_mm2 = {"Area mm^2": round(tissue.area_mm2, 6)}
+    features += _mask_features(tissue, tissue.is_tissue, TISSUE, origin, tissue_mm2)
+    unreadable = (result.frame.level0_box_from_map(box) for box in result.unreadable)
+    features += [_region_feature([[_corners(box, origin)]], UNREADABLE) for box in unreadable]
+    _write(path, features)
+
+
+def write_tissue(path: Path, tissue: TissueMask, *, origin: tuple[int, int] = (0, 0)) -> None:
+    """Write the tissue, and the rim that is scanned around it, as polygons that `scanner.masks` reads back.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    features = _mask_features(tissue, tissue.is_tissue, TISSUE, origin, {"Area mm^2": round(tissue.area_mm2, 6)})
+    rim = tissue.values & ~tissue.is_tissue
+    features += _mask_features(tissue, rim, RIM, origin, {"Area mm^2": round(tissue.area_of(rim), 6)})
     _write(path, features)
 
 
@@ -94,27 +130,70 @@ def _detection_feature(detection: Detection, metadata: dict[str, str]) -> Featur
     return _feature(point, properties)
 
 
-def _hotspot_feature(rank: int, hotspot: Hotspot) -> Feature:
+def _hotspot_feature(rank: int, hotspot: Hotspot, origin: tuple[int, int]) -> Feature:
     measurements = {
         "Count": hotspot.count,
         "Area mm^2": round(hotspot.area_mm2, 6),
         "Tissue mm^2": round(hotspot.tissue_mm2, 6),
         "Per mm^2": round(hotspot.per_mm2, 6),
     }
-    return _region_feature(hotspot.box, f"Hotspot {rank}", HOTSPOT_COLOUR, measurements)
+    ring = _circle(hotspot.box, origin) if hotspot.shape is Shape.CIRCLE else _corners(hotspot.box, origin)
+    return _region_feature([[ring]], Region(f"Hotspot {rank}", HOTSPOT_COLOUR), measurements)
 
 
-def _region_feature(box: Box, name: str, colour: list[int], measurements: dict[str, float]) -> Feature:
-    corners = [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
-    polygon = {"type": "Polygon", "coordinates": [[list(corner) for corner in [*corners, corners[0]]]]}
+def _mask_features(
+    tissue: TissueMask, cells: Mask, region: Region, origin: tuple[int, int], measurements: dict[str, float]
+) -> list[Feature]:
+    """The islands of a mask as one annotation, cut off at the slide's border; nothing for an empty mask."""
+    frame, cell_px = tissue.frame, tissue.mask_mpp / tissue.frame.level0_mpp
+    end = frame.level0_height, frame.level0_width
+    polygons = [
+        [_closed((np.minimum(ring * cell_px, end) - origin)[:, ::-1].tolist()) for ring in rings]
+        for rings in rings_from_mask(cells)
+    ]
+    return [_region_feature(polygons, region, measurements)] if polygons else []
+
+
+def _corners(box: Box, origin: tuple[int, int]) -> Ring:
+    top, left, bottom, right = box.shifted(-origin[0], -origin[1])
+    return _closed([[left, top], [right, top], [right, bottom], [left, bottom]])
+
+
+def _circle(box: Box, origin: tuple[int, int]) -> Ring:
+    """The circle that fills a box, in CIRCLE_CORNERS corners."""
+    top, left, bottom, right = box.shifted(-origin[0], -origin[1])
+    turns = np.arange(CIRCLE_CORNERS) * 2 * np.pi / CIRCLE_CORNERS
+    xs = (left + right) / 2 + (right - left) / 2 * np.cos(turns)
+    ys = (top + bottom) / 2 + (bottom - top) / 2 * np.sin(turns)
+    return _closed(np.stack([xs, ys], axis=1).tolist())
+
+
+def _closed(corners: list[list[float]]) -> Ring:
+    """Corners x, y, whole numbers where they are; the first once more at the end."""
+    plain = [[_plain(x), _plain(y)] for x, y in corners]
+    return [*plain, plain[0]]
+
+
+def _plain(coordinate: float) -> float:
+    rounded = round(coordinate, 3)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _region_feature(
+    polygons: list[list[Ring]], region: Region, measurements: dict[str, float] | None = None
+) -> Feature:
+    """An annotation; polygons are outlines, each with its holes."""
     properties = {
         "objectType": "annotation",
-        "name": name,
-        "color": colour,
+        "name": region.name,
+        "classification": {"name": region.name, "color": region.colour},
+        "color": region.colour,
         "isLocked": True,
-        "measurements": measurements,
+        "measurements": measurements or {},
     }
-    return _feature(polygon, properties)
+    if len(polygons) == 1:
+        return _feature({"type": "Polygon", "coordinates": polygons[0]}, properties)
+    return _feature({"type": "MultiPolygon", "coordinates": polygons}, properties)
 
 
 def _feature(geometry: dict[str, Any], properties: dict[str, Any]) -> Feature:

@@ -1,0 +1,151 @@
+"""Areas: polygons with holes, from GeoJSON and from masks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from scanner.errors import MaskError
+
+#: (n, 2): row and column of its corners, in px from the top left; the first is not repeated.
+Ring = npt.NDArray[np.float64]
+#: Row and column of a corner of cells.
+Corner = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Area:
+    """Polygons that belong together."""
+
+    #: Its class or name, as QuPath shows it; empty if it has none.
+    name: str
+    #: Each polygon is its outline, then its holes.
+    polygons: tuple[tuple[Ring, ...], ...]
+
+
+def areas_from_geojson(content: bytes, path: Path) -> list[Area]:
+    """The polygons in a FeatureCollection, a Feature, a list of those, or a geometry; points and lines are left out.
+
+    Parameters
+    ----------
+    content : bytes
+    path : Path
+        Named in errors.
+
+    Raises
+    ------
+    MaskError
+        Not GeoJSON, or it holds things but no polygon.
+    """
+    try:
+        parsed = json.loads(content)
+    except ValueError as error:
+        raise MaskError(f"{path}: not GeoJSON: {error}") from error
+    try:
+        things = list(_things(parsed))
+        areas = [Area(name, polygons) for name, geometry in things if (polygons := tuple(_polygons(geometry)))]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MaskError(f"{path}: not GeoJSON as QuPath writes it: {error!r}") from error
+    if things and not areas:
+        raise MaskError(f"{path}: holds no polygon")
+    return areas
+
+
+def rings_from_mask(mask: npt.NDArray[np.bool_]) -> list[tuple[Ring, ...]]:
+    """The outlines of a mask along its cells' sides, as polygons with holes.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (rows, cols), bool
+
+    Returns
+    -------
+    list of tuple of ndarray
+        One polygon an island, islands in raster order; corners in cells, clockwise outside and counter-clockwise round
+        holes. Cells that touch in a corner only are apart, and no ring passes a corner twice.
+    """
+    islands, _ = ndimage.label(mask)
+    polygons = []
+    for index, place in enumerate(ndimage.find_objects(islands), start=1):
+        offset = place[0].start, place[1].start
+        polygons.append(tuple(ring + offset for ring in _trace(islands[place] == index)))
+    return polygons
+
+
+def _trace(island: npt.NDArray[np.bool_]) -> list[Ring]:
+    """The closed lines around one island, the outer one first: the island lies to the right of each step."""
+    framed = np.pad(island, 1).astype(np.int8)
+    steps: dict[Corner, list[Corner]] = {}
+    down, across = np.diff(framed, axis=0), np.diff(framed, axis=1)
+    for row, col in np.argwhere(down[:, 1:-1]).tolist():  # Top and bottom sides of cells.
+        start, end = ((row, col), (row, col + 1)) if down[row, col + 1] > 0 else ((row, col + 1), (row, col))
+        steps.setdefault(start, []).append(end)
+    for row, col in np.argwhere(across[1:-1]).tolist():  # Left and right sides.
+        start, end = ((row + 1, col), (row, col)) if across[row + 1, col] > 0 else ((row, col), (row + 1, col))
+        steps.setdefault(start, []).append(end)
+    return [_walk(steps, start) for start in sorted(steps) if start in steps]
+
+
+def _walk(steps: dict[Corner, list[Corner]], start: Corner) -> Ring:
+    """Take the closed line from `start` out of `steps`; straight runs become one side."""
+    corners: list[Corner] = []
+    place, heading = start, (0, 0)
+    while not corners or place != start:
+        ahead = steps[place]
+        # Where two lines meet, the left one turns away from the cell: a hole that touches the outline stays a hole.
+        nearest = min(ahead, key=lambda end: _turn(heading, (end[0] - place[0], end[1] - place[1])))
+        ahead.remove(nearest)
+        if not ahead:
+            del steps[place]
+        step = nearest[0] - place[0], nearest[1] - place[1]
+        if step != heading:
+            corners.append(place)
+        place, heading = nearest, step
+    return np.array(corners, np.float64)
+
+
+def _turn(heading: Corner, step: Corner) -> int:
+    """1 for a turn to the right, -1 to the left, 0 straight on; rows run downwards."""
+    return heading[1] * step[0] - heading[0] * step[1]
+
+
+def _things(parsed: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every geometry in GeoJSON, with its name."""
+    if isinstance(parsed, list):
+        for entry in parsed:
+            yield from _things(entry)
+    elif parsed["type"] == "FeatureCollection":
+        yield from _things(parsed["features"])
+    elif parsed["type"] == "Feature":
+        properties = parsed.get("properties") or {}
+        name = (properties.get("classification") or {}).get("name") or properties.get("name") or ""
+        yield str(name), parsed["geometry"]
+    else:
+        yield "", parsed
+
+
+def _polygons(geometry: dict[str, Any]) -> Iterator[tuple[Ring, ...]]:
+    if geometry["type"] == "GeometryCollection":
+        for part in geometry["geometries"]:
+            yield from _polygons(part)
+    elif geometry["type"] in ("Polygon", "MultiPolygon"):
+        shapes = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+        for shape in shapes:
+            if shape:
+                yield tuple(_ring(corners) for corners in shape)
+
+
+def _ring(corners: list[list[float]]) -> Ring:
+    """Corners x, y as rows and columns."""
+    ring = np.array([(corner[1], corner[0]) for corner in corners], np.float64)
+    if len(ring) < 4 or not all(map(math.isfinite, ring.ravel())) or (ring[0] != ring[-1]).any():
+        raise ValueError("a ring needs three corners, and its first once more at the end")
+    return ring[:-1]

@@ -1,0 +1,196 @@
+"""Masks that a user gives: areas drawn in QuPath, or a picture of the slide, that restrict a scan.
+
+A mask is taken cell by cell of the tissue mask: a cell belongs to it if its centre does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from scanner.areas import Area, Ring, areas_from_geojson
+from scanner.errors import MaskError
+from scanner.tissue import Mask, TissueMask
+
+Centres = npt.NDArray[np.float64]
+
+PICTURE_SUFFIXES = (".png", ".tif", ".tiff")
+GEOJSON_SUFFIXES = (".geojson", ".json")
+#: Name of the mask that a scan exports, within a slide's result folder: a folder of results is a folder of masks.
+EXPORTED_NAME = "tissue.geojson"
+#: Class of the areas that are scanned but not counted as tissue: what the tissue mask has around tissue.
+RIM_CLASS = "Scanned rim"
+#: Pixels of the largest picture that is taken: cells are micrometres wide, so more would say nothing more.
+LARGEST_PX = 2**28
+#: The picture's sides may differ from the slide's proportions by this share, and by rounding.
+PROPORTION = 0.02
+
+
+def find_mask(mask: Path, slide: Path) -> Path:
+    """The file that masks a slide: `mask` itself, or the one in that folder which bears the slide's name.
+
+    Raises
+    ------
+    MaskError
+        The folder holds none, or several.
+    """
+    if not mask.is_dir():
+        return mask
+    suffixes = (*GEOJSON_SUFFIXES, *PICTURE_SUFFIXES)
+    named = [mask / f"{slide.stem}{suffix}" for suffix in suffixes] + [mask / slide.stem / EXPORTED_NAME]
+    found = [path for path in named if path.is_file() and not _is_same(path, slide)]
+    if len(found) != 1:
+        reason = " and ".join(path.name for path in found) or f"none named {slide.stem}.geojson, .png or .tif"
+        raise MaskError(f"{mask}: needs one mask for {slide.name}, holds {reason}")
+    return found[0]
+
+
+def describe_mask(mask: Path | None, slide: Path) -> dict[str, str] | None:
+    """Name and SHA-256 of the file that masks a slide; None if there is none. Where it lies does not matter."""
+    if mask is None:
+        return None
+    path = find_mask(mask, slide)
+    return {"name": path.name, "sha256": hashlib.sha256(_read(path)).hexdigest()}
+
+
+def restrict(tissue: TissueMask, mask: Path, *, origin: tuple[int, int] = (0, 0)) -> TissueMask:
+    """A tissue mask without what lies outside of a user's mask.
+
+    Parameters
+    ----------
+    tissue : TissueMask
+        Of the slide.
+    mask : Path
+        GeoJSON with polygons in level-0 px, x before y, as QuPath writes it; or a picture (PNG, TIFF) that covers the
+        whole slide, of any size, scanned where it is not black.
+    origin : (int, int)
+        Level-0 (row, col) that GeoJSON counts from; see `Slide.origin`.
+
+    Raises
+    ------
+    MaskError
+        The file is no mask, or none of this slide; says why.
+    """
+    content = _read(mask)
+    if content.lstrip()[:1] in (b"{", b"["):
+        areas = areas_from_geojson(content, mask)
+        inner = _cover(tissue, [area for area in areas if area.name != RIM_CLASS], origin)
+        outer = inner | _cover(tissue, [area for area in areas if area.name == RIM_CLASS], origin)
+        is_elsewhere = bool(areas) and not outer.any()
+    else:
+        inner = outer = _sample(tissue, _read_picture(mask, tissue))
+        is_elsewhere = False
+    if is_elsewhere:
+        frame = tissue.frame
+        raise MaskError(f"{mask}: all of it lies outside the slide of {frame.level0_width} x {frame.level0_height} px")
+    return replace(tissue, values=tissue.values & outer, is_tissue=tissue.is_tissue & inner)
+
+
+def _cover(tissue: TissueMask, areas: list[Area], origin: tuple[int, int]) -> Mask:
+    """Cells whose centres lie in any of these areas."""
+    rows, cols = _centres_px(tissue)
+    covered = np.zeros_like(tissue.values)
+    for area in areas:
+        for rings in area.polygons:
+            _fill(covered, [ring + origin for ring in rings], rows, cols)
+    return covered
+
+
+def _fill(cells: Mask, rings: list[Ring], rows: Centres, cols: Centres) -> None:
+    """Add to `cells` those whose centres lie within an odd number of rings.
+
+    Each edge of a ring flips, in every row that it crosses, all cells to its right. An edge holds its upper end and
+    not its lower one, so that a corner counts once.
+    """
+    top, bottom = (int(np.searchsorted(rows, extreme)) for extreme in _extremes(rings, 0))
+    left, right = (int(np.searchsorted(cols, extreme)) for extreme in _extremes(rings, 1))
+    flips = np.zeros((bottom - top, right - left + 1), np.bool_)
+    for ring in rings:
+        for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+            upper, lower = (start, end) if start[0] <= end[0] else (end, start)
+            first, last = np.searchsorted(rows, [upper[0], lower[0]])
+            if first == last:
+                continue
+            share = (rows[first:last] - upper[0]) / (lower[0] - upper[0])
+            crossed = np.searchsorted(cols, upper[1] + share * (lower[1] - upper[1]))
+            flips[np.arange(first, last) - top, crossed.clip(left, right) - left] ^= True
+    cells[top:bottom, left:right] |= np.logical_xor.accumulate(flips, axis=1)[:, :-1]
+
+
+def _extremes(rings: list[Ring], axis: int) -> tuple[float, float]:
+    places = np.concatenate(rings)[:, axis]
+    return float(places.min()), float(places.max())
+
+
+def _sample(tissue: TissueMask, picture: Mask) -> Mask:
+    """The picture's pixel under the centre of each cell."""
+    frame, centres = tissue.frame, _centres_px(tissue)
+    lengths = frame.level0_height, frame.level0_width
+    rows, cols = (
+        np.minimum(middles * px / length, px - 1).astype(np.intp)
+        for middles, px, length in zip(centres, picture.shape, lengths, strict=True)
+    )
+    return picture[rows[:, None], cols]
+
+
+def _centres_px(tissue: TissueMask) -> tuple[Centres, Centres]:
+    """Centres of the rows and columns of cells, in level-0 px from the slide's corner: of the part on the slide."""
+    cell_px = tissue.mask_mpp / tissue.frame.level0_mpp
+    lengths = tissue.frame.level0_height, tissue.frame.level0_width
+    edges = [np.minimum(np.arange(n + 1) * cell_px, px) for n, px in zip(tissue.values.shape, lengths, strict=True)]
+    rows, cols = ((edge[:-1] + edge[1:]) / 2 for edge in edges)
+    return rows, cols
+
+
+def _read_picture(path: Path, tissue: TissueMask) -> Mask:
+    """Where a picture of the slide is not black, as (height, width)."""
+    frame = tissue.frame
+    try:
+        pixels = _pixels(path)
+    except MaskError:
+        raise
+    except Exception as error:  # Readers raise whatever they please on broken files.
+        raise MaskError(f"{path}: neither GeoJSON nor a picture that can be read: {error}") from error
+    height, width = pixels.shape[:2]
+    expected = height * frame.level0_width / frame.level0_height
+    if abs(width - expected) > max(1.0, PROPORTION * expected):
+        raise MaskError(
+            f"{path}: {width} x {height} px have other proportions than the slide of "
+            f"{frame.level0_width} x {frame.level0_height} px, which a mask must cover as a whole"
+        )
+    return pixels.any(axis=2) if pixels.ndim == 3 else pixels
+
+
+def _pixels(path: Path) -> Mask:
+    if path.suffix.lower() in (".tif", ".tiff"):
+        with tifffile.TiffFile(path) as tiff:
+            levels = [level for level in tiff.series[0].levels if level.size <= LARGEST_PX]
+            if not levels:
+                raise MaskError(f"{path}: too large; save it with fewer pixels, at most {LARGEST_PX} of them")
+            values = levels[0].asarray()
+        # Colours may come first; opacity is no colour.
+        values = np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[0] in (3, 4) else values
+        return np.asarray((values[..., :3] if values.ndim == 3 else values) != 0)
+    with Image.open(path) as picture:
+        if picture.width * picture.height > LARGEST_PX:
+            raise MaskError(f"{path}: too large; save it with fewer pixels, at most {LARGEST_PX} of them")
+        is_plain = picture.mode in ("1", "L", "I", "F", "I;16")
+        values = np.asarray(picture if is_plain else picture.convert("RGB"))
+    return values != 0
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MaskError(f"{path}: {error.strerror or error}") from error
+
+
+def _is_same(path: Path, slide: Path) -> bool:
+    return slide.exists() and path.samefile(slide)
