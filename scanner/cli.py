@@ -46,6 +46,7 @@ def scan_command(
     tile_size: Annotated[int | None, typer.Option(help="Side of a tile, px. Never changes results.")] = None,
     workers: Annotated[int, typer.Option(help="Threads that read ahead.")] = 2,
     tissue: Annotated[bool, typer.Option("--tissue/--no-tissue", help="Scan tissue only, or glass as well.")] = True,
+    any_stain: Annotated[bool, typer.Option("--any-stain", help="Scan grey and fluorescent slides as well.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search folders below as well.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Scan again what is done, or skip what is unchanged.")
@@ -66,7 +67,7 @@ def scan_command(
         raise failure(f"no slides in {', '.join(map(str, paths))}; pass --recursive to search folders below")
     keywords: Any = {
         "device": device, "stride": stride, "threshold": threshold, "mpp": mpp, "engine": engine,
-        "tile_size": tile_size, "workers": workers, "tissue": tissue,
+        "tile_size": tile_size, "workers": workers, "tissue": tissue, "any_stain": any_stain,
     }  # fmt: skip
     with batch_display(errors, len(jobs)) as watcher:
         outcomes = fail_cleanly(

@@ -19,6 +19,7 @@ import numpy as np
 
 from models.card import ModelCard
 from models.registry import Model
+from scanner.brightfield import refuse_other_stains
 from scanner.detections import Detection, above_threshold, detections_from_peaks
 from scanner.errors import ResolutionError, ScanCancelledError
 from scanner.exports.files import write_results
@@ -114,6 +115,8 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
     frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, settings.stride or card.stride)
+    if card.normalisation.channels == 3 and not settings.any_stain:
+        refuse_other_stains(slide, frame)
     grid = Grid(slide, frame)
     tissue = find_tissue(slide, frame) if settings.tissue else full_tissue(frame)
     statistics = measure_slide(grid, tissue, card.normalisation)

@@ -25,6 +25,7 @@ class SettingsKeywords(TypedDict, total=False):
     workers: int
     engine: str
     tissue: bool
+    any_stain: bool
     candidate_floor: float
     verify_places: int
     hotspot: str
@@ -56,6 +57,8 @@ class ScanSettings:
     engine: str = "dense"
     #: False scans glass as well.
     tissue: bool = True
+    #: True scans grey and fluorescent slides as well, whatever that means for a model of stained tissue.
+    any_stain: bool = False
     #: Places that are scanned a second time, with other tiles, to see that tiles do not show; 0: none.
     verify_places: int = 0
     #: Candidates are kept down to this score, so that the threshold can change without a rescan.
@@ -95,7 +98,7 @@ def tile_side(settings: ScanSettings, stride: int) -> int:
 
 
 #: Settings that change how a scan runs but not what it finds.
-EXECUTION_ONLY = frozenset({"device", "tile_size", "batch_size", "workers", "verify_places"})
+EXECUTION_ONLY = frozenset({"device", "tile_size", "batch_size", "workers", "verify_places", "any_stain"})
 
 
 def result_settings(settings: ScanSettings) -> dict[str, object]:
