@@ -20,6 +20,7 @@ from service.context import Service
 from service.limits import RateLimit
 from service.metrics import instrument
 from service.results import Results
+from service.resumable import make_tus_router
 from service.routes import detect, files, jobs, operation, pages, viewer
 from service.schemas import RESEARCH_USE, DetectSource
 from service.settings import Settings
@@ -57,6 +58,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         )
     for router in (detect.router, jobs.router, files.router, viewer.router, operation.router, pages.router):
         app.include_router(router)
+    app.include_router(make_tus_router(settings))
     errors.install(app)
     app.openapi = partial(_complete, app.openapi, catalog, has_keys=not keys.is_open)  # type: ignore[method-assign]
     return app

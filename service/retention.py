@@ -69,9 +69,9 @@ def _remove_unneeded(jobs: list[Job], settings: Settings, *, older_than: float) 
         if folder.name not in keys and folder.name != "work" and _is_older(folder, older_than):
             results.remove(folder.name)
     for folder in settings.uploads.iterdir():
-        if folder not in uploads and folder.name != "incoming" and _is_older(folder, older_than):
+        if folder not in uploads and folder.name not in {"incoming", "tus"} and _is_older(folder, older_than):
             shutil.rmtree(folder, ignore_errors=True)
-    for part in (settings.uploads / "incoming").glob("*.part"):
+    for part in (settings.uploads / "incoming").glob("*"):
         if _is_older(part, older_than):
             part.unlink(missing_ok=True)
 

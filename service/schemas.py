@@ -27,7 +27,7 @@ class UploadSource(BaseModel):
     """A slide uploaded before."""
 
     model_config = ConfigDict(extra="forbid")
-    upload: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="id that POST /uploads has answered")]
+    upload: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$", description="id of an upload")]
 
 
 class UrlSource(BaseModel):

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpx
 
 from service.intake import BadRequestError, StoredSlide, check_header, clean_name, receive_raw
+from service.resumable import find_finished
 from service.settings import Settings
 
 #: Bytes read from both ends of a server file for its fingerprint.
@@ -48,7 +49,8 @@ def find_path(path: str, settings: Settings) -> StoredSlide:
 
 
 def find_upload(upload_id: str, settings: Settings) -> StoredSlide:
-    """The slide uploaded before under this id."""
+    """The slide uploaded before under this id: that of POST /uploads, or that of a finished tus upload."""
+    upload_id = find_finished(upload_id, settings) or upload_id
     folder = settings.uploads / upload_id
     if not _UPLOAD_ID.fullmatch(upload_id) or not folder.is_dir():
         raise SourceNotFoundError("no such upload")

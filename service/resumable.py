@@ -1,0 +1,98 @@
+"""Resumable uploads by the tus protocol (tus.io), for slides of gigabytes over lines that break.
+
+The protocol is tuspyserver's. A finished upload becomes a stored slide, named by the id that tus gave it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter
+from tuspyserver import create_tus_router
+
+from service.context import ServiceDep, SubmitterDep
+from service.intake import check_header, clean_name
+from service.limits import require_disk
+from service.settings import Settings
+
+PREFIX = "/uploads/tus"
+#: Days after which an unfinished upload is given up.
+DAYS_TO_KEEP = 2
+_ID = re.compile(r"[0-9a-f]{32}")
+
+Finished = Callable[[str, dict[str, Any]], Any]
+Begun = Callable[[dict[str, Any], dict[str, Any]], None]
+
+
+def make_tus_router(settings: Settings) -> APIRouter:
+    """The tus endpoints: POST, HEAD, PATCH, DELETE."""
+    router: APIRouter = create_tus_router(
+        prefix=PREFIX,
+        files_dir=str(folder_of(settings)),
+        max_size=settings.max_upload_bytes,
+        auth=_require_submitter,  # type: ignore[arg-type]  # It is a dependency, with parameters of its own.
+        days_to_keep=DAYS_TO_KEEP,
+        pre_create_dep=_on_begin,
+        upload_complete_dep=_on_complete,
+    )
+    for route in router.routes:
+        route.include_in_schema = False  # type: ignore[attr-defined]  # The protocol has its own description.
+    return router
+
+
+def folder_of(settings: Settings) -> Path:
+    """Where unfinished uploads grow, and finished ones leave a note."""
+    return settings.uploads / "tus"
+
+
+def find_finished(upload_id: str, settings: Settings) -> str | None:
+    """SHA-256 of the stored slide that an upload has become."""
+    note = folder_of(settings) / f"{upload_id}.stored"
+    if not _ID.fullmatch(upload_id) or not note.is_file():
+        return None
+    return str(json.loads(note.read_text(encoding="utf-8"))["sha256"])
+
+
+def store_finished(path: Path, name: str, settings: Settings) -> None:
+    """Put a finished upload in its place, or remove it if it is nothing that is scanned."""
+    try:
+        header = check_header(path, settings)
+    except Exception:
+        path.unlink()
+        raise
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    place = settings.uploads / sha256 / f"slide{header.suffix}"
+    place.parent.mkdir(exist_ok=True)
+    os.replace(path, place)
+    note = folder_of(settings) / f"{path.name}.stored"
+    note.write_text(json.dumps({"sha256": sha256, "name": clean_name(name)}), encoding="utf-8")
+
+
+def _require_submitter(_client: SubmitterDep) -> None:
+    pass
+
+
+def _on_begin(service: ServiceDep) -> Begun:
+    def begin(metadata: dict[str, Any], _upload: dict[str, Any]) -> None:
+        require_disk(service.settings)
+        # tuspyserver answers HEAD with 400 without these, which the protocol leaves to the client.
+        metadata.setdefault("filename", "upload")
+        metadata.setdefault("filetype", "application/octet-stream")
+
+    return begin
+
+
+def _on_complete(service: ServiceDep) -> Finished:
+    async def complete(path: str, metadata: dict[str, Any]) -> None:
+        name = str(metadata.get("filename", "upload"))
+        await to_thread.run_sync(store_finished, Path(path), name, service.settings)
+
+    return complete
