@@ -119,7 +119,10 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
         refuse_other_stains(slide, frame)
     grid = Grid(slide, frame)
     tissue = find_tissue(slide, frame) if settings.tissue else full_tissue(frame)
+    # On all tissue, so that a mask changes where is scanned and nothing of what is found there.
     statistics = measure_slide(grid, tissue, card.normalisation)
+    if settings.mask is not None:
+        tissue = restrict(tissue, find_mask(settings.mask, slide.path), origin=slide.origin)
     return Survey(frame, mpp_source, grid, tissue, statistics, time.perf_counter() - started)
 
 

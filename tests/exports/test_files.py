@@ -1,8 +1,7 @@
 from pathlib import Path
 
 from scanner.exports.files import write_results
-from scanner.result import ScanResult
-from tests.array_slide import ArraySlide
+from scanner.result import PreparedSlide, ScanResult
 
 NAMES = {
     "candidates.csv",
@@ -12,15 +11,16 @@ NAMES = {
     "map.png",
     "overview.png",
     "regions.geojson",
+    "tissue.geojson",
 }
 
 
-def test_a_second_writing_gives_the_same_files(tmp_path: Path, result: ScanResult, slide: ArraySlide) -> None:
+def test_a_second_writing_gives_the_same_files(tmp_path: Path, result: ScanResult, prepared: PreparedSlide) -> None:
     contents = []
     for name in ("a", "b"):
         folder = tmp_path / name
         folder.mkdir()
-        write_results(folder, result, slide)
+        write_results(folder, result, prepared)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert set(contents[0]) == NAMES
     assert contents[0] == contents[1]
