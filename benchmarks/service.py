@@ -100,7 +100,7 @@ def measure_load(address: str, clients: int, seconds: float) -> None:
         for thread in threads:
             thread.join()
         latencies.sort()
-        print(f"{clients} clients, {seconds:g} s: {sum(statuses.values())} answers {dict(statuses)}, {len(jobs)} jobs; "
+        print(f"{clients} clients, {seconds:g} s: {dict(statuses)} answers, {len(jobs)} jobs; "
               f"/healthz median {statistics.median(latencies):.1f}, p99 {latencies[int(0.99 * len(latencies))]:.1f} ms")  # fmt: skip
         started = time.monotonic()
         waiting = set(jobs)

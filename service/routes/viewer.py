@@ -5,6 +5,8 @@ Only the pyramid is served, never a slide's label or macro image: those carry na
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 from xml.sax.saxutils import quoteattr
@@ -12,18 +14,19 @@ from xml.sax.saxutils import quoteattr
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel
 
+from scanner.errors import ScannerError
 from service.context import JobDep, Service, ServiceDep
 from service.jobs import Job, JobState
 from service.livemap import growing_map_picture
 from service.results import NotFinishedError
 from service.routes.problems import problems
-from service.tiles import TILE_SIDE, Pyramid, slide_size, slide_tile
+from service.tiles import TILE_SIDE, Pyramid, TileOutsideError, slide_size, slide_tile
 
 router = APIRouter(prefix="/jobs", tags=["viewer"])
 
 #: A tile never changes: the slide belongs to the job.
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-_STATUSES = (404, 409, 413, 415, 422, 503)
+_STATUSES = (404, 409, 410, 422, 503)
 
 
 def _content(media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -78,7 +81,8 @@ async def get_tile(
 ) -> Response:
     """Decoded in a process of its own."""
     path = _slide_path(service, job)
-    tile = await service.tiles.run(slide_tile, path, job.request.mpp, level, (row, col))
+    with _shown():
+        tile = await service.tiles.run(slide_tile, path, job.request.mpp, level, (row, col))
     return Response(tile, media_type="image/jpeg", headers=_FOREVER)
 
 
@@ -100,7 +104,17 @@ async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
     if job.state is JobState.SUCCEEDED:
         image = service.results.answer(job.request.result_key).image
         return image["width"], image["height"], image["mpp"]
-    return await service.tiles.run(slide_size, _slide_path(service, job), job.request.mpp)
+    with _shown():
+        return await service.tiles.run(slide_size, _slide_path(service, job), job.request.mpp)
+
+
+@contextmanager
+def _shown() -> Iterator[None]:
+    """A slide that cannot be read, as the job's own problem says, has no tiles."""
+    try:
+        yield
+    except ScannerError as error:
+        raise TileOutsideError("the slide cannot be read") from error
 
 
 def _slide_path(service: Service, job: Job) -> FilePath:
