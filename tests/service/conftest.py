@@ -99,6 +99,13 @@ class Server:
         self.process.terminate()
         self.process.wait(20)
 
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
     @property
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""

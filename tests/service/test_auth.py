@@ -21,9 +21,8 @@ KEYS = {name: f"{role}:{hash_key(name + '-key')}" for name, role in
 def browser(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("keys")
     environment = {"MITOSCAN_API_KEYS": json.dumps(KEYS), "MITOSCAN_WORKERS": "0", "MITOSCAN_MIN_FREE_BYTES": "0"}
-    server = Server(folder, models_folder, **environment).start(wait_for_worker=False)
-    yield server.client
-    server.stop()
+    with Server(folder, models_folder, **environment).start(wait_for_worker=False) as server:
+        yield server.client
 
 
 def test_nothing_is_told_without_a_key(browser: httpx.Client) -> None:
@@ -84,14 +83,13 @@ def test_loopback_needs_no_key(tmp_path: Path) -> None:
 
 def test_too_many_jobs_and_requests_are_told_when_to_come_back(tmp_path: Path, models_folder: Path) -> None:
     limits = {"MITOSCAN_MAX_CLIENT_JOBS": "2", "MITOSCAN_REQUESTS_PER_MINUTE": "100", "MITOSCAN_WORKERS": "0"}
-    server = Server(tmp_path, models_folder, **limits).start(wait_for_worker=False)
     headers = {"Prefer": "respond-async"}
-    answers = [server.client.post("/detect", content=png(make_field(seed)), headers=headers) for seed in range(3)]
-    assert [answer.status_code for answer in answers] == [202, 202, 429]
-    assert "retry-after" in answers[-1].headers
-    assert 429 in {server.client.get("/models").status_code for _ in range(20)}
-    assert server.client.get("/healthz").status_code == 200
-    server.stop()
+    with Server(tmp_path, models_folder, **limits).start(wait_for_worker=False) as server:
+        answers = [server.client.post("/detect", content=png(make_field(seed)), headers=headers) for seed in range(3)]
+        assert [answer.status_code for answer in answers] == [202, 202, 429]
+        assert "retry-after" in answers[-1].headers
+        assert 429 in {server.client.get("/models").status_code for _ in range(20)}
+        assert server.client.get("/healthz").status_code == 200
 
 
 def test_an_empty_ring_is_open() -> None:

@@ -71,9 +71,8 @@ def own_server(request, tmp_path: Path, models_folder: Path) -> Iterator[Server]
     environment = {}
     if request.param == "postgres":
         environment["MITOSCAN_DATABASE_URL"] = request.getfixturevalue("postgres")
-    running = Server(tmp_path, models_folder, **environment).start()
-    yield running
-    running.stop()
+    with Server(tmp_path, models_folder, **environment).start() as running:
+        yield running
 
 
 def test_a_killed_worker_and_a_killed_server_lose_nothing(own_server: Server, undisturbed: dict[str, str]) -> None:
@@ -99,8 +98,8 @@ def test_a_killed_worker_and_a_killed_server_lose_nothing(own_server: Server, un
 
 @pytest.mark.parametrize("fate", [pytest.param("killed", marks=pytest.mark.slow), "paused"])
 def test_another_worker_takes_over(tmp_path: Path, models_folder: Path, undisturbed, fate: str) -> None:
-    server = Server(tmp_path, models_folder, MITOSCAN_WORKERS="0").start(wait_for_worker=False)
     command = [sys.executable, "-m", "service.cli", "worker", "--data", str(tmp_path / "data")]
+    server = Server(tmp_path, models_folder, MITOSCAN_WORKERS="0").start(wait_for_worker=False)
     processes = [subprocess.Popen(command, env=server.environment)]
     try:
         job_id = server.submit(LARGE, **QUERY)
@@ -125,30 +124,28 @@ def test_another_worker_takes_over(tmp_path: Path, models_folder: Path, undistur
 
 @pytest.mark.slow
 def test_a_slide_that_kills_its_workers_fails_with_a_reason(tmp_path: Path, models_folder: Path) -> None:
-    server = Server(tmp_path, models_folder, MITOSCAN_MAX_ATTEMPTS="2").start()
-    job_id = server.submit(LARGE, **QUERY)
-    for attempt in (1, 2):
-        _until(lambda attempt=attempt: _running_again(server, job_id, attempt), server)
-        server.kill_workers()
-    job = server.wait(job_id)
-    assert job["status"] == "FAILED"
-    assert job["problem"]["type"].endswith("scan-crashed")
-    assert server.client.post("/detect", content=png(make_field(1))).status_code == 200
-    server.stop()
+    with Server(tmp_path, models_folder, MITOSCAN_MAX_ATTEMPTS="2").start() as server:
+        job_id = server.submit(LARGE, **QUERY)
+        for attempt in (1, 2):
+            _until(lambda attempt=attempt: _running_again(server, job_id, attempt), server)
+            server.kill_workers()
+        job = server.wait(job_id)
+        assert job["status"] == "FAILED"
+        assert job["problem"]["type"].endswith("scan-crashed")
+        assert server.client.post("/detect", content=png(make_field(1))).status_code == 200
 
 
 def test_a_stopped_server_gives_its_job_back_and_finishes_it_later(tmp_path: Path, models_folder, undisturbed) -> None:
-    server = Server(tmp_path, models_folder).start()
-    job_id = server.submit(LARGE, **QUERY)
-    server.wait(job_id, "RUNNING")
-    started = time.monotonic()
-    server.stop()
-    assert time.monotonic() - started < 10
-    server.start(wait_for_worker=False)
-    assert server.client.get(f"/jobs/{job_id}").json()["status"] == "QUEUED"
-    assert server.wait(job_id)["status"] == "SUCCEEDED"
-    assert server.files(job_id) == undisturbed
-    server.stop()
+    with Server(tmp_path, models_folder).start() as server:
+        job_id = server.submit(LARGE, **QUERY)
+        server.wait(job_id, "RUNNING")
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 10
+        server.start(wait_for_worker=False)
+        assert server.client.get(f"/jobs/{job_id}").json()["status"] == "QUEUED"
+        assert server.wait(job_id)["status"] == "SUCCEEDED"
+        assert server.files(job_id) == undisturbed
 
 
 def _running_again(server: Server, job_id: str, attempt: int = 2) -> dict | None:
