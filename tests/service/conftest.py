@@ -24,7 +24,7 @@ from models.registry import build_network
 
 START_TIMEOUT = 60.0  # seconds; two slow cores start an interpreter with torch in about five
 #: Workers speak often and are taken for dead soon, so that tests need not wait.
-QUICK = {"MITOSCAN_HEARTBEAT_S": "0.2", "MITOSCAN_DEAD_AFTER_S": "2", "MITOSCAN_WORKER_NICE": "0"}
+QUICK = {"MITOSCAN_HEARTBEAT_S": "0.5", "MITOSCAN_DEAD_AFTER_S": "3", "MITOSCAN_WORKER_NICE": "0"}
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from service.worker import EXIT_RESTART
 from tests.conftest import require_system
 from tests.service.conftest import Server, _until, make_field, make_large_field, png
 
-LARGE = png(make_large_field(30))
+LARGE = png(make_large_field(30, 9))
 QUERY = {"stride": "1", "threshold": "0.3"}
 
 

@@ -46,7 +46,7 @@ def test_tiles_outside_the_slide_are_not_found(client: httpx.Client) -> None:
 
 
 def test_the_map_of_a_running_job_grows(server: Server, tmp_path: Path) -> None:
-    job_id = server.submit(png(make_large_field(61, 20)), stride="1")
+    job_id = server.submit(png(make_large_field(61, 12)), stride="1")
     server.wait(job_id, "RUNNING")
     scanned = []
     while server.client.get(f"/jobs/{job_id}").json()["status"] == "RUNNING":
