@@ -82,7 +82,7 @@ def test_recipes_for_curl_name_endpoints_that_are_there(routes: list[tuple[str, 
 
 def test_every_setting_of_the_service_is_documented() -> None:
     text = (ROOT / "docs" / "service.md").read_text()
-    missing = [name for name in Settings.model_fields if f"MITOSCAN_{name.upper()}" not in text]
+    missing = [name for name in Settings.model_fields if f"`{name}`" not in text]
     assert missing == []
 
 
