@@ -6,7 +6,9 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,9 +19,10 @@ from scanner.errors import OutputError, OutputExistsError, ScannerError, SlideNo
 from scanner.exports.run_report import write_report
 from scanner.map_store import remove_leftovers
 from scanner.report import REPORT_NAME, asked_for
-from scanner.result import OnProgress
-from scanner.scanning import scan
+from scanner.result import OnProgress, Survey
+from scanner.scanning import prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings, SettingsKeywords
+from scanner.slides import Slide, open_slide
 from scanner.worklist import Job
 
 BATCH_NAME = "batch.json"
@@ -47,6 +50,8 @@ class Outcome:
     count: int | None = None
     tissue_mm2: float | None = None
     seconds: float | None = None
+    #: Largest difference that a second scan of some places, with other tiles, has found.
+    tiling_difference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,31 +92,85 @@ def scan_batch(
         In the order of `jobs`.
     """
     watcher = watcher or Watcher()
-    ScanSettings(**keywords)  # An impossible setting fails once, before the first slide.
+    begin_batch(out, keywords)
+    outcomes: list[Outcome] = []
+    order = BatchOrder(model, keywords, overwrite)
+    with closing(_begun_ahead(jobs, lambda job: begin_job(job, order))) as begun:
+        for job, begin in begun:
+            watcher.on_start(job)
+            outcome = finish_job(job, order, out, begin=begin, on_progress=watcher.on_progress)
+            outcomes.append(outcome)
+            write_batch(out, outcomes, total=len(jobs))
+            watcher.on_outcome(outcome)
+    return outcomes
+
+
+def begin_batch(out: Path, keywords: SettingsKeywords) -> None:
+    """Fail on an impossible setting or folder once, before the first slide."""
+    ScanSettings(**keywords)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}") from error
-    outcomes: list[Outcome] = []
-    for job in jobs:
-        watcher.on_start(job)
-        outcome = _scan_one(job, model, out, keywords=keywords, overwrite=overwrite, on_progress=watcher.on_progress)
-        outcomes.append(outcome)
-        write_report(out / BATCH_NAME, _batch_content(outcomes, len(jobs)))
-        watcher.on_outcome(outcome)
-    return outcomes
 
 
-def _scan_one(
-    job: Job, model: Model, out: Path, *, keywords: SettingsKeywords, overwrite: bool, on_progress: OnProgress
+@dataclass(frozen=True)
+class BatchOrder:
+    """What is asked for every slide of a batch."""
+
+    model: Model
+    #: Fields of ScanSettings.
+    keywords: SettingsKeywords
+    #: Scan again what is there already, instead of skipping it.
+    overwrite: bool
+
+    def settings_of(self, job: Job) -> ScanSettings:
+        """The settings of one slide: a manifest may have some for it alone."""
+        own: Any = {"mpp": job.mpp, "mask": job.mask}
+        return ScanSettings(**{**self.keywords, **{key: value for key, value in own.items() if value is not None}})
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A slide that is open, and needs only the network."""
+
+    slide: Slide
+    settings: ScanSettings
+    survey: Survey
+
+
+#: An open slide, or the report of one that is done.
+_Begun = Begun | dict[str, Any]
+_BegunAhead = Generator[tuple[Job, Callable[[], _Begun]]]
+
+
+def begin_job(job: Job, order: BatchOrder) -> _Begun:
+    """Open and survey a slide; or the report of its scan, if that is done."""
+    settings = order.settings_of(job)
+    report = None if order.overwrite else finished_report(job, order.model, settings)
+    if report is not None:
+        return report
+    slide = open_slide(job.slide, settings.mpp)
+    try:
+        return Begun(slide, settings, survey_slide(slide, order.model.card, settings))
+    except BaseException:
+        slide.close()
+        raise
+
+
+def finish_job(
+    job: Job, order: BatchOrder, out: Path, *, begin: Callable[[], _Begun], on_progress: OnProgress | None = None
 ) -> Outcome:
+    """Scan a slide that `begin` opens, into its folder below `out`; whatever goes wrong is an outcome."""
     name, place = str(job.slide), os.path.relpath(job.folder, out)
     try:
-        report = None if overwrite else finished_report(job, model, ScanSettings(**keywords))
-        if report is not None:
+        begun = begin()
+        if isinstance(begun, dict):
             remove_leftovers(job.folder)
-            return _outcome(name, Status.SKIPPED, place, report)
-        result = scan(job.slide, model, job.folder, on_progress=on_progress, **keywords)
+            return _outcome(name, Status.SKIPPED, place, begun)
+        with begun.slide as slide:
+            prepared = prepare_slide(slide, order.model, begun.settings, begun.survey)
+            result = scan_prepared(prepared, job.folder, on_progress=on_progress)
         result.map.close()
         return _outcome(name, Status.OK, place, result.report)
     except ScannerError as error:
@@ -120,6 +179,24 @@ def _scan_one(
         # A fault of ours, or memory: the night's other slides must not pay for it. The traceback goes to the log.
         logger.exception("scan of %s failed", name)
         return Outcome(name, Status.FAILED, f"unexpected {type(error).__name__}: {error}", place)
+
+
+def _begun_ahead(jobs: Sequence[Job], begin: Callable[[Job], _Begun]) -> _BegunAhead:
+    """Each job with what gives its beginning; that of the next one runs while the caller works on this one."""
+    ahead: list[Future[_Begun]] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="opener") as pool:
+        try:
+            for index, job in enumerate(jobs):
+                ahead += [pool.submit(begin, job) for job in jobs[index + len(ahead) : index + 2]]
+                yield job, ahead.pop(0).result
+        finally:
+            for future in ahead:
+                future.add_done_callback(_close_unused)
+
+
+def _close_unused(future: Future[_Begun]) -> None:
+    if future.exception() is None and isinstance(begun := future.result(), Begun):
+        begun.slide.close()
 
 
 def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str, Any] | None:
@@ -132,8 +209,10 @@ def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str,
     """
     path = job.folder / REPORT_NAME
     try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        report: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+    if not isinstance(report, dict):
         return None
     try:
         wanted = json.loads(json.dumps(asked_for(settings, model.card, job.slide)))
@@ -141,18 +220,20 @@ def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str,
         raise SlideNotFoundError(f"{job.slide}: {error.strerror}") from error
     if report.get("asked_for") != wanted:
         raise OutputExistsError(f"{job.folder} holds a scan with another slide, model or settings; pass --overwrite")
+    if settings.verify_places and "verification" not in report:
+        return None
     return report
 
 
 def _outcome(name: str, status: Status, place: str, report: dict[str, Any]) -> Outcome:
     seconds = report["timing"]["total"] if status is Status.OK else None
-    return Outcome(name, status, "", place, report["count"], report["area_mm2"]["tissue"], seconds)
+    difference = report.get("verification", {}).get("max_difference")
+    return Outcome(name, status, "", place, report["count"], report["area_mm2"]["tissue"], seconds, difference)
 
 
-def _batch_content(outcomes: list[Outcome], total: int) -> dict[str, Any]:
-    counts = Counter(outcome.status for outcome in outcomes)
-    return {
-        "total": total,
-        **{str(status): counts[status] for status in Status},
-        "slides": [asdict(outcome) for outcome in outcomes],
-    }
+def write_batch(out: Path, outcomes: Iterable[Outcome], *, total: int) -> None:
+    """Write batch.json: how every slide ended so far, of so many."""
+    slides = [asdict(outcome) for outcome in outcomes]
+    counts = Counter(slide["status"] for slide in slides)
+    content = {"total": total, **{str(status): counts[status] for status in Status}, "slides": slides}
+    write_report(out / BATCH_NAME, content)

@@ -17,7 +17,6 @@ from scanner.command import (
     StrideOption,
     ThresholdOption,
     end_on_sigterm,
-    errors,
     fail_cleanly,
     failure,
 )
@@ -35,8 +34,11 @@ app = typer.Typer(
 
 @app.command("scan")
 def scan_command(
-    paths: Annotated[list[Path], typer.Argument(help="Slides, fields, or folders of them.", metavar="PATH...")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results: one sub-folder per slide.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Slides, fields, folders of them, manifests (.csv).", metavar="PATH...")
+    ] = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV of slides: path, and if wanted id, mpp, mask.")] = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     stride: StrideOption = None,
@@ -51,30 +53,36 @@ def scan_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Scan again what is done, or skip what is unchanged.")
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; write nothing.")] = False,
+    verify_tiling: Annotated[
+        bool, typer.Option("--verify-tiling", help="Scan some places again with other tiles, and compare.")
+    ] = False,
+    verify_places: Annotated[int, typer.Option(min=1, help="How many places --verify-tiling takes.")] = 16,
+    cluster: Annotated[str | None, typer.Option(help='Address of a Ray cluster, or "local".')] = None,
 ) -> None:
     """Scan slides: detections, map, overview and report of each in a folder of its own.
 
     Example: mitoscan scan slides/ -o out/
     """
-    from scanner.batch import scan_batch
-    from scanner.progress import batch_display
-    from scanner.worklist import find_slides, plan_jobs
+    from scanner.batch import BatchOrder
+    from scanner.batch_command import run_batch, show_estimates
+    from scanner.manifest import slides_to_scan
+    from scanner.worklist import plan_jobs
 
+    if not paths and manifest is None:
+        raise typer.BadParameter("name a slide, a folder or a manifest", param_hint="PATH...")
     end_on_sigterm()
     loaded = fail_cleanly(lambda: load_model(model))
-    jobs = fail_cleanly(lambda: plan_jobs(find_slides(paths, recursive=recursive), out))
+    jobs = fail_cleanly(lambda: plan_jobs(slides_to_scan(paths or [], recursive=recursive, manifest=manifest), out))
     if not jobs:
-        raise failure(f"no slides in {', '.join(map(str, paths))}; pass --recursive to search folders below")
+        raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
     keywords: Any = {
         "device": device, "stride": stride, "threshold": threshold, "mpp": mpp, "engine": engine,
         "tile_size": tile_size, "workers": workers, "tissue": tissue, "any_stain": any_stain,
+        "verify_places": verify_places if verify_tiling else 0,
     }  # fmt: skip
-    with batch_display(errors, len(jobs)) as watcher:
-        outcomes = fail_cleanly(
-            lambda: scan_batch(jobs, loaded, out, keywords=keywords, overwrite=overwrite, watcher=watcher)
-        )
-    typer.echo(out / "batch.json")
-    raise typer.Exit(any(outcome.reason for outcome in outcomes))
+    order = BatchOrder(loaded, keywords, overwrite)
+    raise typer.Exit(show_estimates(jobs, order) if dry_run else run_batch(jobs, order, out, cluster=cluster))
 
 
 @app.command("models")

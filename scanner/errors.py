@@ -6,6 +6,7 @@ ScannerError
  │    └── MaskError               a mask cannot be read, or is none of this slide
  ├── OutputExistsError            the result folder holds another scan
  ├── OutputError                  a result cannot be written (disk full, share gone)
+ ├── ClusterError                 the hosts of a batch cannot be reached
  ├── ScanCancelledError           the caller asked the scan to stop
  └── SlideError
       ├── SlideNotFoundError      no such file, or it may not be read
@@ -44,6 +45,10 @@ class OutputExistsError(ScannerError, FileExistsError):
 
 class OutputError(ScannerError, OSError):
     """A result cannot be written."""
+
+
+class ClusterError(ScannerError, RuntimeError):
+    """The hosts of a batch cannot be reached."""
 
 
 class ScanCancelledError(ScannerError):

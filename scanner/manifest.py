@@ -15,7 +15,9 @@ MANIFEST_SUFFIX = ".csv"
 PATH, PLACE, MPP, MASK = "path", "id", "mpp", "mask"
 
 
-def slides_to_scan(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[FoundSlide]:
+def slides_to_scan(
+    paths: Iterable[Path], *, recursive: bool = False, manifest: Path | None = None
+) -> Iterator[FoundSlide]:
     """Slides of paths and folders, then those of manifests; a file that ends in .csv is a manifest.
 
     Raises
@@ -27,8 +29,8 @@ def slides_to_scan(paths: Iterable[Path], *, recursive: bool = False) -> Iterato
     manifests = [path for path in paths if path.suffix.lower() == MANIFEST_SUFFIX and not path.is_dir()]
     # Together: a folder that is reached twice is searched once.
     yield from find_slides([path for path in paths if path not in manifests], recursive=recursive)
-    for manifest in manifests:
-        yield from read_manifest(manifest)
+    for table in [*manifests, *([] if manifest is None else [manifest])]:
+        yield from read_manifest(table)
 
 
 def read_manifest(path: Path) -> list[FoundSlide]:

@@ -11,6 +11,7 @@ import fcntl
 import json
 import shutil
 import tempfile
+import time
 import weakref
 from pathlib import Path
 from typing import Any, Self, cast
@@ -27,6 +28,8 @@ from scanner.tiles import Tile
 FloatMap = npt.NDArray[np.float32]
 #: Folder of an unfinished scan within its result folder.
 WORK_NAME = ".scan"
+#: Seconds between two looks at a lock that another process holds.
+_RELEASE_POLL = 0.2
 _PLAN_NAME, _JOURNAL_NAME, _MAP_NAME, _LOCK_NAME = "plan.json", "journal.jsonl", "map.zarr", "lock"
 
 
@@ -150,6 +153,21 @@ class WorkFolder:
         self._lock.close()
         if kind is not None and self.is_temporary:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def wait_for_release(results: Path, *, seconds: float) -> None:
+    """Wait until no process holds the unfinished scan in a result folder, at most so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with (results / WORK_NAME / _LOCK_NAME).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(_RELEASE_POLL)
+        else:
+            return
 
 
 def remove_leftovers(results: Path) -> None:

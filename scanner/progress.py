@@ -6,21 +6,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from scanner import result
 from scanner.batch import Outcome, Status, Watcher
 from scanner.worklist import Job
 
 
+class AreaRateColumn(ProgressColumn):
+    """Square millimetres per minute."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of the last half minute, once there is one."""
+        return Text("" if task.speed is None else f"{task.speed * 60:.1f} mm2/min")
+
+
 @contextmanager
 def batch_display(console: Console, total: int) -> Iterator[Watcher]:
-    """A Watcher that draws on `console`: tiles, mm2 and the time left of the slide in hand."""
+    """A Watcher that draws on `console`: mm2 done, their rate, and the time left of the slide in hand."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
         TextColumn("{task.fields[area]}"),
+        AreaRateColumn(),
         TimeRemainingColumn(),
     )
     finished = 0
@@ -33,7 +42,7 @@ def batch_display(console: Console, total: int) -> Iterator[Watcher]:
 
         def on_progress(progress: result.Progress) -> None:
             area = f"{progress.mm2_done:.1f} of {progress.mm2_total:.1f} mm2"
-            bars.update(bar, completed=progress.tiles_done, total=progress.tiles_total, area=area)
+            bars.update(bar, completed=progress.mm2_done, total=progress.mm2_total, area=area)
 
         def on_outcome(outcome: Outcome) -> None:
             nonlocal finished
@@ -52,4 +61,7 @@ def describe_outcome(outcome: Outcome) -> str:
     found = f"{outcome.count} detections in {outcome.tissue_mm2:.2f} mm2 of tissue"
     if outcome.status is Status.SKIPPED:
         return f"{outcome.slide}: {found}, done before"
-    return f"{outcome.slide}: {found}, {outcome.seconds:.1f} s"
+    line = f"{outcome.slide}: {found}, {outcome.seconds:.1f} s"
+    if outcome.tiling_difference is not None:
+        line += f"; shifted tiles differ by at most {outcome.tiling_difference:.1e}"
+    return line

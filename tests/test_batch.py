@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tifffile
 
 from models import Model, save_model
 from scanner.batch import Outcome, Status, Watcher, scan_batch
 from scanner.errors import OutputError, SettingsError
+from scanner.manifest import read_manifest
 from scanner.settings import SettingsKeywords
 from scanner.worklist import find_slides, plan_jobs
 from tests.slides_factory import texture, write_pyramid
@@ -162,3 +164,99 @@ def test_a_batch_folder_that_cannot_be_is_named(slides: Path, model: Model) -> N
     (slides.parent / "out").write_text("a file")
     with pytest.raises(OutputError, match="out"):
         scan_all(slides, model)
+
+
+def test_what_is_no_report_counts_as_unfinished(slides: Path, model: Model) -> None:
+    folder = slides.parent / "out" / "a"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("[]")
+    assert statuses(scan_all(slides, model))[0] == "ok"
+
+
+def test_overwriting_leaves_alone_what_a_scan_did_not_write(slides: Path, model: Model) -> None:
+    scan_all(slides, model)
+    mine = [slides.parent / "out" / "a" / "notes.txt", slides.parent / "out" / "a" / "sub" / "mine.csv"]
+    mine[1].parent.mkdir()
+    for path in mine:
+        path.write_text("mine")
+    assert statuses(scan_all(slides, model, overwrite=True))[0] == "ok"
+    assert [path.read_text() for path in mine] == ["mine", "mine"]
+
+
+def test_a_slides_own_mpp_holds_for_it_alone(slides: Path, model: Model) -> None:
+    out = slides.parent / "out"
+    (slides / "list.csv").write_text("path,mpp\na.svs,0.3\nc.svs,\n")
+    outcomes = scan_batch(plan_jobs(read_manifest(slides / "list.csv"), out), model, out, keywords={})
+    assert statuses(outcomes) == ["ok", "ok"]
+    said = {name: (report_of(slides, name)["mpp"], report_of(slides, name)["mpp_source"]) for name in "ac"}
+    assert said == {"a": (0.3, "override"), "c": (0.25, "aperio description")}
+
+
+def test_a_scan_that_was_not_verified_is_scanned_again_to_verify_it(slides: Path, model: Model) -> None:
+    scan_all(slides, model)
+    assert statuses(scan_all(slides, model, verify_places=2)) == ["ok", "failed", "ok"]
+    again = scan_all(slides, model, verify_places=2)
+    assert statuses(again) == ["skipped", "failed", "skipped"]
+    assert again[0].tiling_difference == report_of(slides, "a")["verification"]["max_difference"]
+
+
+def test_a_batch_that_is_broken_off_lets_go_of_the_slide_ahead(slides: Path, model: Model) -> None:
+    out = slides.parent / "out"
+    jobs = plan_jobs(find_slides([slides / "a.svs", slides / "c.svs"]), out)
+
+    def stop(_progress: object) -> None:
+        raise KeyboardInterrupt
+
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(KeyboardInterrupt):
+        scan_batch(jobs, model, out, keywords={}, watcher=Watcher(on_progress=stop))
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+
+
+def damage_tile(path: Path, tile: int) -> None:
+    """Overwrite a TIFF tile of level 0 with what is no JPEG."""
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        offset, size = page.dataoffsets[tile], page.databytecounts[tile]
+    content = bytearray(path.read_bytes())
+    content[offset : offset + size] = b"\xff" * size
+    path.write_bytes(bytes(content))
+
+
+def test_a_night_with_everything_in_it(tmp_path: Path, model: Model) -> None:
+    """Issue 4: every good slide is done, every bad one is named with its reason, a second run does what is left."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for seed, name in enumerate(("good 1.svs", "good 2.svs", "silent.svs", "cut.svs")):
+        mpp = None if name == "silent.svs" else 0.25
+        write_pyramid(folder / name, texture(300, 280, seed=seed), levels=2, mpp=mpp)
+    (folder / "cut.svs").write_bytes((folder / "cut.svs").read_bytes()[:200])
+    write_pyramid(folder / "hole.svs", texture(512, 512, seed=9), levels=1, compression="jpeg")
+    damage_tile(folder / "hole.svs", 5)
+    (folder / "empty.svs").touch()
+    (folder / "letter.svs").write_text("Dear colleague,")
+    (folder / "gone.svs").symlink_to(folder / "nowhere.svs")
+
+    outcomes = {Path(outcome.slide).name: outcome for outcome in scan_folder(folder, model)}
+    assert {name for name, outcome in outcomes.items() if outcome.status is Status.OK} == {
+        "good 1.svs", "good 2.svs", "hole.svs",
+    }  # fmt: skip
+    assert json.loads((tmp_path / "out" / "hole" / "run.json").read_text())["area_mm2"]["unreadable"] > 0
+    reasons = {"silent.svs": "--mpp", "cut.svs": "cut.svs", "empty.svs": "empty", "letter.svs": "neither a slide",
+               "gone.svs": "No such file"}  # fmt: skip
+    for name, reason in reasons.items():
+        assert outcomes[name].status is Status.FAILED
+        assert name in outcomes[name].reason
+        assert reason in outcomes[name].reason
+        assert "unexpected" not in outcomes[name].reason
+
+    write_pyramid(folder / "cut.svs", texture(300, 280, seed=3), levels=2)
+    again = {Path(outcome.slide).name: str(outcome.status) for outcome in scan_folder(folder, model)}
+    assert again == {name: "skipped" if outcomes[name].status is Status.OK else "failed" for name in outcomes} | {
+        "cut.svs": "ok"
+    }
+
+
+def scan_folder(folder: Path, model: Model) -> list[Outcome]:
+    out = folder.parent / "out"
+    return scan_batch(plan_jobs(find_slides([folder]), out), model, out, keywords={})

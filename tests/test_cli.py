@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from models import save_model
 from service.cli import app
+from tests.conftest import require_system
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 
@@ -69,6 +71,98 @@ def test_a_bad_slide_is_named_and_the_exit_code_is_1(tmp_path: Path, model: str)
         False,
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "batch.json"]
+
+
+def test_every_bad_slide_is_named_with_its_reason_at_the_end(tmp_path: Path, model: str) -> None:
+    write_slide(tmp_path / "slides" / "c.svs")
+    (tmp_path / "slides" / "a.svs").write_text("no slide")
+    (tmp_path / "slides" / "b.svs").touch()
+    code, _, stderr = in_process("scan", tmp_path / "slides", "-o", tmp_path / "out", "-m", model)
+    *_, total, first, second = stderr.splitlines()
+    assert (code, total) == (1, "2 of 3 slides failed:")
+    assert first == f"  {tmp_path / 'slides' / 'a.svs'}: neither a slide nor an image that mitoscan knows"
+    assert second == f"  {tmp_path / 'slides' / 'b.svs'}: the file is empty"
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_the_others_go_on(tmp_path: Path, model: str) -> None:
+    write_slide(tmp_path / "slides" / "a.svs")
+    write_slide(tmp_path / "slides" / "locked" / "b.svs")
+    (tmp_path / "slides" / "locked").chmod(0)
+    powers = "-dac_override,-dac_read_search"  # by which root reads all the same
+    program = require_system("setpriv")
+    lesser = [program, "--bounding-set", powers, "--inh-caps", powers] if os.geteuid() == 0 else []
+    command = [*lesser, *COMMAND, "scan", tmp_path / "slides", "-r", "-o", tmp_path / "out", "-m", model]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=120)
+    (tmp_path / "slides" / "locked").chmod(0o700)
+    outcomes = json.loads((tmp_path / "out" / "batch.json").read_text())["slides"]
+    assert [(Path(slide["slide"]).name, slide["status"]) for slide in outcomes] == [
+        ("a.svs", "ok"),
+        ("locked", "failed"),
+    ]
+    assert outcomes[1]["reason"]
+    assert done.returncode == 1
+
+
+def test_memory_is_stated_before_the_first_slide(tmp_path: Path, model: str) -> None:
+    slide = write_slide(tmp_path / "a.svs")
+    _, _, stderr = in_process("scan", slide, "-o", tmp_path / "out", "-m", model, "--device", "cpu")
+    assert re.match(r"memory: at most \d+\.\d GiB on cpu", stderr.splitlines()[0])
+
+
+def test_a_tile_that_does_not_fit_is_refused_before_the_first_slide(tmp_path: Path, model: str) -> None:
+    slide = write_slide(tmp_path / "a.svs")
+    code, _, stderr = in_process("scan", slide, "-o", tmp_path / "out", "-m", model, "--tile-size", "65536")
+    assert (code, len(stderr.splitlines())) == (1, 1)
+    assert "tile_size = 65536 needs" in stderr
+
+
+def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(tmp_path: Path, model: str) -> None:
+    slides = [write_slide(tmp_path / "slides" / name, 300) for name in ("a.svs", "b.svs")]
+    out = tmp_path / "out"
+    code, stdout, stderr = in_process("scan", *slides, "-o", out, "-m", model, "--dry-run")
+    assert (code, stderr, out.exists()) == (0, "", False)
+    first, second, total, memory = stdout.splitlines()
+    for slide, line in zip(slides, (first, second), strict=True):
+        assert line.startswith(f"{slide}: 0.01 mm2 to scan")
+        assert "grid 300 x 300 px, 1 tiles, about 1 s" in line
+    assert total == "total: 2 slides; 0.01 mm2 to scan, 2 tiles, about 1 s"
+    assert memory.startswith("memory: at most ")
+
+
+def test_a_dry_run_tells_what_is_done_and_what_would_fail(tmp_path: Path, model: str) -> None:
+    arguments = ["scan", tmp_path / "slides", "-o", tmp_path / "out", "-m", model]
+    write_slide(tmp_path / "slides" / "a.svs")
+    assert in_process(*arguments)[0] == 0
+    (tmp_path / "slides" / "b.svs").touch()
+    before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "out").rglob("*"))
+    code, stdout, stderr = in_process(*arguments, "--dry-run")
+    assert (code, "b.svs: the file is empty" in stderr) == (1, True)
+    assert stdout.splitlines()[0].endswith("a.svs: done before")
+    assert stdout.splitlines()[1].startswith("total: 0 slides, 1 done before, 1 would fail; 0.00 mm2")
+    assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "out").rglob("*")) == before
+
+
+@pytest.mark.parametrize("option", [[], ["--manifest"]])
+def test_a_manifest_names_slides_folders_and_mpp(tmp_path: Path, model: str, option: list[str]) -> None:
+    write_slide(tmp_path / "slides" / "a.svs", mpp=None)
+    (tmp_path / "slides.csv").write_text("path,id,mpp\nslides/a.svs,case 7,0.3\n")
+    code, _, stderr = in_process("scan", *option, tmp_path / "slides.csv", "-o", tmp_path / "out", "-m", model)
+    assert code == 0, stderr
+    assert json.loads((tmp_path / "out" / "case 7" / "run.json").read_text())["mpp"] == 0.3
+
+
+def test_a_scan_needs_a_slide(tmp_path: Path, model: str) -> None:
+    code, _, stderr = in_process("scan", "-o", tmp_path / "out", "-m", model)
+    assert (code, "PATH..." in stderr) == (2, True)
+
+
+def test_verified_tiles_are_on_stderr_and_in_the_report(tmp_path: Path, model: str) -> None:
+    slide = write_slide(tmp_path / "a.svs", 300)
+    arguments = ["scan", slide, "-o", tmp_path / "out", "-m", model, "--tile-size", "128"]
+    code, _, stderr = in_process(*arguments, "--verify-tiling", "--verify-places", "3")
+    said = json.loads((tmp_path / "out" / "a" / "run.json").read_text())["verification"]
+    assert (code, said["places"], said["holds"]) == (0, 3, True)
+    assert f"shifted tiles differ by at most {said['max_difference']:.1e}" in stderr
 
 
 def test_recursive_keeps_the_folders_below(tmp_path: Path, model: str) -> None:

@@ -1,0 +1,109 @@
+"""What `mitoscan scan` does once it knows its slides: say what they cost, or scan them and say how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from models import ModelError
+from scanner.batch import BATCH_NAME, BatchOrder, Outcome, Status, begin_batch, scan_batch
+from scanner.command import errors, fail_cleanly
+from scanner.errors import ScannerError
+from scanner.estimate import Estimate, Estimator, MemoryStatement, state_memory
+from scanner.progress import batch_display
+from scanner.worklist import Job
+
+
+def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str | None = None) -> int:
+    """Scan slides here or on a cluster, showing progress on stderr; returns the exit code."""
+    fail_cleanly(lambda: begin_batch(out, order.keywords))
+    if cluster is None:
+        errors.print(describe_memory(fail_cleanly(lambda: state_memory(order))), highlight=False)
+    with batch_display(errors, len(jobs)) as watcher:
+        if cluster is None:
+            outcomes = fail_cleanly(
+                lambda: scan_batch(
+                    jobs, order.model, out, keywords=order.keywords, overwrite=order.overwrite, watcher=watcher
+                )
+            )
+        else:
+            from scanner.cluster import scan_cluster
+
+            outcomes = fail_cleanly(lambda: scan_cluster(jobs, order, out, address=cluster, watcher=watcher))
+    for line in describe_failures(outcomes):
+        errors.print(line, style="red", markup=False, soft_wrap=True)
+    typer.echo(out / BATCH_NAME)
+    return int(any(outcome.status is Status.FAILED for outcome in outcomes))
+
+
+def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:
+    """Print what every slide and all of them would cost, writing nothing; returns the exit code."""
+    memory = fail_cleanly(lambda: state_memory(order))
+    estimator = Estimator(order)
+    estimates, failed = [], 0
+    for job in jobs:
+        try:
+            estimates.append(estimator.estimate(job))
+        except (ScannerError, ModelError) as error:
+            failed += 1
+            line = f"would fail: {name_with_reason(str(job.slide), str(error))}"
+            errors.print(line, style="red", markup=False, soft_wrap=True)
+        else:
+            typer.echo(describe_estimate(estimates[-1]))
+    typer.echo(describe_total(estimates, failed=failed))
+    typer.echo(describe_memory(memory))
+    return int(failed > 0)
+
+
+def describe_estimate(estimate: Estimate) -> str:
+    """One line on what a slide would cost."""
+    if estimate.is_done:
+        return f"{estimate.slide}: done before"
+    height, width = estimate.grid
+    return (
+        f"{estimate.slide}: {estimate.scan_mm2:.2f} mm2 to scan ({estimate.tissue_mm2:.2f} mm2 of tissue, slide "
+        f"{estimate.slide_mm2:.2f} mm2), grid {height} x {width} px, {estimate.tiles} tiles, "
+        f"{describe_time(estimate.seconds)}"
+    )
+
+
+def describe_total(estimates: Sequence[Estimate], *, failed: int) -> str:
+    """One line on what all slides would cost."""
+    due = [estimate for estimate in estimates if not estimate.is_done]
+    area, tiles = sum(estimate.scan_mm2 for estimate in due), sum(estimate.tiles for estimate in due)
+    seconds = sum(estimate.seconds for estimate in due)
+    others = [f"{len(estimates) - len(due)} done before", f"{failed} would fail"]
+    said = ", ".join([f"{len(due)} slides", *(other for other in others if not other.startswith("0 "))])
+    return f"total: {said}; {area:.2f} mm2 to scan, {tiles} tiles, {describe_time(seconds)}"
+
+
+def describe_memory(memory: MemoryStatement) -> str:
+    """The bound on memory, in words."""
+    size = f"{memory.bytes / 2**30:.1f} GiB"
+    return f"memory: at most {size} on {memory.device}, whatever the slide (tiles of {memory.tile_side} px)"
+
+
+def describe_failures(outcomes: Sequence[Outcome]) -> list[str]:
+    """Every slide that failed, with its reason; nothing for a single slide, which has just been named."""
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    if not failed or len(outcomes) == 1:
+        return []
+    return [
+        f"{len(failed)} of {len(outcomes)} slides failed:",
+        *(f"  {name_with_reason(outcome.slide, outcome.reason)}" for outcome in failed),
+    ]
+
+
+def name_with_reason(slide: str, reason: str) -> str:
+    """The slide's path and what is wrong with it; most reasons begin with the path."""
+    return reason if reason.startswith(slide) else f"{slide}: {reason}"
+
+
+def describe_time(seconds: float) -> str:
+    """About how long, in the unit that people would use."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 90 else f"about {seconds / 3600:.1f} h"

@@ -1,0 +1,121 @@
+"""What a batch would cost: area, tiles, memory and time of every slide, before the first is scanned."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scanner.batch import BatchOrder, begin_job
+from scanner.dense import PatchwiseNet
+from scanner.memory import choose_tile_side, memory_bound
+from scanner.probability import Scorer, prepare_scorer
+from scanner.result import PreparedSlide
+from scanner.scanning import prepare_slide, tiles_to_scan
+from scanner.settings import ScanSettings
+from scanner.tiles import Tile, map_side
+from scanner.worklist import Job
+
+#: Side, in outputs, of the tile that a network is timed on that works patch by patch.
+_PATCHES_PROBED = 16
+#: Peaks, pyramids and pictures, measured on one core: seconds per million map px of the whole slide.
+POST_SECONDS = 0.15
+
+
+@dataclass(frozen=True)
+class MemoryStatement:
+    """What a scan needs of its device."""
+
+    #: On a CPU of the whole process, on a GPU of the device.
+    bytes: int
+    device: str
+    #: Side of a tile, in grid px.
+    tile_side: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the scan of one slide would cost."""
+
+    slide: Path
+    slide_mm2: float
+    tissue_mm2: float
+    #: Tissue and a rim around it.
+    scan_mm2: float
+    #: Height and width of the grid, in px.
+    grid: tuple[int, int]
+    tiles: int
+    seconds: float
+    #: A finished scan is there, and would not be repeated.
+    is_done: bool = False
+
+
+def state_memory(order: BatchOrder) -> MemoryStatement:
+    """The memory that every scan of a batch needs at most, whatever its slide.
+
+    Raises
+    ------
+    SettingsError
+        The tile does not fit the machine, or there is no such device.
+    """
+    settings = ScanSettings(**order.keywords)
+    stride = settings.stride or order.model.card.stride
+    scorer = prepare_scorer(order.model, None, stride=stride, device=settings.device, engine=settings.engine)
+    side = choose_tile_side(scorer, settings, stride)
+    return MemoryStatement(memory_bound(scorer, settings, side=side), str(scorer.device), side)
+
+
+class Estimator:
+    """Estimates of many slides, of which the network is timed once."""
+
+    def __init__(self, order: BatchOrder) -> None:
+        self._order = order
+        self._seconds_of_tile: dict[tuple[int, int], float] = {}
+
+    def estimate(self, job: Job) -> Estimate:
+        """What the scan of one slide would cost; opens and surveys it, and writes nothing.
+
+        Raises
+        ------
+        ScannerError
+            What the scan would fail with.
+        """
+        begun = begin_job(job, self._order)
+        if isinstance(begun, dict):
+            size = begun["grid"]["height"], begun["grid"]["width"]
+            area = begun["area_mm2"]
+            return Estimate(job.slide, area["slide"], area["tissue"], area["scanned"], size, 0, 0.0, is_done=True)
+        with begun.slide as slide:
+            prepared = prepare_slide(slide, self._order.model, begun.settings, begun.survey)
+            tiles, frame = tiles_to_scan(prepared), prepared.frame
+            seconds = prepared.seconds + self._tile_seconds(prepared, tiles)
+        seconds += POST_SECONDS * frame.map_height * frame.map_width / 1e6
+        grid, tissue = (frame.grid_height, frame.grid_width), prepared.tissue
+        return Estimate(job.slide, frame.area_mm2, tissue.area_mm2, tissue.scanned_mm2, grid, len(tiles), seconds)
+
+    def _tile_seconds(self, prepared: PreparedSlide, tiles: list[Tile]) -> float:
+        """Seconds of all tiles: of the network or of the readers beside it, whichever is slower."""
+        if not tiles:
+            return 0.0
+        side, stride = prepared.tile_side, prepared.frame.stride
+        if (side, stride) not in self._seconds_of_tile:
+            self._seconds_of_tile[side, stride] = time_network(prepared.scorer, side, stride)
+        started = time.perf_counter()
+        prepared.grid.read(tiles[len(tiles) // 2].read)
+        reading = (time.perf_counter() - started) / prepared.settings.workers
+        whole = sum(tile.write.area for tile in tiles) / map_side(side, stride) ** 2
+        return whole * max(self._seconds_of_tile[side, stride], reading)
+
+
+def time_network(scorer: Scorer, side: int, stride: int) -> float:
+    """Seconds that the network needs for a tile of that side, measured on one."""
+    is_patchwise = isinstance(scorer.net, PatchwiseNet)
+    probe_side = min(side, _PATCHES_PROBED * stride) if is_patchwise else side
+    length = (map_side(probe_side, stride) - 1) * stride + scorer.card.patch_size
+    pixels = np.random.default_rng(0).integers(0, 256, (1, length, length, 3), np.uint8)
+    started = time.perf_counter()
+    scorer(pixels)
+    seconds = time.perf_counter() - started
+    return seconds * (map_side(side, stride) / map_side(probe_side, stride)) ** 2
