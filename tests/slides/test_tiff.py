@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from scanner.errors import SlideError, UnreadableRegionError
 from scanner.slides import Slide, open_slide
 from scanner.slides.tiff import TiffSlide
-from tests.slides_factory import Pixels, aperio_description, texture, write_pyramid
+from scanner.slides.vendor import VendorSlide
+from tests.slides_factory import Pixels, aperio_description, pyramid, texture, write_pyramid
 
 CODECS: dict[str, dict[str, Any]] = {
     "JPEG 4:2:0": {"compression": "jpeg"},
@@ -63,6 +67,43 @@ def test_pixels_of_every_level_equal_openslide(tmp_path: Path, codec: str) -> No
             np.testing.assert_array_equal(pixels, by_openslide(path, level))
             if codec in LOSSLESS:
                 np.testing.assert_array_equal(pixels, array)
+
+
+@pytest.mark.parametrize("codec", ["JPEG 4:2:0", "JPEG 2000"])
+def test_pixels_of_a_bigtiff_equal_openslide(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "slide.svs"
+    arrays = pyramid(texture(301, 420), 2)
+    options = {"photometric": "rgb", "tile": (128, 128), "metadata": None, **CODECS[codec]}
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+        for index, array in enumerate(arrays):
+            description = aperio_description(array, 0.25) if index == 0 else None
+            writer.write(array, description=description, subfiletype=index and 1, **deepcopy(options))
+    assert path.read_bytes()[:4] == b"II+\x00"
+    with open_slide(path) as slide:
+        assert isinstance(slide, TiffSlide)
+        for level in range(2):
+            np.testing.assert_array_equal(whole(slide, level), by_openslide(path, level))
+
+
+def test_an_icc_profile_is_seen_and_not_applied(tmp_path: Path) -> None:
+    array = texture(128, 128)
+    profile = ImageCmsProfile(createProfile("sRGB")).tobytes()
+    for suffix in ("svs", "png"):
+        seen = {}
+        for with_icc in (True, False):
+            path = tmp_path / f"slide-{with_icc}.{suffix}"
+            kept = profile if with_icc else None
+            if suffix == "svs":
+                write_pyramid(path, array, levels=1, **({"iccprofile": kept} if kept else {}))
+            else:
+                Image.fromarray(array).save(path, icc_profile=kept)
+            with open_slide(path) as slide:
+                seen[with_icc] = slide.has_icc
+                np.testing.assert_array_equal(whole(slide), array)
+            if suffix == "svs":
+                with VendorSlide(path) as theirs:
+                    assert theirs.has_icc == with_icc
+        assert seen == {True: True, False: False}
 
 
 def test_jpeg_2000_in_ycbcr_is_left_to_openslide(tmp_path: Path) -> None:
