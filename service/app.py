@@ -20,7 +20,7 @@ from service.context import Service
 from service.limits import RateLimit
 from service.metrics import instrument
 from service.results import Results
-from service.resumable import make_tus_router
+from service.resumable import CompleteMetadata, make_tus_router
 from service.routes import detect, files, jobs, operation, pages, viewer
 from service.schemas import RESEARCH_USE, DetectSource
 from service.settings import Settings
@@ -52,6 +52,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     )
     app.state.registry = instrument(app)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(CompleteMetadata)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]

@@ -5,6 +5,7 @@ The protocol is tuspyserver's. A finished upload becomes a stored slide, named b
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Receive, Scope, Send
 from tuspyserver import create_tus_router
 
 from service.context import ServiceDep, SubmitterDep
@@ -25,6 +28,11 @@ from service.settings import Settings
 PREFIX = "/uploads/tus"
 #: Days after which an unfinished upload is given up.
 DAYS_TO_KEEP = 2
+#: In base64, as the header has it.
+_METADATA = {
+    name: base64.b64encode(value).decode()
+    for name, value in {"filename": b"upload", "filetype": b"application/octet-stream"}.items()
+}
 _ID = re.compile(r"[0-9a-f]{32}")
 
 Finished = Callable[[str, dict[str, Any]], Any]
@@ -45,6 +53,23 @@ def make_tus_router(settings: Settings) -> APIRouter:
     for route in router.routes:
         route.include_in_schema = False  # type: ignore[attr-defined]  # The protocol has its own description.
     return router
+
+
+class CompleteMetadata:
+    """Adds what tuspyserver wants in Upload-Metadata, and the protocol leaves to the client: else HEAD answers 400."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, with the metadata completed where an upload begins."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/") == PREFIX:
+            headers = MutableHeaders(scope=scope)
+            given = headers.get("upload-metadata", "")
+            names = {pair.split(" ")[0] for pair in given.split(",")}
+            added = [f"{name} {value}" for name, value in _METADATA.items() if name not in names]
+            headers["upload-metadata"] = ",".join([given] * bool(given) + added)
+        await self._app(scope, receive, send)
 
 
 def folder_of(settings: Settings) -> Path:
@@ -81,11 +106,8 @@ def _require_submitter(_client: SubmitterDep) -> None:
 
 
 def _on_begin(service: ServiceDep) -> Begun:
-    def begin(metadata: dict[str, Any], _upload: dict[str, Any]) -> None:
+    def begin(_metadata: dict[str, Any], _upload: dict[str, Any]) -> None:
         require_disk(service.settings)
-        # tuspyserver answers HEAD with 400 without these, which the protocol leaves to the client.
-        metadata.setdefault("filename", "upload")
-        metadata.setdefault("filetype", "application/octet-stream")
 
     return begin
 
