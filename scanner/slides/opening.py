@@ -60,6 +60,8 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
                 raise
     if vendor is not None:
         return VendorSlide(path, mpp)
+    if path.suffix.lower() == ".mrxs":  # Alone it is a small JPEG of the slide, not a field.
+        raise DamagedSlideError(f"{path}: the folder {path.stem}/ with the slide's data must lie beside it")
     if reader_for(head):
         return ImageSlide(path, mpp)
     raise UnsupportedSlideError(f"{path}: neither a slide nor an image that mitoscan knows")

@@ -8,7 +8,7 @@ import numpy as np
 import openslide
 import pytest
 
-from scanner.errors import DamagedSlideError
+from scanner.errors import DamagedSlideError, UnreadableRegionError
 from scanner.slides import Slide, open_slide
 from tests.slides_factory import Pixels, pyramid, texture
 from tests.vendor_factory import write_mirax, write_ndpi, write_scn, write_vms
@@ -84,3 +84,22 @@ def test_mirax(tmp_path: Path) -> None:
         assert slide.origin == (128, 128)
         np.testing.assert_array_equal(whole(slide), expected)
         assert_equals_openslide(slide)
+
+
+def test_a_mirax_slide_without_its_folder_is_damaged(tmp_path: Path) -> None:
+    write_mirax(tmp_path / "slide.mrxs", {(0, 0): texture(64, 64)}, grid=(2, 2))
+    (tmp_path / "slide").rename(tmp_path / "elsewhere")
+    with pytest.raises(DamagedSlideError, match=r"slide\.mrxs: the folder slide/ with the slide's data"):
+        open_slide(tmp_path / "slide.mrxs")
+
+
+def test_a_damaged_mirax_tile_costs_the_square_it_lies_in(tmp_path: Path) -> None:
+    places = {(0, 0): texture(128, 128), (5, 5): texture(128, 128, seed=1)}
+    tiles = write_mirax(tmp_path / "slide.mrxs", places, grid=(8, 8), levels=1)
+    with (tmp_path / "slide" / "Data0000.dat").open("r+b") as file:
+        file.seek(6)  # behind "header": the first tile's JPEG
+        file.write(bytes(64))
+    with open_slide(tmp_path / "slide.mrxs") as slide:
+        with pytest.raises(UnreadableRegionError, match="512 px square in row 0, column 0"):
+            slide.read(0, (0, 0, 64, 64))
+        np.testing.assert_array_equal(slide.read(0, (640, 640, 768, 768)), tiles[5, 5])
