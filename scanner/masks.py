@@ -27,7 +27,7 @@ EXPORTED_NAME = "tissue.geojson"
 #: Class of the areas that are scanned but not counted as tissue: what the tissue mask has around tissue.
 RIM_CLASS = "Scanned rim"
 #: Pixels of the largest picture that is taken: cells are micrometres wide, so more would say nothing more.
-LARGEST_PX = 2**28
+LARGEST_PX = 2**26
 #: The picture's sides may differ from the slide's proportions by this share, and by rounding.
 PROPORTION = 0.02
 
@@ -136,7 +136,8 @@ def _sample(tissue: TissueMask, picture: Mask) -> Mask:
         np.minimum(middles * px / length, px - 1).astype(np.intp)
         for middles, px, length in zip(centres, picture.shape, lengths, strict=True)
     )
-    return picture[rows[:, None], cols]
+    sampled: Mask = picture[rows[:, None], cols]
+    return sampled
 
 
 def _centres_px(tissue: TissueMask) -> tuple[Centres, Centres]:
@@ -164,7 +165,8 @@ def _read_picture(path: Path, tissue: TissueMask) -> Mask:
             f"{path}: {width} x {height} px have other proportions than the slide of "
             f"{frame.level0_width} x {frame.level0_height} px, which a mask must cover as a whole"
         )
-    return pixels.any(axis=2) if pixels.ndim == 3 else pixels
+    flat: Mask = pixels.any(axis=2) if pixels.ndim == 3 else pixels
+    return flat
 
 
 def _pixels(path: Path) -> Mask:
@@ -176,13 +178,15 @@ def _pixels(path: Path) -> Mask:
             values = levels[0].asarray()
         # Colours may come first; opacity is no colour.
         values = np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[0] in (3, 4) else values
-        return np.asarray((values[..., :3] if values.ndim == 3 else values) != 0)
-    with Image.open(path) as picture:
-        if picture.width * picture.height > LARGEST_PX:
-            raise MaskError(f"{path}: too large; save it with fewer pixels, at most {LARGEST_PX} of them")
-        is_plain = picture.mode in ("1", "L", "I", "F", "I;16")
-        values = np.asarray(picture if is_plain else picture.convert("RGB"))
-    return values != 0
+        values = values[..., :3] if values.ndim == 3 else values
+    else:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > LARGEST_PX:
+                raise MaskError(f"{path}: too large; save it with fewer pixels, at most {LARGEST_PX} of them")
+            is_plain = picture.mode in ("1", "L", "I", "F", "I;16")
+            values = np.asarray(picture if is_plain else picture.convert("RGB"))
+    is_scanned: Mask = values != 0
+    return is_scanned
 
 
 def _read(path: Path) -> bytes:

@@ -22,7 +22,7 @@ from models.registry import Model
 from scanner.brightfield import refuse_other_stains
 from scanner.detections import Detection, above_threshold, detections_from_peaks
 from scanner.errors import ResolutionError, ScanCancelledError
-from scanner.exports.files import write_results
+from scanner.exports.files import check_exports, write_results
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
 from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
@@ -112,6 +112,7 @@ def scan_prepared(
 def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Survey:
     """Find the tissue, measure the stain: what a scan must know of a slide before the network runs."""
     started = time.perf_counter()
+    check_exports(settings.exports, slide)
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
     frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, settings.stride or card.stride)

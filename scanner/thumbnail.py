@@ -47,7 +47,7 @@ class _CellPlan:
         return Box(int(rows[cells.top]), int(cols[cells.left]), int(rows[cells.bottom]), int(cols[cells.right]))
 
 
-def read_thumbnail(slide: Slide, frame: Frame, *, cell_um: float) -> Thumbnail:
+def read_thumbnail(slide: Slide, frame: Frame, *, cell_um: float, within: Box | None = None) -> Thumbnail:
     """The mean colour of every cell of a slide.
 
     Parameters
@@ -59,6 +59,8 @@ def read_thumbnail(slide: Slide, frame: Frame, *, cell_um: float) -> Thumbnail:
     cell_um : float
         Side of a cell, not smaller than a level-0 pixel. Cells may reach beyond the slide at the bottom and the right:
         their mean is that of the part on the slide.
+    within : Box, optional
+        Only these cells, which are the same as those of the whole slide; cells beyond the slide are left out.
 
     Returns
     -------
@@ -66,16 +68,19 @@ def read_thumbnail(slide: Slide, frame: Frame, *, cell_um: float) -> Thumbnail:
         Mean colours, and which cells could be read.
     """
     plan = _plan_cells(slide, frame, cell_um)
-    rows, cols = len(plan.row_edges) - 1, len(plan.col_edges) - 1
-    colours = np.full((rows, cols, 3), WHITE, np.uint8)
-    is_readable = np.ones((rows, cols), np.bool_)
-    strip_rows = max(1, STRIP_PX * rows // (int(plan.row_edges[-1]) * int(plan.col_edges[-1])))
-    for top in range(0, rows, strip_rows):
-        for cells, means in _read_cells(slide, plan, Box(top, 0, min(top + strip_rows, rows), cols)):
+    slide_rows, slide_cols = len(plan.row_edges) - 1, len(plan.col_edges) - 1
+    wanted = (within or Box(0, 0, slide_rows, slide_cols)).clipped(slide_rows, slide_cols)
+    colours = np.full((wanted.height, wanted.width, 3), WHITE, np.uint8)
+    is_readable = np.ones((wanted.height, wanted.width), np.bool_)
+    strip_rows = max(1, STRIP_PX * slide_rows // (int(plan.row_edges[-1]) * int(plan.col_edges[-1])))
+    for top in range(wanted.top, wanted.bottom, strip_rows):
+        strip = Box(top, wanted.left, min(top + strip_rows, wanted.bottom), wanted.right)
+        for cells, means in _read_cells(slide, plan, strip):
+            place = cells.shifted(-wanted.top, -wanted.left).slices()
             if means is None:
-                is_readable[cells.slices()] = False
+                is_readable[place] = False
             else:
-                colours[cells.slices()] = means
+                colours[place] = means
     return Thumbnail(colours, is_readable, cell_um)
 
 

@@ -49,3 +49,12 @@ def test_unreadable_parts_are_marked_and_the_rest_is_read() -> None:
     assert (~found.is_readable).sum() <= thumbnail.SMALLEST_CUT**2
     expected = block_means(pixels, 32)
     np.testing.assert_allclose(found.colours[found.is_readable], expected[found.is_readable], rtol=0, atol=0.5)
+
+
+def test_a_part_is_the_same_as_in_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    slide = ArraySlide(pyramid(texture(531, 403), 3))
+    whole = read_thumbnail(slide, frame_of(slide), cell_um=1.7)
+    monkeypatch.setattr(thumbnail, "STRIP_PX", 5000)
+    part = read_thumbnail(slide, frame_of(slide), cell_um=1.7, within=Box(9, 20, 60, 900))
+    np.testing.assert_array_equal(part.colours, whole.colours[9:60, 20:])
+    np.testing.assert_array_equal(part.is_readable, whole.is_readable[9:60, 20:])

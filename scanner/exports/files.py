@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from scanner.errors import SettingsError
+from scanner.exports.dicom import check_dicom, write_annotations, write_parametric_map
 from scanner.exports.geojson import write_detections, write_regions, write_tissue
+from scanner.exports.grand_challenge import write_points
+from scanner.exports.hotspot_picture import write_hotspot_pictures
 from scanner.exports.map_picture import write_map_picture
 from scanner.exports.ome_tiff import write_map
+from scanner.exports.ome_zarr import write_zarr
 from scanner.exports.overview import write_overview
+from scanner.exports.page import write_page
 from scanner.exports.table import write_table
 from scanner.masks import EXPORTED_NAME
 from scanner.result import PreparedSlide, ScanResult
+from scanner.slides import Slide
 
 DETECTIONS_NAME = "detections.geojson"
 REGIONS_NAME = "regions.geojson"
@@ -20,10 +28,16 @@ CANDIDATES_NAME = "candidates.csv"
 MAP_NAME = "map.ome.tiff"
 MAP_PICTURE_NAME = "map.png"
 OVERVIEW_NAME = "overview.png"
+PAGE_NAME = "report.html"
+#: Only written if asked for.
+ZARR_NAME = "map.ome.zarr"
+POINTS_NAME = "mitotic-figures.json"
+ANNOTATIONS_NAME = "annotations.dcm"
+MAP_DICOM_NAME = "map.dcm"
 
 
 def write_results(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
-    """Write detections, candidates, regions, map and overview into `folder`, each whole or not at all."""
+    """Write the files of a scan into `folder`, each whole or not at all: those of every scan, and those asked for."""
     slide = prepared.slide
     write_detections(folder / DETECTIONS_NAME, result.detections, origin=slide.origin)
     write_regions(folder / REGIONS_NAME, result, origin=slide.origin)
@@ -33,3 +47,43 @@ def write_results(folder: Path, result: ScanResult, prepared: PreparedSlide) -> 
     write_map(folder / MAP_NAME, result.map.read, result.frame)
     write_map_picture(folder / MAP_PICTURE_NAME, result.map.read, result.frame)
     write_overview(folder / OVERVIEW_NAME, result, slide)
+    pictures = write_hotspot_pictures(folder, result, slide)
+    write_page(folder / PAGE_NAME, result, prepared.model.card, pictures=[folder / OVERVIEW_NAME, *pictures])
+    for name in prepared.settings.exports:
+        EXTRAS[name](folder, result, prepared)
+
+
+def check_exports(exports: Iterable[str], slide: Slide) -> None:
+    """Refuse, before a scan, files that could not be written after it.
+
+    Raises
+    ------
+    SettingsError
+        There is no such export, or not for this slide.
+    """
+    for name in exports:
+        if name not in EXTRAS:
+            raise SettingsError(f"exports = {name!r} is impossible; pass {', '.join(EXTRAS)}")
+    if "dicom" in exports:
+        check_dicom(slide)
+
+
+def _write_zarr(folder: Path, result: ScanResult, _prepared: PreparedSlide) -> None:
+    write_zarr(folder / ZARR_NAME, result.map.read, result.frame)
+
+
+def _write_points(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
+    write_points(folder / POINTS_NAME, result.candidates, threshold=prepared.threshold)
+
+
+def _write_dicom(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
+    write_annotations(folder / ANNOTATIONS_NAME, result, prepared)
+    write_parametric_map(folder / MAP_DICOM_NAME, result, prepared)
+
+
+#: Files beyond those of every scan, by the name that the settings ask for them.
+EXTRAS: dict[str, Callable[[Path, ScanResult, PreparedSlide], None]] = {
+    "dicom": _write_dicom,
+    "grand-challenge": _write_points,
+    "zarr": _write_zarr,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +24,15 @@ from scanner.exports.marks import (
 
 NOTICE = "Research use only. Not a medical device."
 
+#: What a legend can explain; the scale bar is always there.
+PARTS = ("detection", "on the border, not counted", "hotspot", "tissue", "unreadable", "probability 0 to 1")
+
 PAPER_COLOUR: Colour = (255, 255, 255)
 TEXT_COLOUR: Colour = (40, 40, 40)
 NOTICE_COLOUR: Colour = (130, 130, 130)
 
+#: A picture is at least this wide, for its legend.
+MIN_WIDTH_PX = 760
 # Lengths on an oversampled legend, in its own pixels.
 MARGIN = 14 * OVERSAMPLING
 LINE = 30 * OVERSAMPLING
@@ -56,7 +61,16 @@ class _Entry:
         return self.symbol_width + GAP // 2 + math.ceil(font(TEXT_SIZE).getlength(self.text)) + 2 * GAP
 
 
-def draw_legend(width: int, *, title: str, px_um: float) -> Image.Image:
+def above_legend(marked: Image.Image, *, title: str, px_um: float, parts: Container[str] = PARTS) -> Image.Image:
+    """A picture with its legend below; arguments as for `draw_legend`."""
+    legend = draw_legend(max(marked.width, MIN_WIDTH_PX), title=title, px_um=px_um, parts=parts)
+    picture = Image.new("RGB", (legend.width, marked.height + legend.height), PAPER_COLOUR)
+    picture.paste(marked, ((legend.width - marked.width) // 2, 0))
+    picture.paste(legend, (0, marked.height))
+    return picture
+
+
+def draw_legend(width: int, *, title: str, px_um: float, parts: Container[str] = PARTS) -> Image.Image:
     """The legend of a picture.
 
     Parameters
@@ -67,8 +81,10 @@ def draw_legend(width: int, *, title: str, px_um: float) -> Image.Image:
         First line.
     px_um : float
         Micrometres per pixel of the picture, for the scale bar.
+    parts : container of str
+        Which of PARTS the picture shows.
     """
-    lines = _flow(_entries(px_um / OVERSAMPLING), width * OVERSAMPLING - 2 * MARGIN)
+    lines = _flow(_entries(px_um / OVERSAMPLING, parts), width * OVERSAMPLING - 2 * MARGIN)
     height = 2 * MARGIN + LINE * (len(lines) + 2)
     legend = Image.new("RGB", (width * OVERSAMPLING, height), PAPER_COLOUR)
     _write(legend, MARGIN, MARGIN, title)
@@ -87,10 +103,9 @@ def scale_bar_um(longest_um: float) -> float:
     return max(factor * power for factor in (1, 2, 5) if factor * power <= longest_um)
 
 
-def _entries(px_um: float) -> list[_Entry]:
+def _entries(px_um: float, parts: Container[str]) -> list[_Entry]:
     bar_um = scale_bar_um(LONGEST_BAR * px_um)
-    return [
-        _Entry(_scale_bar, f"{bar_um / 1000:g} mm", round(bar_um / px_um)),
+    entries = [
         _Entry(_ring(DETECTION_COLOUR), "detection"),
         _Entry(_ring(BORDER_COLOUR), "on the border, not counted"),
         _Entry(_frame(HOTSPOT_COLOUR), "hotspot"),
@@ -98,6 +113,8 @@ def _entries(px_um: float) -> list[_Entry]:
         _Entry(_hatched, "unreadable"),
         _Entry(_colour_bar, "probability 0 to 1", 100 * OVERSAMPLING),
     ]
+    scale = _Entry(_scale_bar, f"{bar_um / 1000:g} mm", round(bar_um / px_um))
+    return [scale, *(entry for entry in entries if entry.text in parts)]
 
 
 def _flow(entries: list[_Entry], width: int) -> list[list[_Entry]]:

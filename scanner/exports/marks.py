@@ -53,6 +53,13 @@ class Marks:
             corners = self._scaled((left - grow, top - grow, right + grow, bottom + grow))
             self._draw.rectangle(corners, outline=(*paint, 255), width=round(width * OVERSAMPLING))
 
+    def circle(self, box: tuple[float, float, float, float], *, colour: Colour, line: float = 3.0) -> None:
+        """The circle that fills (top, left, bottom, right), with a white rim."""
+        top, left, bottom, right = box
+        for grow, width, paint in ((1.0, line + 2, HALO_COLOUR), (0.0, line, colour)):
+            corners = self._scaled((left - grow, top - grow, right + grow, bottom + grow))
+            self._draw.ellipse(corners, outline=(*paint, 255), width=round(width * OVERSAMPLING))
+
     def text(self, row: float, col: float, text: str, *, size: float, colour: Colour) -> None:
         """Text with its top left there, in white outline."""
         place = (col * OVERSAMPLING, row * OVERSAMPLING)

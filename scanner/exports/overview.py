@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from scanner.exports.atomic import replacing
-from scanner.exports.legend import PAPER_COLOUR, draw_legend
+from scanner.exports.legend import above_legend
 from scanner.exports.map_picture import Colours, colours_from_levels, pool_map
 from scanner.exports.marks import (
     BORDER_COLOUR,
@@ -26,11 +26,10 @@ from scanner.result import ScanResult
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import read_thumbnail
 from scanner.tissue import Mask, TissueMask
+from scanner.windows import Shape
 
 #: Longest side of the slide in the picture; smaller fields are enlarged by a whole factor, to half of it or more.
 SLIDE_PX = 1600
-#: The picture is at least this wide, for its legend.
-MIN_WIDTH_PX = 760
 #: Radius of the ring around a detection: of a figure, but large enough to be seen.
 RING_UM, MIN_RING_PX = 12.0, 9.0
 HOTSPOT_TEXT_PX = 16.0
@@ -53,12 +52,7 @@ def draw_overview(result: ScanResult, slide: Slide) -> Image.Image:
     """The overview: the slide with its marks above a legend."""
     colours, px_um = _slide_colours(slide, result.frame)
     marked = _draw_marks(Image.fromarray(_paint(colours, px_um, result)), px_um, result)
-    width = max(marked.width, MIN_WIDTH_PX)
-    legend = draw_legend(width, title=f"{slide.path.name}: {_counts(result)}", px_um=px_um)
-    picture = Image.new("RGB", (width, marked.height + legend.height), PAPER_COLOUR)
-    picture.paste(marked, ((width - marked.width) // 2, 0))
-    picture.paste(legend, (0, marked.height))
-    return picture
+    return above_legend(marked, title=f"{slide.path.name}: {_counts(result)}", px_um=px_um)
 
 
 def _slide_colours(slide: Slide, frame: Frame) -> tuple[Colours, float]:
@@ -90,10 +84,11 @@ def _draw_marks(picture: Image.Image, px_um: float, result: ScanResult) -> Image
     for detection in reversed(result.detections):  # The best on top.
         row, col = ((place + 0.5) * px_per_level0_px for place in (detection.row, detection.col))
         marks.ring(row, col, radius=radius, colour=BORDER_COLOUR if detection.border else DETECTION_COLOUR)
-    for hotspot in reversed(result.hotspots):
+    for rank, hotspot in reversed(list(enumerate(result.hotspots, start=1))):
         top, left, bottom, right = (edge * px_per_level0_px for edge in hotspot.box)
-        marks.window((top + 2, left + 2, bottom - 3, right - 3), colour=HOTSPOT_COLOUR)
-        text = f"{hotspot.count} in {hotspot.area_mm2:.2f} mm2"  # PIL's font has no superscript.
+        outline_of = marks.circle if hotspot.shape is Shape.CIRCLE else marks.window
+        outline_of((top + 2, left + 2, bottom - 3, right - 3), colour=HOTSPOT_COLOUR)
+        text = f"{rank}: {hotspot.count} in {hotspot.area_mm2:.2f} mm2"  # PIL's font has no superscript.
         marks.text(top + 8, left + 10, text, size=HOTSPOT_TEXT_PX, colour=HOTSPOT_COLOUR)
     return marks.over(picture)
 

@@ -7,10 +7,12 @@ NAMES = {
     "candidates.csv",
     "detections.csv",
     "detections.geojson",
+    "hotspot-1.png",
     "map.ome.tiff",
     "map.png",
     "overview.png",
     "regions.geojson",
+    "report.html",
     "tissue.geojson",
 }
 

@@ -1,0 +1,87 @@
+"""hotspot-1.png and so on: each hotspot by itself, at about a thousand pixels, with its detections."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from scanner.exports.atomic import replacing
+from scanner.exports.legend import above_legend
+from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, Marks
+from scanner.geometry import Box, Frame
+from scanner.hotspots import Hotspot
+from scanner.result import ScanResult
+from scanner.slides.protocol import Slide
+from scanner.thumbnail import read_thumbnail
+from scanner.windows import Shape, describe_hpf
+
+#: Longest side of the slide in the picture; smaller windows are enlarged by a whole factor, to half of it or more.
+SLIDE_PX = 1000
+#: Shown around the window, as a share of its longer side.
+MARGIN = 0.02
+#: Radius of the ring around a detection: of a figure, but large enough to be seen.
+RING_UM, MIN_RING_PX = 12.0, 9.0
+LEGEND = ("detection", "on the border, not counted", "hotspot")
+
+
+def write_hotspot_pictures(folder: Path, result: ScanResult, slide: Slide) -> list[Path]:
+    """Write a picture of each hotspot, hotspot-1.png the best; those of an earlier scan that had more are removed.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
+    paths = [folder / f"hotspot-{rank}.png" for rank in range(1, len(result.hotspots) + 1)]
+    for rank, (path, hotspot) in enumerate(zip(paths, result.hotspots, strict=True), start=1):
+        picture = draw_hotspot(hotspot, result, slide, title=f"{slide.path.name}, hotspot {rank}")
+        with replacing(path) as temporary:
+            picture.save(temporary, format="PNG")
+    for path in sorted(set(folder.glob("hotspot-*.png")) - set(paths)):
+        path.unlink()
+    return paths
+
+
+def draw_hotspot(hotspot: Hotspot, result: ScanResult, slide: Slide, *, title: str) -> Image.Image:
+    """The window and a little around it, with every detection in sight, above a legend."""
+    view = _look(hotspot.box, result.frame, slide)
+    marks = Marks(view.picture.height, view.picture.width)
+    radius = max(MIN_RING_PX, RING_UM / view.px_um)
+    for detection in reversed(result.detections):  # The best on top.
+        row, col = view.px_from_level0(detection.row + 0.5, detection.col + 0.5)
+        if 0 <= row < marks.height and 0 <= col < marks.width:
+            marks.ring(row, col, radius=radius, colour=BORDER_COLOUR if detection.border else DETECTION_COLOUR)
+    outline_of = marks.circle if hotspot.shape is Shape.CIRCLE else marks.window
+    outline_of((*view.px_from_level0(*hotspot.box[:2]), *view.px_from_level0(*hotspot.box[2:])), colour=HOTSPOT_COLOUR)
+    counts = f"{hotspot.count} in {hotspot.area_mm2:.2f} mm2 ({describe_hpf(hotspot.area_mm2)})"
+    return above_legend(marks.over(view.picture), title=f"{title}: {counts}", px_um=view.px_um, parts=LEGEND)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A part of a slide as a picture."""
+
+    picture: Image.Image
+    #: Level-0 row and column of its top left.
+    corner: tuple[float, float]
+    px_per_level0_px: float
+    px_um: float
+
+    def px_from_level0(self, row: float, col: float) -> tuple[float, float]:
+        return (row - self.corner[0]) * self.px_per_level0_px, (col - self.corner[1]) * self.px_per_level0_px
+
+
+def _look(box: Box, frame: Frame, slide: Slide) -> _View:
+    longest_px = max(box.height, box.width)
+    cell_px = max(1.0, longest_px / SLIDE_PX)
+    margin = longest_px * MARGIN
+    top, left = (max(0, math.floor((edge - margin) / cell_px)) for edge in (box.top, box.left))
+    bottom, right = (math.ceil((edge + margin) / cell_px) for edge in (box.bottom, box.right))
+    cell_um = cell_px * frame.level0_mpp
+    colours = read_thumbnail(slide, frame, cell_um=cell_um, within=Box(top, left, bottom, right)).colours
+    factor = max(1, SLIDE_PX // max(colours.shape))
+    picture = Image.fromarray(colours.repeat(factor, axis=0).repeat(factor, axis=1))
+    return _View(picture, (top * cell_px, left * cell_px), factor / cell_px, cell_um / factor)

@@ -1,0 +1,155 @@
+"""report.html: a scan for people, in one file: count, hotspots, thresholds, areas, model, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from models.card import ModelCard
+from scanner.exports.html import facts, picture, table, write_html
+from scanner.result import ScanResult
+from scanner.windows import describe_hpf
+
+MM2 = "mm\N{SUPERSCRIPT TWO}"
+
+
+def write_page(path: Path, result: ScanResult, card: ModelCard, *, pictures: Sequence[Path]) -> None:
+    """Write the page of a slide.
+
+    Parameters
+    ----------
+    path : Path
+        Usually `report.html`.
+    result : ScanResult
+        With its report, but for the times: a second scan gives the same page.
+    card : ModelCard
+        Of the model that scanned.
+    pictures : sequence of Path
+        The overview, then the hotspots; they become part of the page.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    report = result.report
+    body = [*_count(report), picture(pictures[0], text="overview")]
+    body += [*_hotspots(report, pictures[1:]), *_thresholds(report), *_areas(report)]
+    body += [*_slide(report), *_model(card), *_settings(report)]
+    write_html(path, f"{report['slide']['name']}: mitotic figures", body)
+
+
+def _count(report: dict[str, Any]) -> Iterator[str]:
+    tissue_mm2 = report["area_mm2"]["tissue"]
+    yield (
+        f'<p class="figure"><b>{report["count"]}</b> in {tissue_mm2:.2f} {MM2} of tissue: '
+        f"<b>{report['count_per_mm2']:.1f}</b> per {MM2}</p>"
+    )
+    spots = report["hotspots"]
+    if spots:
+        first = spots[0]
+        yield (
+            f"<p>Hotspot: <b>{first['count']}</b> in {first['area_mm2']:.2f} {MM2} "
+            f"({_hpf(first['area_mm2'])}), {first['tissue_mm2']:.2f} {MM2} of it tissue.</p>"
+        )
+    if on_border := report["counts"]["on_border"]:
+        yield f"<p>Not counted: {on_border} on the slide's very border.</p>"
+    if report["area_mm2"]["unreadable"] > 0:
+        yield (
+            f"<p>Not scanned, because it cannot be read: {report['area_mm2']['unreadable']:.3f} {MM2} of tissue. "
+            "It is in no area above.</p>"
+        )
+
+
+def _hotspots(report: dict[str, Any], pictures: Sequence[Path]) -> Iterator[str]:
+    yield "<h2>Hotspots</h2>"
+    if not report["hotspots"]:
+        yield "<p>Nothing was counted, so there is none.</p>"
+        return
+    window = report["hotspot_window"]
+    shape = "circle" if window["shape"] == "circle" else f"box, {window['aspect']:.2f} times as wide as high"
+    yield f"<p>Window: {window['area_mm2']:.2f} {MM2} ({_hpf(window['area_mm2'])}), {shape}. No two overlap.</p>"
+    head = ["rank", "count", f"area {MM2}", "in HPF", f"tissue {MM2}", f"per {MM2}", f"per {MM2} of tissue", "x, y px"]
+    rows = [
+        [
+            str(rank),
+            str(spot["count"]),
+            f"{spot['area_mm2']:.2f}",
+            _hpf(spot["area_mm2"]),
+            f"{spot['tissue_mm2']:.2f}",
+            f"{spot['per_mm2']:.1f}",
+            f"{spot['per_tissue_mm2']:.1f}",
+            f"{spot['x']}, {spot['y']}",
+        ]
+        for rank, spot in enumerate(report["hotspots"], start=1)
+    ]
+    yield table(rows, head=head)
+    shown = (picture(path, text=path.stem) for path in pictures)
+    yield f'<div class="pictures">{"".join(shown)}</div>'
+
+
+def _thresholds(report: dict[str, Any]) -> Iterator[str]:
+    yield "<h2>Count by threshold</h2>"
+    rows = [[f"{row['threshold']:.3f}", str(row["count"]), f"{row['per_mm2']:.1f}"] for row in report["thresholds"]]
+    in_force = report["settings"]["threshold"]
+    chosen = [index for index, row in enumerate(report["thresholds"]) if row["threshold"] == in_force]
+    yield table(rows, head=["threshold", "count", f"per {MM2}"], chosen=chosen)
+
+
+def _areas(report: dict[str, Any]) -> Iterator[str]:
+    yield "<h2>Areas</h2>"
+    names = {
+        "slide": "slide",
+        "scanned": "scanned (tissue and a rim)",
+        "tissue": "tissue, which the count refers to",
+        "unreadable": "tissue that could not be read",
+    }
+    yield facts((text, f"{report['area_mm2'][name]:.3f} {MM2}") for name, text in names.items())
+
+
+def _slide(report: dict[str, Any]) -> Iterator[str]:
+    slide, mask = report["slide"], report["settings"]["mask"]
+    yield "<h2>Slide</h2>"
+    yield facts(
+        [
+            ("name", slide["name"]),
+            ("size", f"{slide['width']} x {slide['height']} px"),
+            ("resolution", f"{report['mpp']:.4g} um/px, from: {report['mpp_source']}"),
+            ("scanned at", f"{report['grid']['mpp']:.4g} um/px, every {report['settings']['stride']} px"),
+            ("mask", f"{mask['name']} (SHA-256 {mask['sha256']})" if mask else "none: all tissue"),
+        ]
+    )
+
+
+def _model(card: ModelCard) -> Iterator[str]:
+    yield "<h2>Model</h2>"
+    measured = [
+        f"F1 {entry.f1:.3f} (precision {entry.precision:.3f}, recall {entry.recall:.3f}) at threshold "
+        f"{entry.threshold:.3f} on {entry.data}; {entry.rule}"
+        for entry in card.measured
+    ]
+    yield facts(
+        [
+            ("name", f"{card.name} {card.version}"),
+            ("SHA-256", card.sha256),
+            ("network", f"{card.architecture}, {card.patch_size} px at {card.mpp:g} um/px"),
+            *(("measured", text) for text in measured or ["not measured"]),
+            ("use", card.intended_use),
+            ("limits", card.limits or "not stated"),
+            ("licence", card.licence or "not stated"),
+        ]
+    )
+
+
+def _settings(report: dict[str, Any]) -> Iterator[str]:
+    yield "<h2>Settings and software</h2>"
+    shown = ("threshold", "stride", "engine", "tissue", "candidate_floor", "hotspot", "hotspots")
+    yield facts((name.replace("_", " "), str(report["settings"][name])) for name in shown)
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(report["versions"].items()))
+    yield f"<p>{escape(versions)}</p>"
+
+
+def _hpf(area_mm2: float) -> str:
+    return describe_hpf(area_mm2).replace("mm2", MM2)

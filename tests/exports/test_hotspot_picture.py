@@ -1,0 +1,49 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scanner.exports.hotspot_picture import draw_hotspot, write_hotspot_pictures
+from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, Colour
+from scanner.geometry import Box
+from scanner.hotspots import Hotspot
+from scanner.result import ScanResult
+from scanner.windows import Shape
+from tests.array_slide import ArraySlide
+
+
+def hotspot(box: Box, shape: Shape = Shape.BOX) -> Hotspot:
+    return Hotspot(box, 0.04, 0.03, 1, 25.0, 33.3, shape)
+
+
+def painted(picture: Image.Image, colour: Colour) -> np.ndarray:
+    """(n, 2): row and column of the pixels of exactly that colour, above the legend."""
+    slide_part = np.asarray(picture)[: picture.height - 90]
+    return np.argwhere((slide_part == colour).all(axis=-1))
+
+
+def test_the_window_and_its_detections_lie_where_they_are(result: ScanResult, slide: ArraySlide) -> None:
+    # 416 x 416 px are shown, twice as large.
+    picture = draw_hotspot(hotspot(Box(50, 200, 450, 600)), result, slide, title="a")
+    window = painted(picture, HOTSPOT_COLOUR)
+    np.testing.assert_allclose(window.min(axis=0), (16, 16), atol=2)
+    np.testing.assert_allclose(window.max(axis=0), (816, 816), atol=2)
+    rings = painted(picture, DETECTION_COLOUR)
+    first = rings[rings[:, 1] < 500]
+    np.testing.assert_allclose(first.mean(axis=0), ((200.5 - 42) * 2, (300.5 - 192) * 2), atol=2)
+    assert len(painted(picture, BORDER_COLOUR)) == 0
+
+
+def test_large_windows_fit_into_the_picture(result: ScanResult, slide: ArraySlide) -> None:
+    picture = draw_hotspot(hotspot(Box(0, 0, 600, 900), Shape.CIRCLE), result, slide, title="a")
+    assert picture.width == 900
+    assert len(painted(picture, BORDER_COLOUR)) > 0
+
+
+def test_pictures_of_an_earlier_scan_go(tmp_path: Path, result: ScanResult, slide: ArraySlide) -> None:
+    three = replace(result, hotspots=(result.hotspots[0],) * 3)
+    names = [path.name for path in write_hotspot_pictures(tmp_path, three, slide)]
+    assert names == ["hotspot-1.png", "hotspot-2.png", "hotspot-3.png"]
+    write_hotspot_pictures(tmp_path, result, slide)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["hotspot-1.png"]
