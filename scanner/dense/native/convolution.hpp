@@ -13,8 +13,6 @@ constexpr int MAPS = 8, VECTORS = 3;
 constexpr int MAPS = 4, VECTORS = 3;
 #endif
 constexpr int MAX_KERNEL = 64;
-// What the inputs of a block of pixels may take of the first-level cache, in numbers: 24 of 32 KB or more.
-constexpr long CACHED = 6 << 10;
 
 // One row of a convolution. Kernel row i reads from rows[i], kernel column j `columns[j]` further, channels `pitch` apart.
 // Weights are blocks of MAPS maps: (kernel row, kernel column, channel, map of the block).
@@ -28,25 +26,24 @@ struct Convolution {
     long out_pitch;
 };
 
-// Kernel rows top..bottom of maps from `map` on, for vectors of pixels from x on; what lies above `top` is in `out`
-// already. The order of the additions is the same for every pixel, wherever it lies in a row, so that results do not
-// depend on how an image is cut into tiles.
+// Maps from `map` on, for vectors of pixels from x on. The order of the additions is the same for every pixel, wherever
+// it lies in a row, so that results do not depend on how an image is cut into tiles.
 template <int maps, int vectors>
-static inline void convolve_block(const Convolution& c, long x, float* out, int map, int top, int bottom) {
+static inline void convolve_block(const Convolution& c, long x, float* out, int map) {
     Vector sums[maps][vectors];
 #pragma GCC unroll 8
     for (int m = 0; m < maps; ++m)
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v)
-            sums[m][v] = top ? load(out + m * c.out_pitch + v * LANES) : Vector{} + c.bias[map + m];
-    const long row_weights = long(c.kernel_columns) * c.channels;
-    const float* weights = c.weights + row_weights * (long(c.kernel_rows) * map + long(top) * maps);
-    for (int i = top; i < bottom; ++i) {
+        for (int v = 0; v < vectors; ++v) sums[m][v] = Vector{} + c.bias[map + m];
+    const float* weights = c.weights + long(c.kernel_rows) * c.kernel_columns * c.channels * map;
+    for (int i = 0; i < c.kernel_rows; ++i) {
         for (int j = 0; j < c.kernel_columns; ++j) {
             const float* input = c.rows[i] + c.columns[j] + x;
-            // The next pixels' lines, one at a time: too many rows are read in turn for the processor to foresee them.
-            const long ahead = c.columns[c.kernel_columns - 1] - c.columns[j] +
-                               (VECTORS + map / MAPS * c.kernel_columns + j) * LANES;
+            // The first maps fetch the next pixels' lines, one at a time: too many rows are read in turn for the
+            // processor to foresee them.
+            const int line = map / MAPS * c.kernel_columns + j;
+            const long reach = c.columns[c.kernel_columns - 1] - c.columns[j];
+            const long ahead = line < VECTORS ? reach + (VECTORS + line) * LANES : 0;
             for (int channel = 0; channel < c.channels; ++channel, input += c.pitch, weights += maps) {
                 __builtin_prefetch(input + ahead);
                 Vector pixels[vectors];
@@ -67,35 +64,35 @@ static inline void convolve_block(const Convolution& c, long x, float* out, int 
 
 // The last maps, fewer than MAPS, form a smaller block.
 template <int most, int vectors>
-static inline void convolve_rest(const Convolution& c, long x, float* out, int map, int top, int bottom) {
+static inline void convolve_rest(const Convolution& c, long x, float* out, int map) {
     if constexpr (most > 0) {
         if (c.maps - map == most)
-            convolve_block<most, vectors>(c, x, out, map, top, bottom);
+            convolve_block<most, vectors>(c, x, out, map);
         else
-            convolve_rest<most - 1, vectors>(c, x, out, map, top, bottom);
+            convolve_rest<most - 1, vectors>(c, x, out, map);
     }
 }
 
-// All maps of some pixels, in as many passes over the kernel's rows as keep their inputs in the cache.
 template <int vectors>
 static inline void convolve_pixels(const Convolution& c, long x, float* out) {
-    const long row_numbers = c.channels * (c.columns[c.kernel_columns - 1] + long(vectors + 1) * LANES);
-    const int rows = int(std::clamp(CACHED / row_numbers, 1L, long(c.kernel_rows)));
-    for (int top = 0; top < c.kernel_rows; top += rows) {
-        const int bottom = std::min(top + rows, c.kernel_rows);
-        int map = 0;
-        for (; map + MAPS <= c.maps; map += MAPS)
-            convolve_block<MAPS, vectors>(c, x, out + map * c.out_pitch, map, top, bottom);
-        convolve_rest<MAPS - 1, vectors>(c, x, out + map * c.out_pitch, map, top, bottom);
-    }
+    int map = 0;
+    for (; map + MAPS <= c.maps; map += MAPS) convolve_block<MAPS, vectors>(c, x, out + map * c.out_pitch, map);
+    convolve_rest<MAPS - 1, vectors>(c, x, out + map * c.out_pitch, map);
 }
 
-// Pixels first..last of the row, rounded up to whole vectors; the first goes to the start of `out`.
-static inline void convolve_row(const Convolution& c, long first, long last) {
-    long x = first;
-    for (; last - x > 2 * LANES; x += VECTORS * LANES) convolve_pixels<VECTORS>(c, x, c.out + (x - first));
-    if (last - x > LANES)
-        convolve_pixels<2>(c, x, c.out + (x - first));
-    else if (last > x)
-        convolve_pixels<1>(c, x, c.out + (x - first));
+// Pixels first..last of the row, rounded up to whole vectors; the first goes to the start of `out`. Whatever else is to
+// be done with finished sums is done by `after(out, vectors)`, while they are in the cache.
+template <class After>
+static inline void convolve_row(const Convolution& c, long first, long last, const After& after) {
+    for (long x = first; x < last;) {
+        float* out = c.out + (x - first);
+        const int vectors = int(std::min((last - x + LANES - 1) / LANES, long(VECTORS)));
+        switch (vectors) {
+            case 1: convolve_pixels<1>(c, x, out); break;
+            case 2: convolve_pixels<2>(c, x, out); break;
+            default: convolve_pixels<VECTORS>(c, x, out);
+        }
+        after(out, vectors);
+        x += vectors * LANES;
+    }
 }

@@ -22,6 +22,10 @@ struct Unit {
     Window rows, columns, pool_rows, pool_columns;
     const float* weights;  // blocks of MAPS maps: (kernel row, kernel column, channel, map of the block)
     const float* bias;
+
+    bool has_pooling() const {
+        return std::max({pool_rows.kernel, pool_rows.stride, pool_columns.kernel, pool_columns.stride}) > 1;
+    }
 };
 
 // Where a unit's result goes: the next unit's ring, or the (maps, height, width) array of the scores.
@@ -48,44 +52,62 @@ class Share {
     Share(Arena& arena, const Unit& unit, const Ring& input, const Target& target, long first, long last)
         : unit_(unit), input_(input), target_(target), first_(first), count_(last - first),
           conv_first_(first * unit.pool_columns.stride), conv_count_(unit.pool_columns.inputs(count_)),
-          fresh_(arena, unit.pool_rows.reach(), unit.maps, conv_count_ + LANES * unit.pool_columns.stride),
+          is_in_place_(target.takes_whole_vectors() && !unit.has_pooling()),
+          fresh_(arena, is_in_place_ ? 0 : unit.pool_rows.reach(), unit.maps, conv_count_ + LANES * unit.pool_columns.stride),
           line_(arena.take(padded(count_))) {}
 
     // Computes every row that `available` rows of input allow and that is not done yet.
     void advance(long available) {
-        const long possible = unit_.rows.outputs(available);
-        for (; done_ < possible; ++done_) {
-            if (!count_) continue;
-            convolve(done_);
-            const long top = done_ - (unit_.pool_rows.reach() - 1);
-            if (top >= 0 && top % unit_.pool_rows.stride == 0) finish(top / unit_.pool_rows.stride);
+        switch (unit_.activation) {
+            case TANH: return advance_with<TANH>(available);
+            case RELU: return advance_with<RELU>(available);
+            case SIGMOID: return advance_with<SIGMOID>(available);
+            default: return advance_with<NONE>(available);
         }
     }
 
   private:
-    void convolve(long row) {
+    template <int activation>
+    void advance_with(long available) {
+        const long possible = unit_.rows.outputs(available);
+        for (; done_ < possible; ++done_) {
+            if (!count_) continue;
+            if (is_in_place_) {
+                convolve_into_target<activation>(done_);
+                continue;
+            }
+            convolve(done_, fresh_.row(done_), fresh_.channel_pitch, [](float*, int) {});
+            const long top = done_ - (unit_.pool_rows.reach() - 1);
+            if (top >= 0 && top % unit_.pool_rows.stride == 0) finish<activation>(top / unit_.pool_rows.stride);
+        }
+    }
+
+    // Without a pooling the sums need no row of their own.
+    template <int activation>
+    void convolve_into_target(long row) {
+        const long pitch = target_.ring->channel_pitch;
+        convolve(row, target_.place(row, 0, first_), pitch, [&](float* sums, int vectors) {
+            if constexpr (activation != NONE)
+                for (long map = 0; map < unit_.maps; ++map, sums += pitch)
+                    for (int v = 0; v < vectors; ++v) store(sums + v * LANES, activate<activation>(load(sums + v * LANES)));
+        });
+    }
+
+    template <class After>
+    void convolve(long row, float* out, long out_pitch, const After& after) {
         Convolution c;
         c.kernel_rows = unit_.rows.kernel, c.kernel_columns = unit_.columns.kernel;
         c.channels = unit_.channels, c.maps = unit_.maps, c.pitch = input_.channel_pitch;
         c.weights = unit_.weights, c.bias = unit_.bias;
-        c.out = fresh_.row(row), c.out_pitch = fresh_.channel_pitch;
+        c.out = out, c.out_pitch = out_pitch;
         for (int i = 0; i < unit_.rows.kernel; ++i)
             c.rows[i] = input_.row(row * unit_.rows.stride + long(i) * unit_.rows.dilation);
         for (int j = 0; j < unit_.columns.kernel; ++j) c.columns[j] = int(input_.place(long(j) * unit_.columns.dilation));
-        convolve_row(c, conv_first_, conv_first_ + conv_count_);
-    }
-
-    void finish(long row) {
-        switch (unit_.activation) {
-            case TANH: return finish_with<TANH>(row);
-            case RELU: return finish_with<RELU>(row);
-            case SIGMOID: return finish_with<SIGMOID>(row);
-            default: return finish_with<NONE>(row);
-        }
+        convolve_row(c, conv_first_, conv_first_ + conv_count_, after);
     }
 
     template <int activation>
-    void finish_with(long row) {
+    void finish(long row) {
         switch (unit_.pool_columns.stride) {
             case 1: return pool<activation, 1>(row);
             case 2: return pool<activation, 2>(row);
@@ -119,6 +141,7 @@ class Share {
     const Ring& input_;
     const Target target_;
     const long first_, count_, conv_first_, conv_count_;
+    const bool is_in_place_;
     const Ring fresh_;  // the convolution's last rows, before pooling and activation
     float* const line_;
     long done_ = 0;
