@@ -96,7 +96,8 @@ def store_finished(path: Path, name: str, settings: Settings) -> None:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     place = settings.uploads / sha256 / f"slide{header.suffix}"
     place.parent.mkdir(exist_ok=True)
-    os.replace(path, place)
+    if not place.exists():
+        os.link(path, place)  # The upload stays too, for a client that has not heard that it is whole.
     note = folder_of(settings) / f"{path.name}.stored"
     note.write_text(json.dumps({"sha256": sha256, "name": clean_name(name)}), encoding="utf-8")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from service.jobs import Job
 from service.results import Results
+from service.resumable import DAYS_TO_KEEP
 from service.settings import Settings
 from service.store import Store
 
@@ -73,6 +74,9 @@ def _remove_unneeded(jobs: list[Job], settings: Settings, *, older_than: float) 
             shutil.rmtree(folder, ignore_errors=True)
     for part in (settings.uploads / "incoming").glob("*"):
         if _is_older(part, older_than):
+            part.unlink(missing_ok=True)
+    for part in (settings.uploads / "tus").glob("*"):
+        if _is_older(part, older_than - DAYS_TO_KEEP * DAY):
             part.unlink(missing_ok=True)
 
 

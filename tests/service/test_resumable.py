@@ -41,6 +41,7 @@ def test_an_upload_in_pieces_is_the_slide_in_one(server: Server) -> None:
     at = offset(client, path)
     assert 0 < at < len(body)
     assert send(client, path, body[at:], at).status_code == 204
+    assert offset(client, path) == len(body)
     answer = client.post("/detect", json={"source": {"upload": path.rsplit("/", 1)[-1]}})
     assert answer.status_code == 200, answer.text
     whole = client.post("/detect", content=body).json()
