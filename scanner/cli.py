@@ -12,11 +12,16 @@ from models import DEFAULT_MODEL, list_models, load_model
 from scanner.command import (
     DeviceOption,
     EngineOption,
+    ExportOption,
+    HotspotOption,
+    HotspotsOption,
+    MaskOption,
     ModelOption,
     MppOption,
     StrideOption,
     ThresholdOption,
     end_on_sigterm,
+    errors,
     fail_cleanly,
     failure,
 )
@@ -48,7 +53,11 @@ def scan_command(
     tile_size: Annotated[int | None, typer.Option(help="Side of a tile, px. Never changes results.")] = None,
     workers: Annotated[int, typer.Option(help="Threads that read ahead.")] = 2,
     tissue: Annotated[bool, typer.Option("--tissue/--no-tissue", help="Scan tissue only, or glass as well.")] = True,
+    mask: MaskOption = None,
     any_stain: Annotated[bool, typer.Option("--any-stain", help="Scan grey and fluorescent slides as well.")] = False,
+    hotspot: HotspotOption = "2mm2",
+    hotspots: HotspotsOption = 3,
+    export: ExportOption = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search folders below as well.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Scan again what is done, or skip what is unchanged.")
@@ -79,10 +88,35 @@ def scan_command(
     keywords: Any = {
         "device": device, "stride": stride, "threshold": threshold, "mpp": mpp, "engine": engine,
         "tile_size": tile_size, "workers": workers, "tissue": tissue, "any_stain": any_stain,
-        "verify_places": verify_places if verify_tiling else 0,
+        "verify_places": verify_places if verify_tiling else 0, "mask": mask,
+        "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),
     }  # fmt: skip
     order = BatchOrder(loaded, keywords, overwrite)
     raise typer.Exit(show_estimates(jobs, order) if dry_run else run_batch(jobs, order, out, cluster=cluster))
+
+
+@app.command("grand-challenge")
+def challenge_command(
+    inputs: Annotated[Path, typer.Option("--input", help="Folder with images/<slug>/<image>.")] = Path("/input"),
+    outputs: Annotated[Path, typer.Option("--output", help="Folder for mitotic-figures.json.")] = Path("/output"),
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model; if left out, /opt/ml/model, or the default.")
+    ] = None,
+    threshold: ThresholdOption = None,
+    mpp: MppOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Scan one image by Grand-Challenge's contract: points in millimetres, candidates included."""
+    from scanner.challenge import mounted_model, scan_challenge
+
+    end_on_sigterm()
+    loaded = fail_cleanly(lambda: load_model(model or mounted_model() or DEFAULT_MODEL))
+    path, result = fail_cleanly(
+        lambda: scan_challenge(inputs, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
+    )
+    if result.report["mpp_source"] == "assumed":
+        errors.print(f"mitoscan: the image does not say its mpp; {result.report['mpp']} was assumed", style="yellow")
+    typer.echo(path)
 
 
 @app.command("models")

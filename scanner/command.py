@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from models import ModelError
 from scanner.errors import ScannerError
+from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")
 
@@ -25,6 +27,12 @@ ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a d
 MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
 DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
 EngineOption = Annotated[str, typer.Option(help='"dense", or "patch" for networks that cannot be dense exactly.')]
+MaskOption = Annotated[
+    Path | None, typer.Option(help="GeoJSON or picture that restricts the scan, or a folder with one per slide.")
+]
+HotspotOption = Annotated[str, typer.Option(help='Window: "2mm2", "10hpf" (2.37 mm2), "circle", or an area in mm2.')]
+HotspotsOption = Annotated[int, typer.Option(help="Hotspots sought: the best, and others that do not overlap it.")]
+ExportOption = Annotated[list[str] | None, typer.Option(help=f"Further files: {', '.join(EXPORTS)}; may be repeated.")]
 
 
 def fail_cleanly(action: Callable[[], _Result]) -> _Result:

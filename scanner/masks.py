@@ -165,8 +165,7 @@ def _read_picture(path: Path, tissue: TissueMask) -> Mask:
             f"{path}: {width} x {height} px have other proportions than the slide of "
             f"{frame.level0_width} x {frame.level0_height} px, which a mask must cover as a whole"
         )
-    flat: Mask = pixels.any(axis=2) if pixels.ndim == 3 else pixels
-    return flat
+    return np.asarray(pixels.any(axis=2)) if pixels.ndim == 3 else pixels
 
 
 def _pixels(path: Path) -> Mask:

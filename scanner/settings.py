@@ -6,11 +6,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypedDict
 
-from scanner.errors import SettingsError
+from scanner.errors import MaskError, SettingsError
 from scanner.windows import window_from_text
 
 #: Positions of a slide are scanned at least this densely, in grid pixels: beyond it, figures are stepped over.
 MAX_STRIDE = 64
+
+
+#: Files that are only written if asked for.
+EXPORTS = ("dicom", "grand-challenge", "zarr")
 
 
 class SettingsKeywords(TypedDict, total=False):
@@ -69,7 +73,7 @@ class ScanSettings:
     hotspots: int = 3
     #: File, or folder with a file per slide, that restricts the scan (`scanner.masks`).
     mask: Path | None = None
-    #: Files beyond those that every scan writes (`scanner.exports.files.EXTRAS`).
+    #: Files beyond those that every scan writes, of EXPORTS.
     exports: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -90,6 +94,11 @@ class ScanSettings:
             if not holds:
                 raise SettingsError(f"{key} = {getattr(self, key)!r} is impossible")
         window_from_text(self.hotspot)
+        for name in self.exports:
+            if name not in EXPORTS:
+                raise SettingsError(f"exports = {name!r} is impossible; pass {', '.join(EXPORTS)}")
+        if self.mask is not None and not self.mask.exists():
+            raise MaskError(f"{self.mask}: there is no such mask")
 
 
 def tile_side(settings: ScanSettings, stride: int) -> int:

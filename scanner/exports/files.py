@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from scanner.errors import SettingsError
 from scanner.exports.dicom import check_dicom, write_annotations, write_parametric_map
 from scanner.exports.geojson import write_detections, write_regions, write_tissue
 from scanner.exports.grand_challenge import write_points
@@ -59,11 +58,8 @@ def check_exports(exports: Iterable[str], slide: Slide) -> None:
     Raises
     ------
     SettingsError
-        There is no such export, or not for this slide.
+        They do not go with this slide.
     """
-    for name in exports:
-        if name not in EXTRAS:
-            raise SettingsError(f"exports = {name!r} is impossible; pass {', '.join(EXTRAS)}")
     if "dicom" in exports:
         check_dicom(slide)
 
@@ -81,7 +77,7 @@ def _write_dicom(folder: Path, result: ScanResult, prepared: PreparedSlide) -> N
     write_parametric_map(folder / MAP_DICOM_NAME, result, prepared)
 
 
-#: Files beyond those of every scan, by the name that the settings ask for them.
+#: Files beyond those of every scan, by the names of `scanner.settings.EXPORTS`.
 EXTRAS: dict[str, Callable[[Path, ScanResult, PreparedSlide], None]] = {
     "dicom": _write_dicom,
     "grand-challenge": _write_points,
