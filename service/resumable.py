@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tuspyserver import create_tus_router
 
 from service.context import ServiceDep, SubmitterDep
-from service.intake import check_header, clean_name
+from service.intake import TooLargeError, check_header, clean_name
 from service.limits import require_disk
 from service.settings import Settings
 
@@ -107,8 +107,10 @@ def _require_submitter(_client: SubmitterDep) -> None:
 
 
 def _on_begin(service: ServiceDep) -> Begun:
-    def begin(_metadata: dict[str, Any], _upload: dict[str, Any]) -> None:
+    def begin(_metadata: dict[str, Any], upload: dict[str, Any]) -> None:
         require_disk(service.settings)
+        if (upload.get("size") or 0) > service.settings.max_upload_bytes:
+            raise TooLargeError(f"the slide has more than {service.settings.max_upload_bytes} bytes")
 
     return begin
 
