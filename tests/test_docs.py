@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from models import DEFAULT_MODEL, load_model
 from scanner.exports import files
 from scanner.report import REPORT_NAME
 from service.app import create_app
@@ -117,3 +118,9 @@ def test_python_of_the_readme_runs(tmp_path: Path) -> None:
 def test_the_readme_says_that_this_is_for_research() -> None:
     assert "Research use only" in (ROOT / "README.md").read_text()
     assert (ROOT / "LICENSE").read_text().lstrip().startswith("Apache License")
+
+
+def test_the_figures_of_the_readme_are_the_cards() -> None:
+    measured = load_model(DEFAULT_MODEL).card.measured[0]
+    text = (ROOT / "README.md").read_text()
+    assert f"F1 {measured.f1:.3f} (precision {measured.precision:.3f}, recall {measured.recall:.3f})" in text
