@@ -160,12 +160,12 @@ def write_scn(
 
 
 def write_mirax(
-    path: Path, tiles: dict[tuple[int, int], Pixels], *, grid: tuple[int, int], levels: int = 2
+    path: Path, tiles: dict[tuple[int, int], Pixels], *, grid: tuple[int, int], levels: int = 2, overlap: int = 0
 ) -> dict[tuple[int, int], Pixels]:
     """3DHISTECH MIRAX: `tiles` at (row, col) of a `grid` of (rows, cols), the others never scanned.
 
-    Every level keeps the tile's size; a tile of level n holds 2**n x 2**n of level 0. Returns the tiles of level 0 as
-    their JPEGs decode.
+    Every level keeps the tile's size; a tile of level n holds 2**n x 2**n of level 0. Neighbours share `overlap` px of
+    level 0, as camera fields do. Returns the tiles of level 0 as their JPEGs decode.
     """
     folder = path.with_suffix("")
     folder.mkdir()
@@ -184,7 +184,7 @@ def write_mirax(
         held = _halved_tiles(held, side)
     (folder / "Data0000.dat").write_bytes(data)
     (folder / "Index.dat").write_bytes(_mirax_index(pages))
-    (folder / "Slidedat.ini").write_text(_slidedat(side, grid, levels), encoding="utf-8")
+    (folder / "Slidedat.ini").write_text(_slidedat(side, grid, levels, overlap), encoding="utf-8")
     return {place: np.asarray(Image.open(io.BytesIO(_jpeg(tile)))) for place, tile in tiles.items()}
 
 
@@ -212,12 +212,12 @@ def _mirax_index(pages: list[list[tuple[int, int, int, int]]]) -> bytes:
     return bytes(index)
 
 
-def _slidedat(side: int, grid: tuple[int, int], levels: int) -> str:
+def _slidedat(side: int, grid: tuple[int, int], levels: int, overlap: int) -> str:
     sections = "\n".join(f"HIER_0_VAL_{level}_SECTION = LEVEL_{level}" for level in range(levels))
     details = "\n".join(
         f"""[LEVEL_{level}]
-OVERLAP_X = 0
-OVERLAP_Y = 0
+OVERLAP_X = {overlap / 2**level}
+OVERLAP_Y = {overlap / 2**level}
 MICROMETER_PER_PIXEL_X = {0.25 * 2**level}
 MICROMETER_PER_PIXEL_Y = {0.25 * 2**level}
 IMAGE_FORMAT = JPEG

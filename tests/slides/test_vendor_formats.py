@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import openslide
 import pytest
+from PIL import Image
 
 from scanner.errors import DamagedSlideError, UnreadableRegionError
 from scanner.slides import Slide, open_slide
@@ -103,3 +104,20 @@ def test_a_damaged_mirax_tile_costs_the_square_it_lies_in(tmp_path: Path) -> Non
         with pytest.raises(UnreadableRegionError, match="512 px square in row 0, column 0"):
             slide.read(0, (0, 0, 64, 64))
         np.testing.assert_array_equal(slide.read(0, (640, 640, 768, 768)), tiles[5, 5])
+
+
+@pytest.mark.parametrize("overlap", [6, 7])
+def test_mirax_fields_that_overlap_are_placed_as_openslide_places_them(tmp_path: Path, overlap: int) -> None:
+    tiles = {(row, col): texture(128, 128, seed=6 * row + col) for row in range(6) for col in range(6)}
+    write_mirax(tmp_path / "slide.mrxs", tiles, grid=(6, 6), levels=3, overlap=overlap)
+    with open_slide(tmp_path / "slide.mrxs") as slide:
+        assert slide.levels[0].height == 6 * 128 - 5 * overlap
+        for level in range(len(slide.levels)):
+            with openslide.OpenSlide(slide.path) as oracle:
+                rgba = np.asarray(oracle.read_region((0, 0), level, oracle.level_dimensions[level]))
+            pixels, is_opaque = whole(slide, level), rgba[:, :, 3] == 255
+            np.testing.assert_array_equal(pixels[is_opaque], rgba[is_opaque][:, :3])
+            # Where fields meet between two pixels, OpenSlide leaves a veil, which is seen before white.
+            behind = Image.new("RGBA", (rgba.shape[1], rgba.shape[0]), "white")
+            expected = np.asarray(Image.alpha_composite(behind, Image.fromarray(rgba)))[:, :, :3]
+            np.testing.assert_allclose(pixels.astype(int), expected, atol=1)
