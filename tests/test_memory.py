@@ -41,7 +41,7 @@ def test_a_tile_that_the_caller_wants_and_that_does_not_fit_is_refused(
     scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give(monkeypatch, memory_bound(scorer, ScanSettings(), side=512))
-    with pytest.raises(SettingsError, match="tile_size = 1024 needs .* GiB"):
+    with pytest.raises(SettingsError, match=r"tile_size = 1024 needs .* GiB"):
         choose_tile_side(scorer, ScanSettings(tile_size=1024), 1)
 
 

@@ -56,7 +56,8 @@ class Curve:
     @property
     def precision(self) -> FloatArray:
         """At each threshold."""
-        return self.right / np.maximum(1, self.right + self.wrong)
+        precision: FloatArray = self.right / np.maximum(1, self.right + self.wrong)
+        return precision
 
     @property
     def recall(self) -> FloatArray:
@@ -67,7 +68,8 @@ class Curve:
     @property
     def f1(self) -> FloatArray:
         """At each threshold."""
-        return 2 * self.right / np.maximum(1, self.right + self.wrong + self.figures)
+        f1: FloatArray = 2 * self.right / np.maximum(1, self.right + self.wrong + self.figures)
+        return f1
 
     @property
     def wrong_per_mm2(self) -> FloatArray:
