@@ -25,14 +25,16 @@ struct Image {
 
 namespace {
 
-// Rows of the image that come in at once: enough work between two meetings of the threads, few enough for the cache.
-constexpr long ROWS_AT_ONCE = 8;
+// Rows of the image that come in at once: few enough for the cache; more where threads would wait for each other after
+// every few rows.
+constexpr long ROWS_ALONE = 8, ROWS_TOGETHER = 32;
 
 class Stream {
   public:
     Stream(const Unit* units, int count, const Image& image, float* scores, int threads)
-        : units_(units), count_(count), image_(image), threads_(threads), meeting_(threads) {
-        long height = image.height, width = image.width, rows = ROWS_AT_ONCE;
+        : units_(units), count_(count), image_(image), threads_(threads),
+          rows_at_once_(threads > 1 ? ROWS_TOGETHER : ROWS_ALONE), meeting_(threads) {
+        long height = image.height, width = image.width, rows = rows_at_once_;
         std::vector<long> heights, widths;
         for (int n = 0; n < count; ++n) {
             const Unit& unit = units[n];
@@ -69,7 +71,7 @@ class Stream {
 
     void work(int thread) {
         for (long fed = 0; fed < image_.height;) {
-            const long rows = std::min(ROWS_AT_ONCE, image_.height - fed);
+            const long rows = std::min(rows_at_once_, image_.height - fed);
             feed(fed, rows, thread);
             long available = fed += rows;
             for (int n = 0; n < count_; ++n) {
@@ -98,6 +100,7 @@ class Stream {
     const int count_;
     const Image image_;
     const int threads_;
+    const long rows_at_once_;
     std::barrier<> meeting_;
     Arena arena_;
     std::deque<Ring> rings_;    // one per unit: its input
