@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ LOCAL = "local"
 MAX_LOSSES = 3
 #: Time for which a slide's folder may still be held by what is left of a lost host, s.
 RELEASE_SECONDS = 60.0
+#: Time in which the head of a cluster must answer, s.
+CONNECT_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
@@ -170,6 +173,17 @@ class _ClusterBatch:
         self._watcher.on_outcome(outcome)
 
 
+def _check_reachable(address: str) -> None:
+    """Raise ClusterError if nobody answers at host:port: Ray itself would go on trying for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(f"no Ray cluster at {address!r}: {error}") from error
+
+
 def _absolute(value: Any) -> Any:
     return value.absolute() if isinstance(value, Path) else value
 
@@ -182,6 +196,7 @@ def _connected(address: str) -> Iterator[ModuleType]:
         import ray
     except ImportError as error:
         raise ClusterError("--cluster needs Ray: pip install 'mitoscan[cluster]'") from error
+    _check_reachable(address)
     where: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
