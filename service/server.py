@@ -81,6 +81,7 @@ def serve(settings: Settings) -> None:
 def run_server(settings: Settings) -> None:
     """Run the API in this process and its workers beside it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("tuspyserver").setLevel(logging.WARNING)
     settings.data.mkdir(parents=True, exist_ok=True)
     keys, new_key = load_keys(settings)
     if new_key:

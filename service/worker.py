@@ -181,6 +181,7 @@ class Worker:
 def run_worker(settings: Settings, worker_id: str | None = None) -> None:
     """Run jobs in this process until it is told to stop, or its parent is gone."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # What is wrong with a slide is in its job's problem.
     settings.results.mkdir(parents=True, exist_ok=True)
     queue.migrate(settings.store_url)
     engine = make_engine(settings.store_url)
@@ -207,7 +208,7 @@ def run_worker(settings: Settings, worker_id: str | None = None) -> None:
 
 def _problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
     """The problem that the client sees: without the server's paths, with the client's own name for the slide."""
-    _log.warning("job %s failed", job.id, exc_info=error)
+    _log.info("job %s: %s", job.id, error)
     path = str(settings.data.resolve() / job.request.slide)
     return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
 
