@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -51,3 +53,12 @@ def random_model(*, patch_size: int = 21, stride: int = 2, seed: int = 0, stain:
     if stain:
         card = replace(card, normalisation=Normalisation(NormalisationKind.STAIN, (0.2, 0.4, 0.2), (0.1, 0.2, 0.1)))
     return Model(card, net)
+
+
+def planted(height: int, width: int, places: list[tuple[int, int]]) -> npt.NDArray[np.uint8]:
+    """Pink tissue with dark dots centred on `places` (row, col)."""
+    pixels = np.full((height, width, 3), (225, 170, 205), np.uint8)
+    rows, cols = np.ogrid[:height, :width]
+    for row, col in places:
+        pixels[(rows - row) ** 2 + (cols - col) ** 2 <= DOT_RADIUS**2] = (60, 20, 90)
+    return pixels

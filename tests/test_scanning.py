@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,16 +19,14 @@ from scanner import ScanResult, scan
 from scanner.errors import (
     InexactLayerError,
     OutputError,
-    OutputExistsError,
     ResolutionError,
-    ScanCancelledError,
     SettingsError,
 )
 from scanner.probability import target_probability
 from scanner.result import Progress
 from tests.reference import patch_by_patch
 from tests.slides_factory import texture, write_pyramid
-from tests.small_models import DOT_RADIUS, dot_model, random_model
+from tests.small_models import dot_model, planted, random_model
 
 #: Rounding of float32 sums in another order, on probabilities.
 FLOAT32 = {"rtol": 0.0, "atol": 1e-5}
@@ -43,15 +38,6 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("slides") / "texture.svs"
     write_pyramid(path, texture(397, 331), levels=2, mpp=0.25, compression="jpeg")
     return path
-
-
-def planted(height: int, width: int, places: list[tuple[int, int]]) -> npt.NDArray[np.uint8]:
-    """Pink tissue with dark dots centred on `places` (row, col)."""
-    pixels = np.full((height, width, 3), (225, 170, 205), np.uint8)
-    rows, cols = np.ogrid[:height, :width]
-    for row, col in places:
-        pixels[(rows - row) ** 2 + (cols - col) ** 2 <= DOT_RADIUS**2] = (60, 20, 90)
-    return pixels
 
 
 def save(path: Path, pixels: npt.NDArray[np.uint8]) -> Path:
@@ -210,82 +196,12 @@ def test_glass_is_not_scanned_and_does_not_move_with_the_tiles(tmp_path: Path) -
         np.testing.assert_allclose(other, maps[0], **FLOAT32)
 
 
-def damage(path: Path, *, tile: int) -> None:
-    """Overwrite the middle of one TIFF tile of level 0."""
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0]
-        offset, size = page.dataoffsets[tile], page.databytecounts[tile]
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(b"\x00" * size)
-
-
-def test_tissue_that_cannot_be_read_is_reported_and_not_counted(tmp_path: Path) -> None:
-    places = [(200, 200), (450, 450)]
-    pixels = planted(640, 640, places)
-    write_pyramid(tmp_path / "good.svs", pixels, levels=1, compression="deflate")
-    write_pyramid(tmp_path / "bad.svs", pixels, levels=1, compression="deflate")
-    damage(tmp_path / "bad.svs", tile=3 * 5 + 3)  # rows and columns 384 to 511: holds the second dot
-    good = scan(tmp_path / "good.svs", dot_model())
-    results = [scan(tmp_path / "bad.svs", dot_model(), tmp_path / f"{size}", tile_size=size) for size in (100, 1024)]
-    for bad in results:
-        assert [(d.row, d.col) for d in bad.detections] == [(d.row, d.col) for d in good.detections if d.row < 300]
-        assert bad.report["area_mm2"]["unreadable"] > 0
-        total = bad.report["area_mm2"]["unreadable"] + bad.report["area_mm2"]["tissue"]
-        assert total == pytest.approx(good.report["area_mm2"]["tissue"])
-        assert not np.asarray(bad.map)[400:500, 400:500].any()
-
-
 def test_progress_ends_with_everything_done(slide: Path) -> None:
     seen: list[Progress] = []
     scan(slide, random_model(), tile_size=100, on_progress=seen.append)
     assert [p.tiles_done for p in seen] == list(range(1, len(seen) + 1))
     assert seen[-1].tiles_done == seen[-1].tiles_total
     assert seen[-1].mm2_done == pytest.approx(seen[-1].mm2_total)
-
-
-def test_a_cancelled_scan_leaves_nothing_that_looks_finished(slide: Path, tmp_path: Path) -> None:
-    asked = iter([False, False, True])
-    with pytest.raises(ScanCancelledError, match="cancelled after 2 of"):
-        scan(slide, random_model(), tmp_path / "out", tile_size=64, should_stop=lambda: next(asked))
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [".scan"]
-
-
-def test_a_scan_goes_on_where_it_was_stopped(slide: Path, tmp_path: Path) -> None:
-    model, out = random_model(), tmp_path / "out"
-    scan(slide, model, tmp_path / "whole", tile_size=64).map.close()
-    tiles: list[int] = []
-    for stop_after in (3, 0, 7, 10_000):
-        seen: list[Progress] = []
-        with suppress(ScanCancelledError):
-            scan(
-                slide, model, out, tile_size=64,
-                on_progress=seen.append, should_stop=lambda n=stop_after, seen=seen: len(seen) >= n,
-            ).map.close()  # fmt: skip
-        tiles += [progress.tiles_done for progress in seen]
-    assert tiles == list(range(1, seen[-1].tiles_total + 1))
-    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
-    for path in out.iterdir():
-        if path.name != "run.json":
-            assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes(), path.name
-
-
-def test_an_unfinished_scan_with_another_plan_is_not_continued(slide: Path, tmp_path: Path) -> None:
-    asked = iter([False, False, False, True])
-    with pytest.raises(ScanCancelledError):
-        scan(slide, random_model(), tmp_path / "out", tile_size=64, should_stop=lambda: next(asked))
-    other = random_model(seed=1)
-    other = replace(other, card=replace(other.card, sha256="other"))
-    result = scan(slide, other, tmp_path / "out", tile_size=64)
-    np.testing.assert_array_equal(np.asarray(result.map), np.asarray(scan(slide, other, tile_size=64).map))
-
-
-def test_two_scans_do_not_write_into_one_folder(slide: Path, tmp_path: Path) -> None:
-    def scan_again(_: Progress) -> None:
-        with pytest.raises(OutputExistsError, match="another scan"):
-            scan(slide, random_model(), tmp_path / "out")
-
-    scan(slide, random_model(), tmp_path / "out", on_progress=scan_again)
 
 
 def test_a_classifier_that_cannot_be_dense_runs_patch_by_patch_when_asked(tmp_path: Path) -> None:
