@@ -12,6 +12,8 @@ from scanner.batch import BATCH_NAME, BatchOrder, Outcome, Status, begin_batch, 
 from scanner.command import errors, fail_cleanly
 from scanner.errors import ScannerError
 from scanner.estimate import Estimate, Estimator, MemoryStatement, state_memory
+from scanner.exports.batch_page import write_batch_page
+from scanner.exports.run_report import read_report
 from scanner.progress import batch_display
 from scanner.worklist import Job
 
@@ -32,6 +34,7 @@ def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str
             from scanner.cluster import scan_cluster
 
             outcomes = fail_cleanly(lambda: scan_cluster(jobs, order, out, address=cluster, watcher=watcher))
+    fail_cleanly(lambda: write_batch_page(out, read_report(out / BATCH_NAME)))
     for line in describe_failures(outcomes):
         errors.print(line, style="red", markup=False, soft_wrap=True)
     typer.echo(out / BATCH_NAME)

@@ -55,7 +55,7 @@ def test_every_option_is_documented_and_every_documented_option_is_there(name: s
 
 def test_every_file_of_a_scan_is_documented() -> None:
     written = {value for key, value in vars(files).items() if key.endswith("_NAME")} | {REPORT_NAME}
-    described = set(re.findall(r"^\| `([\w.]+)` \|", section("scan"), re.MULTILINE))
+    described = set(re.findall(r"^\| `(\w[\w.-]*)` \|", section("scan"), re.MULTILINE))
     assert described == written
 
 

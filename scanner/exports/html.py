@@ -25,13 +25,14 @@ h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; border-bottom: 1px solid #ddd; pad
 table { border-collapse: collapse; margin: .5rem 0; }
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #eee; vertical-align: top;
   overflow-wrap: anywhere; }
-th { font-weight: 600; color: #555; }
+th { font-weight: 600; color: #555; white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.chosen td { font-weight: 600; background: #f1f6f2; }
 td.failed { color: #a01010; }
 img { max-width: 100%; height: auto; border: 1px solid #ddd; }
+figure { margin: 0; }
 td img { display: block; max-width: 10rem; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 """
 
 #: What a browser shows of a picture; the files beside the page have all of it.

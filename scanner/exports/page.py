@@ -69,8 +69,7 @@ def _hotspots(report: dict[str, Any], pictures: Sequence[Path]) -> Iterator[str]
         yield "<p>Nothing was counted, so there is none.</p>"
         return
     window = report["hotspot_window"]
-    shape = "circle" if window["shape"] == "circle" else f"box, {window['aspect']:.2f} times as wide as high"
-    yield f"<p>Window: {window['area_mm2']:.2f} {MM2} ({_hpf(window['area_mm2'])}), {shape}. No two overlap.</p>"
+    yield f"<p>Window: {window['area_mm2']:.2f} {MM2} ({_hpf(window['area_mm2'])}), {_shape(window)}. None overlap.</p>"
     head = ["rank", "count", f"area {MM2}", "in HPF", f"tissue {MM2}", f"per {MM2}", f"per {MM2} of tissue", "x, y px"]
     rows = [
         [
@@ -88,6 +87,12 @@ def _hotspots(report: dict[str, Any], pictures: Sequence[Path]) -> Iterator[str]
     yield table(rows, head=head)
     shown = (picture(path, text=path.stem) for path in pictures)
     yield f'<div class="pictures">{"".join(shown)}</div>'
+
+
+def _shape(window: dict[str, Any]) -> str:
+    if window["shape"] == "circle":
+        return "a circle"
+    return "a square" if window["aspect"] == 1 else f"a box {window['aspect']:.2f} times as wide as high"
 
 
 def _thresholds(report: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,78 @@
+"""batch.html: the slides of a batch with their pictures, for people; batch.json has the same for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from scanner.exports.files import OVERVIEW_NAME, PAGE_NAME
+from scanner.exports.html import picture, write_html
+from scanner.exports.page import MM2
+
+BATCH_PAGE_NAME = "batch.html"
+#: Longest side of a slide's picture in the table.
+THUMBNAIL_PX = 320
+HEAD = ("", "slide", "status", "count", f"tissue {MM2}", f"per {MM2}", "hotspot", "seconds")
+
+
+def write_batch_page(out: Path, content: dict[str, Any]) -> None:
+    """Write the page of a batch into `out`.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the batch; the pages and pictures of its slides lie below it.
+    content : dict
+        Of batch.json.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    statuses = ", ".join(f"{content.get(status, 0)} {status}" for status in ("ok", "skipped", "failed"))
+    rows = "".join(_row(out, slide) for slide in content["slides"])
+    head = "".join(f"<th>{escape(name)}</th>" for name in HEAD)
+    body = [f"<p>{content['total']} slides: {statuses}.</p>", f"<table>\n<tr>{head}</tr>\n{rows}</table>"]
+    write_html(out / BATCH_PAGE_NAME, f"{out.resolve().name}: mitotic figures", body)
+
+
+def _row(out: Path, slide: dict[str, Any]) -> str:
+    folder = out / slide["folder"] if slide["folder"] else None
+    name = f'<span title="{escape(slide["slide"])}">{escape(Path(slide["slide"]).name)}</span>'
+    if slide["status"] == "failed" or folder is None:
+        reason = escape(slide["reason"])
+        return f'<tr><td></td><td>{name}</td><td class="failed">failed</td><td colspan="5">{reason}</td></tr>\n'
+    link = f'<a href="{quote(Path(slide["folder"], PAGE_NAME).as_posix())}">{name}</a>'
+    cells = "".join(f'<td class="number">{cell}</td>' for cell in _numbers(folder, slide))
+    return f"<tr><td>{_thumbnail(folder)}</td><td>{link}</td><td>{slide['status']}</td>{cells}</tr>\n"
+
+
+def _numbers(folder: Path, slide: dict[str, Any]) -> Iterator[str]:
+    report = _report(folder)
+    yield str(slide["count"])
+    yield f"{slide['tissue_mm2']:.2f}"
+    yield f"{report.get('count_per_mm2', 0.0):.1f}"
+    spots = report.get("hotspots") or []
+    yield f"{spots[0]['count']} in {spots[0]['area_mm2']:.2f} {MM2}" if spots else "none"
+    yield "" if slide["seconds"] is None else f"{slide['seconds']:.0f}"
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    """The slide's run.json; empty where it has gone since."""
+    try:
+        report: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report
+
+
+def _thumbnail(folder: Path) -> str:
+    try:
+        return picture(folder / OVERVIEW_NAME, text="overview", longest_px=THUMBNAIL_PX)
+    except OSError:
+        return ""
