@@ -21,9 +21,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--stride", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--write", action="store_true", help="keep the tables in benchmarks/results/")
     options = parser.parse_args()
-    settings = BenchSettings(threads=options.threads, rounds=options.rounds, tile=options.tile)
+    settings = BenchSettings((), options.stride, options.tile, options.rounds, options.threads)
     lines = []
     for line in markdown_of_bench(run_bench(settings)):
         print(line, flush=True)
