@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
@@ -26,7 +27,7 @@ def slides_to_scan(
         A manifest cannot be read or understood; names its line.
     """
     paths = list(paths)
-    manifests = [path for path in paths if path.suffix.lower() == MANIFEST_SUFFIX and not path.is_dir()]
+    manifests = [path for path in paths if path.suffix.lower() == MANIFEST_SUFFIX and not os.path.isdir(path)]
     # Together: a folder that is reached twice is searched once.
     yield from find_slides([path for path in paths if path not in manifests], recursive=recursive)
     for table in [*manifests, *([] if manifest is None else [manifest])]:

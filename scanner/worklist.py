@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -63,12 +64,13 @@ def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[F
     """
     seen: set[Path] = set()
     for path in paths:
-        if path.is_dir() and not is_zarr(path):
+        if os.path.isdir(path) and not is_zarr(path):
             yield from _search(path, Path(), recursive, seen)
         else:
             yield FoundSlide(path, Path(path.name))
 
 
+# os.path and not Path looks here: Path raises where a folder may not be read, and nothing may end the search.
 def _search(folder: Path, kept: Path, recursive: bool, seen: set[Path]) -> Iterator[FoundSlide]:
     # Links may lead to a folder twice, or back up.
     place = folder.resolve()
@@ -82,12 +84,12 @@ def _search(folder: Path, kept: Path, recursive: bool, seen: set[Path]) -> Itera
         return
     parts = _parts_of_slides(entries)
     for entry in entries:
-        if not entry.is_dir():
+        if not os.path.isdir(entry):
             if entry.suffix.lower() in SLIDE_SUFFIXES and entry not in parts:
                 yield FoundSlide(entry, kept / entry.name)
         elif is_zarr(entry):
             yield FoundSlide(entry, kept / entry.name)
-        elif recursive and not _belongs_to_mirax(entry) and not (entry / REPORT_NAME).exists():
+        elif recursive and not _belongs_to_mirax(entry) and not os.path.isfile(entry / REPORT_NAME):
             yield from _search(entry, kept / entry.name, recursive, seen)
 
 
@@ -118,7 +120,7 @@ def _named_by_vms(path: Path) -> set[Path]:
 
 
 def _belongs_to_mirax(folder: Path) -> bool:
-    return any(folder.with_name(folder.name + suffix).is_file() for suffix in (".mrxs", ".MRXS"))
+    return any(os.path.isfile(f"{folder}{suffix}") for suffix in (".mrxs", ".MRXS"))
 
 
 def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:

@@ -91,15 +91,19 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_others_go_on(tmp_path: P
     powers = "-dac_override,-dac_read_search"  # by which root reads all the same
     program = require_system("setpriv")
     lesser = [program, "--bounding-set", powers, "--inh-caps", powers] if os.geteuid() == 0 else []
-    command = [*lesser, *COMMAND, "scan", tmp_path / "slides", "-r", "-o", tmp_path / "out", "-m", model]
+    inside = tmp_path / "slides" / "locked" / "b.svs"
+    command = [*lesser, *COMMAND, "scan", tmp_path / "slides", inside, "-r", "-o", tmp_path / "out", "-m", model]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=120)
     (tmp_path / "slides" / "locked").chmod(0o700)
+    assert "Traceback" not in done.stderr
     outcomes = json.loads((tmp_path / "out" / "batch.json").read_text())["slides"]
     assert [(Path(slide["slide"]).name, slide["status"]) for slide in outcomes] == [
         ("a.svs", "ok"),
         ("locked", "failed"),
+        ("b.svs", "failed"),
     ]
-    assert outcomes[1]["reason"]
+    assert outcomes[1]["reason"] == f"{tmp_path / 'slides' / 'locked'}: Permission denied"
+    assert outcomes[2]["reason"] == f"{inside}: Permission denied"
     assert done.returncode == 1
 
 

@@ -69,9 +69,10 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
 
 def _read_head(path: Path) -> bytes:
     """The first bytes of a file that is there."""
-    if path.is_dir():
-        raise UnsupportedSlideError(f"{path}: a folder, not a slide")
     try:
+        if path.is_dir():
+            next(path.iterdir(), None)  # A folder that may not be read is named for that.
+            raise UnsupportedSlideError(f"{path}: a folder, not a slide")
         with path.open("rb") as file:
             head = file.read(16)
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
