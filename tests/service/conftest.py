@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import os
@@ -11,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -22,6 +25,7 @@ from PIL import Image
 from models import Model, ModelCard, save_model
 from models.registry import build_network
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_TIMEOUT = 60.0  # seconds; two slow cores start an interpreter with torch in about five
 #: Workers speak often and are taken for dead soon, so that tests need not wait.
 QUICK = {"MITOSCAN_HEARTBEAT_S": "0.5", "MITOSCAN_DEAD_AFTER_S": "3", "MITOSCAN_WORKER_NICE": "0"}
@@ -61,6 +65,12 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def start_process(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """A process that ends with this one, however this one ends: an interrupted run of tests leaves no server behind."""
+    end_with_parent = partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, signal.SIGTERM)
+    return subprocess.Popen(command, preexec_fn=end_with_parent, **options)
+
+
 class Server:
     """`mitoscan serve` as a process of its own."""
 
@@ -87,7 +97,7 @@ class Server:
         environment = self.environment | {"MITOSCAN_DATA": data, "MITOSCAN_PORT": "0"}
         known = len(self.log)
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+            self.process = start_process(command, env=environment, stderr=log, stdout=log)
         match = _until(lambda: re.search(r"http://[\d.]+:(\d+)", self.log[known:]), self)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{match[1]}", timeout=60)
         if wait_for_worker:

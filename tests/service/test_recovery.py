@@ -14,7 +14,7 @@ import pytest
 
 from service.worker import EXIT_RESTART
 from tests.conftest import require_system
-from tests.service.conftest import Server, _until, make_field, make_large_field, png
+from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
 
 LARGE = png(make_large_field(30, 9))
 QUERY = {"stride": "1", "threshold": "0.3"}
@@ -100,13 +100,13 @@ def test_a_killed_worker_and_a_killed_server_lose_nothing(own_server: Server, un
 def test_another_worker_takes_over(tmp_path: Path, models_folder: Path, undisturbed, fate: str) -> None:
     command = [sys.executable, "-m", "service.cli", "worker", "--data", str(tmp_path / "data")]
     server = Server(tmp_path, models_folder, MITOSCAN_WORKERS="0").start(wait_for_worker=False)
-    processes = [subprocess.Popen(command, env=server.environment)]
+    processes = [start_process(command, env=server.environment)]
     try:
         job_id = server.submit(LARGE, **QUERY)
         server.wait(job_id, "RUNNING")
         processes[0].send_signal(signal.SIGKILL if fate == "killed" else signal.SIGSTOP)
         died_at = time.monotonic()
-        processes.append(subprocess.Popen(command, env=server.environment))
+        processes.append(start_process(command, env=server.environment))
         job = server.wait(job_id)
         assert time.monotonic() - died_at < 60
         assert (job["status"], job["attempt"]) == ("SUCCEEDED", 2)
