@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -23,7 +24,7 @@ class AreaRateColumn(ProgressColumn):
 
 
 @contextmanager
-def batch_display(console: Console, total: int) -> Iterator[Watcher]:
+def batch_display(console: Console, total: int, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Watcher]:
     """A Watcher that draws on `console`: mm2 done, their rate, and the time left of the slide in hand."""
     columns = (
         TextColumn("{task.description}"),
@@ -34,7 +35,8 @@ def batch_display(console: Console, total: int) -> Iterator[Watcher]:
     )
     finished = 0
     # A bar that redraws itself is noise in a log file: there, the line per slide says enough.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    is_shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not is_shown, get_time=clock) as bars:
         bar = bars.add_task("", total=None, area="")
 
         def on_start(job: Job) -> None:

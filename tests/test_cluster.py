@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from models import Model, save_model
-from scanner.batch import BatchOrder, Outcome, scan_batch
+from scanner.batch import BatchOrder, scan_batch
 from scanner.errors import ClusterError
 from scanner.settings import SettingsKeywords
 from scanner.worklist import find_slides, plan_jobs
@@ -120,7 +120,6 @@ def test_a_cluster_that_is_not_there_is_named(slides: Path, model: Model, tmp_pa
 
 
 def test_what_is_done_is_skipped_on_a_cluster_too(slides: Path, model: Model, plain: Path) -> None:
-    heard: list[Outcome] = []
     before = files_of(plain)
     outcomes = scan_cluster(
         plan_jobs(find_slides([slides]), plain), BatchOrder(model, KEYWORDS, False), plain, address="local"
@@ -128,4 +127,3 @@ def test_what_is_done_is_skipped_on_a_cluster_too(slides: Path, model: Model, pl
     assert [str(outcome.status) for outcome in outcomes] == ["skipped"] * 4 + ["failed"]
     after = files_of(plain)
     assert {name for name in before if before[name] != after[name]} == {"batch.json"}
-    assert heard == []
