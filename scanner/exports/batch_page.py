@@ -16,7 +16,8 @@ from scanner.exports.page import MM2
 BATCH_PAGE_NAME = "batch.html"
 #: Longest side of a slide's picture in the table.
 THUMBNAIL_PX = 320
-HEAD = ("", "slide", "status", "count", f"tissue {MM2}", f"per {MM2}", "hotspot", "seconds")
+HEAD = ("", "slide", "status")
+NUMBERS = ("count", f"tissue {MM2}", f"per {MM2}", "hotspot", "seconds")
 
 
 def write_batch_page(out: Path, content: dict[str, Any]) -> None:
@@ -36,7 +37,7 @@ def write_batch_page(out: Path, content: dict[str, Any]) -> None:
     """
     statuses = ", ".join(f"{content.get(status, 0)} {status}" for status in ("ok", "skipped", "failed"))
     rows = "".join(_row(out, slide) for slide in content["slides"])
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEAD)
+    head = "".join(f"<th>{name}</th>" for name in HEAD) + "".join(f'<th class="number">{name}</th>' for name in NUMBERS)
     body = [f"<p>{content['total']} slides: {statuses}.</p>", f"<table>\n<tr>{head}</tr>\n{rows}</table>"]
     write_html(out / BATCH_PAGE_NAME, f"{out.resolve().name}: mitotic figures", body)
 
@@ -45,8 +46,8 @@ def _row(out: Path, slide: dict[str, Any]) -> str:
     folder = out / slide["folder"] if slide["folder"] else None
     name = f'<span title="{escape(slide["slide"])}">{escape(Path(slide["slide"]).name)}</span>'
     if slide["status"] == "failed" or folder is None:
-        reason = escape(slide["reason"])
-        return f'<tr><td></td><td>{name}</td><td class="failed">failed</td><td colspan="5">{reason}</td></tr>\n'
+        reason = f'<td colspan="{len(NUMBERS)}">{escape(slide["reason"])}</td>'
+        return f'<tr><td></td><td>{name}</td><td class="failed">failed</td>{reason}</tr>\n'
     link = f'<a href="{quote(Path(slide["folder"], PAGE_NAME).as_posix())}">{name}</a>'
     cells = "".join(f'<td class="number">{cell}</td>' for cell in _numbers(folder, slide))
     return f"<tr><td>{_thumbnail(folder)}</td><td>{link}</td><td>{slide['status']}</td>{cells}</tr>\n"

@@ -19,7 +19,7 @@ import numpy as np
 from scanner.areas import rings_from_mask
 from scanner.detections import Detection
 from scanner.exports.atomic import write_text
-from scanner.geometry import Box
+from scanner.geometry import Box, Frame
 from scanner.hotspots import Hotspot
 from scanner.masks import RIM_CLASS
 from scanner.result import ScanResult
@@ -91,7 +91,14 @@ def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (
     OutputError
         The file cannot be written.
     """
-    features = [_hotspot_feature(rank, hotspot, origin) for rank, hotspot in enumerate(result.hotspots, start=1)]
+    features = []
+    for rank, hotspot in enumerate(result.hotspots, start=1):
+        ring = (
+            _circle(hotspot.box, result.frame, origin)
+            if hotspot.shape is Shape.CIRCLE
+            else _corners(hotspot.box, origin)
+        )
+        features.append(_hotspot_feature(rank, hotspot, ring))
     tissue = result.tissue
     tissue_mm2 = {"Area mm^2": round(tissue.area_mm2, 6)}
     features += _mask_features(tissue, tissue.is_tissue, TISSUE, origin, tissue_mm2)
@@ -130,14 +137,13 @@ def _detection_feature(detection: Detection, metadata: dict[str, str]) -> Featur
     return _feature(point, properties)
 
 
-def _hotspot_feature(rank: int, hotspot: Hotspot, origin: tuple[int, int]) -> Feature:
+def _hotspot_feature(rank: int, hotspot: Hotspot, ring: Ring) -> Feature:
     measurements = {
         "Count": hotspot.count,
         "Area mm^2": round(hotspot.area_mm2, 6),
         "Tissue mm^2": round(hotspot.tissue_mm2, 6),
         "Per mm^2": round(hotspot.per_mm2, 6),
     }
-    ring = _circle(hotspot.box, origin) if hotspot.shape is Shape.CIRCLE else _corners(hotspot.box, origin)
     return _region_feature([[ring]], Region(f"Hotspot {rank}", HOTSPOT_COLOUR), measurements)
 
 
@@ -159,13 +165,15 @@ def _corners(box: Box, origin: tuple[int, int]) -> Ring:
     return _closed([[left, top], [right, top], [right, bottom], [left, bottom]])
 
 
-def _circle(box: Box, origin: tuple[int, int]) -> Ring:
-    """The circle that fills a box, in CIRCLE_CORNERS corners."""
-    top, left, bottom, right = box.shifted(-origin[0], -origin[1])
+def _circle(box: Box, frame: Frame, origin: tuple[int, int]) -> Ring:
+    """The circle that fills a box, in CIRCLE_CORNERS corners; of the part beyond the slide nothing but its border."""
     turns = np.arange(CIRCLE_CORNERS) * 2 * np.pi / CIRCLE_CORNERS
-    xs = (left + right) / 2 + (right - left) / 2 * np.cos(turns)
-    ys = (top + bottom) / 2 + (bottom - top) / 2 * np.sin(turns)
-    return _closed(np.stack([xs, ys], axis=1).tolist())
+    xs = (box.left + box.right) / 2 + box.width / 2 * np.cos(turns)
+    ys = (box.top + box.bottom) / 2 + box.height / 2 * np.sin(turns)
+    xs, ys = xs.clip(0, frame.level0_width), ys.clip(0, frame.level0_height)
+    corners = np.stack([xs - origin[1], ys - origin[0]], axis=1)
+    is_new = (corners != np.roll(corners, 1, axis=0)).any(axis=1)
+    return _closed(corners[is_new].tolist())
 
 
 def _closed(corners: list[list[float]]) -> Ring:

@@ -130,3 +130,14 @@ def test_a_circle_is_a_circle(tmp_path: Path, result: ScanResult) -> None:
     feature = read_features(tmp_path / "a.geojson")[0]
     distances = np.hypot(*(corners(feature) - [300, 200]).T)
     np.testing.assert_allclose(distances, 100, atol=2e-3)  # Coordinates have three decimals.
+
+
+def test_a_circle_beyond_the_slide_ends_with_it(tmp_path: Path, result: ScanResult) -> None:
+    circle = Hotspot(Box(-100, 500, 500, 1100), 1.0, 1.0, 3, 3.0, 3.0, Shape.CIRCLE)
+    write_regions(tmp_path / "a.geojson", replace(result, hotspots=(circle,)))
+    feature = read_features(tmp_path / "a.geojson")[0]
+    rows, cols = np.mgrid[:600, :900] + 0.5
+    expected = np.hypot(rows - 200, cols - 800) <= 300
+    assert (draw([feature], (600, 900)) ^ expected).mean() < 0.01
+    assert corners(feature).min() >= 0
+    assert (corners(feature).max(axis=0) <= (900, 600)).all()
