@@ -43,7 +43,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def made_by_hand() -> Iterator[tuple[str, bytes]]:
+def hostile_tiffs() -> Iterator[tuple[str, bytes]]:
     size = [entry(256, 4, 1, 64), entry(257, 4, 1, 64)]
     rgb = [entry(258, 3, 1, 8), entry(259, 3, 1, 1), entry(262, 3, 1, 2), entry(277, 3, 1, 3)]
     yield "TIFF whose directories go in a circle", directory(*size, *rgb, following=8)
@@ -72,6 +72,9 @@ def made_by_hand() -> Iterator[tuple[str, bytes]]:
                 *strips,
             ),
         )
+
+
+def hostile_pictures() -> Iterator[tuple[str, bytes]]:
     head = b"\x89PNG\r\n\x1a\n"
     for width, height in ((50_000, 50_000), (2**31 - 1, 1), (1, 2**31 - 1), (0, 0), (2**32 - 1, 2), (20_000, 19_000)):
         yield f"PNG of {width} x {height}", head + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
@@ -89,6 +92,9 @@ def made_by_hand() -> Iterator[tuple[str, bytes]]:
     yield "WebP of rubbish", b"RIFF\xff\xff\xff\xffWEBPVP8X" + b"\xff" * 50
     yield "BMP of 2^31 x 2^31", b"BM" + bytes(16) + struct.pack("<ii", 2**31 - 1, -(2**31)) + bytes(40)
     yield "BMP that is upside down and empty", b"BM" + bytes(60)
+
+
+def strangers() -> Iterator[tuple[str, bytes]]:
     for name, start in {
         "zip": b"PK\x03\x04",
         "gzip": b"\x1f\x8b\x08",
@@ -135,7 +141,7 @@ def mutated() -> Iterator[tuple[str, bytes]]:
             yield f"{name} {number}", bytes(changed)
 
 
-CORPUS = [*made_by_hand(), *mutated()]
+CORPUS = [*hostile_tiffs(), *hostile_pictures(), *strangers(), *mutated()]
 
 
 @pytest.mark.slow
