@@ -18,6 +18,7 @@ from scanner.command import (
     MaskOption,
     ModelOption,
     MppOption,
+    PrecisionOption,
     StrideOption,
     ThresholdOption,
     end_on_sigterm,
@@ -50,6 +51,7 @@ def scan_command(
     threshold: ThresholdOption = None,
     mpp: MppOption = None,
     engine: EngineOption = "dense",
+    precision: PrecisionOption = "float32",
     tile_size: Annotated[int | None, typer.Option(help="Side of a tile, px. Never changes results.")] = None,
     workers: Annotated[int, typer.Option(help="Threads that read ahead.")] = 2,
     tissue: Annotated[bool, typer.Option("--tissue/--no-tissue", help="Scan tissue only, or glass as well.")] = True,
@@ -87,7 +89,7 @@ def scan_command(
         raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
     keywords: Any = {
         "device": device, "stride": stride, "threshold": threshold, "mpp": mpp, "engine": engine,
-        "tile_size": tile_size, "workers": workers, "tissue": tissue, "any_stain": any_stain,
+        "precision": precision, "tile_size": tile_size, "workers": workers, "tissue": tissue, "any_stain": any_stain,
         "verify_places": verify_places if verify_tiling else 0, "mask": mask,
         "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),
     }  # fmt: skip

@@ -62,7 +62,9 @@ def state_memory(order: BatchOrder) -> MemoryStatement:
     """
     settings = ScanSettings(**order.keywords)
     stride = settings.stride or order.model.card.stride
-    scorer = prepare_scorer(order.model, None, stride=stride, device=settings.device, engine=settings.engine)
+    scorer = prepare_scorer(
+        order.model, None, stride=stride, device=settings.device, engine=settings.engine, precision=settings.precision
+    )
     side = choose_tile_side(scorer, settings, stride)
     return MemoryStatement(memory_bound(scorer, settings, side=side), str(scorer.device), side)
 

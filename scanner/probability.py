@@ -5,6 +5,7 @@ Readers work ahead in threads while the device computes, so that neither waits f
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -59,20 +60,33 @@ class Scorer:
     card: ModelCard
     device: torch.device
     seconds: StageSeconds = field(default_factory=StageSeconds)
+    #: Type of the network's numbers; everything after it is float32.
+    dtype: torch.dtype = torch.float32
 
     def __call__(self, pixels: Pixels) -> FloatMap:
         """The target class's probability for each scanned patch of each tile."""
         started = time.perf_counter()
         with torch.inference_mode():
             images = apply_table(torch.from_numpy(pixels).to(self.device), self.table)  # (N, C, H, W)
-            probabilities = target_probability(self.net(images), self.card)  # (N, rows, cols)
+            logits = self.net(images.to(self.dtype)).float()  # (N, classes, rows, cols)
+            probabilities = target_probability(logits, self.card)  # (N, rows, cols)
             values: FloatMap = probabilities.cpu().numpy()
         self.seconds.net += time.perf_counter() - started
         return values
 
 
+#: Numbers that a network may be run in, by the name of the setting.
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 def prepare_scorer(
-    model: Model, stain: StainStatistics | None, *, stride: int, device: str = "auto", engine: str = "dense"
+    model: Model,
+    stain: StainStatistics | None,
+    *,
+    stride: int,
+    device: str = "auto",
+    engine: str = "dense",
+    precision: str = "float32",
 ) -> Scorer:
     """The model's classifier, dense (or patch by patch), on its device.
 
@@ -87,8 +101,10 @@ def prepare_scorer(
         A torch device, or "auto": the GPU if there is one.
     engine : str
         "dense", or "patch" for classifiers that cannot be made dense exactly.
+    precision : str
+        A key of PRECISIONS; only "float32" is exact.
     """
-    chosen = choose_device(device)
+    chosen, dtype = choose_device(device), PRECISIONS[precision]
     if engine == "dense":
         net: nn.Module = densify(model.net, model.card.patch_size, stride)
     elif engine == "patch":
@@ -96,7 +112,9 @@ def prepare_scorer(
     else:
         raise SettingsError(f"engine {engine!r} is unknown; known: dense, patch")
     table = normalisation_table(model.card.normalisation, stain)
-    return Scorer(net.to(chosen), table.to(chosen), model.card, chosen)
+    # The classifier's own weights are never converted: the patch engine works on a copy.
+    net = net if dtype is torch.float32 else copy.deepcopy(net).to(dtype)
+    return Scorer(net.to(chosen), table.to(chosen), model.card, chosen, dtype=dtype)
 
 
 def choose_device(device: str) -> torch.device:

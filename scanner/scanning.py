@@ -131,7 +131,9 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
     """Survey the slide, unless that is done, and make the network ready for it."""
     survey = survey or survey_slide(slide, model.card, settings)
     started, frame, stain = time.perf_counter(), survey.frame, survey.statistics.stain
-    scorer = prepare_scorer(model, stain, stride=frame.stride, device=settings.device, engine=settings.engine)
+    scorer = prepare_scorer(
+        model, stain, stride=frame.stride, device=settings.device, engine=settings.engine, precision=settings.precision
+    )
     side = choose_tile_side(scorer, settings, frame.stride)
     seconds = survey.seconds + time.perf_counter() - started
     return PreparedSlide(
