@@ -13,6 +13,7 @@ from scanner.bench.contestants import Contestant
 from scanner.bench.subjects import Subject
 from scanner.dense import PatchwiseNet, densify
 from scanner.dense.graph import Layout
+from scanner.dense.layers import Step
 
 
 def peers(subject: Subject, stride: int, shape: tuple[int, ...], *, batch: int = 16) -> list[Contestant]:
@@ -31,7 +32,7 @@ def peers(subject: Subject, stride: int, shape: tuple[int, ...], *, batch: int =
         if importlib.util.find_spec(package) is None:
             continue
         dense = dense_model(graph, layout, shape, pools_as_slices=engine is OpenVino)
-        found.append(Contestant(f"dense graph: {name}", engine(dense)))
+        found.append(Contestant(f"dense graph: {name}", _EveryWanted(engine(dense), layout.remainder)))
         loop = PatchwiseNet(_OfBatch(engine(patches), batch), subject.patch_size, stride, batch_size=batch)
         found.append(Contestant(f"loop: {name}, batch {batch}", loop, is_loop=True))
     return found
@@ -79,6 +80,19 @@ _ENGINES: dict[str, tuple[str, Callable[[bytes], Any]]] = {
     "ONNX Runtime": ("onnxruntime", OnnxRuntime),
     "OpenVINO": ("openvino", OpenVino),
 }
+
+
+class _EveryWanted(nn.Module):
+    """A dense graph of which every so many outputs are wanted."""
+
+    def __init__(self, engine: nn.Module, remainder: Step) -> None:
+        super().__init__()
+        self.engine = engine
+        self.remainder = remainder
+
+    def forward(self, image: Tensor) -> Tensor:
+        scores: Tensor = self.engine(image)
+        return scores[:, :, :: self.remainder.rows, :: self.remainder.cols]
 
 
 class _OfBatch(nn.Module):

@@ -83,12 +83,12 @@ def _loops(subject: Subject, stride: int, *, with_loops: bool) -> list[Contestan
 
 
 def _case(contestant: Contestant, image: Tensor, subject: Subject, stride: int) -> Case:
+    if contestant.is_loop:
+        # A row of neighbouring patches: what a patch costs depends neither on the stride nor on their number.
+        strip = subject.image(1, (LOOP_PATCHES - 1) * stride + 1)
+        return Case(contestant.name, lambda: contestant.net(strip), LOOP_PATCHES * stride**2)
     outputs = (image.shape[2] - subject.patch_size) // stride + 1
-    if not contestant.is_loop:
-        return Case(contestant.name, lambda: contestant.net(image), (outputs * stride) ** 2)
-    patches = min(LOOP_PATCHES, outputs)
-    strip = image[:, :, : subject.patch_size, : subject.patch_size + (patches - 1) * stride]
-    return Case(contestant.name, lambda: contestant.net(strip), patches * stride**2)
+    return Case(contestant.name, lambda: contestant.net(image), (outputs * stride) ** 2)
 
 
 def _difference(contestant: Contestant, subject: Subject, image: Tensor, stride: int) -> float:
