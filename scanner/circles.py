@@ -14,15 +14,19 @@ Centre = tuple[float, float]
 
 #: Places this close to the line, relative to the radius, are within: those that define a circle lie on it.
 ON_LINE = 1e-9
+#: How often the lattice of centres is halved at most, and the cells at which that ends.
+_HALVINGS, _MOST_CELLS = 16, 20_000
 #: Samples across a cell, to measure how much of it a circle covers.
 SAMPLES = 4
 
 
 def best_circle(places: Places, radius: float, taken: Sequence[Centre] = ()) -> Centre | None:
-    """Centre of the circle that holds the most places and overlaps none that is taken.
+    """Centre of a circle that holds the most places and overlaps none that is taken.
 
-    Every circle can be moved, without losing a place, until some place lies on its line. So for each place the circles
-    through it are turned around it once; each other place is within for an arc of that turn.
+    Centres are narrowed down on a lattice that is halved again and again: what lies within the radius and half a
+    cell's diagonal of its middle bounds every circle centred in that cell. Among the cells that are left the search is
+    exact: every circle can be moved, without losing a place, until some place lies on its line; so for each place the
+    circles through it are turned around it once, and each other place is within for an arc of that turn.
 
     Parameters
     ----------
@@ -34,25 +38,64 @@ def best_circle(places: Places, radius: float, taken: Sequence[Centre] = ()) -> 
     Returns
     -------
     (float, float) or None
-        Of equally good ones that of the first place; None if every place lies where only taken circles reach.
+        The same for the same places in the same order; None if every place lies where only taken circles reach.
     """
     tree = KDTree(places)
-    best, centre = 0, None
-    for place in places:
-        offsets = places[sorted(tree.query_ball_point(place, 2 * radius * (1 + ON_LINE)))] - place
-        if len(offsets) <= best:
-            continue  # Cannot beat what is there.
-        is_pivot = ~offsets.any(axis=1)
-        starts, ends = _arcs(offsets[~is_pivot], radius)
-        # Only where an arc begins does the count rise; where a taken circle ends, a turn becomes possible.
-        turns = np.concatenate([[0.0], starts, _free_turns(place, radius, taken)])
-        counts = is_pivot.sum() + _arcs_at(turns, starts, ends)
-        centres = place + radius * np.stack([np.sin(turns), np.cos(turns)], axis=1)
-        counts[~_is_free(centres, radius, taken)] = 0
+    best, centre, cells, side = _narrow_down(tree, radius, taken)
+    if not len(cells):
+        return centre
+    # Only those around which the circle passes through some cell that is left.
+    reach = side / np.sqrt(2) + radius * ON_LINE
+    within, near = (_count(KDTree(cells), places, radius + sign * reach) for sign in (-1, 1))
+    for place in places[near > within]:
+        counts, centres = _turn_around(place, tree, radius, taken)
         top = int(counts.argmax())
         if counts[top] > best:
             best, centre = int(counts[top]), (float(centres[top, 0]), float(centres[top, 1]))
     return centre
+
+
+def _narrow_down(tree: KDTree, radius: float, taken: Sequence[Centre]) -> tuple[int, Centre | None, Places, float]:
+    """The best count at a cell's middle, that middle, the middles of cells that may hold better, and their side."""
+    side = radius / 2
+    axes = (
+        np.arange(low - radius, high + radius + side, side) for low, high in zip(tree.mins, tree.maxes, strict=True)
+    )
+    cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)  # (n, 2)
+    best, centre = 0, None
+    for _ in range(_HALVINGS):
+        reach = side / np.sqrt(2)
+        counts = np.where(_is_free(cells, radius, taken), _count(tree, cells, radius), 0)
+        if len(counts) and counts.max() > best:
+            top = int(counts.argmax())
+            best, centre = int(counts[top]), (float(cells[top, 0]), float(cells[top, 1]))
+        may_be_free = _is_free(cells, radius, taken, slack=reach)
+        cells = cells[may_be_free & (_count(tree, cells, radius + reach) > best)]
+        if len(cells) > _MOST_CELLS or not len(cells):
+            break
+        corners = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]) * side / 4
+        cells, side = (cells[:, None] + corners).reshape(-1, 2), side / 2
+    return best, centre, cells, side
+
+
+def _count(tree: KDTree, centres: Places, radius: float) -> npt.NDArray[np.int64]:
+    if not len(centres):
+        return np.zeros(0, np.int64)
+    return np.asarray(tree.query_ball_point(centres, radius * (1 + ON_LINE), return_length=True), np.int64)
+
+
+def _turn_around(
+    place: npt.NDArray[np.float64], tree: KDTree, radius: float, taken: Sequence[Centre]
+) -> tuple[npt.NDArray[np.int64], Places]:
+    """Circles through a place: how many places each of those holds that may hold the most, and their centres."""
+    offsets = tree.data[sorted(tree.query_ball_point(place, 2 * radius * (1 + ON_LINE)))] - place
+    is_pivot = ~offsets.any(axis=1)
+    starts, ends = _arcs(offsets[~is_pivot], radius)
+    # Only where an arc begins does the count rise; where a taken circle ends, a turn becomes possible.
+    turns = np.concatenate([[0.0], starts, _free_turns(place, radius, taken)])
+    centres = place + radius * np.stack([np.sin(turns), np.cos(turns)], axis=1)
+    counts = is_pivot.sum() + _arcs_at(turns, starts, ends)
+    return np.where(_is_free(centres, radius, taken), counts, 0), centres
 
 
 def within_circle(places: Places, centre: Centre, radius: float) -> npt.NDArray[np.bool_]:
@@ -109,8 +152,9 @@ def _free_turns(place: npt.NDArray[np.float64], radius: float, taken: Sequence[C
     return np.array(turns, dtype=np.float64) % (2 * np.pi)
 
 
-def _is_free(centres: Places, radius: float, taken: Sequence[Centre]) -> npt.NDArray[np.bool_]:
+def _is_free(centres: Places, radius: float, taken: Sequence[Centre], *, slack: float = 0.0) -> npt.NDArray[np.bool_]:
+    """Which centres are those of circles that overlap no taken one, if they may move by `slack`."""
     is_free = np.ones(len(centres), np.bool_)
     for centre in taken:
-        is_free &= np.hypot(*(centres - centre).T) >= 2 * radius * (1 - ON_LINE)
+        is_free &= np.hypot(*(centres - centre).T) >= 2 * radius * (1 - ON_LINE) - slack
     return is_free

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial import KDTree
 
+from scanner.circles import _turn_around, best_circle, within_circle
 from scanner.detections import Detection
 from scanner.errors import SettingsError
 from scanner.geometry import Box, Frame
@@ -209,3 +211,15 @@ def test_presets_are_the_areas_that_pathologists_know() -> None:
 def test_other_windows_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"2mm2, 10hpf, circle or an area"):
         window_from_text(text)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_many_detections_are_narrowed_down_to_the_same_count(seed: int) -> None:
+    # A cluster, in which bounds are of little help, against turning circles around every detection.
+    places = np.random.default_rng(seed).normal(50, 12, (60, 2)).round(1)
+    radius = 9.0
+    centre = best_circle(places, radius)
+    assert centre is not None
+    tree = KDTree(places)
+    expected = max(int(_turn_around(place, tree, radius, ())[0].max()) for place in places)
+    assert within_circle(places, centre, radius).sum() == expected
