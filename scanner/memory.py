@@ -23,7 +23,7 @@ from scanner.settings import ScanSettings, tile_side
 #: Interpreter, libraries, weights: what a process holds before its first tile.
 PROCESS_BYTES = 450 << 20
 #: Strips of the slide and bands of the map, read one at a time for tissue, peaks and pictures.
-STRIPS_BYTES = 350 << 20
+STRIPS_BYTES = 600 << 20
 #: A grid px on its way into the network: 8 bits, table index, three channels, and these stacked.
 BYTES_PER_INPUT_PX = 48
 #: A grid px that waits for the device, or is being resampled from a finer slide.

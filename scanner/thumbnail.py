@@ -17,6 +17,8 @@ Edges = npt.NDArray[np.intp]
 
 #: Level pixels that are read at once: 48 MB of RGB.
 STRIP_PX = 2**24
+#: Level pixels that are summed at once.
+SUMMED_PX = 2**20
 #: Side, in cells, of an unreadable box that is not cut any further in search of readable parts.
 SMALLEST_CUT = 8
 
@@ -120,6 +122,19 @@ def _cell_means(pixels: Pixels, plan: _CellPlan, cells: Box) -> Pixels:
     """(h, w, 3) of the level -> (rows, cols, 3), rounded half up."""
     rows = plan.row_edges[cells.top : cells.bottom + 1]
     cols = plan.col_edges[cells.left : cells.right + 1]
+    means = np.empty((cells.height, cells.width, 3), np.uint8)
+    # A few rows of cells at a time: sums take four times the memory of what they add.
+    step = max(1, SUMMED_PX * cells.height // max(1, pixels.shape[0] * pixels.shape[1]))
+    for first in range(0, cells.height, step):
+        edges = rows[first : first + step + 1]
+        # Where two cells share the level's last pixel, the second has it all the same.
+        bottom = max(edges[-1], edges[-2] + 1)
+        means[first : first + step] = _means_between(pixels[edges[0] - rows[0] : bottom - rows[0]], edges, cols)
+    return means
+
+
+def _means_between(pixels: Pixels, rows: Edges, cols: Edges) -> Pixels:
+    """Means of the pixels between the edges of rows and columns of cells; `pixels` starts at the first of both."""
     sums = np.add.reduceat(pixels, rows[:-1] - rows[0], axis=0, dtype=np.uint32)  # (rows, w, 3)
     sums = np.add.reduceat(sums, cols[:-1] - cols[0], axis=1)  # (rows, cols, 3)
     # Where two cells share the level's last pixel, reduceat gives that pixel to both.
