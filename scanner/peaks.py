@@ -18,7 +18,7 @@ Indices = npt.NDArray[np.intp]
 
 #: Offsets (rows, cols) of six of a pixel's eight neighbours; those in its row are compared with first.
 NEIGHBOURS_ABOVE_AND_BELOW = ((-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1))
-#: Map pixels that are searched at once: 64 MB of float32.
+#: Map pixels that are searched at once: 16 MB of float32, of which a few copies are made.
 BAND_PX = 2**22
 #: Peaks whose neighbourhoods are looked up at once.
 NMS_BATCH = 4096
