@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.evaluation.matching import MIDOG, MITOS12, MITOS14, Rule, ScoredField, Verdict, assign, match, missed_figures
+from scanner.evaluation.matching import (
+    MIDOG,
+    MITOS12,
+    MITOS14,
+    Rule,
+    ScoredField,
+    Verdict,
+    assign,
+    match,
+    missed_figures,
+)
 
 COORDINATE = st.floats(0, 60, allow_nan=False)
 POINTS = st.lists(st.tuples(COORDINATE, COORDINATE), max_size=8)
