@@ -104,6 +104,10 @@ def test_columns_of_numbers_are_flush_right_and_others_not() -> None:
     assert shown.count('<tr class="chosen"><td>b</td><td class="number">12.5</td></tr>') == 1
 
 
+def test_cells_are_text() -> None:
+    assert "<td>&lt;b&gt;</td>" in table([["<b>"]], head=["x"])
+
+
 @pytest.mark.parametrize("has_files", [True, False])
 def test_a_batch_is_a_table_of_its_slides(
     tmp_path: Path, result: ScanResult, prepared: PreparedSlide, has_files: bool
