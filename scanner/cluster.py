@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -198,10 +200,13 @@ def _connected(address: str) -> Iterator[ModuleType]:
         raise ClusterError("--cluster needs Ray: pip install 'mitoscan[cluster]'") from error
     _check_reachable(address)
     where: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own, which gives another exit code.
     try:
         yield ray
     finally:
