@@ -124,3 +124,12 @@ def test_the_figures_of_the_readme_are_the_cards() -> None:
     measured = load_model(DEFAULT_MODEL).card.measured[0]
     text = (ROOT / "README.md").read_text()
     assert f"F1 {measured.f1:.3f} (precision {measured.precision:.3f}, recall {measured.recall:.3f})" in text
+
+
+def test_the_speeds_of_the_readme_stand_in_the_page_on_performance() -> None:
+    measured = (ROOT / "docs" / "performance.md").read_text()
+    rows = re.findall(r"^\|.* ns a pixel.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows
+    for row in rows:
+        numbers = re.findall(r"[\d,]*\d{3}\b", row.split("|")[2])
+        assert any(all(number in line for number in numbers) for line in measured.splitlines()), row
