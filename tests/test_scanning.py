@@ -96,12 +96,15 @@ def test_shifting_the_slide_by_a_pixel_shifts_the_map(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tile_size", [32, 50, 64, 97, 1024])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_planted_figures_are_each_found_once(tmp_path: Path, tile_size: int, stride: int) -> None:
-    places = [(32, 32), (64, 100), (50, 64), (96, 97), (128, 33), (97, 150), (20, 160), (150, 120)]
+    inside = [(32, 32), (64, 100), (50, 64), (96, 97), (128, 33), (97, 150), (20, 160), (150, 120)]
+    at_edges = [(4, 90), (165, 64), (70, 4), (110, 175), (5, 5), (164, 174)]
+    places = inside + at_edges
     path = save(tmp_path / "planted.png", planted(170, 180, places))
     result = scan(path, dot_model(), stride=stride, tile_size=tile_size)
-    found = sorted((d.row, d.col) for d in result.detections)
+    found = np.array([(d.row, d.col) for d in result.detections])
     assert len(found) == len(places)
-    np.testing.assert_allclose(found, sorted(places), atol=stride)
+    distances = np.linalg.norm(np.array(places)[:, None] - found[None], axis=2)
+    np.testing.assert_array_equal((distances <= 1.5 * stride).sum(axis=1), 1)
 
 
 def test_a_figure_on_the_true_border_is_marked_and_not_counted(tmp_path: Path) -> None:
