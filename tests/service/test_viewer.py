@@ -83,7 +83,7 @@ def test_a_new_user_uploads_a_slide_and_looks_at_it(server: Server, page, exampl
     page.set_input_files("#file", example_slide)
     page.wait_for_url("**/view")
     page.wait_for_selector("body[data-slide=open]")
-    page.wait_for_selector("body[data-result=shown]", timeout=60_000)
+    page.wait_for_selector("body[data-result=shown]", timeout=180_000)
     assert page.inner_text("#name") == example_slide.name
     page.wait_for_timeout(1500)  # Tiles fade in.
     page.screenshot(path=tmp_path / "viewer.png")
