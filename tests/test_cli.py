@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_bad_slide_is_named_and_the_exit_code_is_1(tmp_path: Path, model: str)
         True,
         False,
     ]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "batch.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "batch.html", "batch.json"]
 
 
 def test_every_bad_slide_is_named_with_its_reason_at_the_end(tmp_path: Path, model: str) -> None:
@@ -237,7 +238,10 @@ def test_an_interrupted_scan_looks_unfinished_and_can_be_repeated(
     out = tmp_path / "out"
     arguments = ["scan", write_slide(tmp_path / "a.svs", 700), "-o", out, "-m", model]
     slowly = ["--stride", "1", "--tile-size", "64"]
-    with subprocess.Popen([*COMMAND, *map(str, arguments), *slowly], stderr=subprocess.PIPE, text=True) as process:
+    command = [*COMMAND, *map(str, arguments), *slowly]
+    # A shell that starts the tests in the background has them ignore SIGINT, and their children with them.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         deadline = time.monotonic() + 60
         # The map is begun: the scan is under way.
         while not list(out.rglob(".*")) and time.monotonic() < deadline:
