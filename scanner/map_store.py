@@ -22,6 +22,7 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from scanner.errors import OutputError, OutputExistsError
+from scanner.exports.atomic import remove_parts
 from scanner.geometry import Box, Frame
 from scanner.tiles import Tile
 
@@ -144,6 +145,8 @@ class WorkFolder:
             self._lock.close()
             raise OutputExistsError(f"{results}: another scan is writing there") from error
         self.is_temporary = results is None
+        if results is not None:
+            remove_parts(results)
 
     def __enter__(self) -> Path:
         return self.path

@@ -57,6 +57,7 @@ def test_killed_scans_end_with_the_same_bytes(tmp_path: Path) -> None:
         assert not (out / "run.json").exists()
         before = done
     assert before > KILLS
+    (out / ".map.png.4711-1.part").write_bytes(b"as a kill while files are written would leave it")
     with (out / WORK_NAME / "journal.jsonl").open("a") as journal:
         journal.write('{"tile": 9')  # as a kill in the middle of a line would leave it
     assert start(slide, model, out).wait() == 0
