@@ -15,8 +15,8 @@ from scanner.slides.protocol import WHITE, Pixels, Slide
 
 Edges = npt.NDArray[np.intp]
 
-#: Level pixels that are read at once: 48 MB of RGB.
-STRIP_PX = 2**24
+#: Level pixels that are read at once: 12 MB of RGB.
+STRIP_PX = 2**22
 #: Level pixels that are summed at once.
 SUMMED_PX = 2**20
 #: Side, in cells, of an unreadable box that is not cut any further in search of readable parts.

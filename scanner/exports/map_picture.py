@@ -19,7 +19,7 @@ Colours = npt.NDArray[np.uint8]
 #: Longest side of `map.png`, in pixels.
 MAP_PICTURE_PX = 2048
 #: Map pixels pooled at once.
-BAND_PX = 2**24
+BAND_PX = 2**21
 #: Probability, then red, green, blue and opacity between 0 and 255. Greens and blues do not occur in an H&E stain, but
 #: mark glass and ink; so the map goes from yellow to a red that no eosin reaches.
 COLOUR_STOPS = (
