@@ -30,7 +30,7 @@ from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
 from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
-from scanner.report import describe_result, finish_report, plan_of_map
+from scanner.report import REPORT_NAME, describe_result, finish_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, Progress, ScanResult, ShouldStop, Survey
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide, open_slide
@@ -105,6 +105,8 @@ def scan_prepared(
             result = replace(result, verification=verify_tiling(prepared, probability_map, places=places))
         result = replace(result, report=describe_result(prepared, result))
         if results is not None:
+            # Whoever finds run.json finds a complete scan: an older one ends where its files are replaced.
+            (results / REPORT_NAME).unlink(missing_ok=True)
             write_results(results, result, prepared)
         return finish_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
 

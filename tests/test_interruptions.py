@@ -92,3 +92,18 @@ def test_two_scans_do_not_write_into_one_folder(slide: Path, tmp_path: Path) -> 
             scan(slide, random_model(), tmp_path / "out")
 
     scan(slide, random_model(), tmp_path / "out", on_progress=scan_again)
+
+
+def test_an_older_scan_is_no_longer_complete_once_its_files_are_replaced(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(slide, random_model(), tmp_path).map.close()
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scanner.scanning.finish_report", die)
+    with pytest.raises(KeyboardInterrupt):
+        scan(slide, random_model(seed=1), tmp_path)
+    assert (tmp_path / "detections.csv").exists()
+    assert not (tmp_path / "run.json").exists()
