@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -124,13 +123,9 @@ def run_graph(graph: Graph, image: Tensor, apply: object) -> Tensor:
     """Run the nodes in order, dropping values after their last use; `apply(index, inputs)` runs one."""
     assert callable(apply)
     values: dict[int, Tensor] = {0: image}
-    for index, node in _numbered(graph.nodes[1:]):
+    for index, node in enumerate(graph.nodes[1:], start=1):
         values[index] = apply(index, [values[source] for source in node.inputs])
         for source in set(node.inputs):
             if graph.last_use[source] == index:
                 del values[source]
     return values[len(graph.nodes) - 1]
-
-
-def _numbered(nodes: Iterable[GraphNode]) -> Iterable[tuple[int, GraphNode]]:
-    return enumerate(nodes, start=1)

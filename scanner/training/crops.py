@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scanner.geometry import mirrored
 from scanner.training.fields import LabelledField, read_field
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
@@ -66,15 +67,14 @@ def crop_targets(fields: Sequence[LabelledField], views: Sequence[View], recipe:
 
 
 def _cut_window(pixels: npt.NDArray[np.uint8], view: View, side: int) -> npt.NDArray[np.uint8]:
-    rows, cols = (_mirrored(round(c) - side // 2, side, n) for c, n in zip(view.centre, pixels.shape, strict=False))
+    rows, cols = (_window_index(round(c) - side // 2, side, n) for c, n in zip(view.centre, pixels.shape, strict=False))
     return pixels[rows][:, cols]
 
 
-def _mirrored(start: int, count: int, size: int) -> npt.NDArray[np.int64] | slice:
+def _window_index(start: int, count: int, size: int) -> npt.NDArray[np.int64] | slice:
     if start >= 0 and start + count <= size:
-        return slice(start, start + count)
-    index = np.arange(start, start + count) % max(1, 2 * size - 2)
-    return np.minimum(index, 2 * size - 2 - index) if size > 1 else np.zeros(count, dtype=np.int64)
+        return slice(start, start + count)  # a view, where the window lies within the field
+    return mirrored(start, start + count, size)
 
 
 def _theta(view: View, *, size: int, side: int) -> npt.NDArray[np.float64]:
