@@ -3,6 +3,8 @@
 The map is a Zarr array with one chunk per tile. Beside it lies a journal with a line for every tile that is whole on
 disk. A chunk is written before its line, so a scan that is killed at any moment loses at most the tiles in hand, and
 ends with the same bytes as one that was left alone.
+
+Many processes may fill one map, each a band of its tiles: a band has a journal and a lock of its own.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import shutil
 import tempfile
 import time
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import IO, Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,21 +34,25 @@ FloatMap = npt.NDArray[np.float32]
 WORK_NAME = ".scan"
 #: Seconds between two looks at a lock that another process holds.
 _RELEASE_POLL = 0.2
-_PLAN_NAME, _JOURNAL_NAME, _MAP_NAME, _LOCK_NAME = "plan.json", "journal.jsonl", "map.zarr", "lock"
+_PLAN_NAME, _JOURNAL, _MAP_NAME, _LOCK = "plan.json", "journal", "map.zarr", "lock"
 
 
 class MapStore:
     """A float32 map on disk, written tile by tile."""
 
-    def __init__(self, folder: Path, frame: Frame, array: zarr.Array[Any]) -> None:
+    def __init__(self, folder: Path, frame: Frame, array: zarr.Array[Any], *, band: int | None = None) -> None:
         self.folder = folder
         self.frame = frame
         self._array = array
+        self._journal = folder / f"{_named(_JOURNAL, band)}.jsonl"
+        _cut_off_half_line(self._journal)
         #: Tiles that are whole on disk, by index, each with the map boxes in it that could not be read.
-        self.done: dict[int, list[Box]] = _read_journal(folder / _JOURNAL_NAME)
+        self.done: dict[int, list[Box]] = _read_journals(folder)
 
     @classmethod
-    def open(cls, folder: Path, frame: Frame, *, chunk_side: int, plan: dict[str, Any]) -> Self:
+    def open(
+        cls, folder: Path, frame: Frame, *, chunk_side: int, plan: dict[str, Any], band: int | None = None
+    ) -> Self:
         """The store of an unfinished scan with the same plan, or else a new one.
 
         Parameters
@@ -57,30 +64,34 @@ class MapStore:
             Side of a tile's write box, in map px.
         plan : dict
             Everything that the map's bytes depend on, ready for JSON.
+        band : int, optional
+            Of which this process writes the tiles, others at the same time those of other bands; the map is there.
 
         Raises
         ------
         OutputError
             The folder cannot be written.
+        OutputExistsError
+            Others are writing bands of another map.
         """
         try:
-            known = _read_plan(folder)
-            if known != json.loads(json.dumps(plan)):
+            if _read_plan(folder) == json.loads(json.dumps(plan)):
+                return cls(folder, frame, zarr.open_array(str(folder / _MAP_NAME), mode="r+"), band=band)
+            if band is None:
                 _clear(folder)
                 array = _create_array(folder / _MAP_NAME, frame, chunk_side)
                 # The plan comes last: without it, whatever else lies here does not count.
                 (folder / _PLAN_NAME).write_text(json.dumps(plan), encoding="utf-8")
-            else:
-                array = zarr.open_array(str(folder / _MAP_NAME), mode="r+")
-            return cls(folder, frame, array)
+                return cls(folder, frame, array)
         except OSError as error:
             raise OutputError(f"{folder}: {error}") from error
+        raise OutputExistsError(f"{folder.parent}: another scan is writing there")
 
     def write(self, tile: Tile, values: FloatMap, lost: list[Box]) -> None:
         """Store a tile's probabilities, and which map boxes in it could not be read."""
         try:
             self._array[tile.write.slices()] = values
-            with (self.folder / _JOURNAL_NAME).open("a", encoding="utf-8") as journal:
+            with self._journal.open("a", encoding="utf-8") as journal:
                 journal.write(json.dumps({"tile": tile.index, "lost": lost}) + "\n")
         except OSError as error:
             raise OutputError(f"{self.folder}: {error}") from error
@@ -126,26 +137,32 @@ class ProbabilityMap:
 
 
 class WorkFolder:
-    """The folder of one unfinished scan, which belongs to one process at a time."""
+    """The folder of one unfinished scan, which belongs to one process at a time; or each of its bands to one."""
 
-    def __init__(self, results: Path | None) -> None:
+    def __init__(self, results: Path | None, *, band: int | None = None) -> None:
+        self.is_temporary = results is None
+        self._locks = ExitStack()
         try:
             if results is None:
                 self.path = Path(tempfile.mkdtemp(prefix="mitoscan-"))
             else:
                 self.path = results / WORK_NAME
                 self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / _LOCK_NAME).open("w")
+            whole = own = self._locks.enter_context(_open_lock(self.path, None))
+            if band is not None:
+                own = self._locks.enter_context(_open_lock(self.path, band))
         except OSError as error:
+            self._locks.close()
             raise OutputError(f"{results or tempfile.gettempdir()}: {error}") from error
         try:
-            # The kernel lets go of it when the process dies, however it dies.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The kernel lets go of them when the process dies, however it dies.
+            if band is not None:
+                fcntl.flock(whole, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._lock.close()
+            self._locks.close()
             raise OutputExistsError(f"{results}: another scan is writing there") from error
-        self.is_temporary = results is None
-        if results is not None:
+        if results is not None and band is None:
             remove_parts(results)
 
     def __enter__(self) -> Path:
@@ -153,24 +170,31 @@ class WorkFolder:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Let go; an unfinished scan without a result folder has nothing to go on from."""
-        self._lock.close()
+        self._locks.close()
         if kind is not None and self.is_temporary:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def wait_for_release(results: Path, *, seconds: float) -> None:
-    """Wait until no process holds the unfinished scan in a result folder, at most so long."""
+def wait_for_release(results: Path, *, band: int | None = None, seconds: float) -> None:
+    """Wait until no process holds the unfinished scan in a result folder, or that band of it; at most so long."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (results / WORK_NAME).exists() and time.monotonic() < deadline:
         try:
-            with (results / WORK_NAME / _LOCK_NAME).open("r+") as lock:
+            with _open_lock(results / WORK_NAME, band) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return
         except OSError:
             time.sleep(_RELEASE_POLL)
         else:
             return
+
+
+def _open_lock(work: Path, band: int | None) -> IO[str]:
+    # Some file systems want a file that is locked for one open for writing, and one that is shared for reading.
+    return (work / _named(_LOCK, band)).open("a+")
+
+
+def _named(name: str, band: int | None) -> str:
+    return name if band is None else f"{name}-{band}"
 
 
 def remove_leftovers(results: Path) -> None:
@@ -191,9 +215,14 @@ def _create_array(path: Path, frame: Frame, chunk_side: int) -> zarr.Array[Any]:
 
 
 def _clear(folder: Path) -> None:
-    for name in (_PLAN_NAME, _JOURNAL_NAME):  # The plan goes first: half a store must not look whole.
-        (folder / name).unlink(missing_ok=True)
+    (folder / _PLAN_NAME).unlink(missing_ok=True)  # It goes first: half a store must not look whole.
+    for journal in _journals(folder):
+        journal.unlink(missing_ok=True)
     shutil.rmtree(folder / _MAP_NAME, ignore_errors=True)
+
+
+def _journals(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{_JOURNAL}*.jsonl"))
 
 
 def _read_plan(folder: Path) -> Any:
@@ -203,13 +232,20 @@ def _read_plan(folder: Path) -> Any:
         return None
 
 
-def _read_journal(path: Path) -> dict[int, list[Box]]:
-    """Whole lines only: the last one may have been cut off with its process."""
-    if not path.exists():
-        return {}
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
-    entries = [json.loads(line) for line in whole.splitlines()]
-    return {entry["tile"]: [Box(*box) for box in entry["lost"]] for entry in entries}
+def _read_journals(folder: Path) -> dict[int, list[Box]]:
+    """Whole lines only: the last one of a journal may have been cut off with its process, or is being written."""
+    done: dict[int, list[Box]] = {}
+    for path in _journals(folder):
+        text = path.read_text(encoding="utf-8")
+        for line in text[: text.rfind("\n") + 1].splitlines():
+            entry = json.loads(line)
+            done[entry["tile"]] = [Box(*box) for box in entry["lost"]]
+    return done
+
+
+def _cut_off_half_line(path: Path) -> None:
+    if path.exists():
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            path.write_text(whole, encoding="utf-8")

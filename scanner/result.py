@@ -54,6 +54,14 @@ ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
+class Watch:
+    """The caller's ears and brakes."""
+
+    on_progress: OnProgress
+    should_stop: ShouldStop
+
+
+@dataclass(frozen=True)
 class Survey:
     """What must be known of a slide before the network runs, and needs none."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -31,14 +31,15 @@ from scanner.memory import choose_tile_side
 from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
 from scanner.report import REPORT_NAME, describe_result, finish_report, plan_of_map
-from scanner.result import OnProgress, PreparedSlide, Progress, ScanResult, ShouldStop, Survey
+from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
 from scanner.smoothing import smooth_map
 from scanner.statistics import measure_slide
+from scanner.tally import Tally
 from scanner.tiles import Tile, map_side, plan_tiles, split_tile
-from scanner.tissue import TissueMask, find_tissue, full_tissue
+from scanner.tissue import find_tissue, full_tissue
 from scanner.verify import verify_tiling
 from scanner.windows import window_from_text
 
@@ -98,7 +99,7 @@ def scan_prepared(
     started = time.perf_counter() - prepared.seconds
     results, places = None if out is None else Path(out), prepared.settings.verify_places
     with WorkFolder(results) as work:
-        watch = _Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
+        watch = Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
         probability_map, unreadable = score_slide(prepared, work, watch)
         result = find_figures(prepared, probability_map, unreadable)
         if places:
@@ -144,16 +145,28 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
     )  # fmt: skip
 
 
-def score_slide(prepared: PreparedSlide, work: Path, watch: _Watch) -> tuple[ProbabilityMap, tuple[Box, ...]]:
+def score_slide(prepared: PreparedSlide, work: Path, watch: Watch) -> tuple[ProbabilityMap, tuple[Box, ...]]:
     """Run the network over the tissue; returns the map and the map boxes that could not be read.
 
     Tiles that an earlier, unfinished scan with the same plan has left in `work` are not scored again.
     """
-    tissue, settings, slide = prepared.tissue, prepared.settings, prepared.slide
-    side, tiles = prepared.tile_side, tiles_to_scan(prepared)
-    plan = plan_of_map(prepared, side)
-    store = MapStore.open(work, prepared.frame, chunk_side=map_side(side, prepared.frame.stride), plan=plan)
-    tally = _Tally(tissue, tiles)
+    store = open_store(prepared, work)
+    score_missing(prepared, store, tiles_to_scan(prepared), watch)
+    unreadable = [box for index in sorted(store.done) for box in store.done[index]]
+    return ProbabilityMap(store), tuple(unreadable)
+
+
+def open_store(prepared: PreparedSlide, work: Path, *, band: int | None = None) -> MapStore:
+    """The slide's unfinished map in `work`, or an empty one; `band` as in `MapStore.open`."""
+    side = prepared.tile_side
+    chunk_side, plan = map_side(side, prepared.frame.stride), plan_of_map(prepared, side)
+    return MapStore.open(work, prepared.frame, chunk_side=chunk_side, plan=plan, band=band)
+
+
+def score_missing(prepared: PreparedSlide, store: MapStore, tiles: list[Tile], watch: Watch) -> None:
+    """Run the network over those of `tiles` that the store does not hold yet."""
+    tissue, settings = prepared.tissue, prepared.settings
+    tally = Tally(tissue, tiles)
     for tile in tiles:
         if tile.index in store.done:
             tally.add(tile)
@@ -162,13 +175,12 @@ def score_slide(prepared: PreparedSlide, work: Path, watch: _Watch) -> tuple[Pro
         prepared.scorer, prepared.grid.read, missing, batch_size=settings.batch_size, workers=settings.workers
     ):
         if watch.should_stop():
-            raise ScanCancelledError(f"{slide.path.name}: cancelled after {tally.tiles} of {len(tiles)} tiles")
+            name = prepared.slide.path.name
+            raise ScanCancelledError(f"{name}: cancelled after {tally.tiles} of {len(tiles)} tiles")
         values, lost = (scored.values, []) if scored.values is not None else score_cells(prepared, scored.tile)
         # What a tile covers beyond the tissue is not scanned: the map must not depend on where tiles end.
         store.write(scored.tile, values * tissue.values_for(scored.tile.write), lost)
         watch.on_progress(tally.add(scored.tile))
-    unreadable = [box for index in sorted(store.done) for box in store.done[index]]
-    return ProbabilityMap(store), tuple(unreadable)
 
 
 def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:
@@ -228,34 +240,6 @@ def find_candidates(probability_map: ProbabilityMap, card: ModelCard, *, floor: 
     smoothed = smooth_map(probability_map.read, probability_map.shape, radius_px=radius_px)
     peaks = find_map_peaks(smoothed, probability_map.shape, PeakSettings(floor, card.radius_um / frame.map_mpp))
     return detections_from_peaks(peaks, frame, card)
-
-
-@dataclass(frozen=True)
-class _Watch:
-    """The caller's ears and brakes."""
-
-    on_progress: OnProgress
-    should_stop: ShouldStop
-
-
-class _Tally:
-    """Counts tiles and the tissue in them."""
-
-    def __init__(self, tissue: TissueMask, tiles: list[Tile]) -> None:
-        self.tiles = 0
-        self._total = len(tiles)
-        self._mm2 = 0.0
-        self._tissue = tissue
-        self._mm2_total = sum(self._area(tile) for tile in tiles)
-
-    def add(self, tile: Tile) -> Progress:
-        self.tiles += 1
-        self._mm2 += self._area(tile)
-        return Progress(self.tiles, self._total, self._mm2, self._mm2_total)
-
-    def _area(self, tile: Tile) -> float:
-        scanned = int(np.count_nonzero(self._tissue.values_for(tile.write)))
-        return scanned * (self._tissue.frame.map_mpp / 1000) ** 2
 
 
 @contextmanager
