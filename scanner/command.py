@@ -27,7 +27,9 @@ ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a d
 MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
 DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
 EngineOption = Annotated[str, typer.Option(help='"dense", or "patch" for networks that cannot be dense exactly.')]
-PrecisionOption = Annotated[str, typer.Option(help='"float32", exact; or "bfloat16", faster and off by about 0.01.')]
+PrecisionOption = Annotated[
+    str, typer.Option(help='"float32", exact; "bfloat16", faster, off by about 0.01; "float16", "tf32".')
+]
 MaskOption = Annotated[
     Path | None, typer.Option(help="GeoJSON or picture that restricts the scan, or a folder with one per slide.")
 ]

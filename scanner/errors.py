@@ -8,6 +8,7 @@ ScannerError
  ├── OutputError                  a result cannot be written (disk full, share gone)
  ├── ClusterError                 the hosts of a batch cannot be reached
  ├── ScanCancelledError           the caller asked the scan to stop
+ ├── DeviceMemoryError            the device has no memory for the smallest tile
  └── SlideError
       ├── SlideNotFoundError      no such file, or it may not be read
       ├── UnsupportedSlideError   not a slide or image that any reader knows
@@ -53,6 +54,10 @@ class ClusterError(ScannerError, RuntimeError):
 
 class ScanCancelledError(ScannerError):
     """The caller asked the scan to stop."""
+
+
+class DeviceMemoryError(ScannerError, MemoryError):
+    """The device has no memory for the smallest tile."""
 
 
 class SlideError(ScannerError):

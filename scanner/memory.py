@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from scanner.dense import PatchwiseNet
 from scanner.errors import SettingsError
-from scanner.probability import Scorer
+from scanner.probability import IN_FLIGHT, Scorer
+from scanner.read_ahead import READ_AHEAD
 from scanner.settings import ScanSettings, tile_side
 
 #: Interpreter, libraries, weights: what a process holds before its first tile.
@@ -28,8 +29,6 @@ STRIPS_BYTES = 600 << 20
 BYTES_PER_INPUT_PX = 48
 #: A grid px that waits for the device, or is being resampled from a finer slide.
 BYTES_PER_READ_PX = 24
-#: Tiles read ahead, per reader.
-READ_AHEAD = 2
 #: Convolutions keep a second copy of what they work on, in a layout of their own.
 SCRATCH = 2.0
 #: A tile may take this share of the machine: others live there too.
@@ -83,7 +82,7 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
     network = settings.batch_size * read_px * (BYTES_PER_INPUT_PX + SCRATCH * widest)
     if scorer.device.type == "cuda":
         return int(network)
-    waiting = (settings.workers * READ_AHEAD + settings.batch_size) * read_px * BYTES_PER_READ_PX
+    waiting = (settings.workers * READ_AHEAD + IN_FLIGHT * settings.batch_size) * read_px * BYTES_PER_READ_PX
     return int(PROCESS_BYTES + STRIPS_BYTES + network + waiting)
 
 

@@ -1,6 +1,7 @@
 """Tiles in, probabilities out: the only place where a network runs on a device.
 
-Readers work ahead in threads while the device computes, so that neither waits for the other more than it must.
+Readers work ahead in threads, the device computes in a lane of its own, and whoever takes the scores writes them
+meanwhile, so that none of the three waits for another more than it must.
 """
 
 from __future__ import annotations
@@ -9,37 +10,27 @@ import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from models.card import ModelCard
 from models.normalisation import StainStatistics, apply_table, normalisation_table
 from models.registry import Model
+from scanner.cuda_lane import CudaLane
 from scanner.dense import PatchwiseNet, densify
-from scanner.errors import SettingsError, UnreadableRegionError
+from scanner.errors import SettingsError
 from scanner.geometry import Box
+from scanner.halving import Room
+from scanner.lanes import FloatMap, HostLane, Lane, Pending, Pixels, StageSeconds
+from scanner.read_ahead import ReadTile, batches, read_ahead
 from scanner.tiles import Tile
 
-Pixels = npt.NDArray[np.uint8]
-FloatMap = npt.NDArray[np.float32]
-#: Tiles read ahead of the device, per reader: one in hand, one waiting.
-_READ_AHEAD = 2
-
-
-@dataclass
-class StageSeconds:
-    """Where the time of a scan goes; readers work beside the network, so the sum may exceed the wall clock."""
-
-    read: float = 0.0
-    #: Time for which the device waited for a tile.
-    wait: float = 0.0
-    net: float = 0.0
-    post: float = 0.0
+#: Batches on their way through the device: one computes, the other goes up or down.
+IN_FLIGHT = 2
 
 
 @dataclass(frozen=True)
@@ -62,21 +53,39 @@ class Scorer:
     seconds: StageSeconds = field(default_factory=StageSeconds)
     #: Type of the network's numbers; everything after it is float32.
     dtype: torch.dtype = torch.float32
+    #: On a GPU, float32 numbers are cut to 10 bits before they are multiplied.
+    is_tf32: bool = False
 
     def __call__(self, pixels: Pixels) -> FloatMap:
         """The target class's probability for each scanned patch of each tile."""
         started = time.perf_counter()
-        with torch.inference_mode():
-            images = apply_table(torch.from_numpy(pixels).to(self.device), self.table)  # (N, C, H, W)
-            logits = self.net(images.to(self.dtype)).float()  # (N, classes, rows, cols)
-            probabilities = target_probability(logits, self.card)  # (N, rows, cols)
-            values: FloatMap = probabilities.cpu().numpy()
+        values: FloatMap = self.compute(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
         self.seconds.net += time.perf_counter() - started
         return values
 
+    @torch.inference_mode()
+    def compute(self, pixels: Tensor) -> Tensor:
+        """The same on the device: only 8-bit pixels go there, and only one class's probabilities come back."""
+        with exact_convolutions(allow_tf32=self.is_tf32) if self.device.type == "cuda" else nullcontext():
+            images = apply_table(pixels, self.table.to(self.dtype))  # (N, C, H, W), channels last in memory
+            logits = self.net(images).float()  # (N, classes, rows, cols)
+            return target_probability(logits, self.card)  # (N, rows, cols)
+
+    def open_lane(self) -> Lane:
+        """A queue in front of the device."""
+        if self.device.type == "cuda":
+            # The patch engine takes its patches in batches of its own.
+            return CudaLane(self.compute, self.seconds, self.device, is_graphed=not isinstance(self.net, PatchwiseNet))
+        return HostLane(self.compute, self.seconds)
+
 
 #: Numbers that a network may be run in, by the name of the setting.
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def prepare_scorer(
@@ -114,7 +123,19 @@ def prepare_scorer(
     table = normalisation_table(model.card.normalisation, stain)
     # The classifier's own weights are never converted: the patch engine works on a copy.
     net = net if dtype is torch.float32 else copy.deepcopy(net).to(dtype)
-    return Scorer(net.to(chosen), table.to(chosen), model.card, chosen, dtype=dtype)
+    return Scorer(net.to(chosen), table.to(chosen), model.card, chosen, dtype=dtype, is_tf32=precision == "tf32")
+
+
+@contextmanager
+def exact_convolutions(*, allow_tf32: bool) -> Iterator[None]:
+    """CuDNN as a scan wants it: the same algorithm every time, and float32 in full, unless tf32 is asked for."""
+    cudnn: Any = torch.backends.cudnn  # A module that turns into an object, which types do not follow.
+    before = cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic
+    cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic = "tf32" if allow_tf32 else "ieee", False, True
+    try:
+        yield
+    finally:
+        cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic = before
 
 
 def choose_device(device: str) -> torch.device:
@@ -150,7 +171,10 @@ def target_probability(logits: Tensor, card: ModelCard) -> Tensor:
 def score_tiles(
     scorer: Scorer, read: Callable[[Box], Pixels], tiles: Iterable[Tile], *, batch_size: int = 1, workers: int = 2
 ) -> Iterator[ScoredTile]:
-    """Score tiles in their order, reading ahead.
+    """Score tiles in their order, reading ahead, two batches in flight.
+
+    A batch that the device has no memory for is scored in halves, of halves if need be, and so are all that come
+    after it and are as large: the scan goes on.
 
     Parameters
     ----------
@@ -163,62 +187,19 @@ def score_tiles(
     workers : int
         Reader threads.
     """
-    for batch in _batches(_read_ahead(scorer.seconds, read, tiles, workers=workers), batch_size):
-        pixels = [part for _, part in batch if part is not None]
-        scored = iter(scorer(np.stack(pixels))) if pixels else iter(())
-        for tile, part in batch:
-            yield ScoredTile(tile, None if part is None else next(scored))
+    with closing(scorer.open_lane()) as lane:
+        room = Room(lane, patch_size=scorer.card.patch_size, stride=getattr(scorer.net, "stride", 1))
+        flight: deque[tuple[list[ReadTile], Pending]] = deque()
+        for batch in batches(read_ahead(scorer.seconds, read, tiles, workers=workers), batch_size):
+            flight.append((batch, room.launch([pixels for _, pixels in batch if pixels is not None])))
+            if len(flight) == IN_FLIGHT:
+                yield from _landed(*flight.popleft())
+        while flight:
+            yield from _landed(*flight.popleft())
 
 
-_Read = tuple[Tile, Pixels | None]
-
-
-def _read_ahead(
-    seconds: StageSeconds, read: Callable[[Box], Pixels], tiles: Iterable[Tile], *, workers: int
-) -> Iterator[_Read]:
-    """Tiles with their pixels (None: unreadable), in order, a bounded number of them in memory."""
-
-    def load(tile: Tile) -> tuple[Pixels | None, float]:
-        started = time.perf_counter()
-        try:
-            pixels = read(tile.read)
-        except UnreadableRegionError:
-            return None, time.perf_counter() - started
-        return pixels, time.perf_counter() - started
-
-    waiting: deque[tuple[Tile, Future[tuple[Pixels | None, float]]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="reader") as pool:
-        try:
-            remaining = iter(tiles)
-            while True:
-                for tile in remaining:
-                    waiting.append((tile, pool.submit(load, tile)))
-                    if len(waiting) >= workers * _READ_AHEAD:
-                        break
-                if not waiting:
-                    return
-                tile, future = waiting.popleft()
-                started = time.perf_counter()
-                pixels, busy = future.result()
-                seconds.wait += time.perf_counter() - started
-                seconds.read += busy
-                yield tile, pixels
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def _batches(parts: Iterable[_Read], batch_size: int) -> Iterator[list[_Read]]:
-    """Runs of parts of one shape, at most `batch_size` long; an unreadable part stands alone."""
-    batch: list[_Read] = []
-    for part in parts:
-        if batch and (len(batch) == batch_size or _shape(part) != _shape(batch[0])):
-            yield batch
-            batch = []
-        batch.append(part)
-    if batch:
-        yield batch
-
-
-def _shape(part: _Read) -> tuple[int, ...] | None:
-    return None if part[1] is None else part[1].shape
+def _landed(batch: list[ReadTile], pending: Pending) -> Iterator[ScoredTile]:
+    """The tiles of a batch, once it is scored."""
+    scores = iter(pending.result())
+    for tile, pixels in batch:
+        yield ScoredTile(tile, None if pixels is None else next(scores))

@@ -13,8 +13,9 @@ from models.card import ModelCard
 from scanner.exports.run_report import write_report
 from scanner.fingerprint import fingerprint
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
+from scanner.lanes import StageSeconds
 from scanner.masks import describe_mask
-from scanner.probability import StageSeconds
+from scanner.precision import measure_precision
 from scanner.result import PreparedSlide, ScanResult
 from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
@@ -59,6 +60,8 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
         "asked_for": asked_for(settings, card, prepared.slide.path),
         "versions": describe_software(),
     }
+    if (precision := measure_precision(prepared)) is not None:
+        content["precision"] = precision
     if result.verification is not None:
         content["verification"] = asdict(result.verification) | {"holds": result.verification.holds}
     return content
@@ -146,8 +149,10 @@ def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:
 
 
 def describe_timing(seconds: StageSeconds, total: float) -> dict[str, float]:
-    """Seconds of each stage; readers work beside the network, so `read` overlaps with `net`."""
-    return {key: round(value, 4) for key, value in (asdict(seconds) | {"total": total}).items()}
+    """Seconds of each stage, which overlap (`read` with `net`), and the share of the total that the device was idle."""
+    idle_share = max(0.0, 1 - seconds.net / total) if total else 0.0
+    found = asdict(seconds) | {"total": total, "idle_share": idle_share}
+    return {key: round(value, 4) for key, value in found.items()}
 
 
 def describe_software() -> dict[str, str]:

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
+import torch
 
 from models.card import ModelCard
 from models.registry import Model
 from scanner.brightfield import refuse_other_stains
 from scanner.detections import Detection, above_threshold, detections_from_peaks
+from scanner.device_peaks import find_peaks_on_device
 from scanner.errors import ResolutionError, ScanCancelledError
 from scanner.exports.files import check_exports, write_results
 from scanner.geometry import Box, plan_frame
@@ -208,7 +210,9 @@ def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unrea
     started = time.perf_counter()
     readable = prepared.tissue.without(unreadable)
     settings = prepared.settings
-    candidates = find_candidates(probability_map, prepared.model.card, floor=settings.candidate_floor)
+    candidates = find_candidates(
+        probability_map, prepared.model.card, floor=settings.candidate_floor, device=prepared.scorer.device
+    )
     detections = above_threshold(candidates, prepared.threshold)
     hotspots = find_hotspots(detections, readable, window=window_from_text(settings.hotspot), top=settings.hotspots)
     prepared.scorer.seconds.post = time.perf_counter() - started
@@ -233,12 +237,17 @@ def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:
     return slide.mpp, slide.mpp_source
 
 
-def find_candidates(probability_map: ProbabilityMap, card: ModelCard, *, floor: float) -> tuple[Detection, ...]:
-    """Every peak of the smoothed map from `floor` upwards, as detections."""
+def find_candidates(
+    probability_map: ProbabilityMap, card: ModelCard, *, floor: float, device: torch.device
+) -> tuple[Detection, ...]:
+    """Every peak of the smoothed map from `floor` upwards, as detections; the same ones on every device."""
     frame = probability_map.frame
     radius_px = card.smoothing_um / frame.map_mpp
-    smoothed = smooth_map(probability_map.read, probability_map.shape, radius_px=radius_px)
-    peaks = find_map_peaks(smoothed, probability_map.shape, PeakSettings(floor, card.radius_um / frame.map_mpp))
+    shape, settings = probability_map.shape, PeakSettings(floor, card.radius_um / frame.map_mpp)
+    if device.type == "cuda":
+        peaks = find_peaks_on_device(probability_map.read, shape, settings, smoothing_px=radius_px, device=device)
+    else:
+        peaks = find_map_peaks(smooth_map(probability_map.read, shape, radius_px=radius_px), shape, settings)
     return detections_from_peaks(peaks, frame, card)
 
 

@@ -13,6 +13,8 @@ from scanner.windows import window_from_text
 MAX_STRIDE = 64
 
 
+#: Numbers that a network may be run in; all but the first are off by what run.json says.
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 #: Files that are only written if asked for.
 EXPORTS = ("dicom", "grand-challenge", "zarr")
 
@@ -60,7 +62,8 @@ class ScanSettings:
     workers: int = 2
     #: "dense", or "patch": patch by patch, for classifiers that cannot be made dense exactly.
     engine: str = "dense"
-    #: "float32", exact; or "bfloat16": several times faster on a CPU with AMX or a GPU, scores off by about 0.01.
+    #: Of PRECISIONS. "float32" is exact; "bfloat16" is several times faster on a CPU with AMX or a GPU, its scores off
+    #: by about 0.01; "float16" and "tf32" are for GPUs.
     precision: str = "float32"
     #: False scans glass as well.
     tissue: bool = True
@@ -90,7 +93,7 @@ class ScanSettings:
             "workers": self.workers >= 1,
             "verify_places": self.verify_places >= 0,
             "engine": self.engine in {"dense", "patch"},
-            "precision": self.precision in {"float32", "bfloat16"},
+            "precision": self.precision in PRECISIONS,
             "candidate_floor": 0 < self.candidate_floor <= 1,
             "hotspots": self.hotspots >= 1,
         }

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from scanner.geometry import Box
+from scanner.lanes import StageSeconds
 from scanner.map_store import ProbabilityMap
-from scanner.probability import StageSeconds, score_tiles
+from scanner.probability import score_tiles
 from scanner.result import PreparedSlide, Verification
 from scanner.tiles import Tile, map_side, plan_tiles, read_box
 

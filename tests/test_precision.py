@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from models import load_model
+from scanner import scan
 from scanner.errors import SettingsError
 from scanner.probability import prepare_scorer
 from scanner.settings import ScanSettings
+from tests.slides_factory import texture
+from tests.small_models import random_model
 
 #: bfloat16 keeps 8 bits of a number; a logit of order 1 to 10 is sure to about this, a probability to a quarter of it.
 CLOSE = 0.05
@@ -26,6 +32,22 @@ def test_bfloat16_scores_are_close_and_leave_the_model_as_it_is(engine: str) -> 
     assert fast.dtype == np.float32
     np.testing.assert_allclose(fast, exact, rtol=0, atol=CLOSE)
     assert next(model.net.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_scan_in_few_bits_says_how_far_off_it_is(tmp_path: Path, precision: str) -> None:
+    Image.fromarray(texture(90, 80)).save(tmp_path / "field.png")
+    model = random_model(patch_size=21)
+    result = scan(tmp_path / "field.png", model, precision=precision, tile_size=32)
+    if precision == "float32":
+        assert "precision" not in result.report
+        return
+    exact = scan(tmp_path / "field.png", model, tile_size=32)
+    said = result.report["precision"]
+    assert said["name"] == precision
+    assert 0 < said["mean_difference"] < said["max_difference"] < CLOSE
+    # Some of the map's values are compared: no difference is larger than the largest of all.
+    assert said["max_difference"] <= np.abs(np.asarray(result.map) - np.asarray(exact.map)).max() + 1e-6
 
 
 def test_an_unknown_precision_is_refused() -> None:

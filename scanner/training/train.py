@@ -11,15 +11,7 @@ from models.normalisation import Normalisation
 from models.registry import build_network
 from scanner.probability import choose_device
 from scanner.training.batches import TrainingSet
-from scanner.training.fields import (
-    LabelledField,
-    list_cases,
-    read_field,
-    read_fields,
-    read_figures,
-    split_by_case,
-    split_by_slide,
-)
+from scanner.training.fields import LabelledField, list_cases, read_field, read_fields, read_figures, split_by_case
 from scanner.training.loop import OnProgress, TrainSettings, run_training, start_training
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import make_pools
@@ -68,9 +60,7 @@ def load_training_set(recipe: Recipe, data: Path) -> TrainingSet:
     fields, _ = split_by_case(labelled, recipe.held_out)
     sizes = {index: read_field(one.path).shape[:2] for index, one in enumerate(fields)}
     if recipe.figures:
-        fields += split_by_slide(read_figures(data / recipe.figures, mpp=recipe.figures_mpp), recipe.figures_held_out)[
-            0
-        ]
+        fields += read_figures(data / recipe.figures, mpp=recipe.figures_mpp)
     return TrainingSet(fields, measure_stains(fields), make_pools(fields, sizes))
 
 

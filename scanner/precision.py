@@ -1,0 +1,64 @@
+"""How far the scores of a scan in few bits are from those in float32: measured on the slide itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from scanner.errors import UnreadableRegionError
+from scanner.geometry import Box
+from scanner.lanes import StageSeconds
+from scanner.probability import prepare_scorer
+from scanner.result import PreparedSlide
+from scanner.tiles import plan_tiles, read_box
+
+#: Map px a side of each area that is scored both ways, and how many areas there are.
+SIDE, PLACES = 64, 4
+
+
+def measure_precision(prepared: PreparedSlide) -> dict[str, Any] | None:
+    """The largest and the mean difference of a probability from float32's; None for a scan in float32.
+
+    The places are the middles of tiles with tissue, evenly spread over the plan: the same ones every time.
+    """
+    name = prepared.settings.precision
+    if name == "float32":
+        return None
+    exact = prepare_scorer(
+        prepared.model,
+        prepared.statistics.stain,
+        stride=prepared.frame.stride,
+        device=str(prepared.scorer.device),
+        engine=prepared.settings.engine,
+    )
+    asked = replace(prepared.scorer, seconds=StageSeconds())  # This is no part of the scan.
+    differences = []
+    for box in _places(prepared):
+        try:
+            pixels = prepared.grid.read(read_box(box, prepared.frame.stride, prepared.model.card.patch_size))
+        except UnreadableRegionError:
+            continue
+        differences.append(np.abs(asked(pixels[None]) - exact(pixels[None])).ravel())
+    found = np.concatenate(differences) if differences else np.zeros(1, np.float32)
+    return {
+        "name": name,
+        "map_px": sum(part.size for part in differences),
+        "max_difference": float(found.max()),
+        "mean_difference": float(found.mean(dtype=np.float64)),
+    }
+
+
+def _places(prepared: PreparedSlide) -> list[Box]:
+    """Boxes in map px."""
+    tiles = plan_tiles(prepared.frame, prepared.model.card.patch_size, prepared.tile_side)
+    boxes = [tile.write for tile in tiles if prepared.tissue.any_in(tile.write)]
+    chosen = [boxes[index] for index in range(0, len(boxes), max(1, len(boxes) // PLACES))][:PLACES]
+    return [_middle(box) for box in chosen]
+
+
+def _middle(box: Box) -> Box:
+    height, width = min(SIDE, box.height), min(SIDE, box.width)
+    top, left = box.top + (box.height - height) // 2, box.left + (box.width - width) // 2
+    return Box(top, left, top + height, left + width)
