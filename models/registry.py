@@ -22,6 +22,8 @@ from models.validnet import ValidNet, ValidNetConfig
 
 ZOO = Path(__file__).parent / "zoo"
 WEIGHTS_NAME = "model.safetensors"
+#: Sub-folder of a model folder: models of the same recipe, each trained without some of the cases.
+FOLDS_NAME = "folds"
 DEFAULT_MODEL = "mitosis-1"
 
 
@@ -89,6 +91,16 @@ def load_model(name_or_folder: str | Path) -> Model:
     except (SafetensorError, RuntimeError) as error:
         raise ModelDamagedError(f"{weights} does not fit {card.architecture!r}: {error}") from error
     return Model(card, net.eval())
+
+
+def load_folds(name_or_folder: str | Path) -> tuple[Model, ...]:
+    """The models that were trained as this one was, each without the cases that its card names as held out.
+
+    They show how good the recipe is on cases never seen, which the model itself, trained on all cases, cannot. Empty
+    where the model folder holds none.
+    """
+    folds = _find_folder(name_or_folder) / FOLDS_NAME
+    return tuple(load_model(card.parent) for card in sorted(folds.glob("*/card.toml")))
 
 
 def save_model(folder: Path, model: Model) -> Model:

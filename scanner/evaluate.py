@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -13,8 +13,12 @@ import numpy as np
 
 from models import Model
 from scanner.detections import Detection
+from scanner.evaluation.contact_sheet import write_contact_sheet
 from scanner.evaluation.curves import Curve, best_threshold, count_at, interval_of_f1, trace_curve
+from scanner.evaluation.cutouts import FoundFigures
 from scanner.evaluation.matching import MITOS14, RULES, Rule, ScoredField
+from scanner.evaluation.plots import write_curves
+from scanner.evaluation.transfer import leave_one_case_out
 from scanner.settings import SettingsKeywords
 from scanner.training.fields import LabelledField, Points
 
@@ -36,6 +40,12 @@ class Evaluation:
     fields: tuple[ScoredField, ...]
     threshold: float
     rule: Rule = MITOS14
+    #: Cases that were scored by weights trained on them: their figures say nothing about new slides.
+    seen: tuple[str, ...] = ()
+    #: The labels, in the order of `fields`; without them no picture of the errors can be drawn.
+    labelled: tuple[LabelledField, ...] = ()
+    #: Recall on cut-out figures, by scanner, if that was asked for.
+    cutouts: tuple[FoundFigures, ...] = ()
 
     @property
     def curve(self) -> Curve:
@@ -44,18 +54,20 @@ class Evaluation:
 
     def report(self) -> dict[str, Any]:
         """The figures, ready for JSON: pooled by each rule, per case, and the best that any threshold would give."""
-        low, high = interval_of_f1(self.fields, self.rule, threshold=self.threshold)
+        cases = sorted({one.case for one in self.fields})
         return {
             "model": {"name": self.model.card.name, "version": self.model.card.version},
             "sha256": self.model.card.sha256,
             "rule": str(self.rule),
             "threshold": self.threshold,
             "pooled": _figures(self.fields, self.rule, self.threshold),
-            "f1_interval_by_case": [round(low, 4), round(high, 4)],
+            "f1_interval_by_case": _rounded(interval_of_f1(self.fields, self.rule, threshold=self.threshold)),
+            "thresholds_of_other_cases": _transferred(self.fields, self.rule) if len(cases) > 1 else None,
+            "seen_in_training": list(self.seen),
+            "cut_out_figures": {one.scanner: asdict(one) | {"recall": round(one.recall, 4)} for one in self.cutouts},
             "rules": {name: _figures(self.fields, rule, self.threshold) for name, rule in RULES.items()},
             "cases": {
-                case: _figures([f for f in self.fields if f.case == case], self.rule, self.threshold)
-                for case in sorted({one.case for one in self.fields})
+                case: _figures([f for f in self.fields if f.case == case], self.rule, self.threshold) for case in cases
             },
         }
 
@@ -65,6 +77,7 @@ def evaluate(
     fields: Sequence[LabelledField],
     *,
     rule: Rule = MITOS14,
+    folds: Sequence[Model] = (),
     on_progress: OnFields | None = None,
     **settings: Unpack[SettingsKeywords],
 ) -> Evaluation:
@@ -75,6 +88,9 @@ def evaluate(
     model : Model
     fields : sequence of LabelledField
     rule : Rule
+    folds : sequence of Model
+        Models of the same recipe, trained without some cases (`models.load_folds`): a case that `model` was trained on
+        is scored by the one that was trained without it.
     on_progress : callable, optional
     **settings
         Settings of the scan. `mpp` overrides that of the fields; `threshold` that of the card.
@@ -85,11 +101,24 @@ def evaluate(
     """
     scored = []
     for done, field in enumerate(fields, start=1):
-        scored.append(score_by_scan(model, field, **settings))
+        scored.append(score_by_scan(unseen_by(model, folds, field.case), field, **settings))
         if on_progress is not None:
             on_progress(done, len(fields))
     threshold = settings.get("threshold")
-    return Evaluation(model, tuple(scored), model.card.threshold if threshold is None else threshold, rule)
+    cases = sorted({field.case for field in fields})
+    seen = tuple(case for case in cases if _was_trained_on(unseen_by(model, folds, case), case))
+    return Evaluation(
+        model, tuple(scored), model.card.threshold if threshold is None else threshold, rule, seen, tuple(fields)
+    )
+
+
+def unseen_by(model: Model, folds: Sequence[Model], case: str) -> Model:
+    """`model`, or the fold that was trained without `case` if the model was trained on it and there is one."""
+    if _was_trained_on(model, case):
+        for fold in folds:
+            if case in fold.card.training.get("held_out", ()):
+                return fold
+    return model
 
 
 def score_by_scan(model: Model, field: LabelledField, **settings: Unpack[SettingsKeywords]) -> ScoredField:
@@ -119,7 +148,7 @@ def score_detections(
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write evaluation.json, curve.csv (PR and FROC) and fields.csv into `folder`."""
+    """Write evaluation.json, curve.csv (PR and FROC), fields.csv, curves.png and worst.png into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation.json").write_text(json.dumps(evaluation.report(), indent=2) + "\n", encoding="utf-8")
     curve = evaluation.curve
@@ -128,6 +157,40 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     _write_table(folder / "curve.csv", header, ([f"{v:.5f}" for v in row] for row in zip(*columns, strict=True)))
     rows = ((f.name, f.case, *_counts_of(f, evaluation)) for f in evaluation.fields)
     _write_table(folder / "fields.csv", ("field", "case", "right", "wrong", "figures"), rows)
+    card, at = evaluation.model.card, {"threshold": evaluation.threshold}
+    title = f"{card.name} {card.version}"
+    write_curves(folder / "curves.png", evaluation.fields, evaluation.rule, title=title, **at)
+    if evaluation.labelled:
+        write_contact_sheet(folder / "worst.png", evaluation.labelled, evaluation.fields, evaluation.rule, **at)
+
+
+def _was_trained_on(model: Model, case: str) -> bool:
+    return case in model.card.training.get("cases", ())
+
+
+def _transferred(fields: Sequence[ScoredField], rule: Rule) -> dict[str, Any]:
+    """Each case at the threshold that the others choose: the honest figure where no case was set apart."""
+    transfer = leave_one_case_out(fields, rule)
+    return {
+        "f1": round(transfer.pooled.f1, 4),
+        "precision": round(transfer.pooled.precision, 4),
+        "recall": round(transfer.pooled.recall, 4),
+        "f1_interval_by_case": _rounded(transfer.interval),
+        "f1_with_best_threshold_per_case": round(transfer.best.f1, 4),
+        "cases": {
+            one.case: {
+                "threshold": round(one.threshold, 4),
+                "f1": round(one.counts.f1, 4),
+                "best_f1": round(one.best.f1, 4),
+                "figures": one.counts.figures,
+            }
+            for one in transfer.cases
+        },
+    }
+
+
+def _rounded(pair: tuple[float, float]) -> list[float]:
+    return [round(value, 4) for value in pair]
 
 
 def _figures(fields: Sequence[ScoredField], rule: Rule, threshold: float) -> dict[str, float]:

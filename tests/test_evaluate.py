@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from models import load_model
+from models import load_folds, load_model
 from scanner.detections import Detection
-from scanner.evaluate import Evaluation, evaluate, score_detections, write_evaluation
+from scanner.evaluate import Evaluation, evaluate, score_detections, unseen_by, write_evaluation
+from scanner.evaluation.contact_sheet import CELL_PX, COLUMNS, LINE_PX
 from scanner.evaluation.matching import MIDOG, MITOS14
 from scanner.training.fields import LabelledField, read_fields
 from tests.small_models import DOT_RADIUS, dot_model
@@ -112,10 +114,47 @@ def test_planted_figures_are_found_by_the_scan_and_scored_where_they_are(tmp_pat
     assert seen == [(1, 1)]
 
 
+def test_a_case_is_scored_by_weights_that_never_saw_it():
+    def trained(name, cases, held_out=()):
+        model = dot_model()
+        training = {"cases": list(cases), "held_out": list(held_out)}
+        return replace(model, card=replace(model.card, name=name, training=training))
+
+    whole = trained("whole", ["A", "B", "C"])
+    folds = (trained("without A", ["B", "C"], ["A"]), trained("without B", ["A", "C"], ["B"]))
+    chosen = {case: unseen_by(whole, folds, case).card.name for case in "ABCD"}
+    assert chosen == {"A": "without A", "B": "without B", "C": "whole", "D": "whole"}
+
+
+def test_cases_that_were_trained_on_are_named(tmp_path):
+    model = dot_model()
+    model = replace(model, card=replace(model.card, training={"cases": ["A"]}))
+    Image.fromarray(np.full((60, 60, 3), 230, np.uint8)).save(tmp_path / "field.png")
+    fields = [LabelledField(tmp_path / "field.png", case, MPP) for case in "AB"]
+    assert evaluate(model, fields, device="cpu", tissue=False).report()["seen_in_training"] == ["A"]
+
+
+def test_the_worst_errors_are_shown_in_their_order(tmp_path):
+    Image.fromarray(np.full((400, 600, 3), 230, np.uint8)).save(tmp_path / "field.png")
+    labelled = LabelledField(tmp_path / "field.png", "A", MPP, np.array([(200.0, 300.0), (300.0, 200.0)]))
+    found = [detection(200, 302, 0.9), detection(100, 100, 0.8), detection(50, 500, 0.6)]
+    one = score_detections(labelled, found, shape=SHAPE, margin_um=MARGIN_UM)
+    write_evaluation(tmp_path / "out", Evaluation(dot_model(), (one,), 0.5, labelled=(labelled,)))
+    with Image.open(tmp_path / "out" / "worst.png") as sheet:
+        assert sheet.width == COLUMNS * CELL_PX
+        cells = np.asarray(sheet)[2 * LINE_PX : 2 * LINE_PX + CELL_PX - 2].reshape(CELL_PX - 2, COLUMNS, CELL_PX, 3)
+    assert [bool((cells[:, index, : CELL_PX - 2] == 230).all()) for index in range(3)] == [True, True, False]
+    with Image.open(tmp_path / "out" / "curves.png") as curves:
+        assert len(curves.convert("RGB").getcolors(1 << 20)) > 10
+
+
 @pytest.mark.slow
 def test_the_shipped_model_finds_figures_that_it_never_saw(shared_data):
     model = load_model("mitosis-1")
-    held_out = set(model.card.training["held_out"])
+    folds = load_folds("mitosis-1")
+    held_out = {case for one in (model, *folds) for case in one.card.training["held_out"]}
     fields = [field for field in read_fields(shared_data / "mitos14", mpp=0.2274) if field.case in held_out]
     crowded = sorted(fields, key=lambda field: -len(field.points))[:4]
-    assert evaluate(model, crowded, device="cpu").report()["pooled"]["f1"] > 0.5
+    report = evaluate(model, crowded, folds=folds, device="cpu").report()
+    assert report["seen_in_training"] == []
+    assert report["pooled"]["f1"] > 0.5

@@ -127,15 +127,17 @@ def best_threshold(curve: Curve, *, spread: float = 0.03) -> float:
     return float((curve.thresholds[low] + curve.thresholds[high]) / 2)
 
 
-def interval_of_f1(
-    fields: Sequence[ScoredField], rule: Rule, *, threshold: float, seed: int = 0
-) -> tuple[float, float]:
-    """Interval of the pooled F1 when cases are drawn anew, with replacement."""
+def interval_of_f1(fields: Sequence[ScoredField], rule: Rule, *, threshold: float) -> tuple[float, float]:
+    """Interval of the pooled F1 at `threshold` when cases are drawn anew, with replacement."""
     cases = sorted({one.case for one in fields})
-    counts = [count_at([f for f in fields if f.case == case], rule, threshold=threshold) for case in cases]
+    return interval([count_at([f for f in fields if f.case == case], rule, threshold=threshold) for case in cases])
+
+
+def interval(counts: Sequence[Counts], *, seed: int = 0) -> tuple[float, float]:
+    """Interval of the F1 of all `counts` together, one for each case, when cases are drawn anew."""
     table = np.array([(one.right, one.wrong, one.figures) for one in counts])
     rng = np.random.default_rng(seed)
-    draws = rng.integers(len(cases), size=(RESAMPLINGS, len(cases)))
+    draws = rng.integers(len(table), size=(RESAMPLINGS, len(table)))
     right, wrong, figures = table[draws].sum(axis=1).T
     f1 = 2 * right / np.maximum(1, right + wrong + figures)
     low, high = np.quantile(f1, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

@@ -64,6 +64,19 @@ def change_stain(images: Tensor, changes: list[StainChange]) -> Tensor:
     return torch.exp2(density).mul_(256.0).sub_(1.0).clamp_(0.0, 255.0)
 
 
+def coarsen(images: Tensor, settings: Augmentation, *, rng: np.random.Generator) -> Tensor:
+    """Some of `images` as a scanner of fewer pixels per micrometre shows them, resampled to the same size."""
+    chosen = np.flatnonzero(rng.random(len(images)) < settings.coarse)
+    if not len(chosen):
+        return images
+    size = images.shape[2]
+    coarse_size = round(size / rng.uniform(1.0, settings.coarsest))
+    coarse = F.interpolate(images[chosen], (coarse_size, coarse_size), mode="bilinear", antialias=True)
+    images = images.clone()
+    images[chosen] = F.interpolate(coarse, (size, size), mode="bilinear").clamp_(0.0, 255.0)
+    return images
+
+
 def blur_or_sharpen(images: Tensor, *, chance: float, rng: np.random.Generator) -> Tensor:
     """Some of `images` blurred by a Gaussian, some of those sharpened by it instead."""
     chosen = np.flatnonzero(rng.random(len(images)) < chance)

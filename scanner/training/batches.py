@@ -14,6 +14,7 @@ from scanner.training.augment import (
     add_noise,
     blur_or_sharpen,
     change_stain,
+    coarsen,
     compress,
     draw_stain_change,
     normalise,
@@ -44,6 +45,7 @@ def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Te
     views = [draw_view(place, field, recipe, rng) for place, field in zip(places, fields, strict=True)]
     changes = [_draw_change(training_set, place, recipe, rng) for place in places]
     images = change_stain(cut_crops(fields, views, recipe.crop_size), changes)
+    images = coarsen(images, settings, rng=rng)
     images = blur_or_sharpen(images, chance=settings.blur, rng=rng)
     images = add_noise(images, chance=settings.noise, rng=rng)
     pixels = compress(to_bytes(images), settings, rng=rng)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models import DEFAULT_MODEL, load_model
+from models import DEFAULT_MODEL, Model, load_folds, load_model
 from scanner.command import DeviceOption, MppOption, StrideOption, ThresholdOption, errors, fail_cleanly
 from scanner.evaluation.matching import MITOS14, RULES
+
+if TYPE_CHECKING:
+    from scanner.evaluation.cutouts import FoundFigures
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with the labelled fields.")]
 
@@ -51,6 +55,10 @@ def evaluate_command(
     threshold: ThresholdOption = None,
     stride: StrideOption = None,
     device: DeviceOption = "auto",
+    folds: Annotated[
+        bool, typer.Option("--folds/--no-folds", help="Score cases by weights that were trained without them.")
+    ] = True,
+    figures: Annotated[Path | None, typer.Option(help="Folder of cut-out figures: recall on slides held out.")] = None,
 ) -> None:
     """Score a model on labelled fields: F1, precision, recall, AP, per case, with an interval by case.
 
@@ -73,6 +81,7 @@ def evaluate_command(
             loaded,
             chosen,
             rule=RULES[rule],
+            folds=load_folds(model) if folds else (),
             on_progress=lambda done, total: errors.print(f"field {done} of {total}"),
             mpp=mpp or field_mpp,
             threshold=threshold,
@@ -80,6 +89,21 @@ def evaluate_command(
             device=device,
         )
     )
+    if evaluation.seen:
+        errors.print(f"trained on, so no measure of new slides: {', '.join(evaluation.seen)}")
+    if figures is not None:
+        evaluation = replace(evaluation, cutouts=fail_cleanly(lambda: _score_figures(loaded, figures, device)))
     write_evaluation(out, evaluation)
     pooled = evaluation.report()["pooled"]
     typer.echo(f"{RULES[rule]}; threshold {evaluation.threshold:.3f}; {pooled}")
+
+
+def _score_figures(model: Model, folder: Path, device: str) -> tuple[FoundFigures, ...]:
+    """Recall on the cut-out figures of slides that the model was not trained on; on all if its card names none."""
+    from scanner.evaluation.cutouts import score_cutouts
+    from scanner.training.fields import read_figures, split_by_slide
+
+    training = model.card.training
+    figures = read_figures(folder, mpp=training.get("figures_mpp", model.card.mpp))
+    held_out = split_by_slide(figures, training.get("figures_held_out", 0))[1]
+    return score_cutouts(model, held_out or figures, MITOS14, device=device)

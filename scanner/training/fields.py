@@ -102,6 +102,28 @@ def split_by_case(
     return tuple(f for f in fields if f.case not in cases), tuple(f for f in fields if f.case in cases)
 
 
+def split_by_slide(
+    figures: Iterable[LabelledField], every: int
+) -> tuple[tuple[LabelledField, ...], tuple[LabelledField, ...]]:
+    """Cut-out figures to train on, and those of every `every`-th slide of each scanner; 0 holds none out.
+
+    The middle one of each `every` slides in the order of their names is held out, so that each scanner with at least
+    that many has some.
+    """
+    figures = tuple(figures)
+    if every < 1:
+        return figures, ()
+    slides = sorted({(one.source, one.case) for one in figures})
+    ranks: dict[str, int] = defaultdict(int)
+    held_out = set()
+    for source, slide in slides:
+        if ranks[source] % every == every // 2:
+            held_out.add((source, slide))
+        ranks[source] += 1
+    kept = tuple(one for one in figures if (one.source, one.case) not in held_out)
+    return kept, tuple(one for one in figures if (one.source, one.case) in held_out)
+
+
 def list_cases(fields: Iterable[LabelledField]) -> list[str]:
     """Names of the cases, sorted."""
     return sorted({one.case for one in fields})

@@ -87,16 +87,17 @@ def run_training(
     checkpoint = settings.checkpoint
     if checkpoint is not None and checkpoint.is_file():
         load_checkpoint(checkpoint, state)
-    rounds = {round(share * recipe.steps) for share in recipe.mining}
+    rounds = [round(share * recipe.steps) for share in recipe.mining]
     losses: list[float] = []
     while state.step < recipe.steps:
         if state.step in rounds:
-            pools = state.training_set.pools.with_mined(mine(state.averaged, state.training_set, recipe))
+            mined = mine(state.averaged, state.training_set, recipe, turn=rounds.index(state.step))
+            pools = state.training_set.pools.with_mined(mined)
             state.training_set = replace(state.training_set, pools=pools)
         losses.append(_take_step(state, recipe))
         if on_progress is not None and state.step % settings.report_every == 0:
-            mined = len(state.training_set.pools.places["mined"])
-            on_progress(TrainingProgress(state.step, recipe.steps, sum(losses) / len(losses), mined))
+            count = len(state.training_set.pools.places["mined"])
+            on_progress(TrainingProgress(state.step, recipe.steps, sum(losses) / len(losses), count))
             losses.clear()
         if checkpoint is not None and state.step % settings.checkpoint_every == 0:
             save_checkpoint(checkpoint, state)

@@ -10,17 +10,21 @@ from scanner.training.batches import TrainingSet
 from scanner.training.fields import LabelledField, read_field
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
-from scanner.training.scoring import score_field
+from scanner.training.scoring import fold_normalisation, score_field
 
 #: Scores below teach nothing new.
 FLOOR = 0.05
 
 
-def mine(net: nn.Module, training_set: TrainingSet, recipe: Recipe) -> tuple[Place, ...]:
-    """The best-scoring false peaks of each wholly labelled training field, at most `mined_per_field` of each."""
-    net.eval()
-    places: list[Place] = []
-    for index in training_set.pools.sizes:
+def mine(net: nn.Module, training_set: TrainingSet, recipe: Recipe, *, turn: int = 0) -> tuple[Place, ...]:
+    """The best-scoring false peaks of wholly labelled training fields, at most `mined_per_field` of each.
+
+    Every `mining_thinning`-th field is scanned, from another one on each `turn`; what was mined in the others stays.
+    """
+    net = fold_normalisation(net)
+    scanned = list(training_set.pools.sizes)[turn % recipe.mining_thinning :: recipe.mining_thinning]
+    places = [place for place in training_set.pools.places["mined"] if place.field not in set(scanned)]
+    for index in scanned:
         field = training_set.fields[index]
         found = _false_peaks(net, field, training_set, index=index, recipe=recipe)
         places += [Place(index, row, col) for row, col in found[: recipe.mined_per_field]]

@@ -29,6 +29,9 @@ class Augmentation:
     shift: float = 0.15
     #: Spread of the statistics used to normalise: shift in standard deviations, and log of the scale.
     statistics: float = 0.1
+    #: Chance that a crop is seen through a coarser scanner, and how much coarser at most.
+    coarse: float = 0.15
+    coarsest: float = 2.0
     blur: float = 0.4
     noise: float = 0.3
     jpeg: float = 0.6
@@ -56,6 +59,8 @@ class Recipe:
     figures_mpp: float = 0.25
     #: Cases kept for validation: never trained on.
     held_out: tuple[str, ...] = ()
+    #: Every so many-th slide of each scanner keeps its cut-out figures for validation; 0 for none.
+    figures_held_out: int = 0
     #: Crops have this many outputs in each direction.
     outputs: int = 3
     batch_size: int = 64
@@ -77,6 +82,8 @@ class Recipe:
     #: Where in the training the network scans its fields for hard negatives, and how many of each it keeps.
     mining: tuple[float, ...] = (0.3, 0.6)
     mined_per_field: int = 12
+    #: Each round scans every so many-th field, the next round the next ones.
+    mining_thinning: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:

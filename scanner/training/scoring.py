@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.normalisation import Normalisation, NormalisationKind, StainStatistics, apply_table, normalisation_table
 from scanner.training.loss import apply_convolutionally
@@ -27,6 +29,18 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
     """Autocast to bfloat16 where that is fast, else nothing."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device))
+
+
+def fold_normalisation(net: nn.Module) -> nn.Module:
+    """A copy of `net` in eval mode with each BatchNorm folded into the convolution before it: the same, faster."""
+    net = copy.deepcopy(net).eval()
+    for part in net.modules():
+        if isinstance(part, nn.Sequential):
+            for index in range(len(part) - 1):
+                before, after = part[index], part[index + 1]
+                if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+                    part[index], part[index + 1] = fuse_conv_bn_eval(before, after), nn.Identity()
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def score_field(

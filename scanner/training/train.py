@@ -11,7 +11,15 @@ from models.normalisation import Normalisation
 from models.registry import build_network
 from scanner.probability import choose_device
 from scanner.training.batches import TrainingSet
-from scanner.training.fields import LabelledField, list_cases, read_field, read_fields, read_figures, split_by_case
+from scanner.training.fields import (
+    LabelledField,
+    list_cases,
+    read_field,
+    read_fields,
+    read_figures,
+    split_by_case,
+    split_by_slide,
+)
 from scanner.training.loop import OnProgress, TrainSettings, run_training, start_training
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import make_pools
@@ -60,7 +68,9 @@ def load_training_set(recipe: Recipe, data: Path) -> TrainingSet:
     fields, _ = split_by_case(labelled, recipe.held_out)
     sizes = {index: read_field(one.path).shape[:2] for index, one in enumerate(fields)}
     if recipe.figures:
-        fields += read_figures(data / recipe.figures, mpp=recipe.figures_mpp)
+        fields += split_by_slide(read_figures(data / recipe.figures, mpp=recipe.figures_mpp), recipe.figures_held_out)[
+            0
+        ]
     return TrainingSet(fields, measure_stains(fields), make_pools(fields, sizes))
 
 
@@ -93,6 +103,8 @@ def _provenance(recipe: Recipe, fields: tuple[LabelledField, ...]) -> dict[str, 
         "fields": len(labelled),
         "figures": sum(len(one.points) for one in labelled),
         "cut_out_figures": len(fields) - len(labelled),
+        "figures_held_out": recipe.figures_held_out,
+        "figures_mpp": recipe.figures_mpp,
         "crops": recipe.steps * recipe.batch_size,
         "seed": recipe.seed,
     }

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from scanner.errors import SettingsError
-from scanner.training.fields import list_cases, read_fields, read_figures, split_by_case
+from scanner.training.fields import LabelledField, list_cases, read_fields, read_figures, split_by_case, split_by_slide
 from tests.training.data_folder import FIELDS, SIZE, draw_field
 
 
@@ -56,3 +58,15 @@ def test_a_cutout_over_the_edge_of_its_slide_is_left_out(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "patches" / "edge.png")
     (tmp_path / "patches.csv").write_text("file,slide,scanner_group\nedge.png,s,g\n")
     assert read_figures(tmp_path, mpp=0.25) == ()
+
+
+def test_slides_held_out_are_whole_and_of_every_scanner():
+    def figure(scanner: str, slide: int) -> LabelledField:
+        return LabelledField(Path(f"{scanner}{slide}.png"), f"slide{slide:02}", 0.25, source=scanner)
+
+    figures = [figure(scanner, slide) for scanner in "ab" for slide in range(9) for _ in range(3)]
+    kept, held_out = split_by_slide(figures, 4)
+    assert sorted(map(id, kept + held_out)) == sorted(map(id, figures))
+    assert {(one.source, one.case) for one in held_out} == {(s, f"slide{n:02}") for s in "ab" for n in (2, 6)}
+    assert not {(one.source, one.case) for one in kept} & {(one.source, one.case) for one in held_out}
+    assert split_by_slide(figures, 0) == (tuple(figures), ())

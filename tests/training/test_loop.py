@@ -11,7 +11,9 @@ from models.registry import build_network
 from scanner.training.batches import make_batch
 from scanner.training.fields import read_field
 from scanner.training.loop import TrainSettings, learning_rate, run_training, start_training
+from scanner.training.loss import apply_convolutionally
 from scanner.training.mining import mine
+from scanner.training.scoring import fold_normalisation
 from scanner.training.train import load_training_set, train
 
 
@@ -85,6 +87,32 @@ def test_mined_places_are_no_labels(data_folder, small_recipe):
         distance = np.linalg.norm(known - (place.row, place.col), axis=1)
         assert distance.min(initial=np.inf) * field.mpp > small_recipe.ignored_um
         assert 0 <= place.row < read_field(field.path).shape[0]
+
+
+def test_each_round_of_mining_scans_other_fields_and_keeps_the_rest(data_folder, small_recipe):
+    recipe = replace(small_recipe, mining_thinning=2)
+    training_set = load_training_set(recipe, data_folder)
+    net = build_network(recipe.architecture, recipe.arguments)
+    fields = list(training_set.pools.sizes)
+    first = mine(net, training_set, recipe, turn=0)
+    assert {place.field for place in first} <= set(fields[::2])
+    second = mine(net, replace(training_set, pools=training_set.pools.with_mined(first)), recipe, turn=1)
+    assert second[: len(first)] == first
+    assert {place.field for place in second[len(first) :]} <= set(fields[1::2])
+    assert set(second) == set(mine(net, training_set, small_recipe))
+
+
+def test_folded_normalisation_changes_no_output():
+    torch.manual_seed(0)
+    net = build_network("validnet", {"stem": 8, "stages": [8], "head": 8, "patch_size": 30}).train()
+    images = torch.randn(4, 3, 38, 38)
+    with torch.no_grad():
+        for _ in range(3):
+            apply_convolutionally(net, images)
+        folded = fold_normalisation(net)
+        assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in folded.modules())
+        wanted = apply_convolutionally(net.eval(), images)
+        torch.testing.assert_close(apply_convolutionally(folded, images), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_training_learns_and_leaves_a_model_folder(data_folder, small_recipe, tmp_path):
