@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scanner.dense.convert import convert
+from scanner.dense.device_forms import DeviceForms
 from scanner.dense.dilation import run_dilated
 from scanner.dense.fragments import run_fragments
 from scanner.dense.fuse import fuse_graph
@@ -15,6 +16,7 @@ from scanner.dense.graph import Graph, Layout
 from scanner.dense.native import NativeChain, NativeUnavailableError
 from scanner.dense.patchwise import score_patches
 from scanner.dense.trace import trace_classifier
+from scanner.dense.triton_chain import TritonChain, TritonUnavailableError
 from scanner.errors import InexactLayerError, SettingsError
 
 #: Largest relative difference from the classifier itself that the check at conversion lets pass, by type.
@@ -28,6 +30,7 @@ class Form(StrEnum):
     DILATION = "dilation"  # one map per layer, kernels spread
     FRAGMENTS = "fragments"  # offset copies per pooling, kernels as they are
     NATIVE = "native"  # the dilated form, compiled: chains in float32 on a CPU; elsewhere as DILATION
+    TRITON = "triton"  # the dilated form in fused kernels: chains on a GPU; elsewhere as DILATION
 
 
 class DenseNet(nn.Module):
@@ -44,6 +47,9 @@ class DenseNet(nn.Module):
         self.patch_size = graph.patch_size
         self.layout = Layout.of(graph, stride)
         self.native = _native_chain(graph, self.layout, form)
+        self.triton = _triton_chain(graph, self.layout) if form is Form.TRITON else None
+        #: On a GPU, if the form was left to us.
+        self.device_forms = DeviceForms(graph, self.layout) if form is Form.AUTO else None
         self.form = choose_form(is_native=self.native is not None) if form is Form.AUTO else form
         self.layers = nn.ModuleList(node.layer for node in graph.nodes if node.layer is not None)
 
@@ -60,12 +66,16 @@ class DenseNet(nn.Module):
     def _run(self, images: Tensor) -> Tensor:
         if self.native is not None and NativeChain.takes(images):
             return self.native(images)
+        if self.device_forms is not None and images.device.type == "cuda" and not torch.is_grad_enabled():
+            return self.device_forms(images)
+        if self.triton is not None and TritonChain.takes(images):
+            return self.triton(images)
         run = run_fragments if self.form is Form.FRAGMENTS else run_dilated
         return run(self.graph, self.layout, images)
 
 
 def choose_form(*, is_native: bool) -> Form:
-    """The fastest form.
+    """The fastest form on a CPU; on a GPU it is measured (`device_forms`).
 
     Measured on CPUs with oneDNN (docs/performance.md): the native form is the fastest wherever it exists; in torch,
     dilated kernels run within a few per cent of dense ones, so that dilation, which never copies, wins over fragments
@@ -84,6 +94,14 @@ def _native_chain(graph: Graph, layout: Layout, form: Form) -> NativeChain | Non
         if form is Form.NATIVE:
             raise SettingsError(f"there is no native form: {error}") from error
         return None
+
+
+def _triton_chain(graph: Graph, layout: Layout) -> TritonChain:
+    """The Triton form; SettingsError if there is none."""
+    try:
+        return TritonChain(graph, layout)
+    except TritonUnavailableError as error:
+        raise SettingsError(f"there is no Triton form: {error}") from error
 
 
 def densify(
