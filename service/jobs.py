@@ -48,6 +48,8 @@ class ScanRequest:
     threshold: float | None = None
     stride: int | None = None
     mpp: float | None = None
+    #: Files beyond those of every scan, in the order of names.
+    exports: tuple[str, ...] = ()
 
     @property
     def result_key(self) -> str:

@@ -14,15 +14,35 @@ from pathlib import Path
 from typing import Any
 
 ANSWER = "answer.json"
-#: Files that a client may fetch, and their media types.
+_CSV, _GEOJSON, _DICOM = "text/csv; charset=utf-8", "application/geo+json", "application/dicom"
+#: Files of every result that a client may fetch, and their media types.
 FILES = {
-    "detections.geojson": "application/geo+json",
-    "detections.csv": "text/csv; charset=utf-8",
+    "detections.geojson": _GEOJSON,
+    "detections.csv": _CSV,
+    "candidates.csv": _CSV,
+    "regions.geojson": _GEOJSON,
+    "tissue.geojson": _GEOJSON,
     "map.ome.tiff": "image/tiff",
     "map.png": "image/png",
     "overview.png": "image/png",
+    "report.html": "text/html; charset=utf-8",
     "run.json": "application/json",
 }
+#: A scan looks for as many hotspots; equal to scanner.settings.ScanSettings.hotspots.
+MAX_HOTSPOTS = 3
+#: Files of results with as many hotspots.
+HOTSPOT_FILES = {f"hotspot-{rank}.png": "image/png" for rank in range(1, MAX_HOTSPOTS + 1)}
+#: Those that a client has asked for: name of the export -> its files.
+EXPORT_FILES = {
+    "dicom": {"annotations.dcm": _DICOM, "map.dcm": _DICOM},
+    "grand-challenge": {"mitotic-figures.json": "application/json"},
+}
+MEDIA_TYPES = FILES | HOTSPOT_FILES | {name: kind for files in EXPORT_FILES.values() for name, kind in files.items()}
+#: The export that is a folder of many files.
+ZARR = "map.ome.zarr"
+
+
+GONE = "the result has been removed; ask for the scan again"
 
 
 class NotFinishedError(Exception):
@@ -101,16 +121,26 @@ class Results:
         try:
             return _load_answer(path, path.stat().st_mtime_ns)
         except FileNotFoundError as error:
-            raise ResultGoneError("the result has been removed; ask for the scan again") from error
+            raise ResultGoneError(GONE) from error
 
     def file(self, key: str, name: str) -> Path:
-        """Path of one of FILES."""
-        if name not in FILES:
-            raise FileNotInResultError(f"a result has {', '.join(FILES)}")
-        path = self._folder / key / name
-        if not path.is_file():
-            raise ResultGoneError("the result has been removed; ask for the scan again")
+        """Path of one of MEDIA_TYPES, or of a file within ZARR."""
+        root = self._folder / key
+        if not root.is_dir():
+            raise ResultGoneError(GONE)
+        path = root / name
+        is_listed = name in MEDIA_TYPES or path.resolve().is_relative_to((root / ZARR).resolve())
+        if not is_listed or not path.is_file():
+            raise FileNotInResultError(f"this result has {', '.join(self.names(key))}")
         return path
+
+    def names(self, key: str) -> list[str]:
+        """Those of MEDIA_TYPES that a result has."""
+        return [name for name in MEDIA_TYPES if (self._folder / key / name).is_file()]
+
+    def has_zarr(self, key: str) -> bool:
+        """True if the result has ZARR."""
+        return (self._folder / key / ZARR).is_dir()
 
     def remove(self, key: str) -> None:
         """Remove a result."""

@@ -117,6 +117,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
             threshold=request.threshold,
             stride=request.stride,
             mpp=request.mpp,
+            exports=request.exports,
             device=settings.device,
         )
     except ScanCancelledError as error:

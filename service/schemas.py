@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs import Job, JobState
-from service.results import FILES, Answer
+from service.results import EXPORT_FILES, FILES, ZARR, Answer
 
 RESEARCH_USE = "Research use only. Not a medical device: no result may decide about a patient."
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
+#: DICOM annotations and map (of DICOM slides alone), the figures as Grand Challenge wants them, the map as OME-Zarr.
+Export = Literal["dicom", "grand-challenge", "zarr"]
 
 
 class PathSource(BaseModel):
@@ -42,6 +44,25 @@ class DetectSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     source: PathSource | UploadSource | UrlSource
+
+
+class DetectQuery(BaseModel):
+    """How a slide is to be scanned; what is left out is the model's own choice."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model: Annotated[ModelName | None, Field(description="name of a model; see /models")] = None
+    threshold: Annotated[Threshold | None, Field(description="lowest score of a detection")] = None
+    stride: Annotated[
+        int | None, Field(ge=1, le=64, description="distance of two scanned positions, in model pixels")
+    ] = None
+    mpp: Annotated[
+        float | None, Field(ge=0.05, le=40, description="um per level-0 pixel, overriding the slide's own")
+    ] = None
+    exports: Annotated[
+        tuple[Export, ...],
+        Field(alias="export", max_length=3, description="files beyond those of every scan; may come several times"),
+    ] = ()
 
 
 class DetectionOut(BaseModel):
@@ -144,6 +165,22 @@ class DetectionsOut(BaseModel):
     detections: list[DetectionOut]
 
 
+class FileOut(BaseModel):
+    """A file of a result."""
+
+    name: str
+    bytes: int
+    media_type: str
+    link: str
+
+
+class FileList(BaseModel):
+    """The files of a result."""
+
+    files: list[FileOut]
+    zarr: Annotated[str | None, Field(description="address of the map as OME-Zarr, if it was asked for")] = None
+
+
 class UploadOut(BaseModel):
     """An upload that jobs can name as their source."""
 
@@ -186,8 +223,11 @@ def job_out(job: Job, answer: Answer | None) -> JobOut:
     if answer is None:
         model = ModelRef(name=request.model, version="", sha256=request.model_sha256)
         return JobOut(**_common(job), model=model)
+    pictures = [f"hotspot-{rank}.png" for rank in range(1, len(answer.hotspots) + 1)]
+    common = _common(job)
+    common["links"] |= {name: link_to_file(job, name) for name in pictures}
     return JobOut(
-        **_common(job),
+        **common,
         model=ModelRef(**answer.model),
         image=ImageOut(**answer.image, name=request.slide_name),
         count=answer.count,
@@ -216,8 +256,15 @@ def links_of(job: Job) -> dict[str, str]:
     here = f"/jobs/{job.id}"
     links = {"self": here, "events": f"{here}/events", "view": f"{here}/view"}
     if job.state is JobState.SUCCEEDED:
-        links |= {"detections": f"{here}/detections"} | {name: f"{here}/files/{name}" for name in FILES}
+        asked = [name for export in job.request.exports for name in EXPORT_FILES.get(export, [ZARR])]
+        links |= {"detections": f"{here}/detections", "files": f"{here}/files"}
+        links |= {name: link_to_file(job, name) for name in [*FILES, *asked]}
     return links
+
+
+def link_to_file(job: Job, name: str) -> str:
+    """Where a file of a job's result is."""
+    return f"/jobs/{job.id}/files/{name}"
 
 
 def _common(job: Job) -> dict[str, Any]:

@@ -245,7 +245,8 @@ def _job_from_row(row: sa.RowMapping) -> Job:
     fields = dict(row)
     del fields["result_key"], fields["reason"]
     fields["state"] = JobState(fields["state"])
-    fields["request"] = ScanRequest(**json.loads(fields["request"]))
+    request = json.loads(fields["request"])
+    fields["request"] = ScanRequest(**request | {"exports": tuple(request.get("exports", ()))})
     fields["progress"] = JobProgress(**{part.name: fields.pop(part.name) for part in dataclass_fields(JobProgress)})
     fields["problem"] = json.loads(fields["problem"]) if fields["problem"] else None
     return Job(**fields)

@@ -23,6 +23,7 @@ class Choices:
     threshold: float | None = None
     stride: int | None = None
     mpp: float | None = None
+    exports: tuple[str, ...] = ()
     idempotency_key: str | None = None
 
 
@@ -60,6 +61,7 @@ def _request(service: Service, slide: StoredSlide, choices: Choices) -> ScanRequ
         threshold=choices.threshold,
         stride=choices.stride,
         mpp=choices.mpp,
+        exports=tuple(sorted(set(choices.exports))),
     )
 
 

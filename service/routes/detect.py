@@ -17,7 +17,7 @@ from service.intake import BadRequestError, StoredSlide, TooLargeError, receive_
 from service.jobs import Job, JobState
 from service.limits import require_disk
 from service.routes.problems import problems
-from service.schemas import DetectSource, JobOut, ModelName, PathSource, Threshold, UploadOut, UploadSource, job_out
+from service.schemas import DetectQuery, DetectSource, JobOut, PathSource, UploadOut, UploadSource, job_out
 from service.sources import fetch_url, find_path, find_upload
 from service.submission import Choices, is_small, submit
 
@@ -37,8 +37,6 @@ _SLIDE_BODY = {"multipart/form-data": _FORM} | {image: {"schema": _BYTES} for im
 _SOURCE_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/DetectSource"}}}
 _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job"}}
 
-Stride = Annotated[int | None, Query(ge=1, le=64, description="distance of two scanned positions, in model pixels")]
-Mpp = Annotated[float | None, Query(ge=0.05, le=40, description="um per level-0 pixel, overriding the slide's own")]
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", description="same key, same job")
 ]
@@ -59,10 +57,7 @@ async def detect(
     request: Request,
     service: ServiceDep,
     client: SubmitterDep,
-    model: Annotated[ModelName | None, Query(description="name of a model; see /models")] = None,
-    threshold: Annotated[Threshold | None, Query(description="lowest score of a detection")] = None,
-    stride: Stride = None,
-    mpp: Mpp = None,
+    query: Annotated[DetectQuery, Query()],
     prefer: Annotated[str | None, Header(description="respond-async: do not wait for the result")] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -72,9 +67,9 @@ async def detect(
     content type (application/octet-stream, say).
     Small images answer 200 with the result. Large ones, or `Prefer: respond-async`, answer 202 with the job.
     """
-    service.catalog.find(model)  # An unknown model is refused before gigabytes are taken in.
+    service.catalog.find(query.model)  # An unknown model is refused before gigabytes are taken in.
     slide = await _receive(request, service)
-    choices = Choices(model, threshold, stride, mpp, idempotency_key)
+    choices = Choices(**query.model_dump(), idempotency_key=idempotency_key)
     job = await to_thread.run_sync(submit, service, client, slide, choices)
     is_waited_for = "respond-async" not in (prefer or "").lower()
     if is_waited_for and not job.state.is_final and is_small(slide, service.settings.sync_max_pixels):

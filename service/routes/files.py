@@ -3,52 +3,99 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import FileResponse
 
 from service.context import JobDep, ServiceDep
-from service.jobs import JobState
-from service.results import FILES, NotFinishedError
+from service.jobs import Job, JobState
+from service.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, ResultGoneError
 from service.routes.problems import problems
+from service.schemas import FileList, FileOut, link_to_file
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
-FileName = Literal["detections.geojson", "detections.csv", "map.ome.tiff", "map.png", "overview.png", "run.json"]
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_CONTENT = {media: {"schema": {"type": "object"}} if media.endswith("json") else _BINARY for media in FILES.values()}
+_MEDIA = sorted(set(MEDIA_TYPES.values()))
+_CONTENT = {media: {"schema": {"type": "object"}} if media.endswith("json") else _BINARY for media in _MEDIA}
+#: A report is a page of its own: its style and pictures are inside, nothing of it may run or ask for anything.
+_REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+)
 
 
-@router.get(
-    "/{job_id}/files/{name}",
-    summary="A file of a result",
-    response_class=FileResponse,
-    responses={
-        200: {"content": _CONTENT, "description": "The file"},
-        206: {"content": _CONTENT, "description": "A range of it"},
+def _responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"content": content, "description": "The file"},
+        206: {"content": content, "description": "A range of it"},
         304: {"description": "Not changed"},
         416: {"description": "No such range"},
         **problems(400, 404, 409, 410, 422),
-    },
-)
-def get_file(
-    service: ServiceDep,
-    job: JobDep,
-    name: FileName,
-    if_none_match: Annotated[str | None, Header()] = None,
-) -> Response:
-    """detections.geojson opens in QuPath; map.ome.tiff is a pyramid; run.json says how the scan went."""
+    }
+
+
+def get_finished_job(job: JobDep) -> Job:
+    """The job of the path, which has succeeded."""
     if job.state is not JobState.SUCCEEDED:
         raise NotFinishedError(f"the job is {job.state}")
+    return job
+
+
+FinishedJobDep = Annotated[Job, Depends(get_finished_job)]
+IfNoneMatch = Annotated[str | None, Header(description="entity tags that the client has")]
+FileName = Annotated[str, Path(max_length=64, json_schema_extra={"enum": [*MEDIA_TYPES]})]
+ZarrPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64}){0,8}$")]
+
+
+@router.get("/{job_id}/files", summary="The files of a result", responses=problems(404, 409, 410, 422))
+def list_files(service: ServiceDep, job: FinishedJobDep) -> FileList:
+    """Those of every result, a picture of each hotspot, and what `export` asked for."""
+    results, key = service.results, job.request.result_key
+    sizes = {name: results.file(key, name).stat().st_size for name in results.names(key)}
+    if not sizes:
+        raise ResultGoneError(GONE)
+    files = [
+        FileOut(name=name, bytes=size, media_type=MEDIA_TYPES[name], link=link_to_file(job, name))
+        for name, size in sizes.items()
+    ]
+    return FileList(files=files, zarr=link_to_file(job, ZARR) if results.has_zarr(key) else None)
+
+
+@router.get(
+    "/{job_id}/files/{name}", summary="A file of a result", response_class=FileResponse, responses=_responses(_CONTENT)
+)
+def get_file(service: ServiceDep, job: FinishedJobDep, name: FileName, if_none_match: IfNoneMatch = None) -> Response:
+    """detections.geojson opens in QuPath; map.ome.tiff is a pyramid; report.html is for people."""
+    return _send(service, job, name, if_none_match)
+
+
+@router.get(
+    "/{job_id}/files/map.ome.zarr/{path:path}",
+    summary="A file within the map as OME-Zarr",
+    response_class=FileResponse,
+    responses=_responses({"application/json": {"schema": {"type": "object"}}, "application/octet-stream": _BINARY}),
+)
+def get_zarr_file(
+    service: ServiceDep, job: FinishedJobDep, path: ZarrPath, if_none_match: IfNoneMatch = None
+) -> Response:
+    """Viewers take the address up to map.ome.zarr; written if `export=zarr` was asked for."""
+    return _send(service, job, f"{ZARR}/{path}", if_none_match)
+
+
+def _send(service: ServiceDep, job: Job, name: str, if_none_match: str | None) -> Response:
     path = service.results.file(job.request.result_key, name)
     status = path.stat()
     identity = f"{job.request.result_key} {name} {status.st_mtime_ns} {status.st_size}"
     tag = f'"{hashlib.sha256(identity.encode()).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if name.endswith(".html"):
+        headers["Content-Security-Policy"] = _REPORT_POLICY
     if if_none_match and _matches(if_none_match, tag):
         return Response(status_code=304, headers=headers)
-    return FileResponse(path, media_type=FILES[name], headers=headers)
+    in_zarr = "application/json" if name.endswith(".json") else "application/octet-stream"
+    return FileResponse(path, media_type=MEDIA_TYPES.get(name, in_zarr), headers=headers)
 
 
 def _matches(if_none_match: str, tag: str) -> bool:

@@ -47,33 +47,6 @@ def test_threshold_changes_without_a_rescan(client: httpx.Client, done: dict) ->
     assert rescanned["count"] == lower["count"]
 
 
-@pytest.mark.parametrize(
-    ("name", "media"),
-    [
-        ("detections.geojson", "application/geo+json"),
-        ("detections.csv", "text/csv; charset=utf-8"),
-        ("map.ome.tiff", "image/tiff"),
-        ("map.png", "image/png"),
-        ("overview.png", "image/png"),
-        ("run.json", "application/json"),
-    ],
-)
-def test_files_have_their_media_type_ranges_and_tags(client: httpx.Client, done: dict, name: str, media: str) -> None:
-    link = done["links"][name]
-    whole = client.get(link)
-    assert whole.status_code == 200
-    assert whole.headers["content-type"] == media
-    assert whole.headers["x-content-type-options"] == "nosniff"
-    part = client.get(link, headers={"Range": "bytes=3-9"})
-    assert part.status_code == 206
-    assert part.content == whole.content[3:10]
-    unchanged = client.get(link, headers={"If-None-Match": whole.headers["etag"]})
-    assert unchanged.status_code == 304
-    assert unchanged.content == b""
-    assert client.get(link, headers={"If-None-Match": '"other"'}).status_code == 200
-    assert client.get(link, headers={"Range": f"bytes={len(whole.content) + 5}-"}).status_code == 416
-
-
 def test_geojson_and_json_say_the_same(client: httpx.Client, done: dict) -> None:
     features = client.get(done["links"]["detections.geojson"]).json()["features"]
     assert len(features) == len(done["detections"])
