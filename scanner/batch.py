@@ -11,15 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from models.registry import Model
 from scanner.errors import OutputError, OutputExistsError, ScannerError, SlideNotFoundError
 from scanner.exports.run_report import write_report
 from scanner.map_store import remove_leftovers
 from scanner.report import REPORT_NAME, asked_for
-from scanner.result import OnProgress, Survey
+from scanner.result import OnProgress, PreparedSlide, Progress, Survey
 from scanner.scanning import prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide, open_slide
@@ -49,6 +50,8 @@ class Outcome:
     folder: str = ""
     count: int | None = None
     tissue_mm2: float | None = None
+    #: Tissue that could not be read, and is in no other area.
+    unreadable_mm2: float | None = None
     seconds: float | None = None
     #: Largest difference that a second scan of some places, with other tiles, has found.
     tiling_difference: float | None = None
@@ -59,8 +62,8 @@ class Watcher:
     """What the caller hears of a batch: each slide as it starts, its progress, how it ended."""
 
     on_start: Callable[[Job], None] = lambda _job: None
-    on_progress: OnProgress = lambda _progress: None
-    on_outcome: Callable[[Outcome], None] = lambda _outcome: None
+    on_progress: Callable[[Job, Progress], None] = lambda _job, _progress: None
+    on_outcome: Callable[[Job, Outcome], None] = lambda _job, _outcome: None
 
 
 def scan_batch(
@@ -98,10 +101,10 @@ def scan_batch(
     with closing(_begun_ahead(jobs, lambda job: begin_job(job, order))) as begun:
         for job, begin in begun:
             watcher.on_start(job)
-            outcome = finish_job(job, order, out, begin=begin, on_progress=watcher.on_progress)
+            outcome = finish_job(job, order, out, begin=begin, on_progress=partial(watcher.on_progress, job))
             outcomes.append(outcome)
             write_batch(out, outcomes, total=len(jobs))
-            watcher.on_outcome(outcome)
+            watcher.on_outcome(job, outcome)
     return outcomes
 
 
@@ -146,10 +149,13 @@ _BegunAhead = Generator[tuple[Job, Callable[[], _Begun]]]
 
 def begin_job(job: Job, order: BatchOrder) -> _Begun:
     """Open and survey a slide; or the report of its scan, if that is done."""
+    report = None if order.overwrite else finished_report(job, order.model, order.settings_of(job))
+    return open_job(job, order) if report is None else report
+
+
+def open_job(job: Job, order: BatchOrder) -> Begun:
+    """Open and survey a slide."""
     settings = order.settings_of(job)
-    report = None if order.overwrite else finished_report(job, order.model, settings)
-    if report is not None:
-        return report
     slide = open_slide(job.slide, settings.mpp)
     try:
         return Begun(slide, settings, survey_slide(slide, order.model.card, settings))
@@ -162,17 +168,39 @@ def finish_job(
     job: Job, order: BatchOrder, out: Path, *, begin: Callable[[], _Begun], on_progress: OnProgress | None = None
 ) -> Outcome:
     """Scan a slide that `begin` opens, into its folder below `out`; whatever goes wrong is an outcome."""
-    name, place = str(job.slide), os.path.relpath(job.folder, out)
-    try:
+
+    def finish() -> Outcome:
         begun = begin()
         if isinstance(begun, dict):
-            remove_leftovers(job.folder)
-            return _outcome(name, Status.SKIPPED, place, begun)
+            return skip_job(job, out, begun)
         with begun.slide as slide:
             prepared = prepare_slide(slide, order.model, begun.settings, begun.survey)
-            result = scan_prepared(prepared, job.folder, on_progress=on_progress)
-        result.map.close()
-        return _outcome(name, Status.OK, place, result.report)
+            return scan_job(job, out, prepared, on_progress=on_progress)
+
+    return or_failure(job, out, finish)
+
+
+def skip_job(job: Job, out: Path, report: dict[str, Any]) -> Outcome:
+    """The outcome of a slide that was done before."""
+    remove_leftovers(job.folder)
+    return _outcome(job, out, Status.SKIPPED, report)
+
+
+def scan_job(job: Job, out: Path, prepared: PreparedSlide, *, on_progress: OnProgress | None = None) -> Outcome:
+    """Scan a prepared slide into its folder."""
+    result = scan_prepared(prepared, job.folder, on_progress=on_progress)
+    result.map.close()
+    return _outcome(job, out, Status.OK, result.report)
+
+
+_Answer = TypeVar("_Answer")
+
+
+def or_failure(job: Job, out: Path, action: Callable[[], _Answer]) -> _Answer | Outcome:
+    """What `action` returns; whatever goes wrong in it is an outcome."""
+    name, place = str(job.slide), os.path.relpath(job.folder, out)
+    try:
+        return action()
     except ScannerError as error:
         return Outcome(name, Status.FAILED, str(error), place)
     except Exception as error:
@@ -225,10 +253,12 @@ def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str,
     return report
 
 
-def _outcome(name: str, status: Status, place: str, report: dict[str, Any]) -> Outcome:
+def _outcome(job: Job, out: Path, status: Status, report: dict[str, Any]) -> Outcome:
     seconds = report["timing"]["total"] if status is Status.OK else None
     difference = report.get("verification", {}).get("max_difference")
-    return Outcome(name, status, "", place, report["count"], report["area_mm2"]["tissue"], seconds, difference)
+    place, area_mm2 = os.path.relpath(job.folder, out), report["area_mm2"]
+    areas = area_mm2["tissue"], area_mm2["unreadable"]
+    return Outcome(str(job.slide), status, "", place, report["count"], *areas, seconds, difference)
 
 
 def write_batch(out: Path, outcomes: Iterable[Outcome], *, total: int) -> None:

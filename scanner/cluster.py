@@ -1,7 +1,7 @@
 """The same batch on many hosts: one actor per GPU, which loads the model once and takes slide after slide.
 
-Ray carries calls and says which of them were lost; which slide comes next, and which is tried again, is decided here.
-A slide whose host is gone goes on from its own checkpoint on another one, where both see the folder of the results.
+Ray carries calls and says which of them were lost; `scanner.dispatch` decides what is done next, and again. A slide
+whose host is gone goes on from its own checkpoint on another one, where both see the folder of the results.
 """
 
 from __future__ import annotations
@@ -11,34 +11,27 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scanner.batch import (
-    BatchOrder,
-    Outcome,
-    Status,
-    Watcher,
-    begin_batch,
-    begin_job,
-    finish_job,
-    write_batch,
-)
+from scanner.batch import BatchOrder, Outcome, Status, Watcher, begin_batch, write_batch
+from scanner.cluster_worker import Answer, Assignment, ClusterWorker
+from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError
-from scanner.map_store import wait_for_release
+from scanner.probability import StageSeconds
+from scanner.result import Progress
 from scanner.worklist import Job
 
 #: A Ray of this machine alone, for the time of the batch.
 LOCAL = "local"
-#: A slide that has taken its host down so often is given up.
+#: A slide, or a band, that has taken its host down so often is given up.
 MAX_LOSSES = 3
-#: Time for which a slide's folder may still be held by what is left of a lost host, s.
-RELEASE_SECONDS = 60.0
 #: Time in which the head of a cluster must answer, s.
 CONNECT_SECONDS = 10.0
 logger = logging.getLogger(__name__)
@@ -58,7 +51,7 @@ def scan_cluster(
     address : str
         Of the cluster, or "local" for this machine alone.
     watcher : Watcher, optional
-        Hears of starts and outcomes; progress within a slide stays on its host.
+        Hears of starts, of the progress of every slide in hand, and of outcomes.
 
     Returns
     -------
@@ -76,58 +69,64 @@ def scan_cluster(
         return batch.run()
 
 
-class _Scanner:
-    """Runs on one GPU, or on one share of the processors, of one host."""
+@dataclass
+class _Slide:
+    """What is known of a slide in hand."""
 
-    def __init__(self, order: BatchOrder) -> None:
-        self._order = order
+    started: float
+    #: How far each of its bands is.
+    bands: list[Progress] = field(default_factory=list)
+    #: What its bands took, on all hosts.
+    spent: StageSeconds = field(default_factory=StageSeconds)
 
-    def is_ready(self) -> bool:
-        """Return once the model is here."""
-        return True
+    def spend(self, seconds: StageSeconds) -> None:
+        for name, value in vars(seconds).items():
+            setattr(self.spent, name, getattr(self.spent, name) + value)
 
-    def scan(self, job: Job, out: Path, *, was_lost: bool) -> Outcome:
-        """Scan one slide, as `scan_batch` does."""
-        if was_lost:
-            wait_for_release(job.folder, seconds=RELEASE_SECONDS)
-        return finish_job(job, self._order, out, begin=lambda: begin_job(job, self._order))
+    def progress(self) -> Progress:
+        """Of all bands together."""
+        return Progress(*(sum(numbers) for numbers in zip(*map(astuple, self.bands), strict=True)))
+
+
+@dataclass(eq=False)
+class _Actor:
+    """A ClusterWorker on some host."""
+
+    handle: Any
+    #: What it does now; None while it starts or waits.
+    task: Task | None = None
+    #: The slide that it has open.
+    at_hand: int | None = None
+    #: Whether an answer on its progress is under way.
+    is_asked: bool = False
 
 
 class _ClusterBatch:
-    """One batch: which slides wait, which are in whose hands, how the others ended."""
+    """One batch: which actor has which task, and how slides ended."""
 
     def __init__(self, ray: ModuleType, jobs: Sequence[Job], order: BatchOrder, out: Path, watcher: Watcher) -> None:
         self._ray = ray
         self._jobs, self._out, self._watcher = jobs, out, watcher
         keywords: Any = {key: _absolute(value) for key, value in order.keywords.items()}
         self._order = ray.put(replace(order, keywords=keywords))
-        self._waiting = deque(range(len(jobs)))
+        self._dispatch = Dispatch(deque(range(len(jobs))))
+        self._slides: dict[int, _Slide] = {}
         self._outcomes: dict[int, Outcome] = {}
-        self._losses = [0] * len(jobs)
-        #: Pending calls: the actor of each, and its slide; None while the actor starts.
-        self._calls: dict[Any, tuple[Any, int | None]] = {}
-        #: Actors that have nothing to do, unless a slide comes back from a lost host.
-        self._idle: list[Any] = []
+        #: Pending calls, and who answers them: work, or to be ready for it; and progress.
+        self._calls: dict[Any, _Actor] = {}
+        self._questions: dict[Any, _Actor] = {}
+        self._idle: list[_Actor] = []
 
     def run(self) -> list[Outcome]:
-        """Scan until no slide waits."""
-        make_actor, count = self._actor_maker()
-        for _ in range(min(count, len(self._jobs))):
-            self._start_actor(make_actor)
+        """Scan until every slide has ended."""
+        make_actor, room = self._actor_maker()
         while len(self._outcomes) < len(self._jobs):
-            (call, *_), _ = self._ray.wait(list(self._calls), num_returns=1)
-            actor, index = self._calls.pop(call)
-            try:
-                answer = self._ray.get(call)
-            except self._ray.exceptions.RayActorError as error:
-                self._lose(index, str(error).splitlines()[0])
-                # It starts when there is room for it: at once if only a process died, never if its host is gone for
-                # good, and that keeps nobody waiting.
-                self._start_actor(make_actor)
-                continue
-            if index is not None:
-                self._end(index, answer)
-            self._give_work(actor)
+            self._employ(make_actor, room)
+            (call, *_), _ = self._ray.wait([*self._calls, *self._questions], num_returns=1)
+            if call in self._questions:
+                self._hear(self._questions.pop(call), call)
+            else:
+                self._settle(self._calls.pop(call), call)
         return [self._outcomes[index] for index in range(len(self._jobs))]
 
     def _actor_maker(self) -> tuple[Callable[[], Any], int]:
@@ -135,44 +134,111 @@ class _ClusterBatch:
         resources = self._ray.cluster_resources()
         kind = "GPU" if resources.get("GPU", 0) >= 1 else "CPU"
         share = {"num_gpus": 1, "num_cpus": 1} if kind == "GPU" else {"num_cpus": 1}
-        remote = self._ray.remote(max_restarts=0, **share)(_Scanner)
+        # Two at once: one works, the other says how far that is.
+        remote = self._ray.remote(max_restarts=0, max_concurrency=2, **share)(ClusterWorker)
         return (lambda: remote.remote(self._order)), max(1, int(resources.get(kind, 1)))
 
-    def _start_actor(self, make_actor: Callable[[], Any]) -> None:
-        actor = make_actor()
-        self._calls[actor.is_ready.remote()] = actor, None
+    def _employ(self, make_actor: Callable[[], Any], room: int) -> None:
+        """Give work to whoever is idle, and start actors for what is left of it, as far as there is room."""
+        while self._idle and (task := self._dispatch.next_task(self._idle[-1].at_hand)) is not None:
+            self._assign(self._idle.pop(), task)
+        # An actor in place of a lost one starts when there is room for it: at once if only a process died, never if its
+        # host is gone for good, and that keeps nobody waiting.
+        starting = sum(actor.task is None for actor in self._calls.values())
+        places = room - len(self._calls) - len(self._idle)
+        for _ in range(min(places, self._dispatch.open_tasks - starting)):
+            actor = _Actor(make_actor())
+            self._calls[actor.handle.is_ready.remote()] = actor
 
-    def _give_work(self, actor: Any) -> None:
-        if not self._waiting:
-            self._idle.append(actor)
-            return
-        index = self._waiting.popleft()
-        job = self._jobs[index]
-        self._watcher.on_start(job)
+    def _assign(self, actor: _Actor, task: Task) -> None:
+        job = self._jobs[task.slide]
+        if task.slide not in self._slides:
+            self._slides[task.slide] = _Slide(time.monotonic())
+            self._watcher.on_start(job)
+        slide = self._slides[task.slide]
         # Its host has another working directory.
         there = Job(**{key: _absolute(value) for key, value in vars(job).items()})
-        call = actor.scan.remote(there, self._out.absolute(), was_lost=self._losses[index] > 0)
-        self._calls[call] = actor, index
+        assignment = Assignment(task, there, self._out.absolute(), self._dispatch.was_lost(task.slide))
+        if task.step is Step.FINISH and len(slide.bands) > 1:
+            assignment = replace(assignment, seconds=time.monotonic() - slide.started, spent=slide.spent)
+        actor.task, actor.at_hand = task, task.slide
+        self._calls[actor.handle.work.remote(assignment)] = actor
+        self._ask(actor)
 
-    def _lose(self, index: int | None, reason: str) -> None:
-        """A host is gone, with the slide in its hands: another one goes on with it."""
-        if index is None:
+    def _ask(self, actor: _Actor) -> None:
+        """Have an actor say how far it is, if it is not about to."""
+        if not actor.is_asked:
+            self._questions[actor.handle.progress.remote()] = actor
+            actor.is_asked = True
+
+    def _hear(self, actor: _Actor, call: Any) -> None:
+        actor.is_asked = False
+        try:
+            said = self._ray.get(call)
+        except self._ray.exceptions.RayActorError:
+            return  # Its work is lost as well, and that is dealt with where it is noticed.
+        if said is not None:
+            self._note(*said)
+        if actor.task is not None:
+            self._ask(actor)
+
+    def _note(self, task: Task, progress: Progress) -> None:
+        """Take down how far a band is, if that is news."""
+        place, slide = task.band or 0, self._slides[task.slide]
+        is_over = task.slide in self._outcomes or place >= len(slide.bands)
+        if not is_over and progress.tiles_done > slide.bands[place].tiles_done:
+            slide.bands[place] = progress
+            self._watcher.on_progress(self._jobs[task.slide], slide.progress())
+
+    def _settle(self, actor: _Actor, call: Any) -> None:
+        """Take an actor's answer, or its end, and let it go on."""
+        task, actor.task = actor.task, None
+        try:
+            answer = self._ray.get(call)
+        except self._ray.exceptions.RayActorError as error:
+            if task is not None:
+                self._lose(task, str(error).splitlines()[0])
             return
-        self._losses[index] += 1
-        logger.warning("%s: its host was lost (%s)", self._jobs[index].slide, reason)
-        if self._losses[index] < MAX_LOSSES:
-            self._waiting.appendleft(index)
-            if self._idle:
-                self._give_work(self._idle.pop())
+        onwards = None if task is None else self._take(task, answer)
+        if onwards is None:
+            self._idle.append(actor)
+        else:
+            self._assign(actor, onwards)
+
+    def _take(self, task: Task, answer: Answer) -> Task | None:
+        """Take the answer to a task; returns what the same actor goes on with, if that is certain."""
+        if task.slide in self._outcomes:
+            return None  # Another band of it has failed.
+        if isinstance(answer, Outcome):
+            self._end(task.slide, answer)
+            return None
+        slide = self._slides[task.slide]
+        if isinstance(answer, StageSeconds):
+            assert task.band is not None
+            slide.spend(answer)
+            whole = slide.bands[task.band]
+            self._note(task, Progress(whole.tiles_total, whole.tiles_total, whole.mm2_total, whole.mm2_total))
+            return self._dispatch.scored(task)
+        slide.bands = answer
+        return self._dispatch.begun(task.slide, len(answer))
+
+    def _lose(self, task: Task, reason: str) -> None:
+        """A host is gone, with a task in its hands: another one goes on with it."""
+        if task.slide in self._outcomes:
             return
-        folder = os.path.relpath(self._jobs[index].folder, self._out)
-        self._end(index, Outcome("", Status.FAILED, f"its host was lost {MAX_LOSSES} times: {reason}", folder))
+        job = self._jobs[task.slide]
+        logger.warning("%s: its host was lost (%s)", job.slide, reason)
+        if self._dispatch.lose(task) >= MAX_LOSSES:
+            folder = os.path.relpath(job.folder, self._out)
+            why = f"its host was lost {MAX_LOSSES} times: {reason}"
+            self._end(task.slide, Outcome("", Status.FAILED, why, folder))
 
     def _end(self, index: int, outcome: Outcome) -> None:
+        self._dispatch.end(index)
         self._outcomes[index] = outcome = replace(outcome, slide=str(self._jobs[index].slide))
         ended = [self._outcomes[place] for place in sorted(self._outcomes)]
         write_batch(self._out, ended, total=len(self._jobs))
-        self._watcher.on_outcome(outcome)
+        self._watcher.on_outcome(self._jobs[index], outcome)
 
 
 def _check_reachable(address: str) -> None:

@@ -1,13 +1,14 @@
-"""What a batch shows while it runs: a line per slide, a bar for the one in hand, both on stderr."""
+"""What a batch shows while it runs: a line per slide, a bar for each one in hand, both on stderr."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from scanner import result
@@ -25,7 +26,7 @@ class AreaRateColumn(ProgressColumn):
 
 @contextmanager
 def batch_display(console: Console, total: int, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Watcher]:
-    """A Watcher that draws on `console`: mm2 done, their rate, and the time left of the slide in hand."""
+    """A Watcher that draws on `console`: mm2 done, their rate, and the time left of every slide in hand."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -37,18 +38,21 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
     # A bar that redraws itself is noise in a log file: there, the line per slide says enough.
     is_shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not is_shown, get_time=clock) as bars:
-        bar = bars.add_task("", total=None, area="")
+        bar_of: dict[Path, TaskID] = {}
 
         def on_start(job: Job) -> None:
-            bars.reset(bar, total=None, description=f"{finished + 1}/{total} {job.slide.name}", area="")
+            number = finished + len(bar_of) + 1
+            bar_of[job.folder] = bars.add_task(f"{number}/{total} {job.slide.name}", total=None, area="")
 
-        def on_progress(progress: result.Progress) -> None:
+        def on_progress(job: Job, progress: result.Progress) -> None:
             area = f"{progress.mm2_done:.1f} of {progress.mm2_total:.1f} mm2"
-            bars.update(bar, completed=progress.mm2_done, total=progress.mm2_total, area=area)
+            bars.update(bar_of[job.folder], completed=progress.mm2_done, total=progress.mm2_total, area=area)
 
-        def on_outcome(outcome: Outcome) -> None:
+        def on_outcome(job: Job, outcome: Outcome) -> None:
             nonlocal finished
             finished += 1
+            if job.folder in bar_of:
+                bars.remove_task(bar_of.pop(job.folder))
             style = "red" if outcome.status is Status.FAILED else None
             line = f"{finished}/{total} {describe_outcome(outcome)}"
             console.print(line, style=style, markup=False, soft_wrap=True)
@@ -61,6 +65,8 @@ def describe_outcome(outcome: Outcome) -> str:
     if outcome.status is Status.FAILED:
         return f"{outcome.slide}: failed: {outcome.reason}"
     found = f"{outcome.count} detections in {outcome.tissue_mm2:.2f} mm2 of tissue"
+    if outcome.unreadable_mm2:
+        found += f" ({outcome.unreadable_mm2:.3f} mm2 more cannot be read)"
     if outcome.status is Status.SKIPPED:
         return f"{outcome.slide}: {found}, done before"
     line = f"{outcome.slide}: {found}, {outcome.seconds:.1f} s"

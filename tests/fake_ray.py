@@ -8,7 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from scanner.batch import Outcome, Status
-from scanner.worklist import Job
+from scanner.cluster_worker import Answer, Assignment
+from scanner.dispatch import Step, Task
+from scanner.probability import StageSeconds
+from scanner.result import Progress
 
 
 class RayActorError(Exception):
@@ -20,8 +23,15 @@ class Call:
     """A call of an actor, which may never be answered."""
 
     actor: int
-    job: Job | None = None
-    was_lost: bool = False
+    assignment: Assignment | None = None
+    is_question: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the task: the slide's name, with the number of its band if it is to be scored."""
+        assert self.assignment is not None
+        band = self.assignment.task.band
+        return self.assignment.job.slide.name + ("" if band is None else str(band))
 
 
 @dataclass
@@ -29,9 +39,12 @@ class FakeRay:
     """Stands in for the module `ray`, with one processor for each of its hosts."""
 
     hosts: int
-    #: Names of slides, in the order in which they end; a name that starts with "!" ends by the loss of its host.
+    #: Names of tasks, in the order in which they end: "a" for a slide, "a2" for its band 2, "?a2" for an answer on its
+    #: progress; one that starts with "!" ends by the loss of its host. Slides are begun at once.
     endings: list[str]
-    #: Every scan that was begun: slide, actor, whether it was lost before.
+    #: Bands of slides that have more than one.
+    bands: dict[str, int] = field(default_factory=dict)
+    #: Every task that was given out, but the beginning of slides: its name, actor, whether a host was lost before.
     begun: list[tuple[str, int, bool]] = field(default_factory=list)
     exceptions: Any = field(default_factory=lambda: SimpleNamespace(RayActorError=RayActorError))
     actors: int = 0
@@ -52,25 +65,49 @@ class FakeRay:
     def _make_actor(self, _order: Any) -> Any:
         number, self.actors = self.actors, self.actors + 1
 
-        def scan(job: Job, _out: Any, *, was_lost: bool) -> Call:
-            self.begun.append((job.slide.name, number, was_lost))
-            return Call(number, job, was_lost)
+        def work(assignment: Assignment) -> Call:
+            call = Call(number, assignment)
+            if assignment.task.step is not Step.BEGIN:
+                self.begun.append((call.name, number, assignment.was_lost))
+            return call
 
-        return SimpleNamespace(is_ready=SimpleNamespace(remote=lambda: Call(number)), scan=SimpleNamespace(remote=scan))
+        return SimpleNamespace(
+            is_ready=SimpleNamespace(remote=lambda: Call(number)),
+            work=SimpleNamespace(remote=work),
+            progress=SimpleNamespace(remote=lambda: Call(number, is_question=True)),
+        )
 
     def wait(self, calls: list[Call], *, num_returns: int) -> tuple[list[Call], list[Call]]:
         assert num_returns == 1
         # A new actor in place of a lost one has no host to start on.
-        starting = [call for call in calls if call.job is None and call.actor < self.hosts]
-        if starting:
-            return starting[:1], []
-        name = self.endings[0].removeprefix("!")
-        (ended,) = [call for call in calls if call.job is not None and call.job.slide.name == name]
+        work = [call for call in calls if not call.is_question]
+        starting = [call for call in work if call.assignment is None and call.actor < self.hosts]
+        given = [call for call in work if call.assignment is not None]
+        opening = [call for call in given if call.assignment.task.step is Step.BEGIN]  # type: ignore[union-attr]
+        if starting or opening:
+            return (starting + opening)[:1], []
+        name = self.endings[0].lstrip("!?")
+        (ended,) = [call for call in given if call.name == name]
+        if self.endings[0].startswith("?"):
+            (ended,) = [call for call in calls if call.is_question and call.actor == ended.actor]
+            ended.assignment = next(call.assignment for call in given if call.actor == ended.actor)
         return [ended], []
 
     def get(self, call: Call) -> Any:
-        if call.job is None:
+        if call.is_question:
+            assert self.endings.pop(0).startswith("?")
+            assert call.assignment is not None
+            return call.assignment.task, Progress(1, 2, 0.5, 1.0)
+        if call.assignment is None:
             return True
-        if self.endings.pop(0).startswith("!"):
+        if call.assignment.task.step is not Step.BEGIN and self.endings.pop(0).startswith("!"):
             raise RayActorError("the actor died\nbecause of the test")
-        return Outcome(str(call.job.slide), Status.OK, "", call.job.folder.name, 1, 1.0, 1.0)
+        return self._answer(call.assignment, call.assignment.task)
+
+    def _answer(self, assignment: Assignment, task: Task) -> Answer:
+        job = assignment.job
+        if task.step is Step.BEGIN:
+            return [Progress(0, 2, 0.0, 1.0)] * self.bands.get(job.slide.name, 1)
+        if task.step is Step.SCORE:
+            return StageSeconds(net=1.0)
+        return Outcome(str(job.slide), Status.OK, "", job.folder.name, 1, 1.0, 0.0, 1.0)

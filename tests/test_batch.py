@@ -82,7 +82,7 @@ def test_batch_json_says_how_every_slide_ended(slides: Path, model: Model) -> No
 
 def test_batch_json_is_there_after_every_slide(slides: Path, model: Model) -> None:
     out, lengths = slides.parent / "out", []
-    watcher = Watcher(on_outcome=lambda _: lengths.append(len(json.loads((out / "batch.json").read_text())["slides"])))
+    watcher = Watcher(on_outcome=lambda *_: lengths.append(len(json.loads((out / "batch.json").read_text())["slides"])))
     scan_batch(plan_jobs(find_slides([slides]), out), model, out, keywords={}, watcher=watcher)
     assert lengths == [1, 2, 3]
 
@@ -142,7 +142,7 @@ def test_a_result_that_was_not_finished_is_scanned_again(slides: Path, model: Mo
 
 
 def test_a_fault_of_ours_costs_one_slide(slides: Path, model: Model, caplog: pytest.LogCaptureFixture) -> None:
-    def faulty(_progress: object) -> None:
+    def faulty(*_: object) -> None:
         raise ZeroDivisionError("planted")
 
     out = slides.parent / "out"
@@ -204,7 +204,7 @@ def test_a_batch_that_is_broken_off_lets_go_of_the_slide_ahead(slides: Path, mod
     out = slides.parent / "out"
     jobs = plan_jobs(find_slides([slides / "a.svs", slides / "c.svs"]), out)
 
-    def stop(_progress: object) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     open_files = len(list(Path("/proc/self/fd").iterdir()))

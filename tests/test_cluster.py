@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from typing import Any
 import pytest
 
 from models import Model, save_model
-from scanner.batch import BatchOrder, scan_batch
+from scanner.bands import BAND_TILES
+from scanner.batch import BatchOrder, Watcher, scan_batch
 from scanner.cluster import MAX_LOSSES, scan_cluster
 from scanner.errors import ClusterError
+from scanner.map_store import WORK_NAME
+from scanner.result import Progress
 from scanner.settings import SettingsKeywords
 from scanner.worklist import Job, find_slides, plan_jobs
 from tests.fake_ray import FakeRay
@@ -32,8 +36,7 @@ def with_ray(test: Any) -> Any:
     return pytest.mark.slow(pytest.mark.filterwarnings("ignore")(missing(test)))
 
 
-#: Half a minute of work for one processor, in tiles that are done several times a second.
-KEYWORDS = SettingsKeywords(device="cpu", tile_size=128, stride=1, workers=1)
+KEYWORDS = SettingsKeywords(device="cpu", tile_size=32, stride=1, workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +46,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four slides, and a file that is none."""
+    """A giant of six bands, a slide of one, and a file that is none."""
     folder = tmp_path_factory.mktemp("slides")
-    for seed in range(4):
-        write_pyramid(folder / f"{seed}.svs", texture(900, 800, seed=seed), levels=2)
+    for seed, side in enumerate((860, 150)):
+        write_pyramid(folder / f"{seed}.svs", texture(side, side, seed=seed), levels=2)
     (folder / "bad.svs").write_text("no slide")
     return folder
 
@@ -91,16 +94,17 @@ def untimed(value: Any) -> Any:
     return [untimed(part) for part in value] if isinstance(value, list) else value
 
 
-def kill_a_busy_node(cluster: Any, nodes: list[Any], out: Path, killed: list[float]) -> None:
-    """Kill the last node once every node has a slide half done."""
-    deadline = time.monotonic() + 120
+def kill_a_busy_node(cluster: Any, node: Any, work: Path, killed: list[int]) -> None:
+    """Kill a node once both are in the middle of a band of the giant."""
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        journals = [path for path in out.glob("*/.scan/journal.jsonl") if path.stat().st_size > 200]
-        if len(journals) >= len(nodes):
-            cluster.remove_node(nodes[-1], allow_graceful=False)
-            killed.append(time.monotonic())
+        lines = [path.read_text().count("\n") for path in work.glob("journal-*.jsonl")]
+        in_hand = [count for count in lines if 0 < count < BAND_TILES * 3 // 4]
+        if len(in_hand) == 2:
+            cluster.remove_node(node, allow_graceful=False)
+            killed.append(sum(lines))
             return
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 @with_ray
@@ -108,16 +112,23 @@ def test_a_node_that_is_killed_costs_nothing(
     cluster: Any, slides: Path, model: Model, plain: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-    jobs, killed = plan_jobs(find_slides([slides]), tmp_path), []
-    killer = threading.Thread(target=kill_a_busy_node, args=(cluster, nodes, tmp_path, killed))
+    jobs = plan_jobs(find_slides([slides]), tmp_path)
+    killed: list[int] = []
+    seen: dict[str, list[Progress]] = {}
+    watcher = Watcher(on_progress=lambda job, progress: seen.setdefault(job.slide.stem, []).append(progress))
+    work = tmp_path / "0" / WORK_NAME
+    killer = threading.Thread(target=kill_a_busy_node, args=(cluster, nodes[-1], work, killed))
     killer.start()
     with caplog.at_level(logging.WARNING, logger="scanner.cluster"):
-        outcomes = scan_cluster(jobs, BatchOrder(model, KEYWORDS, False), tmp_path, address=cluster.address)
+        order = BatchOrder(model, KEYWORDS, False)
+        outcomes = scan_cluster(jobs, order, tmp_path, address=cluster.address, watcher=watcher)
     killer.join()
-    assert killed
+    assert len(killed) == 1, "the nodes have not shared the giant"
     assert "its host was lost" in caplog.text
-    assert [str(outcome.status) for outcome in outcomes] == ["ok"] * 4 + ["failed"]
+    assert [str(outcome.status) for outcome in outcomes] == ["ok"] * 2 + ["failed"]
     assert_same_results(tmp_path, plain)
+    assert [progress.mm2_done for progress in seen["0"]] == sorted(progress.mm2_done for progress in seen["0"])
+    assert seen["0"][-1].tiles_done == seen["0"][-1].tiles_total
 
 
 @with_ray
@@ -133,50 +144,87 @@ def test_what_is_done_is_skipped_on_a_cluster_too(slides: Path, model: Model, pl
     outcomes = scan_cluster(
         plan_jobs(find_slides([slides]), plain), BatchOrder(model, KEYWORDS, False), plain, address="local"
     )
-    assert [str(outcome.status) for outcome in outcomes] == ["skipped"] * 4 + ["failed"]
+    assert [str(outcome.status) for outcome in outcomes] == ["skipped"] * 2 + ["failed"]
     after = files_of(plain)
     assert {name for name in before if before[name] != after[name]} == {"batch.json"}
 
 
+@dataclass
+class Heard:
+    """What a watcher hears."""
+
+    progress: list[tuple[str, float]] = field(default_factory=list)
+
+    def watcher(self) -> Watcher:
+        return Watcher(on_progress=lambda job, so_far: self.progress.append((job.slide.name, so_far.mm2_done)))
+
+
 def on_fake_hosts(
-    monkeypatch: pytest.MonkeyPatch, out: Path, names: str, *, hosts: int, endings: list[str]
-) -> tuple[FakeRay, list[str]]:
-    """The fake Ray, and how each slide ended."""
-    fake = FakeRay(hosts, endings)
+    monkeypatch: pytest.MonkeyPatch, out: Path, names: str, *, fake: FakeRay, heard: Heard | None = None
+) -> list[str]:
+    """How each slide ended on the fake Ray."""
     monkeypatch.setitem(sys.modules, "ray", fake)
     jobs = [Job(Path(name), out / name) for name in names]
-    outcomes = scan_cluster(jobs, BatchOrder(random_model(), KEYWORDS, False), out, address="local")
+    order = BatchOrder(random_model(), KEYWORDS, False)
+    outcomes = scan_cluster(jobs, order, out, address="local", watcher=(heard or Heard()).watcher())
     assert [outcome.slide for outcome in outcomes] == list(names)
     said = json.loads((out / "batch.json").read_text())
     assert [slide["slide"] for slide in said["slides"]] == list(names)
-    return fake, [outcome.reason or str(outcome.status) for outcome in outcomes]
+    return [outcome.reason or str(outcome.status) for outcome in outcomes]
 
 
 def test_whoever_is_done_takes_the_next_slide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fake, outcomes = on_fake_hosts(monkeypatch, tmp_path, "abcd", hosts=2, endings=["b", "c", "d", "a"])
-    assert outcomes == ["ok"] * 4
+    fake = FakeRay(hosts=2, endings=["b", "c", "d", "a"])
+    assert on_fake_hosts(monkeypatch, tmp_path, "abcd", fake=fake) == ["ok"] * 4
     assert fake.begun == [("a", 0, False), ("b", 1, False), ("c", 1, False), ("d", 1, False)]
 
 
 def test_a_lost_slide_goes_to_a_host_that_had_nothing_left_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    fake, outcomes = on_fake_hosts(monkeypatch, tmp_path, "ab", hosts=2, endings=["b", "!a", "a"])
-    assert outcomes == ["ok", "ok"]
+    fake = FakeRay(hosts=2, endings=["b", "!a", "a"])
+    assert on_fake_hosts(monkeypatch, tmp_path, "ab", fake=fake) == ["ok", "ok"]
     assert fake.begun == [("a", 0, False), ("b", 1, False), ("a", 1, True)]
 
 
 def test_a_lost_slide_comes_before_those_that_were_not_begun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fake, outcomes = on_fake_hosts(monkeypatch, tmp_path, "abc", hosts=2, endings=["!a", "b", "a", "c"])
-    assert outcomes == ["ok"] * 3
+    fake = FakeRay(hosts=2, endings=["!a", "b", "a", "c"])
+    assert on_fake_hosts(monkeypatch, tmp_path, "abc", fake=fake) == ["ok"] * 3
     assert fake.begun[2:] == [("a", 1, True), ("c", 1, False)]
 
 
 def test_a_slide_that_takes_its_hosts_down_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    endings = ["b", *["!a"] * MAX_LOSSES]
-    fake, outcomes = on_fake_hosts(monkeypatch, tmp_path, "ab", hosts=MAX_LOSSES + 1, endings=endings)
+    fake = FakeRay(hosts=MAX_LOSSES + 1, endings=["b", *["!a"] * MAX_LOSSES])
+    outcomes = on_fake_hosts(monkeypatch, tmp_path, "ab", fake=fake)
     assert outcomes == [f"its host was lost {MAX_LOSSES} times: the actor died", "ok"]
     assert len(fake.begun) == MAX_LOSSES + 1
+
+
+def test_who_has_nothing_to_do_takes_bands_of_a_giant_from_its_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake, heard = FakeRay(hosts=2, endings=["b", "a0", "?a1", "a3", "a1", "a2", "a"], bands={"a": 4}), Heard()
+    assert on_fake_hosts(monkeypatch, tmp_path, "ab", fake=fake, heard=heard) == ["ok", "ok"]
+    assert [(name, actor) for name, actor, _ in fake.begun] == [
+        ("a0", 0), ("b", 1), ("a3", 1), ("a1", 0), ("a2", 1), ("a", 1),
+    ]  # fmt: skip
+    assert heard.progress == [("a", 1.0), ("a", 1.5), ("a", 2.5), ("a", 3.0), ("a", 4.0)]
+
+
+def test_a_lost_band_alone_is_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = FakeRay(hosts=2, endings=["a0", "!a2", "a1", "a2", "a"], bands={"a": 3})
+    assert on_fake_hosts(monkeypatch, tmp_path, "a", fake=fake) == ["ok"]
+    assert fake.begun == [
+        ("a0", 0, False), ("a2", 1, False), ("a1", 0, False), ("a2", 0, True), ("a", 0, True),
+    ]  # fmt: skip
+
+
+def test_a_host_with_many_bands_of_a_slide_may_die(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Losses are counted by band: a host with four GPUs takes four of them down at once."""
+    lost = [f"!a{band}" for band in (4, 3, 2, 1)]
+    endings = [*lost, "a0", "a4", "a3", "a2", "a1", "a"]
+    fake = FakeRay(hosts=5, endings=endings, bands={"a": 5})
+    assert on_fake_hosts(monkeypatch, tmp_path, "a", fake=fake) == ["ok"]
 
 
 def test_without_ray_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

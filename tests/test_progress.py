@@ -14,7 +14,7 @@ from scanner.result import Progress
 from scanner.worklist import Job
 
 JOB = Job(Path("slides/a.svs"), Path("out/a"))
-OUTCOME = Outcome("slides/a.svs", Status.OK, "", "a", 7, 12.5, 90.0)
+OUTCOME = Outcome("slides/a.svs", Status.OK, "", "a", 7, 12.5, 0.0, 90.0)
 
 
 def shown(*, terminal: bool) -> str:
@@ -24,8 +24,9 @@ def shown(*, terminal: bool) -> str:
         watcher.on_start(JOB)
         for seconds in range(4):
             now = seconds * 10.0
-            watcher.on_progress(Progress(seconds + 1, 40, 0.5 * (seconds + 1), 20.0))
-        watcher.on_outcome(OUTCOME)
+            watcher.on_progress(JOB, Progress(seconds + 1, 40, 0.5 * (seconds + 1), 20.0))
+        if not terminal:  # Its bar goes when a slide ends.
+            watcher.on_outcome(JOB, OUTCOME)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -48,7 +49,11 @@ def test_a_log_file_gets_a_line_per_slide_and_no_bar() -> None:
         (Outcome("a.svs", Status.FAILED, "no mpp", "a"), "a.svs: failed: no mpp"),
         (Outcome("a.svs", Status.SKIPPED, "", "a", 7, 12.5), "a.svs: 7 detections in 12.50 mm2 of tissue, done before"),
         (
-            Outcome("a.svs", Status.OK, "", "a", 7, 12.5, 90.0, 3e-8),
+            Outcome("a.svs", Status.OK, "", "a", 7, 12.5, 0.25, 90.0),
+            "a.svs: 7 detections in 12.50 mm2 of tissue (0.250 mm2 more cannot be read), 90.0 s",
+        ),
+        (
+            Outcome("a.svs", Status.OK, "", "a", 7, 12.5, 0.0, 90.0, 3e-8),
             "a.svs: 7 detections in 12.50 mm2 of tissue, 90.0 s; shifted tiles differ by at most 3.0e-08",
         ),
     ],

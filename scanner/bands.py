@@ -1,0 +1,57 @@
+"""Bands: a slide's tiles in runs, so that many processes can scan one slide into one map.
+
+Which process scores a band, and when, changes no byte: a tile is a chunk of the map, written by one process, and the
+scan is finished from the whole map.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+from scanner.map_store import WorkFolder
+from scanner.result import OnProgress, PreparedSlide, Progress, Watch
+from scanner.scanning import open_store, score_missing, tiles_to_scan
+from scanner.tally import Tally
+from scanner.tiles import Tile
+
+#: Tiles in a band: seconds of work for a GPU, about a minute for a processor.
+BAND_TILES = 128
+
+
+def plan_bands(prepared: PreparedSlide) -> list[list[Tile]]:
+    """The tiles that hold tissue, in runs of nearly equal length, each of at most BAND_TILES."""
+    tiles = tiles_to_scan(prepared)
+    count = -(-len(tiles) // BAND_TILES)
+    edges = [index * len(tiles) // count for index in range(count + 1)] if count else [0]
+    return [tiles[first:last] for first, last in pairwise(edges)]
+
+
+def begin_bands(prepared: PreparedSlide, results: Path) -> list[Progress]:
+    """Make the map ready for all bands, in the folder of the slide's results; returns what each has to do.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    OutputExistsError
+        Another scan is writing there.
+    """
+    with WorkFolder(results) as work:
+        open_store(prepared, work)
+    return [Tally(prepared.tissue, band).progress for band in plan_bands(prepared)]
+
+
+def score_band(prepared: PreparedSlide, results: Path, band: int, on_progress: OnProgress) -> None:
+    """Run the network over one band, into the map that `begin_bands` has made; tiles that are there are left alone.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    OutputExistsError
+        Another process holds this band, or the folder.
+    """
+    with WorkFolder(results, band=band) as work:
+        store = open_store(prepared, work, band=band)
+        score_missing(prepared, store, plan_bands(prepared)[band], Watch(on_progress, lambda: False))
