@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from models.registry import Model
-from scanner.errors import OutputError, OutputExistsError, ScannerError, SlideNotFoundError
+from scanner.errors import OutputError, OutputExistsError, ScannerError
 from scanner.exports.run_report import write_report
 from scanner.map_store import remove_leftovers
 from scanner.report import REPORT_NAME, asked_for
@@ -234,6 +234,8 @@ def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str,
     ------
     OutputExistsError
         The folder holds another scan.
+    SlideNotFoundError
+        The slide has gone since.
     """
     path = job.folder / REPORT_NAME
     try:
@@ -242,10 +244,7 @@ def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str,
         return None
     if not isinstance(report, dict):
         return None
-    try:
-        wanted = json.loads(json.dumps(asked_for(settings, model.card, job.slide)))
-    except OSError as error:
-        raise SlideNotFoundError(f"{job.slide}: {error.strerror}") from error
+    wanted = json.loads(json.dumps(asked_for(settings, model.card, job.slide)))
     if report.get("asked_for") != wanted:
         raise OutputExistsError(f"{job.folder} holds a scan with another slide, model or settings; pass --overwrite")
     if settings.verify_places and "verification" not in report:

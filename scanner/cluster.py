@@ -24,7 +24,7 @@ from scanner.batch import BatchOrder, Outcome, Status, Watcher, begin_batch, wri
 from scanner.cluster_worker import Answer, Assignment, ClusterWorker
 from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError
-from scanner.probability import StageSeconds
+from scanner.lanes import StageSeconds
 from scanner.result import Progress
 from scanner.worklist import Job
 

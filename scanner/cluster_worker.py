@@ -9,8 +9,8 @@ from pathlib import Path
 from scanner.bands import begin_bands, score_band
 from scanner.batch import BatchOrder, Begun, Outcome, begin_job, open_job, or_failure, scan_job, skip_job
 from scanner.dispatch import Step, Task
+from scanner.lanes import StageSeconds
 from scanner.map_store import wait_for_release
-from scanner.probability import StageSeconds
 from scanner.result import PreparedSlide, Progress
 from scanner.scanning import prepare_slide
 from scanner.worklist import Job

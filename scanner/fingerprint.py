@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from scanner.errors import SlideNotFoundError
 from scanner.slides.zarr_slide import METADATA_NAMES
 
 #: Hashed at either end of a file.
@@ -17,7 +18,19 @@ def fingerprint(path: Path) -> str:
 
     Of a folder (Zarr) it is that of the names and sizes of its files, and of its metadata; of a MIRAX slide, whose data
     lie in a folder beside it, that of both.
+
+    Raises
+    ------
+    SlideNotFoundError
+        There is no such file any more, or it may not be read.
     """
+    try:
+        return _digest(path)
+    except OSError as error:
+        raise SlideNotFoundError(f"{path}: {error.strerror}") from error
+
+
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     if path.is_dir():
         _add_folder(digest, path)

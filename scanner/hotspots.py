@@ -23,7 +23,7 @@ class MitoticCount:
     """Detections per area; those on the slide's true border are not counted."""
 
     count: int
-    #: Area of the tissue they were counted in.
+    #: Area of the tissue they were counted in: without the strip along the slide's true border.
     area_mm2: float
     #: 0 where there is no tissue.
     per_mm2: float
@@ -58,17 +58,17 @@ class Hotspot:
     shape: Shape = Shape.BOX
 
 
-def mitotic_count(detections: Iterable[Detection], tissue: TissueMask) -> MitoticCount:
-    """The mitotic count of a whole slide."""
-    count, area_mm2 = len(counted(detections)), tissue.area_mm2
+def mitotic_count(detections: Iterable[Detection], tissue: TissueMask, *, margin_um: float) -> MitoticCount:
+    """The mitotic count of a whole slide; neither detections nor tissue within `margin_um` of its border count."""
+    count, area_mm2 = len(counted(detections)), tissue.counted_mm2(margin_um)
     return MitoticCount(count, area_mm2, _density(count, area_mm2))
 
 
 def counts_by_threshold(
-    candidates: Sequence[Detection], tissue: TissueMask, thresholds: Iterable[float]
+    candidates: Sequence[Detection], tissue: TissueMask, thresholds: Iterable[float], *, margin_um: float
 ) -> tuple[ThresholdCount, ...]:
-    """The mitotic count of a whole slide at each of these thresholds, in rising order."""
-    area_mm2, counts = tissue.area_mm2, []
+    """The mitotic count of a whole slide at each of these thresholds, in rising order; `margin_um` as there."""
+    area_mm2, counts = tissue.counted_mm2(margin_um), []
     for threshold in sorted(set(thresholds)):
         count = len(counted(above_threshold(candidates, threshold)))
         counts.append(ThresholdCount(threshold, count, _density(count, area_mm2)))

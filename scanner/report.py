@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ _PACKAGES = ("mitoscan", "torch", "numpy", "scipy", "scikit-image", "tifffile", 
 def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, Any]:
     """What was scanned and found: the part of run.json that a second scan gives again, byte for byte."""
     card, settings, frame, readable = prepared.model.card, prepared.settings, prepared.frame, result.tissue
-    count = mitotic_count(result.detections, readable)
+    count = mitotic_count(result.detections, readable, margin_um=card.margin_um)
     content = {
         "notice": NOTICE,
         "model": describe_model(card),
@@ -45,10 +46,12 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
             "on_border": len(result.detections) - count.count,
             "candidates": len(result.candidates),
         },
-        # In mm2: tissue and a rim are scanned; what could not be read is in none but its own.
+        # In mm2: tissue and a rim are scanned, tissue off the slide's border is counted in; what could not be read is
+        # in none but its own.
         "area_mm2": {
             "slide": frame.area_mm2,
             "tissue": readable.area_mm2,
+            "counted": count.area_mm2,
             "scanned": readable.scanned_mm2,
             "unreadable": prepared.tissue.area_mm2 - readable.area_mm2,
         },
@@ -113,7 +116,8 @@ def describe_window(settings: ScanSettings) -> dict[str, Any]:
 def threshold_table(prepared: PreparedSlide, result: ScanResult) -> tuple[ThresholdCount, ...]:
     """The mitotic count at the threshold in force and at round ones, as far down as there are candidates."""
     rounds = [step / 10 for step in range(1, 10) if step / 10 >= prepared.settings.candidate_floor]
-    return counts_by_threshold(result.candidates, result.tissue, [*rounds, prepared.threshold])
+    margin_um = prepared.model.card.margin_um
+    return counts_by_threshold(result.candidates, result.tissue, [*rounds, prepared.threshold], margin_um=margin_um)
 
 
 def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
@@ -141,6 +145,9 @@ def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:
     asked = asked_for(prepared.settings, prepared.model.card, prepared.slide.path)
     return asked | {
         "frame": asdict(prepared.frame),
+        # Measured anew when a scan goes on: where the slide then reads differently, nothing may be mixed.
+        "statistics": asdict(prepared.statistics),
+        "scanned_cells": hashlib.sha256(prepared.tissue.values.tobytes()).hexdigest(),
         "tile_side": tile_side,
         "batch_size": prepared.settings.batch_size,
         "device": str(prepared.scorer.device),

@@ -60,26 +60,35 @@ class TissueMask:
     @property
     def area_mm2(self) -> float:
         """Area of the tissue."""
-        return self.area_within(self._slide_box())
+        return self.area_of(self.is_tissue)
 
     @property
     def scanned_mm2(self) -> float:
         """Area of the cells that are scanned."""
         return self.area_of(self.values)
 
+    def counted_mm2(self, margin_um: float) -> float:
+        """Area of the tissue that lies at least `margin_um` within the slide's true border: where figures count."""
+        height_um, width_um = self._lengths_um()
+        inside = (margin_um, height_um - margin_um), (margin_um, width_um - margin_um)
+        return self._area_mm2(self.is_tissue, *inside)
+
     def area_of(self, cells: Mask) -> float:
         """Area, in mm2, of these cells, as far as they lie on the slide."""
-        return self._area_mm2(cells, self._slide_box())
+        height_um, width_um = self._lengths_um()
+        return self._area_mm2(cells, (0.0, height_um), (0.0, width_um))
 
     def area_within(self, level0_box: Box) -> float:
         """Area, in mm2, of the tissue within a box in level-0 px."""
-        return self._area_mm2(self.is_tissue, level0_box)
+        mpp = self.frame.level0_mpp
+        box = level0_box.clipped(self.frame.level0_height, self.frame.level0_width)
+        return self._area_mm2(self.is_tissue, (box.top * mpp, box.bottom * mpp), (box.left * mpp, box.right * mpp))
 
     def areas_in_circle(self, level0_centre: tuple[float, float], radius_px: float) -> tuple[float, float]:
         """Area of the slide, and of its tissue, in mm2 within a circle; its centre counts from the slide's corner."""
         mpp = self.frame.level0_mpp
         centre, radius_um = (level0_centre[0] * mpp, level0_centre[1] * mpp), radius_px * mpp
-        lengths_um = self.frame.level0_height * mpp, self.frame.level0_width * mpp
+        lengths_um = self._lengths_um()
         near = [self._cells_near(*axis, radius_um) for axis in zip(centre, self.is_tissue.shape, strict=True)]
         edges = [
             np.minimum(np.arange(cells.start, cells.stop + 1) * self.mask_mpp, length)
@@ -107,8 +116,9 @@ class TissueMask:
             values[rows, cols] = is_tissue[rows, cols] = False
         return replace(self, values=values, is_tissue=is_tissue)
 
-    def _slide_box(self) -> Box:
-        return Box(0, 0, self.frame.level0_height, self.frame.level0_width)
+    def _lengths_um(self) -> tuple[float, float]:
+        """Height and width of the slide."""
+        return self.frame.level0_height * self.frame.level0_mpp, self.frame.level0_width * self.frame.level0_mpp
 
     def _cells_of(self, map_box: Box) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Row and column of the cell that the centre of each map row and column lies in."""
@@ -132,16 +142,17 @@ class TissueMask:
         # The centre of the last cell may lie beyond the slide.
         return slice(start, None if last >= length else math.ceil(last / cell_px - 0.5))
 
-    def _area_mm2(self, cells: Mask, level0_box: Box) -> float:
-        box = level0_box.clipped(self.frame.level0_height, self.frame.level0_width)
-        heights = self._overlaps_um(box.top, box.bottom, cells.shape[0])
-        widths = self._overlaps_um(box.left, box.right, cells.shape[1])
+    def _area_mm2(self, cells: Mask, rows_um: tuple[float, float], cols_um: tuple[float, float]) -> float:
+        """Area of these cells between two heights and two widths on the slide."""
+        heights, widths = (
+            self._overlaps_um(*between, count) for between, count in zip((rows_um, cols_um), cells.shape, strict=True)
+        )
         return float(heights @ cells @ widths) / 1e6
 
-    def _overlaps_um(self, first: int, last: int, count: int) -> npt.NDArray[np.float64]:
-        """How much of each of `count` cells in a row lies between level-0 px `first` and `last`."""
+    def _overlaps_um(self, first_um: float, last_um: float, count: int) -> npt.NDArray[np.float64]:
+        """How much of each of `count` cells in a row lies between two places."""
         edges = np.arange(count + 1) * self.mask_mpp
-        return np.diff(np.clip(edges, first * self.frame.level0_mpp, max(first, last) * self.frame.level0_mpp))
+        return np.diff(np.clip(edges, first_um, max(first_um, last_um)))
 
 
 def find_tissue(slide: Slide, frame: Frame) -> TissueMask:

@@ -10,7 +10,7 @@ from typing import Any
 from scanner.batch import Outcome, Status
 from scanner.cluster_worker import Answer, Assignment
 from scanner.dispatch import Step, Task
-from scanner.probability import StageSeconds
+from scanner.lanes import StageSeconds
 from scanner.result import Progress
 
 

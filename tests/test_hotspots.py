@@ -117,13 +117,19 @@ def test_ties_do_not_depend_on_the_order_of_detections(places: list[tuple[int, i
 
 
 def test_the_mitotic_count_leaves_the_border_out() -> None:
-    found = mitotic_count([at(50, 50), at(60, 60), at(0, 0, border=True)], TISSUE)
-    assert (found.count, found.area_mm2, found.per_mm2) == (2, pytest.approx(1.5), pytest.approx(2 / 1.5))
+    found = mitotic_count([at(50, 50), at(60, 60), at(0, 0, border=True)], TISSUE, margin_um=15)
+    area_mm2 = (1 - 2 * 0.015) * (1.5 - 2 * 0.015)
+    assert (found.count, found.area_mm2, found.per_mm2) == (2, pytest.approx(area_mm2), pytest.approx(2 / area_mm2))
+
+
+def test_a_slide_that_is_all_border_has_no_density() -> None:
+    found = mitotic_count([at(0, 0, border=True)], TISSUE, margin_um=600)
+    assert (found.count, found.area_mm2, found.per_mm2) == (0, 0, 0)
 
 
 def test_no_tissue_has_no_density() -> None:
     nothing = np.zeros_like(TISSUE.values)
-    assert mitotic_count([], TissueMask(nothing, nothing, TISSUE.mask_mpp, FRAME)).per_mm2 == 0
+    assert mitotic_count([], TissueMask(nothing, nothing, TISSUE.mask_mpp, FRAME), margin_um=0).per_mm2 == 0
 
 
 @given(INTEGER_PLACES, st.sampled_from([0.01, 0.04, 0.25]))
@@ -144,7 +150,7 @@ def test_further_hotspots_are_the_best_that_overlap_none_before(places: list[tup
 def test_counts_fall_as_the_threshold_rises() -> None:
     scores = (0.9, 0.7, 0.7, 0.2)
     found = [replace(at(50, 10 + 10 * index), score=score) for index, score in enumerate(scores)]
-    table = counts_by_threshold([*found, at(0, 0, border=True)], TISSUE, [0.7, 0.1, 0.95, 0.7])
+    table = counts_by_threshold([*found, at(0, 0, border=True)], TISSUE, [0.7, 0.1, 0.95, 0.7], margin_um=0)
     assert [(row.threshold, row.count) for row in table] == [(0.1, 4), (0.7, 3), (0.95, 0)]
     assert table[0].per_mm2 == pytest.approx(4 / 1.5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,7 +22,6 @@ from scanner.exports.marks import (
     outline,
 )
 from scanner.geometry import Box, Frame
-from scanner.hotspots import mitotic_count
 from scanner.result import ScanResult
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import read_thumbnail
@@ -49,10 +49,10 @@ def write_overview(path: Path, result: ScanResult, slide: Slide) -> None:
 
 
 def draw_overview(result: ScanResult, slide: Slide) -> Image.Image:
-    """The overview: the slide with its marks above a legend."""
+    """The overview: the slide with its marks above a legend; the result holds its report."""
     colours, px_um = _slide_colours(slide, result.frame)
     marked = _draw_marks(Image.fromarray(_paint(colours, px_um, result)), px_um, result)
-    return above_legend(marked, title=f"{slide.path.name}: {_counts(result)}", px_um=px_um)
+    return above_legend(marked, title=f"{slide.path.name}: {_counts(result.report)}", px_um=px_um)
 
 
 def _slide_colours(slide: Slide, frame: Frame) -> tuple[Colours, float]:
@@ -101,6 +101,6 @@ def _tissue_outline(shape: tuple[int, int], px_um: float, tissue: TissueMask) ->
     return outline(tissue.is_tissue[rows[:, None], cols])
 
 
-def _counts(result: ScanResult) -> str:
-    counted = mitotic_count(result.detections, result.tissue)
-    return f"{counted.count} in {counted.area_mm2:.2f} mm2 of tissue, {counted.per_mm2:.1f} per mm2"
+def _counts(report: dict[str, Any]) -> str:
+    area_mm2, per_mm2 = report["area_mm2"]["counted"], report["count_per_mm2"]
+    return f"{report['count']} in {area_mm2:.2f} mm2 of tissue, {per_mm2:.1f} per mm2"

@@ -42,9 +42,9 @@ def write_page(path: Path, result: ScanResult, card: ModelCard, *, pictures: Seq
 
 
 def _count(report: dict[str, Any]) -> Iterator[str]:
-    tissue_mm2 = report["area_mm2"]["tissue"]
+    counted_mm2 = report["area_mm2"]["counted"]
     yield (
-        f'<p class="figure"><b>{report["count"]}</b> in {tissue_mm2:.2f} {MM2} of tissue: '
+        f'<p class="figure"><b>{report["count"]}</b> in {counted_mm2:.2f} {MM2} of tissue: '
         f"<b>{report['count_per_mm2']:.1f}</b> per {MM2}</p>"
     )
     spots = report["hotspots"]
@@ -55,7 +55,7 @@ def _count(report: dict[str, Any]) -> Iterator[str]:
             f"({_hpf(first['area_mm2'])}), {first['tissue_mm2']:.2f} {MM2} of it tissue.</p>"
         )
     if on_border := report["counts"]["on_border"]:
-        yield f"<p>Not counted: {on_border} on the slide's very border.</p>"
+        yield f"<p>Not counted: {on_border} on the slide's very border, nor the tissue there.</p>"
     if report["area_mm2"]["unreadable"] > 0:
         yield (
             f"<p>Not scanned, because it cannot be read: {report['area_mm2']['unreadable']:.3f} {MM2} of tissue. "
@@ -108,7 +108,8 @@ def _areas(report: dict[str, Any]) -> Iterator[str]:
     names = {
         "slide": "slide",
         "scanned": "scanned (tissue and a rim)",
-        "tissue": "tissue, which the count refers to",
+        "tissue": "tissue",
+        "counted": "tissue off the slide's very border, which the count refers to",
         "unreadable": "tissue that could not be read",
     }
     yield facts((text, f"{report['area_mm2'][name]:.3f} {MM2}") for name, text in names.items())

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from scanner.errors import ScannerError, SlideError
+from scanner.errors import ScannerError, SlideError, SlideNotFoundError, UnreadableRegionError
+
+#: What the system says of a file whose share or disk has gone, also when a file of that name is there again.
+GONE = {
+    getattr(errno, name)
+    for name in ("ESTALE", "ENOTCONN", "EREMOTEIO", "ETIMEDOUT", "EHOSTDOWN", "ENODEV", "ENXIO")
+    if hasattr(errno, name)
+}
 
 
 @contextmanager
@@ -22,3 +32,39 @@ def foreign_errors_become(error_type: type[SlideError], what: str) -> Iterator[N
     except Exception as error:
         reason = str(error).strip() or type(error).__name__
         raise error_type(f"{what}: {reason}") from error
+
+
+@contextmanager
+def reading_region(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into UnreadableRegionError; but SlideNotFoundError, if the whole slide has gone.
+
+    Damage costs its own pixels and stays. A share that has vanished comes back: the scan must fail and be repeated, and
+    not take the rest of the slide for damage.
+    """
+    try:
+        with foreign_errors_become(UnreadableRegionError, what):
+            yield
+    except SlideError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in GONE:
+            raise _gone(path, error.__cause__) from error
+        check_still_there(path)
+        raise
+
+
+def check_still_there(path: Path) -> None:
+    """Raise SlideNotFoundError if a slide that was opened, file or folder, cannot be reached any more."""
+    try:
+        if path.is_dir():
+            with os.scandir(path) as entries:
+                next(entries, None)
+        else:
+            with path.open("rb", buffering=0) as file:
+                file.read(1)
+    except OSError as error:
+        raise _gone(path, error) from error
+
+
+def _gone(path: Path, error: OSError) -> SlideNotFoundError:
+    return SlideNotFoundError(
+        f"{path}: {error.strerror}, while it was being read; scan it again when it is back, and it goes on from there"
+    )

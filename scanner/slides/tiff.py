@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tifffile import TiffFile
 
-from scanner.errors import DamagedSlideError, SlideError, UnreadableRegionError
+from scanner.errors import DamagedSlideError, SlideError
 from scanner.geometry import Box
-from scanner.slides.foreign import foreign_errors_become
+from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.mosaic import TileCache, assemble
 from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
 from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
@@ -58,5 +58,5 @@ class TiffSlide(Slide):
         if self._file.closed:
             raise SlideError(f"{self.path} is closed")
         what = f"{self.path}: level {level}, TIFF tile in row {row}, column {col}"
-        with foreign_errors_become(UnreadableRegionError, what):
+        with reading_region(self.path, what):
             return self._tiff_levels[level].read_tile(self._file.fileno(), row, col)

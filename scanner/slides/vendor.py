@@ -9,10 +9,10 @@ from threading import Lock
 import numpy as np
 import openslide
 
-from scanner.errors import DamagedSlideError, SlideError, UnreadableRegionError
+from scanner.errors import DamagedSlideError, SlideError
 from scanner.geometry import Box
 from scanner.slides.colour import composite
-from scanner.slides.foreign import foreign_errors_become
+from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.mosaic import TileCache, assemble
 from scanner.slides.protocol import WHITE, Pixels, Slide, levels_from_sizes
 from scanner.slides.resolution import Resolution, settle_slide_mpp
@@ -60,7 +60,7 @@ class VendorSlide(Slide):
         downsample = self._openslide_downsamples[level]
         location = (round(col * SQUARE * downsample), round(row * SQUARE * downsample))
         what = f"{self.path}: level {level}, {SQUARE} px square in row {row}, column {col}"
-        with foreign_errors_become(UnreadableRegionError, what):
+        with reading_region(self.path, what):
             try:
                 rgba = np.asarray(handle.read_region(location, level, (SQUARE, SQUARE)))
             except openslide.OpenSlideError:

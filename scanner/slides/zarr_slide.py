@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import zarr
 
-from scanner.errors import DamagedSlideError, SlideError, UnreadableRegionError, UnsupportedSlideError
+from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.geometry import Box
 from scanner.slides.colour import rgb_from_grey
-from scanner.slides.foreign import foreign_errors_become
+from scanner.slides.foreign import check_still_there, foreign_errors_become, reading_region
 from scanner.slides.mosaic import TileCache, assemble
 from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
 from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
@@ -101,8 +101,10 @@ class ZarrSlide(Slide):
         source = self._zarr_levels[level]
         height, width = source.tile_shape
         box = Box(row * height, col * width, (row + 1) * height, (col + 1) * width).clipped(*source.size)
-        with foreign_errors_become(UnreadableRegionError, f"{self.path}: level {level}, chunks at {box[:2]}"):
-            return source.read(box)
+        with reading_region(self.path, f"{self.path}: level {level}, chunks at {box[:2]}"):
+            pixels = source.read(box)
+        check_still_there(self.path)  # For a chunk that is not there is no error to Zarr.
+        return pixels
 
 
 def is_zarr(path: Path) -> bool:

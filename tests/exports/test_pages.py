@@ -56,7 +56,7 @@ def test_the_page_says_what_the_report_says(tmp_path: Path, result: ScanResult, 
     assert page.pictures == 1 + len(result.hotspots)
     report = result.report
     flat = " ".join(page.text.split())
-    assert f"{report['count']} in {report['area_mm2']['tissue']:.2f} mm² of tissue" in flat
+    assert f"{report['count']} in {report['area_mm2']['counted']:.2f} mm² of tissue" in flat
     assert NOTICE in flat
     assert "HPF of 0.237 mm²" in flat
     for row in report["thresholds"]:

@@ -67,7 +67,7 @@ function applyThreshold() {
   marks.current = -1;
   const counted = marks.detections.filter((detection) => !detection.border).length;
   element("count").textContent = counted;
-  const area = job.area_mm2.tissue;
+  const area = job.area_mm2.counted ?? job.area_mm2.tissue; // Results of older versions have no counted area.
   element("density").textContent = area > 0 ? `${(counted / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue";
   if (job.area_mm2.unreadable > 0) element("density").textContent += `; ${job.area_mm2.unreadable.toFixed(2)} mm² could not be read`;
   const items = marks.detections.slice(0, MAX_LISTED).map((detection, index) => {

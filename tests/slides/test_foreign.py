@@ -1,0 +1,96 @@
+"""A slide that has gone is no damaged slide: its scan fails, and is repeated when it is back."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scanner import scan
+from scanner.batch import Status, scan_batch
+from scanner.errors import SlideNotFoundError, UnreadableRegionError
+from scanner.slides import open_slide
+from scanner.slides.foreign import reading_region
+from scanner.worklist import Job
+from tests.slides_factory import pyramid, texture, write_pyramid
+from tests.small_models import random_model
+from tests.vendor_factory import write_ndpi
+from tests.zarr_factory import write_ome_zarr
+
+#: More than is read at once of a Zarr.
+PIXELS = texture(640, 640)
+
+
+def as_svs(folder: Path) -> Path:
+    write_pyramid(folder / "a.svs", PIXELS, levels=1)
+    return folder / "a.svs"
+
+
+def as_ndpi(folder: Path) -> Path:
+    write_ndpi(folder / "a.ndpi", pyramid(PIXELS, 2))
+    return folder / "a.ndpi"
+
+
+def as_zarr(folder: Path) -> Path:
+    write_ome_zarr(folder / "a.zarr", pyramid(PIXELS, 2))
+    return folder / "a.zarr"
+
+
+def make_unreadable(path: Path) -> None:
+    """Every file of this process that lies at `path` becomes one whose every read is an error of the disk."""
+    broken = os.open("/proc/self/mem", os.O_RDONLY)
+    for entry in Path("/proc/self/fd").iterdir():
+        if entry.is_symlink() and str(path) == os.readlink(entry):
+            os.dup2(broken, int(entry.name))
+    os.close(broken)
+
+
+@pytest.mark.parametrize("write", [as_svs, as_ndpi, as_zarr])
+def test_a_slide_that_goes_while_it_is_read_is_named(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    path = write(tmp_path)
+    with open_slide(path) as slide:
+        make_unreadable(path)
+        path.rename(tmp_path / "elsewhere")
+        with pytest.raises(SlideNotFoundError, match=r"No such file.*scan it again when it is back"):
+            slide.read(0, (0, 0, 200, 200))
+
+
+def test_an_error_of_the_disk_alone_is_damage(tmp_path: Path) -> None:
+    path = as_svs(tmp_path)
+    with open_slide(path) as slide:
+        make_unreadable(path)
+        with pytest.raises(UnreadableRegionError, match="Input/output error"):
+            slide.read(0, (0, 0, 200, 200))
+
+
+def test_a_stale_handle_is_no_damage_though_the_file_is_there_again(tmp_path: Path) -> None:
+    path = as_svs(tmp_path)
+    with pytest.raises(SlideNotFoundError, match=r"a\.svs: Stale file handle"), reading_region(path, "a tile"):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+def test_a_scan_goes_on_when_the_share_is_back(tmp_path: Path) -> None:
+    path, model, away = as_zarr(tmp_path), random_model(stride=4), tmp_path / "away"
+    expected = scan(path, model, tmp_path / "whole", tile_size=128)
+    tiles = 0
+
+    def unmount(_progress: object) -> None:
+        nonlocal tiles
+        tiles += 1
+        if tiles == 1:
+            path.rename(away)
+
+    with pytest.raises(SlideNotFoundError, match="scan it again"):
+        scan(path, model, tmp_path / "out", tile_size=128, on_progress=unmount, workers=1)
+    assert not (tmp_path / "out" / "run.json").exists()
+    (outcome,) = scan_batch([Job(path, tmp_path / "out")], model, tmp_path, keywords={"tile_size": 128})
+    assert outcome.status is Status.FAILED
+    away.rename(path)
+    result = scan(path, model, tmp_path / "out", tile_size=128)
+    assert result.unreadable == ()
+    np.testing.assert_array_equal(np.asarray(result.map), np.asarray(expected.map))
+    assert (tmp_path / "out" / "map.ome.tiff").read_bytes() == (tmp_path / "whole" / "map.ome.tiff").read_bytes()
