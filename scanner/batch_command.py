@@ -22,7 +22,7 @@ def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str
     """Scan slides here or on a cluster, showing progress on stderr; returns the exit code."""
     fail_cleanly(lambda: begin_batch(out, order.keywords))
     if cluster is None:
-        errors.print(describe_memory(fail_cleanly(lambda: state_memory(order))), highlight=False)
+        errors.print(describe_memory(fail_cleanly(lambda: state_memory(order))), highlight=False, soft_wrap=True)
     with batch_display(errors, len(jobs)) as watcher:
         if cluster is None:
             outcomes = fail_cleanly(
@@ -85,7 +85,10 @@ def describe_total(estimates: Sequence[Estimate], *, failed: int) -> str:
 def describe_memory(memory: MemoryStatement) -> str:
     """The bound on memory, in words."""
     size = f"{memory.bytes / 2**30:.1f} GiB"
-    return f"memory: at most {size} on {memory.device}, whatever the slide (tiles of {memory.tile_side} px)"
+    return (
+        f"memory: at most {size} on {memory.device}, whatever the slide (tiles of {memory.tile_side} px)\n"
+        f"network: {memory.network}"
+    )
 
 
 def describe_failures(outcomes: Sequence[Outcome]) -> list[str]:

@@ -26,7 +26,9 @@ StrideOption = Annotated[
 ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a detection; the card's if left out.")]
 MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
 DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
-EngineOption = Annotated[str, typer.Option(help='"dense", or "patch" for networks that cannot be dense exactly.')]
+EngineOption = Annotated[
+    str, typer.Option(help='"dense"; "zones" or "patch" for networks that pad, or cannot be dense.')
+]
 PrecisionOption = Annotated[
     str, typer.Option(help='"float32", exact; "bfloat16", faster, off by about 0.01; "float16", "tf32".')
 ]

@@ -10,6 +10,8 @@ import numpy as np
 
 from scanner.batch import BatchOrder, begin_job
 from scanner.dense import PatchwiseNet
+from scanner.dense.zones import ZonedNet
+from scanner.engine import describe_network
 from scanner.memory import choose_tile_side, memory_bound
 from scanner.probability import Scorer, prepare_scorer
 from scanner.result import PreparedSlide
@@ -18,7 +20,7 @@ from scanner.settings import ScanSettings
 from scanner.tiles import Tile, map_side
 from scanner.worklist import Job
 
-#: Side, in outputs, of the tile that a network is timed on that works patch by patch.
+#: Side, in outputs, of the tile that a network is timed on that works patch by patch, or by zones.
 _PATCHES_PROBED = 16
 #: Peaks, pyramids and pictures, measured on one core: seconds per million map px of the whole slide.
 POST_SECONDS = 0.15
@@ -33,6 +35,8 @@ class MemoryStatement:
     device: str
     #: Side of a tile, in grid px.
     tile_side: int
+    #: How the network runs.
+    network: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ def state_memory(order: BatchOrder) -> MemoryStatement:
         order.model, None, stride=stride, device=settings.device, engine=settings.engine, precision=settings.precision
     )
     side = choose_tile_side(scorer, settings, stride)
-    return MemoryStatement(memory_bound(scorer, settings, side=side), str(scorer.device), side)
+    bound = memory_bound(scorer, settings, side=side)
+    return MemoryStatement(bound, str(scorer.device), side, describe_network(scorer.net))
 
 
 class Estimator:
@@ -113,8 +118,8 @@ class Estimator:
 
 def time_network(scorer: Scorer, side: int, stride: int) -> float:
     """Seconds that the network needs for a tile of that side, measured on one."""
-    is_patchwise = isinstance(scorer.net, PatchwiseNet)
-    probe_side = min(side, _PATCHES_PROBED * stride) if is_patchwise else side
+    is_dear = isinstance(scorer.net, (PatchwiseNet, ZonedNet))
+    probe_side = min(side, _PATCHES_PROBED * stride) if is_dear else side
     length = (map_side(probe_side, stride) - 1) * stride + scorer.card.patch_size
     pixels = np.random.default_rng(0).integers(0, 256, (1, length, length, 3), np.uint8)
     started = time.perf_counter()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scanner.dense import PatchwiseNet
+from scanner.dense.zones import ZonedNet
 from scanner.errors import SettingsError
 from scanner.probability import IN_FLIGHT, Scorer
 from scanner.read_ahead import READ_AHEAD
@@ -80,6 +81,7 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
     widest = widest_layer(scorer, stride) if widest is None else widest
     read_px = (side + scorer.card.patch_size) ** 2
     network = settings.batch_size * read_px * (BYTES_PER_INPUT_PX + SCRATCH * widest)
+    network += getattr(scorer.net, "block_bytes", 0)
     if scorer.device.type == "cuda":
         return int(network)
     waiting = (settings.workers * READ_AHEAD + IN_FLIGHT * settings.batch_size) * read_px * BYTES_PER_READ_PX
@@ -89,9 +91,9 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
 def widest_layer(scorer: Scorer, stride: int) -> float:
     """Bytes per grid px of what goes into and comes out of the network's widest layer, measured on a small tile.
 
-    0 for a network that works patch by patch: it takes so many at a time, however large the tile.
+    0 for a network that works patch by patch or by zones: it takes so many at a time, however large the tile.
     """
-    if isinstance(scorer.net, PatchwiseNet):
+    if isinstance(scorer.net, (PatchwiseNet, ZonedNet)):
         return 0.0
     side = scorer.card.patch_size + (_PROBE_OUTPUTS - 1) * stride
     pixels = np.full((1, side, side, 3), 200, np.uint8)

@@ -21,7 +21,8 @@ from models.card import ModelCard
 from models.normalisation import StainStatistics, apply_table, normalisation_table
 from models.registry import Model
 from scanner.cuda_lane import CudaLane
-from scanner.dense import PatchwiseNet, densify
+from scanner.dense import DenseNet
+from scanner.engine import choose_network
 from scanner.errors import SettingsError
 from scanner.geometry import Box
 from scanner.halving import Room
@@ -74,8 +75,8 @@ class Scorer:
     def open_lane(self) -> Lane:
         """A queue in front of the device."""
         if self.device.type == "cuda":
-            # The patch engine takes its patches in batches of its own.
-            return CudaLane(self.compute, self.seconds, self.device, is_graphed=not isinstance(self.net, PatchwiseNet))
+            # The other engines take their patches in batches of their own.
+            return CudaLane(self.compute, self.seconds, self.device, is_graphed=isinstance(self.net, DenseNet))
         return HostLane(self.compute, self.seconds)
 
 
@@ -109,17 +110,12 @@ def prepare_scorer(
     device : str
         A torch device, or "auto": the GPU if there is one.
     engine : str
-        "dense", or "patch" for classifiers that cannot be made dense exactly.
+        A key of `scanner.engine.ENGINES`.
     precision : str
         A key of PRECISIONS; only "float32" is exact.
     """
     chosen, dtype = choose_device(device), PRECISIONS[precision]
-    if engine == "dense":
-        net: nn.Module = densify(model.net, model.card.patch_size, stride)
-    elif engine == "patch":
-        net = PatchwiseNet(model.net, model.card.patch_size, stride)
-    else:
-        raise SettingsError(f"engine {engine!r} is unknown; known: dense, patch")
+    net = choose_network(model, stride=stride, engine=engine)
     table = normalisation_table(model.card.normalisation, stain)
     # The classifier's own weights are never converted: the patch engine works on a copy.
     net = net if dtype is torch.float32 else copy.deepcopy(net).to(dtype)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.card import ModelCard
+from scanner.engine import describe_network
 from scanner.exports.run_report import write_report
 from scanner.fingerprint import fingerprint
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
@@ -60,6 +61,7 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
         "hotspots": [describe_hotspot(hotspot) for hotspot in result.hotspots],
         "statistics": asdict(prepared.statistics),
         "settings": settings_in_force(prepared),
+        "network": describe_network(prepared.scorer.net),
         "asked_for": asked_for(settings, card, prepared.slide.path),
         "versions": describe_software(),
     }

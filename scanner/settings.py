@@ -62,7 +62,7 @@ class ScanSettings:
     batch_size: int = 1
     #: Threads that read ahead.
     workers: int = 2
-    #: "dense", or "patch": patch by patch, for classifiers that cannot be made dense exactly.
+    #: "dense", exact, by zones where the network pads; "zones", or "patch": patch by patch, whatever that costs.
     engine: str = "dense"
     #: Of PRECISIONS. "float32" is exact; "bfloat16" is several times faster on a CPU with AMX or a GPU, its scores off
     #: by about 0.01; "float16" and "tf32" are for GPUs.
@@ -94,7 +94,7 @@ class ScanSettings:
             "batch_size": self.batch_size >= 1,
             "workers": self.workers >= 1,
             "verify_places": self.verify_places >= 0,
-            "engine": self.engine in {"dense", "patch"},
+            "engine": self.engine in {"dense", "zones", "patch"},
             "precision": self.precision in PRECISIONS,
             "candidate_floor": 0 < self.candidate_floor <= 1,
             "hotspots": self.hotspots >= 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,11 @@ from scanner.dense.dilation import run_dilated
 from scanner.dense.fragments import run_fragments
 from scanner.dense.fuse import fuse_graph
 from scanner.dense.graph import Graph, Layout
+from scanner.dense.heads import Heads, join_heads
 from scanner.dense.native import NativeChain, NativeUnavailableError
-from scanner.dense.patchwise import score_patches
+from scanner.dense.patchwise import count_positions, score_patches
+from scanner.dense.plan import PatchSize, shape_of_patch
+from scanner.dense.probe import image_channels
 from scanner.dense.trace import trace_classifier
 from scanner.dense.triton_chain import TritonChain, TritonUnavailableError
 from scanner.errors import InexactLayerError, SettingsError
@@ -40,9 +44,10 @@ class DenseNet(nn.Module):
     `patch_size // 2` further along both axes. rows = (H - patch_size) // stride + 1.
     """
 
-    def __init__(self, graph: Graph, *, stride: int, form: Form) -> None:
+    def __init__(self, graph: Graph, *, stride: int, form: Form, heads: Heads | None = None) -> None:
         super().__init__()
         self.graph = graph
+        self.heads = heads
         self.stride = stride
         self.patch_size = graph.patch_size
         self.layout = Layout.of(graph, stride)
@@ -53,15 +58,16 @@ class DenseNet(nn.Module):
         self.form = choose_form(is_native=self.native is not None) if form is Form.AUTO else form
         self.layers = nn.ModuleList(node.layer for node in graph.nodes if node.layer is not None)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Score `images`; raises SettingsError if they are smaller than one patch."""
-        rows, cols = ((size - self.patch_size) // self.stride + 1 for size in images.shape[2:])
-        if rows < 1 or cols < 1:
-            size = f"{images.shape[2]} x {images.shape[3]}"
-            raise SettingsError(f"image of {size} pixels is smaller than a patch of {self.patch_size}")
+    def forward(self, images: Tensor) -> Any:
+        """Score `images`; raises SettingsError if they are smaller than one patch.
+
+        A classifier with several heads gets them back as it returns them, in a tuple or dict of such tensors.
+        """
+        rows, cols = count_positions(images, self.patch_size, self.stride)
         out = self._run(images)
         step = self.layout.remainder
-        return out[:, :, : (rows - 1) * step.rows + 1 : step.rows, : (cols - 1) * step.cols + 1 : step.cols]
+        out = out[:, :, : (rows - 1) * step.rows + 1 : step.rows, : (cols - 1) * step.cols + 1 : step.cols]
+        return out if self.heads is None else self.heads.split(out)
 
     def _run(self, images: Tensor) -> Tensor:
         if self.native is not None and NativeChain.takes(images):
@@ -105,15 +111,15 @@ def _triton_chain(graph: Graph, layout: Layout) -> TritonChain:
 
 
 def densify(
-    net: nn.Module, patch_size: int, stride: int = 1, *, form: Form | str = Form.AUTO, trainable: bool = False
+    net: nn.Module, patch_size: PatchSize, stride: int = 1, *, form: Form | str = Form.AUTO, trainable: bool = False
 ) -> DenseNet:
     """Turn a patch classifier into a dense net with the same weights.
 
     Parameters
     ----------
     net : nn.Module
-        (N, C, P, P) -> (N, classes), in eval mode.
-    patch_size : int
+        (N, C, P, P) -> (N, classes), in eval mode; or several heads, in a tuple, list or dict.
+    patch_size : int, or (rows, cols)
         P, in pixels.
     stride : int
         Distance of two scored patches, in pixels.
@@ -134,12 +140,12 @@ def densify(
     SettingsError
         `patch_size` or `stride` is not positive, or `form` is unknown.
     """
-    if patch_size < 1 or stride < 1:
+    if min(shape_of_patch(patch_size)) < 1 or stride < 1:
         raise SettingsError(f"patch_size = {patch_size} and stride = {stride} must be positive")
     if form not in list(Form):
         raise SettingsError(f"form {form!r} is unknown; known: {', '.join(Form)}")
-    graph = trace_classifier(net, patch_size, convert, trainable=trainable)
-    dense = DenseNet(graph if trainable else fuse_graph(graph), stride=stride, form=Form(form))
+    graph, heads = trace_classifier(net, patch_size, convert, trainable=trainable)
+    dense = DenseNet(graph if trainable else fuse_graph(graph), stride=stride, form=Form(form), heads=heads)
     if not trainable:
         dense.eval()
         _check_conversion(net, dense)
@@ -152,17 +158,12 @@ def _check_conversion(net: nn.Module, dense: DenseNet) -> None:
     weight = next(iter(dense.parameters()), None)
     if weight is None or weight.dtype not in _CHECK_TOLERANCE:
         return
-    side = dense.patch_size + dense.stride
-    channels = _image_channels(net, weight)
-    image = torch.rand((1, channels, side, side), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    shape = shape_of_patch(dense.patch_size)
+    size = (1, image_channels(net, shape), *(length + dense.stride for length in shape))
+    image = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     image = image.to(device=weight.device, dtype=weight.dtype) * 2 - 1
-    expected = score_patches(net, image, dense.patch_size, dense.stride)
+    expected = join_heads(score_patches(net, image, dense.patch_size, dense.stride))
     scale = 1 + float(expected.abs().max())
-    difference = float((dense(image) - expected).abs().max()) / scale
+    difference = float((join_heads(dense(image)) - expected).abs().max()) / scale
     if not difference <= _CHECK_TOLERANCE[weight.dtype]:
         raise InexactLayerError(type(net).__name__, f"the dense net differs from the classifier by {difference:.1e}")
-
-
-def _image_channels(net: nn.Module, weight: Tensor) -> int:
-    first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
-    return first.in_channels if first is not None else weight.shape[1]

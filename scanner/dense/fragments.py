@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scanner.dense.graph import Graph, Layout, run_graph
 from scanner.dense.layers import Step
-from scanner.dense.plan import Node, Placement, lengths_needed, weaving
+from scanner.dense.plan import Node, Placement, lengths_needed, shape_of_patch, weaving
 
 
 def run_fragments(graph: Graph, layout: Layout, image: Tensor) -> Tensor:
@@ -30,8 +30,9 @@ def run_fragments(graph: Graph, layout: Layout, image: Tensor) -> Tensor:
         Whole blocks of fragments: may reach beyond the last patch; the caller cuts it.
     """
     count = image.shape[0]
-    heights = _lengths(graph.rows, layout.rows, image.shape[2] - graph.patch_size + 1)
-    widths = _lengths(graph.cols, layout.cols, image.shape[3] - graph.patch_size + 1)
+    patch_rows, patch_cols = shape_of_patch(graph.patch_size)
+    heights = _lengths(graph.rows, layout.rows, image.shape[2] - patch_rows + 1)
+    widths = _lengths(graph.cols, layout.cols, image.shape[3] - patch_cols + 1)
     # Zeros beyond the image enter only outputs beyond the last patch.
     image = F.pad(image, (0, max(0, widths[0] - image.shape[3]), 0, max(0, heights[0] - image.shape[2])))
 

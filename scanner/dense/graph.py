@@ -7,8 +7,27 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from scanner.dense.layers import Convolution, Step
-from scanner.dense.plan import GridConflictError, MisalignedError, Node, Placement, place_nodes, used_extent
+from scanner.dense.plan import (
+    GridConflictError,
+    MisalignedError,
+    Node,
+    PatchSize,
+    Placement,
+    place_nodes,
+    shape_of_patch,
+    used_extent,
+)
 from scanner.errors import InexactLayerError
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Pixels invented around the patch before a window slides over it: inexact but by zones (`scanner.dense.zones`)."""
+
+    #: Before and after, along the rows and along the columns.
+    rows: tuple[int, int]
+    cols: tuple[int, int]
+    fill: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +39,8 @@ class GraphNode:
     layer: nn.Module | None
     #: True if a window slides (convolution, pooling, crop); False if each pixel stands alone.
     slides: bool = False
+    #: None in every dense net.
+    padding: Padding | None = None
 
     @property
     def name(self) -> str:
@@ -37,7 +58,7 @@ class Graph:
     """Nodes in the order of computation; the last is the output."""
 
     nodes: tuple[GraphNode, ...]
-    patch_size: int
+    patch_size: PatchSize
     #: Position in `nodes` of each node's last user, after which its values can be dropped.
     last_use: tuple[int, ...] = field(init=False)
 
@@ -104,16 +125,17 @@ class Layout:
     @staticmethod
     def of(graph: Graph, stride: int) -> Layout:
         """Plan both axes; where branches disagree about a thinned grid, none is thinned."""
-        axes = [_place(nodes, graph.patch_size, stride) for nodes in (graph.rows, graph.cols)]
+        lengths = shape_of_patch(graph.patch_size)
+        axes = [_place(nodes, length, stride) for nodes, length in zip((graph.rows, graph.cols), lengths, strict=True)]
         remainder = Step(*(stride // placements[-1].grid for placements in axes))
         return Layout(tuple(axes[0]), tuple(axes[1]), remainder)
 
 
-def _place(nodes: list[Node], patch_size: int, stride: int) -> list[Placement]:
+def _place(nodes: list[Node], patch_length: int, stride: int) -> list[Placement]:
     try:
-        return place_nodes(nodes, patch_size, stride)
+        return place_nodes(nodes, patch_length, stride)
     except GridConflictError:
-        return place_nodes(nodes, patch_size, 1)
+        return place_nodes(nodes, patch_length, 1)
     except MisalignedError as error:
         name, _, reason = str(error).partition(": ")
         raise InexactLayerError(name, f"branches meet whose {reason}") from error

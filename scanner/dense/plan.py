@@ -18,6 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import gcd
 
+#: Side of a square patch, or rows and columns of a rectangular one, in pixels.
+PatchSize = int | tuple[int, int]
+
+
+def shape_of_patch(patch_size: PatchSize) -> tuple[int, int]:
+    """Rows and columns of a patch."""
+    return (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+
 
 @dataclass(frozen=True)
 class Window:
@@ -73,15 +81,15 @@ class MisalignedError(Exception):
     """Two branches that meet have pixels at different distances."""
 
 
-def place_nodes(nodes: list[Node], patch_size: int, stride: int) -> list[Placement]:
+def place_nodes(nodes: list[Node], patch_length: int, stride: int) -> list[Placement]:
     """Where each node lies, along one axis.
 
     Parameters
     ----------
     nodes : list of Node
         Inputs before users; node 0 is the image.
-    patch_size : int
-        Side of the patch, in pixels.
+    patch_length : int
+        Length of the patch along the axis, in pixels.
     stride : int
         Output stride q: the grid is thinned where the leading strides divide it.
 
@@ -89,7 +97,7 @@ def place_nodes(nodes: list[Node], patch_size: int, stride: int) -> list[Placeme
     -------
     list of Placement, one per node
     """
-    placements = [Placement(patch_size, 1, 1)]
+    placements = [Placement(patch_length, 1, 1)]
     for node in nodes[1:]:
         source = _meeting_place(node.name, [placements[i] for i in node.inputs])
         thin = thinning(source, node.window.stride, stride)

@@ -7,17 +7,17 @@ it computes from sizes alone (reshapes, crops) is then a constant.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 
-from scanner.dense.graph import Graph, GraphNode
-from scanner.dense.plan import Node, Window
+from scanner.dense.graph import Graph, GraphNode, Padding
+from scanner.dense.heads import Heads, join_heads
+from scanner.dense.layers import Pointwise
+from scanner.dense.plan import Node, PatchSize, Window, shape_of_patch
+from scanner.dense.probe import Recording, qualified_name, record
 from scanner.errors import InexactLayerError
-
-_PROBE_PATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Traced:
     offsets: tuple[int, int] = (0, 0)
     #: The inputs used, if not all sources of the call in order.
     inputs: tuple[int, ...] | None = None
+    #: Pixels invented around the patch before the window slides.
+    padding: Padding | None = None
 
 
 Converter = Callable[[Call, "Tracer"], Traced]
@@ -76,10 +78,12 @@ Converter = Callable[[Call, "Tracer"], Traced]
 class Tracer:
     """Builds the graph node by node; converters look shapes up here."""
 
-    def __init__(self, patch_size: int, *, trainable: bool) -> None:
+    def __init__(self, patch_shape: tuple[int, int], *, trainable: bool = False) -> None:
         self.trainable = trainable
-        self.patch_size = patch_size
-        self.nodes: list[GraphNode] = []
+        rows, cols = (Node("image", (), extent=length) for length in patch_shape)
+        self.nodes: list[GraphNode] = [GraphNode(rows, cols, None)]
+        #: Position in `nodes` of every traced operation that depends on the patch.
+        self.positions: dict[fx.Node, int] = {}
         #: Flattened nodes: (C, h, w) before the flattening.
         self.flattened: dict[int, tuple[int, int, int]] = {}
 
@@ -98,18 +102,32 @@ class Tracer:
         windows = traced.windows or (Window(), Window())
         rows = Node(name, inputs, windows[0], traced.offsets[0], extent[0])
         cols = Node(name, inputs, windows[1], traced.offsets[1], extent[1])
-        self.nodes.append(GraphNode(rows, cols, traced.layer, slides=traced.windows is not None))
+        slides = traced.windows is not None
+        self.nodes.append(GraphNode(rows, cols, traced.layer, slides=slides, padding=traced.padding))
         return len(self.nodes) - 1
 
+    def follow(self, node: fx.Node, recording: Recording, convert: Converter) -> None:
+        """Append what `node` becomes, unless it is the same for every patch."""
+        if node.op == "placeholder":
+            self.positions[node] = 0
+        elif not any(source in self.positions for source in node.all_input_nodes) or is_size(node):
+            return  # a parameter, or a size: the same for every patch
+        elif isinstance(recording.values[node], Tensor):
+            self.positions[node] = _trace_node(node, recording.values, self.positions, self, convert)
+        else:
+            raise InexactLayerError(qualified_name(node), "it returns something other than one tensor")
 
-def trace_classifier(net: nn.Module, patch_size: int, convert: Converter, *, trainable: bool = False) -> Graph:
-    """The graph of a patch classifier.
+
+def trace_classifier(
+    net: nn.Module, patch_size: PatchSize, convert: Converter, *, trainable: bool = False
+) -> tuple[Graph, Heads]:
+    """The graph of a patch classifier, and what its outputs are.
 
     Parameters
     ----------
     net : nn.Module
-        (N, C, P, P) -> (N, classes).
-    patch_size : int
+        (N, C, P, P) -> (N, classes), or several of these in a tuple, list or dict.
+    patch_size : int, or (rows, cols)
         P.
     convert : callable
         Turns one Call into a layer, or raises InexactLayerError.
@@ -121,30 +139,19 @@ def trace_classifier(net: nn.Module, patch_size: int, convert: Converter, *, tra
     InexactLayerError
         A layer cannot be made dense exactly, or the classifier cannot be traced.
     """
-    traced = _symbolic_trace(net)
-    probe = _probe(net, patch_size)
-    tracer = Tracer(patch_size, trainable=trainable)
-    image = Node("image", (), extent=patch_size)
-    tracer.nodes.append(GraphNode(image, image, None))
-    values, positions = _run_probe(traced, probe), {}
-    for node in traced.graph.nodes:
-        if node.op == "placeholder":
-            positions[node] = 0
-        elif node.op == "output":
-            return _finish(tracer, node, values, positions)
-        elif not any(source in positions for source in node.all_input_nodes) or _is_size(node):
-            continue  # a parameter, or a size: the same for every patch
-        elif isinstance(values[node], Tensor):
-            positions[node] = _trace_node(node, values, positions, tracer, convert)
-        else:
-            raise InexactLayerError(_qualified_name(node), "it returns something other than one tensor")
-    raise AssertionError("a traced graph ends with its output")
+    recording = record(net, shape_of_patch(patch_size))
+    tracer = Tracer(shape_of_patch(patch_size), trainable=trainable)
+    *layers, output = recording.module.graph.nodes
+    for node in layers:
+        tracer.follow(node, recording, convert)
+    index, heads = _finish(tracer, output, recording)
+    return Graph(tuple(_reachable(tracer.nodes, index)), patch_size), heads
 
 
 def _trace_node(
     node: fx.Node, values: dict[fx.Node, Any], positions: dict[fx.Node, int], tracer: Tracer, convert: Converter
 ) -> int:
-    name = _qualified_name(node)
+    name = qualified_name(node)
 
     def argument(source: fx.Node) -> Any:
         if source in positions:
@@ -176,7 +183,7 @@ def _called(node: fx.Node) -> Any:
     return root.get_submodule(str(node.target))
 
 
-def _is_size(node: fx.Node) -> bool:
+def is_size(node: fx.Node) -> bool:
     """True for what depends on a tensor's shape alone."""
     if node.op == "call_method":
         return node.target in {"size", "dim", "numel", "ndimension"}
@@ -185,17 +192,26 @@ def _is_size(node: fx.Node) -> bool:
     )
 
 
-def _finish(tracer: Tracer, node: fx.Node, values: dict[fx.Node, Any], positions: dict[fx.Node, int]) -> Graph:
-    result = node.args[0]
-    if not isinstance(result, fx.Node) or result not in positions:
-        raise InexactLayerError("output", "the classifier must return one tensor that depends on the patch")
-    index = positions[result]
-    if tracer.extent(index) != (1, 1):
-        raise InexactLayerError(
-            "output", f"one answer per patch is needed, the classifier returns {tuple(values[result].shape[1:])}"
-        )
-    del tracer.nodes[index + 1 :]
-    return Graph(tuple(_reachable(tracer.nodes, index)), tracer.patch_size)
+def _finish(tracer: Tracer, output: fx.Node, recording: Recording) -> tuple[int, Heads]:
+    """Position of the answer, all heads joined along their channels."""
+    heads = Heads.of(fx.map_arg(output.args[0], lambda node: recording.values[node]))
+    results = list(output.all_input_nodes)
+    if not results or any(result not in tracer.positions for result in results):
+        raise InexactLayerError("output", "the classifier must return tensors that depend on the patch")
+    for result in results:
+        if tracer.extent(tracer.positions[result]) != (1, 1):
+            shape = tuple(recording.values[result].shape[1:])
+            raise InexactLayerError("output", f"one answer per patch is needed, the classifier returns {shape}")
+    if heads.keys is None:
+        return tracer.positions[results[0]], heads
+    order = tuple(tracer.positions[node] for node in _leaves(output.args[0]))
+    joined = Traced(Pointwise(lambda *scores: join_heads(list(scores))), inputs=order)
+    return tracer.add("output", joined, order, (1, 1)), heads
+
+
+def _leaves(result: Any) -> list[fx.Node]:
+    """The heads' nodes, in order; one that is returned twice is named twice."""
+    return list(result.values() if isinstance(result, dict) else result)
 
 
 def _reachable(nodes: list[GraphNode], last: int) -> list[GraphNode]:
@@ -210,67 +226,4 @@ def _reachable(nodes: list[GraphNode], last: int) -> list[GraphNode]:
         return Node(node.name, tuple(number[i] for i in node.inputs), node.window, node.offset, node.extent)
 
     kept = [nodes[old] for old in sorted(needed)]
-    return [GraphNode(renumbered(n.rows), renumbered(n.cols), n.layer, n.slides) for n in kept]
-
-
-def _symbolic_trace(net: nn.Module) -> fx.GraphModule:
-    try:
-        # torch.fx looks inside the module it is given: a single torch layer is traced as a chain of one.
-        root = nn.Sequential(net) if isinstance(net, _LEAVES) else net
-        return fx.GraphModule(root, _LeafTracer().trace(root))
-    except (fx.proxy.TraceError, TypeError, RuntimeError, AttributeError) as error:
-        raise InexactLayerError(type(net).__name__, f"its forward cannot be traced by torch.fx: {error}") from error
-
-
-class _LeafTracer(fx.Tracer):
-    """Modules of torch are leaves even if parametrised or subclassed trivially."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return super().is_leaf_module(m, module_qualified_name) or isinstance(m, _LEAVES)
-
-
-_LEAVES = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
-
-
-def _probe(net: nn.Module, patch_size: int) -> Tensor:
-    parameter = next(net.parameters(), torch.zeros(()))
-    channels = next((m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d)), None)
-    if channels is None:
-        linear = next((m.in_features for m in net.modules() if isinstance(m, nn.Linear)), patch_size**2 * 3)
-        channels = max(1, linear // patch_size**2)
-    shape = (_PROBE_PATCHES, channels, patch_size, patch_size)
-    # Not constant: a layer that divides by a spread must not divide by zero.
-    values = torch.linspace(-1, 1, channels * patch_size**2 * _PROBE_PATCHES)
-    return values.view(shape).to(device=parameter.device, dtype=parameter.dtype)
-
-
-class _Recorder(fx.Interpreter):
-    """Runs the graph and keeps every value."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module, garbage_collect_values=False)
-        self.values: dict[fx.Node, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        try:
-            self.values[n] = super().run_node(n)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            reason = str(error).split("\n")[0]
-            raise InexactLayerError(_qualified_name(n), f"it fails on a patch of this size: {reason}") from error
-        return self.values[n]
-
-
-def _run_probe(traced: fx.GraphModule, probe: Tensor) -> dict[fx.Node, Any]:
-    recorder = _Recorder(traced)
-    with torch.no_grad():
-        recorder.run(probe)
-    return recorder.values
-
-
-def _qualified_name(node: fx.Node) -> str:
-    """Name of the module that is called, or of the module whose forward calls this function."""
-    if node.op == "call_module":
-        return str(node.target)
-    target = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return f"{stack[-1][0]}.{target}" if stack else str(target)
+    return [replace(n, rows=renumbered(n.rows), cols=renumbered(n.cols)) for n in kept]

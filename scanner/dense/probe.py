@@ -1,0 +1,105 @@
+"""Following one patch through a classifier: torch.fx names its layers, a run on two patches their sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from scanner.errors import InexactLayerError
+
+_PROBE_PATCHES = 2
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A classifier as a list of operations, and the value that each had for the probing patches."""
+
+    module: fx.GraphModule
+    values: dict[fx.Node, Any]
+
+
+def record(net: nn.Module, patch_shape: tuple[int, int]) -> Recording:
+    """Trace `net` and run it once on two patches.
+
+    Raises
+    ------
+    InexactLayerError
+        The classifier cannot be traced, or a layer fails on patches of this size.
+    """
+    traced = _symbolic_trace(net)
+    return Recording(traced, _run_probe(traced, _probe(net, patch_shape)))
+
+
+def _symbolic_trace(net: nn.Module) -> fx.GraphModule:
+    try:
+        # torch.fx looks inside the module it is given: a single torch layer is traced as a chain of one.
+        root = nn.Sequential(net) if isinstance(net, _LEAVES) else net
+        return fx.GraphModule(root, _LeafTracer().trace(root))
+    except (fx.proxy.TraceError, TypeError, RuntimeError, AttributeError) as error:
+        raise InexactLayerError(type(net).__name__, f"its forward cannot be traced by torch.fx: {error}") from error
+
+
+class _LeafTracer(fx.Tracer):
+    """Modules of torch are leaves even if parametrised or subclassed trivially."""
+
+    def is_leaf_module(self, m: nn.Module, modulequalified_name: str) -> bool:
+        return super().is_leaf_module(m, modulequalified_name) or isinstance(m, _LEAVES)
+
+
+_LEAVES = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+
+
+def image_channels(net: nn.Module, patch_shape: tuple[int, int]) -> int:
+    """Channels that `net` reads, by its first convolution or linear layer; 3 if it has neither."""
+    named = getattr(net, "image_channels", None)
+    if isinstance(named, int):
+        return named
+    channels = next((m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d)), None)
+    if channels is not None:
+        return channels
+    area = patch_shape[0] * patch_shape[1]
+    linear = next((m.in_features for m in net.modules() if isinstance(m, nn.Linear)), area * 3)
+    return max(1, linear // area)
+
+
+def _probe(net: nn.Module, patch_shape: tuple[int, int]) -> Tensor:
+    parameter = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
+    shape = (_PROBE_PATCHES, image_channels(net, patch_shape), *patch_shape)
+    # Not constant: a layer that divides by a spread must not divide by zero.
+    values = torch.linspace(-1, 1, torch.Size(shape).numel())
+    return values.view(shape).to(device=parameter.device, dtype=parameter.dtype)
+
+
+class _Recorder(fx.Interpreter):
+    """Runs the graph and keeps every value."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self.values: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        try:
+            self.values[n] = super().run_node(n)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            reason = str(error).split("\n")[0]
+            raise InexactLayerError(qualified_name(n), f"it fails on a patch of this size: {reason}") from error
+        return self.values[n]
+
+
+def _run_probe(traced: fx.GraphModule, probe: Tensor) -> dict[fx.Node, Any]:
+    recorder = _Recorder(traced)
+    with torch.no_grad():
+        recorder.run(probe)
+    return recorder.values
+
+
+def qualified_name(node: fx.Node) -> str:
+    """Name of the module that is called, or of the module whose forward calls this function."""
+    if node.op == "call_module":
+        return str(node.target)
+    target = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return f"{stack[-1][0]}.{target}" if stack else str(target)

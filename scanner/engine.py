@@ -1,0 +1,63 @@
+"""How a model's classifier runs over a tile: dense, by zones, or patch by patch; and what that costs, in words."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from models.registry import Model
+from scanner.dense import DenseNet, PatchwiseNet, densify
+from scanner.dense.zones import ZonedNet, zone
+from scanner.errors import InexactLayerError, SettingsError
+
+ENGINES = ("dense", "zones", "patch")
+
+
+def choose_network(model: Model, *, stride: int, engine: str = "dense") -> nn.Module:
+    """The network that scores every `stride`-th patch of a tile.
+
+    Parameters
+    ----------
+    model : Model
+    stride : int
+        In grid pixels.
+    engine : str
+        "dense": one dense net; where the network pads, by zones, if that is cheaper than patch by patch. "zones" and
+        "patch" ask for that and nothing else.
+
+    Raises
+    ------
+    InexactLayerError
+        "dense" is wanted, and is not to be had exactly for less than patch by patch; names the first layer.
+    """
+    net, side = model.net, model.card.patch_size
+    if engine == "patch":
+        return PatchwiseNet(net, side, stride)
+    if engine == "zones":
+        return zone(net, side, stride)
+    if engine != "dense":
+        raise SettingsError(f"engine {engine!r} is unknown; known: {', '.join(ENGINES)}")
+    try:
+        return densify(net, side, stride)
+    except InexactLayerError as error:
+        return _by_zones(model, stride, error)
+
+
+def _by_zones(model: Model, stride: int, refusal: InexactLayerError) -> ZonedNet:
+    """The network by zones; the refusal of the dense net, and the way out, where that does not pay."""
+    try:
+        zoned = zone(model.net, model.card.patch_size, stride)
+    except InexactLayerError:
+        raise InexactLayerError(refusal.layer, f"{refusal.reason}; pass --engine patch, dear as it is") from refusal
+    if not zoned.estimate.is_cheaper:
+        cost = f"zones would not be cheaper ({zoned.estimate}); pass --engine patch"
+        raise InexactLayerError(refusal.layer, f"{refusal.reason}; {cost}") from refusal
+    return zoned
+
+
+def describe_network(net: nn.Module) -> str:
+    """How the network runs, in words; what it costs, where that is far from dense."""
+    if isinstance(net, ZonedNet):
+        return str(net.estimate)
+    if isinstance(net, DenseNet):
+        return f"dense, {net.graph.flops_per_output(net.stride) / 1e6:.2f} MFLOP a position ({net.form})"
+    return "patch by patch"
