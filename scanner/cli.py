@@ -19,12 +19,13 @@ from scanner.command import (
     ModelOption,
     MppOption,
     PrecisionOption,
-    StrideOption,
+    ScanStrideOption,
     ThresholdOption,
     end_on_sigterm,
     errors,
     fail_cleanly,
     failure,
+    stride_keywords,
 )
 from scanner.report import NOTICE
 from scanner.training.commands import evaluate_command, train_command
@@ -47,7 +48,7 @@ def scan_command(
     manifest: Annotated[Path | None, typer.Option(help="CSV of slides: path, and if wanted id, mpp, mask.")] = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
-    stride: StrideOption = None,
+    stride: ScanStrideOption = None,
     threshold: ThresholdOption = None,
     mpp: MppOption = None,
     engine: EngineOption = "dense",
@@ -88,7 +89,7 @@ def scan_command(
     if not jobs:
         raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
     keywords: Any = {
-        "device": device, "stride": stride, "threshold": threshold, "mpp": mpp, "engine": engine,
+        "device": device, **stride_keywords(stride), "threshold": threshold, "mpp": mpp, "engine": engine,
         "precision": precision, "tile_size": tile_size, "workers": workers, "tissue": tissue, "any_stain": any_stain,
         "verify_places": verify_places if verify_tiling else 0, "mask": mask,
         "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -22,6 +22,13 @@ errors = Console(stderr=True, highlight=False)
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a shipped model, or a model folder.")]
 StrideOption = Annotated[
     int | None, typer.Option(help="Distance of two scanned positions, px; the card's if left out.")
+]
+ScanStrideOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stride",
+        help='Distance of two scanned positions, px; the card\'s if left out. "auto": 8, and 2 near possible figures.',
+    ),
 ]
 ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a detection; the card's if left out.")]
 MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
@@ -46,6 +53,15 @@ def fail_cleanly(action: Callable[[], _Result]) -> _Result:
         return action()
     except (ScannerError, ModelError) as error:
         raise failure(str(error)) from error
+
+
+def stride_keywords(stride: str | None) -> dict[str, Any]:
+    """What `--stride` of a scan means for `scanner.scan`."""
+    if stride == "auto":
+        return {"coarse_to_fine": True}
+    if stride is None or stride.isdecimal():
+        return {"stride": None if stride is None else int(stride)}
+    raise typer.BadParameter(f'{stride!r} is neither a whole number nor "auto"', param_hint="--stride")
 
 
 def end_on_sigterm() -> None:

@@ -16,7 +16,7 @@ from scanner.memory import choose_tile_side, memory_bound
 from scanner.probability import Scorer, prepare_scorer
 from scanner.result import PreparedSlide
 from scanner.scanning import prepare_slide, tiles_to_scan
-from scanner.settings import ScanSettings
+from scanner.settings import ScanSettings, scan_stride
 from scanner.tiles import Tile, map_side
 from scanner.worklist import Job
 
@@ -65,7 +65,7 @@ def state_memory(order: BatchOrder) -> MemoryStatement:
         The tile does not fit the machine, or there is no such device.
     """
     settings = ScanSettings(**order.keywords)
-    stride = settings.stride or order.model.card.stride
+    stride = scan_stride(settings, order.model.card.stride)
     scorer = prepare_scorer(
         order.model, None, stride=stride, device=settings.device, engine=settings.engine, precision=settings.precision
     )
@@ -120,7 +120,7 @@ def time_network(scorer: Scorer, side: int, stride: int) -> float:
     """Seconds that the network needs for a tile of that side, measured on one."""
     is_dear = isinstance(scorer.net, (PatchwiseNet, ZonedNet))
     probe_side = min(side, _PATCHES_PROBED * stride) if is_dear else side
-    length = (map_side(probe_side, stride) - 1) * stride + scorer.card.patch_size
+    length = (map_side(probe_side, stride) - 1) * stride + scorer.seen
     pixels = np.random.default_rng(0).integers(0, 256, (1, length, length, 3), np.uint8)
     started = time.perf_counter()
     scorer(pixels)

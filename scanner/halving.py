@@ -18,10 +18,13 @@ MEMORY_ERRORS = (torch.OutOfMemoryError, MemoryError)
 class Room:
     """What fits through a lane: learnt from failures, so that no size fails twice."""
 
-    def __init__(self, lane: Lane, *, patch_size: int, stride: int) -> None:
+    def __init__(self, lane: Lane, *, seen: int, stride: int, alignment: int = 1) -> None:
         self._lane = lane
-        self._patch_size = patch_size
+        #: Pixels a side that one output needs.
+        self._seen = seen
         self._stride = stride
+        #: Outputs of which a half is a multiple.
+        self._alignment = alignment
         #: Outputs of one launch, over all its tiles, that are known to be too many.
         self.too_many = math.inf
 
@@ -29,7 +32,7 @@ class Room:
         """As a lane's: tiles of one shape, (h, w, 3) each; none at all have no scores."""
         if not parts:
             return _Ready(np.empty((0, 0, 0), np.float32))
-        if self._outputs(parts) >= self.too_many:
+        if self._outputs(parts) >= self.too_many and self._can_be_halved(parts):
             return _InHalves(self, parts)
         try:
             return _Attempt(self, parts, self._lane.launch(parts))
@@ -39,7 +42,7 @@ class Room:
 
     def score(self, parts: Sequence[Pixels]) -> FloatMap:
         """The scores of tiles of one shape, (N, rows, cols), in as many launches as it takes."""
-        if self._outputs(parts) < self.too_many:
+        if self._outputs(parts) < self.too_many or not self._can_be_halved(parts):
             return self.launch(parts).result()
         if len(parts) > 1:
             half = len(parts) // 2
@@ -58,7 +61,7 @@ class Room:
             They cannot be halved any more.
         """
         self.too_many = min(self.too_many, self._outputs(parts))
-        if self.too_many <= 1:
+        if not self._can_be_halved(parts):
             height, width = parts[0].shape[:2]
             raise DeviceMemoryError(
                 f"the device has no memory for {height} x {width} px; free some of it, or pass --device cpu"
@@ -67,15 +70,19 @@ class Room:
 
     def _halves(self, pixels: Pixels, axis: int) -> tuple[Pixels, Pixels]:
         """The pixels that the first half of the outputs needs, and those of the second."""
-        first = self._size([pixels])[axis] // 2
-        stop, start = (first - 1) * self._stride + self._patch_size, first * self._stride
+        half = self._size([pixels])[axis] // 2
+        first = half - half % self._alignment
+        stop, start = (first - 1) * self._stride + self._seen, first * self._stride
         if axis == 0:
             return pixels[:stop], pixels[start:]
         return pixels[:, :stop], pixels[:, start:]
 
     def _size(self, parts: Sequence[Pixels]) -> tuple[int, int]:
-        rows, cols = ((length - self._patch_size) // self._stride + 1 for length in parts[0].shape[:2])
+        rows, cols = ((length - self._seen) // self._stride + 1 for length in parts[0].shape[:2])
         return rows, cols
+
+    def _can_be_halved(self, parts: Sequence[Pixels]) -> bool:
+        return len(parts) > 1 or max(self._size(parts)) >= 2 * self._alignment
 
     def _outputs(self, parts: Sequence[Pixels]) -> int:
         return len(parts) * math.prod(self._size(parts))

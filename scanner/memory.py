@@ -62,7 +62,8 @@ def choose_tile_side(scorer: Scorer, settings: ScanSettings, stride: int) -> int
                 "pass a smaller --tile-size or fewer --workers"
             )
         side //= 2
-    return side
+    unit = scorer.alignment * stride
+    return side if scorer.alignment == 1 else max(unit, side - side % unit)
 
 
 def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: float | None = None) -> int:
@@ -77,9 +78,8 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
     widest : float, optional
         From `widest_layer`, if it is known.
     """
-    stride: int = getattr(scorer.net, "stride", 1)
-    widest = widest_layer(scorer, stride) if widest is None else widest
-    read_px = (side + scorer.card.patch_size) ** 2
+    widest = widest_layer(scorer, scorer.stride) if widest is None else widest
+    read_px = (side + scorer.seen) ** 2
     network = settings.batch_size * read_px * (BYTES_PER_INPUT_PX + SCRATCH * widest)
     network += getattr(scorer.net, "block_bytes", 0)
     if scorer.device.type == "cuda":
@@ -95,6 +95,7 @@ def widest_layer(scorer: Scorer, stride: int) -> float:
     """
     if isinstance(scorer.net, (PatchwiseNet, ZonedNet)):
         return 0.0
+    scorer = scorer.everywhere()
     side = scorer.card.patch_size + (_PROBE_OUTPUTS - 1) * stride
     pixels = np.full((1, side, side, 3), 200, np.uint8)
     with _watching_layers(scorer.net) as sizes:

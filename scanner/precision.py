@@ -33,7 +33,7 @@ def measure_precision(prepared: PreparedSlide) -> dict[str, Any] | None:
         device=str(prepared.scorer.device),
         engine=prepared.settings.engine,
     )
-    asked = replace(prepared.scorer, seconds=StageSeconds())  # This is no part of the scan.
+    asked = replace(prepared.scorer.everywhere(), seconds=StageSeconds())  # This is no part of the scan.
     differences = []
     for box in _places(prepared):
         try:

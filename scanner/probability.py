@@ -10,7 +10,7 @@ import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,16 +67,54 @@ class Scorer:
     @torch.inference_mode()
     def compute(self, pixels: Tensor) -> Tensor:
         """The same on the device: only 8-bit pixels go there, and only one class's probabilities come back."""
-        with exact_convolutions(allow_tf32=self.is_tf32) if self.device.type == "cuda" else nullcontext():
-            images = apply_table(pixels, self.table.to(self.dtype))  # (N, C, H, W), channels last in memory
-            logits = self.net(images).float()  # (N, classes, rows, cols)
-            return target_probability(logits, self.card)  # (N, rows, cols)
+        with self.arithmetic():
+            return self.probability(self.net(self.normalise(pixels)))  # (N, rows, cols)
+
+    @property
+    def stride(self) -> int:
+        """Scan stride, in grid px."""
+        return int(getattr(self.net, "stride", 1))
+
+    @property
+    def margin(self) -> int:
+        """Grid px that a tile is read beyond its patches."""
+        return 0
+
+    @property
+    def seen(self) -> int:
+        """Side of what is read for a single output, in grid px: a patch, and the margin around it."""
+        return self.card.patch_size + 2 * self.margin
+
+    @property
+    def alignment(self) -> int:
+        """Map px of which a tile, or half of one, begins at a multiple."""
+        return 1
+
+    @property
+    def is_fixed(self) -> bool:
+        """True if the device does the same for every tile of one shape, whatever lies in it."""
+        return isinstance(self.net, DenseNet)  # The other engines take their patches in batches of their own.
+
+    def everywhere(self) -> Scorer:
+        """The scorer that computes each output, whatever it sees."""
+        return self
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """What the device is told about numbers."""
+        return exact_convolutions(allow_tf32=self.is_tf32) if self.device.type == "cuda" else nullcontext()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(N, h, w, 3) uint8 -> (N, C, h, w) in the network's type, channels last in memory."""
+        return apply_table(pixels, self.table.to(self.dtype))
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """(N, classes, rows, cols) -> (N, rows, cols), float32."""
+        return target_probability(logits.float(), self.card)
 
     def open_lane(self) -> Lane:
         """A queue in front of the device."""
         if self.device.type == "cuda":
-            # The other engines take their patches in batches of their own.
-            return CudaLane(self.compute, self.seconds, self.device, is_graphed=isinstance(self.net, DenseNet))
+            return CudaLane(self.compute, self.seconds, self.device, is_graphed=self.is_fixed)
         return HostLane(self.compute, self.seconds)
 
 
@@ -184,7 +222,7 @@ def score_tiles(
         Reader threads.
     """
     with closing(scorer.open_lane()) as lane:
-        room = Room(lane, patch_size=scorer.card.patch_size, stride=getattr(scorer.net, "stride", 1))
+        room = Room(lane, seen=scorer.seen, stride=scorer.stride, alignment=scorer.alignment)
         flight: deque[tuple[list[ReadTile], Pending]] = deque()
         for batch in batches(read_ahead(scorer.seconds, read, tiles, workers=workers), batch_size):
             flight.append((batch, room.launch([pixels for _, pixels in batch if pixels is not None])))

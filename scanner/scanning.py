@@ -21,6 +21,7 @@ import torch
 from models.card import ModelCard
 from models.registry import Model
 from scanner.brightfield import refuse_other_stains
+from scanner.coarse_to_fine import coarse_to_fine
 from scanner.detections import Detection, above_threshold, detections_from_peaks
 from scanner.device_peaks import find_peaks_on_device
 from scanner.errors import ResolutionError, ScanCancelledError
@@ -34,7 +35,7 @@ from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
 from scanner.report import REPORT_NAME, describe_result, finish_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
-from scanner.settings import ScanSettings, SettingsKeywords
+from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
 from scanner.smoothing import smooth_map
@@ -120,7 +121,7 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     check_exports(settings.exports, slide)
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
-    frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, settings.stride or card.stride)
+    frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, scan_stride(settings, card.stride))
     if card.normalisation.channels == 3 and not settings.any_stain:
         refuse_other_stains(slide, frame)
     grid = Grid(slide, frame)
@@ -139,6 +140,9 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
     scorer = prepare_scorer(
         model, stain, stride=frame.stride, device=settings.device, engine=settings.engine, precision=settings.precision
     )
+    if settings.coarse_to_fine:
+        smoothing_px = model.card.smoothing_um / frame.grid_mpp
+        scorer = coarse_to_fine(scorer, model, gate=settings.candidate_floor, smoothing_px=smoothing_px)
     side = choose_tile_side(scorer, settings, frame.stride)
     seconds = survey.seconds + time.perf_counter() - started
     return PreparedSlide(
@@ -187,14 +191,14 @@ def score_missing(prepared: PreparedSlide, store: MapStore, tiles: list[Tile], w
 
 def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:
     """The tiles that hold tissue."""
-    tiles = plan_tiles(prepared.frame, prepared.model.card.patch_size, prepared.tile_side)
+    tiles = plan_tiles(prepared.frame, prepared.scorer.seen, prepared.tile_side)
     return [tile for tile in tiles if prepared.tissue.any_in(tile.write)]
 
 
 def score_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box]]:
     """A tile of which some pixels cannot be read, cell by cell; returns its values and the cells that are lost."""
     values = np.zeros((tile.write.height, tile.write.width), np.float32)
-    cells = split_tile(tile, prepared.frame.stride, prepared.model.card.patch_size)
+    cells = split_tile(tile, prepared.frame.stride, prepared.scorer.seen)
     lost = []
     for scored in score_tiles(prepared.scorer, prepared.grid.read, cells, workers=prepared.settings.workers):
         box = scored.tile.write

@@ -11,6 +11,8 @@ from scanner.windows import window_from_text
 
 #: Positions of a slide are scanned at least this densely, in grid pixels: beyond it, figures are stepped over.
 MAX_STRIDE = 64
+#: Scan stride where a coarse scan says that it matters.
+FINE_STRIDE = 2
 
 
 #: Numbers that a network may be run in; all but the first are off by what run.json says.
@@ -25,6 +27,7 @@ class SettingsKeywords(TypedDict, total=False):
     """The keyword arguments of `scan`, as in ScanSettings."""
 
     stride: int | None
+    coarse_to_fine: bool
     threshold: float | None
     mpp: float | None
     device: str
@@ -49,6 +52,9 @@ class ScanSettings:
 
     #: Distance of two scanned positions, in grid pixels.
     stride: int | None = None
+    #: Scan every COARSE_STRIDE-th px, and at `stride` (FINE_STRIDE, if None) only around what might be a figure
+    #: (`scanner.coarse_to_fine`).
+    coarse_to_fine: bool = False
     #: Detections have at least this score.
     threshold: float | None = None
     #: Micrometres per level-0 pixel, overriding what the slide says.
@@ -95,6 +101,7 @@ class ScanSettings:
             "workers": self.workers >= 1,
             "verify_places": self.verify_places >= 0,
             "engine": self.engine in {"dense", "zones", "patch"},
+            "coarse_to_fine": not self.coarse_to_fine or self.engine == "dense",
             "precision": self.precision in PRECISIONS,
             "candidate_floor": 0 < self.candidate_floor <= 1,
             "hotspots": self.hotspots >= 1,
@@ -108,6 +115,11 @@ class ScanSettings:
                 raise SettingsError(f"exports = {name!r} is impossible; pass {', '.join(EXPORTS)}")
         if self.mask is not None and not self.mask.exists():
             raise MaskError(f"{self.mask}: there is no such mask")
+
+
+def scan_stride(settings: ScanSettings, card_stride: int) -> int:
+    """The stride of the map."""
+    return settings.stride or (FINE_STRIDE if settings.coarse_to_fine else card_stride)
 
 
 def tile_side(settings: ScanSettings, stride: int) -> int:

@@ -35,8 +35,8 @@ def verify_tiling(prepared: PreparedSlide, probability_map: ProbabilityMap, *, p
     Verification
     """
     boxes = choose_places(prepared, places)
-    patch_size, stride = prepared.model.card.patch_size, prepared.frame.stride
-    tiles = [Tile(index, box, read_box(box, stride, patch_size)) for index, box in enumerate(boxes)]
+    seen, stride = prepared.scorer.seen, prepared.frame.stride
+    tiles = [Tile(index, box, read_box(box, stride, seen)) for index, box in enumerate(boxes)]
     # Its seconds are no part of the scan's.
     scorer = replace(prepared.scorer, seconds=StageSeconds())
     compared, map_px, largest = 0, 0, 0.0
@@ -53,17 +53,19 @@ def verify_tiling(prepared: PreparedSlide, probability_map: ProbabilityMap, *, p
 def choose_places(prepared: PreparedSlide, places: int) -> list[Box]:
     """Boxes in map px as large as tiles, but shifted; a different random tile with tissue is behind each."""
     frame, rng = prepared.frame, np.random.default_rng(_SEED)
-    tiles = plan_tiles(frame, prepared.model.card.patch_size, prepared.tile_side)
+    tiles = plan_tiles(frame, prepared.scorer.seen, prepared.tile_side)
     boxes = [tile.write for tile in tiles if prepared.tissue.any_in(tile.write)]
     chosen = rng.permutation(len(boxes))[:places]
     side = map_side(prepared.tile_side, frame.stride)
-    return [_shifted(boxes[index], (frame.map_height, frame.map_width), side, rng) for index in chosen]
+    shape, alignment = (frame.map_height, frame.map_width), prepared.scorer.alignment
+    return [_shifted(boxes[index], shape, (side, alignment), rng) for index in chosen]
 
 
-def _shifted(box: Box, shape: tuple[int, int], side: int, rng: np.random.Generator) -> Box:
-    """A box moved by less than a tile along both axes, and cut off where the map ends."""
+def _shifted(box: Box, shape: tuple[int, int], grid: tuple[int, int], rng: np.random.Generator) -> Box:
+    """A box moved by less than a tile along both axes, and cut off where the map ends; `grid`: (tile, alignment)."""
+    side, alignment = grid
     rows, cols = (
         int(rng.integers(1, max(2, min(side, length)))) * int(rng.choice([-1, 1])) for length in (box.height, box.width)
     )
-    moved = box.shifted(rows, cols).clipped(*shape)
+    moved = box.shifted(rows - rows % alignment, cols - cols % alignment).clipped(*shape)
     return moved if moved.area else box

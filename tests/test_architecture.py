@@ -19,7 +19,10 @@ MAX_BODY_LINES = 50
 #: Names that say nothing of the stage that a file serves.
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools", "manager", "core"}
 #: These run on a GPU host that has torch and numpy, and nothing else.
-BARE = ("models", "scanner.dense", "scanner.peaks", "scanner.smoothing")
+BARE = (
+    "models", "scanner.dense", "scanner.peaks", "scanner.smoothing", "scanner.probability", "scanner.device_peaks",
+    "benchmarks.gpu.__main__",
+)  # fmt: skip
 
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -112,7 +115,7 @@ def test_names_of_files_say_what_they_are_for() -> None:
 
 @pytest.mark.parametrize("module", BARE)
 def test_bare_modules_import_with_torch_and_numpy_alone(module: str) -> None:
-    allowed = {"torch", "numpy", *LAYERS}
+    allowed = {"torch", "numpy", "benchmarks", *LAYERS}
     script = f"""
 import sys, torch, numpy  # and whatever these bring along
 class OnlyThese:

@@ -98,8 +98,8 @@ class TritonChain:
     def _run(self, images: Tensor) -> Tensor:
         values = images.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C): nothing moves if they lie channels last
         layers = self.units[:-2] if self.has_head else self.units
-        for number, unit in enumerate(layers):
-            values = self._run_unit(number, unit, values)
+        for number in range(len(layers)):
+            values = self.run_unit(number, values)
         if self.has_head:
             return self._run_head(values).to(images.dtype)
         return values.permute(0, 3, 1, 2)
@@ -137,10 +137,11 @@ class TritonChain:
             "num_warps": self.tuning.warps, "num_stages": self.tuning.stages,
         }  # fmt: skip
 
-    def _run_unit(self, number: int, unit: UnitPlan, values: Tensor) -> Tensor:
-        """(N, H, W, C) -> (N, h, w, maps)."""
+    def run_unit(self, number: int, values: Tensor) -> Tensor:
+        """One unit alone: (N, H, W, C), contiguous -> (N, h, w, maps)."""
         from scanner.dense.triton_kernels import pooled_convolution
 
+        unit = self.units[number]
         runs, offsets, packed = self._prepare(number, unit, values)
         count, _, width, channels = values.shape
         size = unit.output(Step(*values.shape[1:3]))
