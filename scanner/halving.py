@@ -31,7 +31,7 @@ class Room:
     def launch(self, parts: Sequence[Pixels]) -> Pending:
         """As a lane's: tiles of one shape, (h, w, 3) each; none at all have no scores."""
         if not parts:
-            return _Ready(np.empty((0, 0, 0), np.float32))
+            return Ready(np.empty((0, 0, 0), np.float32))
         if self._outputs(parts) >= self.too_many and self._can_be_halved(parts):
             return _InHalves(self, parts)
         try:
@@ -47,7 +47,7 @@ class Room:
         if len(parts) > 1:
             half = len(parts) // 2
             return np.concatenate([self.score(parts[:half]), self.score(parts[half:])])
-        rows, cols = self._size(parts)
+        rows, cols = self.size(parts)
         axis = 0 if rows >= cols else 1
         before, after = self._halves(parts[0], axis)
         return np.concatenate([self.score([before]), self.score([after])], axis=axis + 1)
@@ -70,31 +70,33 @@ class Room:
 
     def _halves(self, pixels: Pixels, axis: int) -> tuple[Pixels, Pixels]:
         """The pixels that the first half of the outputs needs, and those of the second."""
-        half = self._size([pixels])[axis] // 2
+        half = self.size([pixels])[axis] // 2
         first = half - half % self._alignment
         stop, start = (first - 1) * self._stride + self._seen, first * self._stride
         if axis == 0:
             return pixels[:stop], pixels[start:]
         return pixels[:, :stop], pixels[:, start:]
 
-    def _size(self, parts: Sequence[Pixels]) -> tuple[int, int]:
+    def size(self, parts: Sequence[Pixels]) -> tuple[int, int]:
+        """Outputs of each of these tiles, rows and columns."""
         rows, cols = ((length - self._seen) // self._stride + 1 for length in parts[0].shape[:2])
         return rows, cols
 
     def _can_be_halved(self, parts: Sequence[Pixels]) -> bool:
-        return len(parts) > 1 or max(self._size(parts)) >= 2 * self._alignment
+        return len(parts) > 1 or max(self.size(parts)) >= 2 * self._alignment
 
     def _outputs(self, parts: Sequence[Pixels]) -> int:
-        return len(parts) * math.prod(self._size(parts))
+        return len(parts) * math.prod(self.size(parts))
 
 
-class _Ready:
+class Ready:
     """Scores that are there."""
 
     def __init__(self, values: FloatMap) -> None:
         self._values = values
 
     def result(self) -> FloatMap:
+        """They."""
         return self._values
 
 

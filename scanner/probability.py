@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from models.card import ModelCard
 from models.normalisation import StainStatistics, apply_table, normalisation_table
 from models.registry import Model
+from scanner.blank import BlankScores
 from scanner.cuda_lane import CudaLane
 from scanner.dense import DenseNet
 from scanner.engine import choose_network
@@ -223,9 +224,11 @@ def score_tiles(
     """
     with closing(scorer.open_lane()) as lane:
         room = Room(lane, seen=scorer.seen, stride=scorer.stride, alignment=scorer.alignment)
+        blank = BlankScores(room, seen=scorer.seen)
         flight: deque[tuple[list[ReadTile], Pending]] = deque()
         for batch in batches(read_ahead(scorer.seconds, read, tiles, workers=workers), batch_size):
-            flight.append((batch, room.launch([pixels for _, pixels in batch if pixels is not None])))
+            parts = [pixels for _, pixels in batch if pixels is not None]
+            flight.append((batch, blank.of(parts) or room.launch(parts)))
             if len(flight) == IN_FLIGHT:
                 yield from _landed(*flight.popleft())
         while flight:

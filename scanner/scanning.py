@@ -31,6 +31,7 @@ from scanner.hotspots import find_hotspots
 from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
 from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
+from scanner.narrowing import narrow, widen
 from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
 from scanner.report import REPORT_NAME, describe_result, finish_report, plan_of_map
@@ -176,17 +177,22 @@ def score_missing(prepared: PreparedSlide, store: MapStore, tiles: list[Tile], w
     for tile in tiles:
         if tile.index in store.done:
             tally.add(tile)
-    missing = [tile for tile in tiles if tile.index not in store.done]
+    missing = {tile.index: tile for tile in tiles if tile.index not in store.done}
+    parts = (
+        narrow(tile, tissue, seen=prepared.scorer.seen, alignment=prepared.scorer.alignment)
+        for tile in missing.values()
+    )
     for scored in score_tiles(
-        prepared.scorer, prepared.grid.read, missing, batch_size=settings.batch_size, workers=settings.workers
+        prepared.scorer, prepared.grid.read, parts, batch_size=settings.batch_size, workers=settings.workers
     ):
         if watch.should_stop():
             name = prepared.slide.path.name
             raise ScanCancelledError(f"{name}: cancelled after {tally.tiles} of {len(tiles)} tiles")
         values, lost = (scored.values, []) if scored.values is not None else score_cells(prepared, scored.tile)
+        tile, part = missing[scored.tile.index], scored.tile.write
         # What a tile covers beyond the tissue is not scanned: the map must not depend on where tiles end.
-        store.write(scored.tile, values * tissue.values_for(scored.tile.write), lost)
-        watch.on_progress(tally.add(scored.tile))
+        store.write(tile, widen(values * tissue.values_for(part), part, tile.write), lost)
+        watch.on_progress(tally.add(tile))
 
 
 def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:

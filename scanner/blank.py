@@ -1,0 +1,43 @@
+"""Tiles of one colour, as scanners leave where there is nothing: no network need run over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scanner.halving import Ready, Room
+from scanner.lanes import Pending, Pixels
+
+
+class BlankScores:
+    """Scores of tiles of one colour: one patch of each colour is scored, for all its patches are the same."""
+
+    def __init__(self, room: Room, *, seen: int) -> None:
+        self._room = room
+        self._seen = seen
+        self._known: dict[tuple[int, ...], float] = {}
+
+    def of(self, parts: Sequence[Pixels]) -> Pending | None:
+        """The scores of tiles that are all of one colour each; None if one is not."""
+        colours = [colour_of(pixels) for pixels in parts]
+        if not parts or any(colour is None for colour in colours):
+            return None
+        rows, cols = self._room.size(parts)
+        return Ready(np.stack([np.full((rows, cols), self._score(pixels), np.float32) for pixels in parts]))
+
+    def _score(self, pixels: Pixels) -> float:
+        colour = tuple(pixels[0, 0].tolist())
+        if colour not in self._known:
+            patch = pixels[: self._seen, : self._seen]
+            self._known[colour] = float(self._room.score([patch])[0, 0, 0])
+        return self._known[colour]
+
+
+def colour_of(pixels: Pixels) -> Pixels | None:
+    """The colour of all pixels, (3,); None if there are several."""
+    first: Pixels = pixels[0, 0]
+    # Most tiles differ in their first row: look there before everywhere.
+    if (pixels[0] != first).any() or (pixels != first).any():
+        return None
+    return first

@@ -1,0 +1,59 @@
+"""A tile without what lies beyond the tissue scores every px that is scanned, and nothing else is missed."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scanner.geometry import Box, plan_frame
+from scanner.narrowing import PARTS, narrow, widen
+from scanner.tiles import plan_tiles
+from scanner.tissue import TissueMask
+
+SEEN = 21
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    side=st.integers(8, 120),
+    stride=st.sampled_from([1, 2, 4]),
+    alignment=st.sampled_from([1, 4]),
+    cells=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5)), min_size=1, max_size=6),
+)
+def test_all_that_is_scanned_lies_within_the_narrowed_tiles(
+    side: int, stride: int, alignment: int, cells: list[tuple[int, int]]
+) -> None:
+    frame = plan_frame((7 * 32, 6 * 32), 0.25, 0.25, stride)
+    mask = np.zeros((7, 6), np.bool_)
+    mask[tuple(zip(*cells, strict=True))] = True
+    tissue = TissueMask(mask, mask, 8.0, frame)
+    side = -(-side // (alignment * stride)) * alignment * stride
+    covered = np.zeros((frame.map_height, frame.map_width), np.bool_)
+    for tile in plan_tiles(frame, SEEN, side):
+        if not tissue.any_in(tile.write):
+            continue
+        part = narrow(tile, tissue, seen=SEEN, alignment=alignment)
+        assert part.index == tile.index
+        assert part.write == part.write.clipped(*tile.write[2:])
+        assert part.write.top >= tile.write.top
+        assert part.write.left >= tile.write.left
+        assert part.write.top % alignment == part.write.left % alignment == 0
+        values = widen(np.ones((part.write.height, part.write.width), np.float32), part.write, tile.write)
+        assert values.shape == (tile.write.height, tile.write.width)
+        covered[tile.write.slices()] = values > 0
+        # Halo included, what is read is what the outputs see.
+        assert part.read.height == (part.write.height - 1) * stride + SEEN
+    whole = Box(0, 0, frame.map_height, frame.map_width)
+    assert not (tissue.values_for(whole) & ~covered).any()
+
+
+def test_few_shapes_come_of_many_masks() -> None:
+    frame = plan_frame((1024, 1024), 0.25, 0.25, 1)
+    (tile,) = plan_tiles(frame, SEEN, 1024)
+    shapes = set()
+    for index in range(32):
+        mask = np.zeros((32, 32), np.bool_)
+        mask[: index + 1, :3] = True
+        shapes.add(narrow(tile, TissueMask(mask, mask, 8.0, frame), seen=SEEN, alignment=1).write)
+    assert len(shapes) <= PARTS
