@@ -1,6 +1,6 @@
 """End to end against the network alone: `python -m benchmarks.scan [--side 10000] [--threads 2]`.
 
-Scans a generated JPEG pyramid, all tissue, and prints where the wall clock went.
+Scans a generated JPEG pyramid, all tissue, and prints where the time went: `mitoscan bench` with a slide of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import torch
 
 from benchmarks.slides import write_slide
 from models import DEFAULT_MODEL, load_model
-from scanner import scan
-from scanner.bench.report import describe_machine
+from scanner.bench.slide import bench_slide, lines_of_slide_bench
 
 
 def main() -> None:
-    """Scan one slide and compare the wall clock with the network's share of it."""
+    """Scan one slide and compare it with the network on the same tiles."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=10_000, help="height and width of the slide, px")
     parser.add_argument("--stride", type=int, help="scan stride; the card's if left out")
@@ -29,13 +28,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         slide = Path(folder) / "slide.svs"
         write_slide(slide, options.side, options.side)
-        result = scan(slide, load_model(DEFAULT_MODEL), Path(folder) / "out", stride=options.stride)
-    seconds = result.report["timing"]
+        found = bench_slide(slide, load_model(DEFAULT_MODEL), stride=options.stride)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(describe_machine())
-    print(f"{options.side} x {options.side} px, stride {result.frame.stride}: {peak:.2f} GiB peak RSS")
-    print(", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items()))
-    print(f"total / net = {seconds['total'] / seconds['net']:.2f}")
+    print("\n".join(lines_of_slide_bench(found)))
+    print(f"Peak RSS: {peak:.2f} GiB.")
 
 
 if __name__ == "__main__":

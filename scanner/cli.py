@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -174,23 +175,42 @@ def doctor_command() -> None:
 
 @app.command("bench")
 def bench_command(
+    slide: Annotated[
+        Path | None, typer.Argument(help="A slide: where the time of its scan goes, instead of the dense net's alone.")
+    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
     network: Annotated[list[str] | None, typer.Option(help="DNN1, DNN2 or the shipped model; all if left out.")] = None,
     stride: Annotated[list[int] | None, typer.Option(help="Output strides; 1 and 4 if left out.")] = None,
     tile: Annotated[int, typer.Option(help="Side of the scored area, px.")] = 512,
     rounds: Annotated[int, typer.Option(help="Interleaved rounds; the median counts.")] = 5,
     threads: Annotated[int, typer.Option(help="Threads of the processor.")] = 1,
 ) -> None:
-    """Measure the dense net on this machine, beside the patch loop and other engines.
+    """Measure the dense net on this machine, beside the patch loop and other engines; or a whole scan.
 
     Example: mitoscan bench --network DNN2 --stride 4
     """
-    from scanner.bench.report import markdown_of_bench
-    from scanner.bench.run import BenchSettings, run_bench
+    if slide is not None:
+        keywords: Any = {"device": device, "precision": precision, "stride": stride[0] if stride else None}
+        lines: Iterator[str] = _slide_bench(slide, model, threads, keywords)
+    else:
+        from scanner.bench.report import markdown_of_bench
+        from scanner.bench.run import BenchSettings, run_bench
 
-    settings = BenchSettings(tuple(network or ()), tuple(stride or (1, 4)), tile, rounds, threads)
-    lines = markdown_of_bench(run_bench(settings))
+        settings = BenchSettings(tuple(network or ()), tuple(stride or (1, 4)), tile, rounds, threads)
+        lines = markdown_of_bench(run_bench(settings))
     while (line := fail_cleanly(lambda: next(lines, None))) is not None:
         typer.echo(line)
+
+
+def _slide_bench(slide: Path, model: str, threads: int, keywords: Any) -> Iterator[str]:
+    import torch
+
+    from scanner.bench.slide import bench_slide, lines_of_slide_bench
+
+    torch.set_num_threads(threads)
+    yield from lines_of_slide_bench(bench_slide(slide, load_model(model), **keywords))
 
 
 app.command("train")(train_command)

@@ -1,0 +1,43 @@
+"""The split of a scan: its parts add up, and the network alone does what the scan's network did."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from models import save_model
+from scanner.bench.slide import bench_slide, lines_of_slide_bench
+from scanner.cli import app
+from tests.slides_factory import texture
+from tests.small_models import random_model
+
+
+@pytest.fixture
+def field(tmp_path: Path) -> Path:
+    Image.fromarray(texture(220, 190)).save(tmp_path / "field.png")
+    return tmp_path / "field.png"
+
+
+def test_the_stages_of_a_scan_add_up(field: Path) -> None:
+    found = bench_slide(field, random_model(), tile_size=64, tissue=False)
+    text = "\n".join(lines_of_slide_bench(found))
+    seconds = {name: float(value) for name, value in re.findall(r"^\| (\D+) \| ([\d.]+) \|", text, re.MULTILINE)}
+    assert found.tiles == 12
+    whole = seconds.pop("whole scan")
+    del seconds["reading, beside the network"]
+    assert sum(seconds.values()) == pytest.approx(whole, abs=0.03)
+    assert found.network.wall > 0
+    assert "form" in found.form
+
+
+def test_the_command_measures_a_slide(field: Path, tmp_path: Path) -> None:
+    save_model(tmp_path / "model", random_model())
+    done = CliRunner().invoke(app, ["bench", str(field), "--model", str(tmp_path / "model"), "--stride", "2"])
+    assert done.exit_code == 0, done.output
+    assert "Scan / network alone:" in done.output
+    missing = CliRunner().invoke(app, ["bench", str(tmp_path / "none.svs")])
+    assert missing.exit_code == 1
