@@ -55,7 +55,9 @@ def scan_command(
     engine: EngineOption = "dense",
     precision: PrecisionOption = "float32",
     tile_size: Annotated[int | None, typer.Option(help="Side of a tile, px. Never changes results.")] = None,
-    workers: Annotated[int, typer.Option(help="Threads that read ahead.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that read ahead; 2, or on a GPU one per processor, if left out.")
+    ] = None,
     tissue: Annotated[bool, typer.Option("--tissue/--no-tissue", help="Scan tissue only, or glass as well.")] = True,
     mask: MaskOption = None,
     any_stain: Annotated[bool, typer.Option("--any-stain", help="Scan grey and fluorescent slides as well.")] = False,

@@ -63,7 +63,7 @@ class CudaLane:
             stop.record()
         with torch.cuda.stream(self._down):
             self._down.wait_event(stop)
-            pinned = torch.empty(scores.shape, dtype=scores.dtype, pin_memory=True)
+            pinned = pinned_memory(scores.shape, scores.dtype)
             pinned.copy_(scores, non_blocking=True)
             # The scores are of the compute stream's memory: they must not be given away before they are down.
             scores.record_stream(self._down)
@@ -89,7 +89,7 @@ class CudaLane:
         shape = (len(parts), *parts[0].shape)
         count = int(np.prod(shape))
         if slot.pinned.numel() < count:
-            slot.pinned = torch.empty(count, dtype=torch.uint8, pin_memory=True)
+            slot.pinned = pinned_memory((count,), torch.uint8)
             slot.pixels = torch.empty(count, dtype=torch.uint8, device=self._device)
         staged = slot.pinned[:count].view(shape)
         for target, part in zip(staged.numpy(), parts, strict=True):
@@ -98,6 +98,11 @@ class CudaLane:
         with torch.cuda.stream(self._up):
             pixels.copy_(staged, non_blocking=True)
         return pixels
+
+
+def pinned_memory(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Page-locked memory of the host; torch keeps it for the next one who asks."""
+    return torch.empty(tuple(shape), dtype=dtype, pin_memory=True)
 
 
 class CudaPending:

@@ -111,7 +111,7 @@ class Estimator:
             self._seconds_of_tile[side, stride] = time_network(prepared.scorer, side, stride)
         started = time.perf_counter()
         prepared.grid.read(tiles[len(tiles) // 2].read)
-        reading = (time.perf_counter() - started) / prepared.settings.workers
+        reading = (time.perf_counter() - started) / prepared.readers
         whole = sum(tile.write.area for tile in tiles) / map_side(side, stride) ** 2
         return whole * max(self._seconds_of_tile[side, stride], reading)
 

@@ -75,7 +75,7 @@ class MapStore:
             Others are writing bands of another map.
         """
         try:
-            if _read_plan(folder) == json.loads(json.dumps(plan)):
+            if read_plan(folder) == json.loads(json.dumps(plan)):
                 return cls(folder, frame, zarr.open_array(str(folder / _MAP_NAME), mode="r+"), band=band)
             if band is None:
                 _clear(folder)
@@ -225,7 +225,8 @@ def _journals(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{_JOURNAL}*.jsonl"))
 
 
-def _read_plan(folder: Path) -> Any:
+def read_plan(folder: Path) -> Any:
+    """The plan of the unfinished map in `folder`; None if there is none."""
     try:
         return json.loads((folder / _PLAN_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -20,7 +20,7 @@ from scanner.dense.zones import ZonedNet
 from scanner.errors import SettingsError
 from scanner.probability import IN_FLIGHT, Scorer
 from scanner.read_ahead import READ_AHEAD
-from scanner.settings import ScanSettings, tile_side
+from scanner.settings import ScanSettings, reader_count, tile_side
 
 #: Interpreter, libraries, weights: what a process holds before its first tile.
 PROCESS_BYTES = 450 << 20
@@ -45,15 +45,17 @@ _PROBE_OUTPUTS = 24
 def choose_tile_side(scorer: Scorer, settings: ScanSettings, stride: int) -> int:
     """Side of a tile in grid px: as the caller wants it, or else the usual one, halved until it fits the machine.
 
-    It depends on the size of the machine and not on what happens to be free, so that a scan that is continued finds
-    the tiles that it began with.
+    On a CPU it depends on the size of the machine and not on what happens to be free, so that a scan that is continued
+    finds the tiles that it began with. A GPU may be shared, and what it has free is all there is: there, a scan that is
+    continued keeps the side it began with (`scanning.as_begun`).
 
     Raises
     ------
     SettingsError
         The tile, or the smallest tile, does not fit.
     """
-    side, room = tile_side(settings, stride), SHARE * memory_of_machine(scorer.device)
+    side = tile_side(settings, stride, device_type=scorer.device.type)
+    room = SHARE * memory_of_machine(scorer.device)
     per_px = widest_layer(scorer, stride)
     while (needed := memory_bound(scorer, settings, side=side, widest=per_px)) > room:
         if settings.tile_size is not None or side // 2 < SMALLEST_SIDE:
@@ -84,7 +86,11 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
     network += getattr(scorer.net, "block_bytes", 0)
     if scorer.device.type == "cuda":
         return int(network)
-    waiting = (settings.workers * READ_AHEAD + IN_FLIGHT * settings.batch_size) * read_px * BYTES_PER_READ_PX
+    waiting = (
+        (reader_count(settings, scorer.device.type) * READ_AHEAD + IN_FLIGHT * settings.batch_size)
+        * read_px
+        * BYTES_PER_READ_PX
+    )
     return int(PROCESS_BYTES + STRIPS_BYTES + network + waiting)
 
 
@@ -122,9 +128,10 @@ def _watching_layers(net: nn.Module) -> Iterator[list[int]]:
 
 
 def memory_of_machine(device: torch.device) -> int:
-    """Bytes that the device has in all; for a CPU those of the machine, or of the container if that is less."""
+    """Bytes that a GPU has free, or that the machine has in all, or the container if that is less."""
     if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([total, *_container_limits()])
 

@@ -130,6 +130,7 @@ def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
         "tile_size": prepared.tile_side,
         "threshold": prepared.threshold,
         "device": str(prepared.scorer.device),
+        "workers": prepared.readers,
         "mask": describe_mask(prepared.settings.mask, prepared.slide.path),
     }
     return chosen | {"radius_um": card.radius_um, "smoothing_um": card.smoothing_um, "margin_um": card.margin_um}

@@ -12,7 +12,7 @@ from scanner.geometry import Box, Frame
 from scanner.hotspots import Hotspot
 from scanner.map_store import ProbabilityMap
 from scanner.probability import Scorer
-from scanner.settings import ScanSettings
+from scanner.settings import ScanSettings, reader_count
 from scanner.slides import Slide
 from scanner.slides.grid import Grid
 from scanner.statistics import SlideStatistics
@@ -92,6 +92,11 @@ class PreparedSlide:
     tile_side: int
     #: Time that all this took.
     seconds: float
+
+    @property
+    def readers(self) -> int:
+        """Threads that read ahead."""
+        return reader_count(self.settings, self.scorer.device.type)
 
     @property
     def threshold(self) -> float:

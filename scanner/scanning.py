@@ -8,6 +8,7 @@ smooth the map, take its peaks as detections, find the hotspot, write the files.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -28,7 +29,7 @@ from scanner.errors import ResolutionError, ScanCancelledError
 from scanner.exports.files import check_exports, write_results
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
-from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
+from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder, read_plan
 from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
 from scanner.narrowing import narrow, widen
@@ -36,7 +37,7 @@ from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
 from scanner.report import REPORT_NAME, describe_result, finish_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
-from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
+from scanner.settings import MAX_TILE_SIDE, ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
 from scanner.smoothing import smooth_map
@@ -104,6 +105,7 @@ def scan_prepared(
     results, places = None if out is None else Path(out), prepared.settings.verify_places
     with WorkFolder(results) as work:
         watch = Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
+        prepared = as_begun(prepared, work)
         probability_map, unreadable = score_slide(prepared, work, watch)
         result = find_figures(prepared, probability_map, unreadable)
         if places:
@@ -152,6 +154,19 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
     )  # fmt: skip
 
 
+def as_begun(prepared: PreparedSlide, work: Path) -> PreparedSlide:
+    """The slide with the tiles of the unfinished scan in `work`, if only their side is not what would be chosen now.
+
+    What a GPU has free changes from run to run; what is scored already must not be lost by that.
+    """
+    known = read_plan(work)
+    side = known.get("tile_side") if isinstance(known, dict) and prepared.settings.tile_size is None else None
+    if not isinstance(side, int) or not 1 <= side <= MAX_TILE_SIDE:
+        return prepared
+    begun = replace(prepared, tile_side=side)
+    return begun if json.loads(json.dumps(plan_of_map(begun, side))) == known else prepared
+
+
 def score_slide(prepared: PreparedSlide, work: Path, watch: Watch) -> tuple[ProbabilityMap, tuple[Box, ...]]:
     """Run the network over the tissue; returns the map and the map boxes that could not be read.
 
@@ -183,7 +198,7 @@ def score_missing(prepared: PreparedSlide, store: MapStore, tiles: list[Tile], w
         for tile in missing.values()
     )
     for scored in score_tiles(
-        prepared.scorer, prepared.grid.read, parts, batch_size=settings.batch_size, workers=settings.workers
+        prepared.scorer, prepared.grid.read, parts, batch_size=settings.batch_size, workers=prepared.readers
     ):
         if watch.should_stop():
             name = prepared.slide.path.name
@@ -206,7 +221,7 @@ def score_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box
     values = np.zeros((tile.write.height, tile.write.width), np.float32)
     cells = split_tile(tile, prepared.frame.stride, prepared.scorer.seen)
     lost = []
-    for scored in score_tiles(prepared.scorer, prepared.grid.read, cells, workers=prepared.settings.workers):
+    for scored in score_tiles(prepared.scorer, prepared.grid.read, cells, workers=prepared.readers):
         box = scored.tile.write
         if scored.values is None:
             lost.append(box)

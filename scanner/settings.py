@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypedDict
@@ -11,6 +12,12 @@ from scanner.windows import window_from_text
 
 #: Positions of a slide are scanned at least this densely, in grid pixels: beyond it, figures are stepped over.
 MAX_STRIDE = 64
+#: Side of a tile in grid px, at most.
+MAX_TILE_SIDE = 1 << 16
+#: Threads that read ahead, where nobody says how many.
+MOST_READERS = 16
+#: Side of a tile on a GPU with room for it, in grid px: large enough that launches and halos cost little.
+GPU_SIDE = 4096
 #: Scan stride where a coarse scan says that it matters.
 FINE_STRIDE = 2
 
@@ -33,7 +40,7 @@ class SettingsKeywords(TypedDict, total=False):
     device: str
     tile_size: int | None
     batch_size: int
-    workers: int
+    workers: int | None
     engine: str
     precision: str
     tissue: bool
@@ -66,8 +73,9 @@ class ScanSettings:
     tile_size: int | None = None
     #: Tiles that go through the network together. Changes speed and memory, never results.
     batch_size: int = 1
-    #: Threads that read ahead.
-    workers: int = 2
+    #: Threads that read ahead; None: 2 beside a CPU, which they share, and one per processor beside a GPU, which waits
+    #: for them, up to MOST_READERS.
+    workers: int | None = None
     #: "dense", exact, by zones where the network pads; "zones", or "patch": patch by patch, whatever that costs.
     engine: str = "dense"
     #: Of PRECISIONS. "float32" is exact; "bfloat16" is several times faster on a CPU with AMX or a GPU, its scores off
@@ -96,9 +104,9 @@ class ScanSettings:
             "stride": self.stride is None or 1 <= self.stride <= MAX_STRIDE,
             "threshold": self.threshold is None or 0 <= self.threshold <= 1,
             "mpp": self.mpp is None or 0 < self.mpp < float("inf"),
-            "tile_size": self.tile_size is None or 1 <= self.tile_size <= 1 << 16,
+            "tile_size": self.tile_size is None or 1 <= self.tile_size <= MAX_TILE_SIDE,
             "batch_size": self.batch_size >= 1,
-            "workers": self.workers >= 1,
+            "workers": self.workers is None or self.workers >= 1,
             "verify_places": self.verify_places >= 0,
             "engine": self.engine in {"dense", "zones", "patch"},
             "coarse_to_fine": not self.coarse_to_fine or self.engine == "dense",
@@ -117,19 +125,29 @@ class ScanSettings:
             raise MaskError(f"{self.mask}: there is no such mask")
 
 
+def reader_count(settings: ScanSettings, device_type: str) -> int:
+    """Threads that read ahead of a device of that type."""
+    if settings.workers is not None:
+        return settings.workers
+    return 2 if device_type == "cpu" else max(2, min(MOST_READERS, os.cpu_count() or 2))
+
+
 def scan_stride(settings: ScanSettings, card_stride: int) -> int:
     """The stride of the map."""
     return settings.stride or (FINE_STRIDE if settings.coarse_to_fine else card_stride)
 
 
-def tile_side(settings: ScanSettings, stride: int) -> int:
+def tile_side(settings: ScanSettings, stride: int, *, device_type: str = "cpu") -> int:
     """Side of a tile in grid pixels: 512 at stride 1, 1024 from stride 2 on, unless the caller chose another.
+
+    On a GPU it is GPU_SIDE, of which `scanner.memory` takes what fits.
 
     Patch by patch, where a halo costs next to nothing, a tile is a few seconds' work: so much is lost with a process.
     """
     if settings.engine == "patch":
         return settings.tile_size or PATCHWISE_SIDE * stride
-    return settings.tile_size or (512 if stride == 1 else 1024)
+    usual = GPU_SIDE if device_type == "cuda" else 512 if stride == 1 else 1024
+    return settings.tile_size or usual
 
 
 #: Settings that change how a scan runs but not what it finds.

@@ -40,7 +40,7 @@ def verify_tiling(prepared: PreparedSlide, probability_map: ProbabilityMap, *, p
     # Its seconds are no part of the scan's.
     scorer = replace(prepared.scorer, seconds=StageSeconds())
     compared, map_px, largest = 0, 0, 0.0
-    for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.settings.workers):
+    for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.readers):
         if scored.values is None:
             continue
         box = scored.tile.write

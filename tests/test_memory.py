@@ -9,7 +9,7 @@ from scanner import memory
 from scanner.errors import SettingsError
 from scanner.memory import choose_tile_side, memory_bound, memory_of_machine, widest_layer
 from scanner.probability import Scorer, prepare_scorer
-from scanner.settings import ScanSettings
+from scanner.settings import ScanSettings, reader_count, tile_side
 from tests.small_models import dot_model, random_model
 
 
@@ -27,6 +27,13 @@ def test_the_usual_tile_is_taken_where_it_fits(scorer: Scorer) -> None:
     assert choose_tile_side(scorer, ScanSettings(), 1) == 512
     assert choose_tile_side(scorer, ScanSettings(), 4) == 1024
     assert choose_tile_side(scorer, ScanSettings(tile_size=700), 4) == 700
+
+
+def test_a_gpu_gets_large_tiles_and_many_readers() -> None:
+    assert tile_side(ScanSettings(), 1, device_type="cuda") == tile_side(ScanSettings(), 8, device_type="cuda") == 4096
+    assert tile_side(ScanSettings(tile_size=700), 8, device_type="cuda") == 700
+    assert reader_count(ScanSettings(), "cpu") == 2 <= reader_count(ScanSettings(), "cuda") <= 16
+    assert reader_count(ScanSettings(workers=5), "cuda") == 5
 
 
 def test_a_tile_is_halved_until_it_fits(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models import save_model
+from scanner.errors import ScanCancelledError
 from scanner.map_store import WORK_NAME
+from scanner.scanning import prepare_slide, scan_prepared
+from scanner.settings import ScanSettings
+from scanner.slides import open_slide
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 
@@ -78,3 +83,22 @@ def test_a_store_without_its_plan_is_begun_anew(tmp_path: Path, content: str) ->
     assert start(slide, model, out).wait() == 0
     assert start(slide, model, tmp_path / "whole").wait() == 0
     assert (out / "map.ome.tiff").read_bytes() == (tmp_path / "whole" / "map.ome.tiff").read_bytes()
+
+
+def test_a_scan_goes_on_with_the_tiles_it_began_with(tmp_path: Path) -> None:
+    # As on a GPU that now has room for other tiles than when the scan was killed.
+    path, model = tmp_path / "slide.svs", random_model()
+    write_pyramid(path, texture(200, 180), levels=1)
+    with open_slide(path) as slide:
+        chosen = prepare_slide(slide, model, ScanSettings())
+        begun = replace(chosen, tile_side=64)
+        answers = iter([False] * 5 + [True])
+        with pytest.raises(ScanCancelledError):
+            scan_prepared(begun, tmp_path / "out", should_stop=lambda: next(answers))
+        done = []
+        result = scan_prepared(chosen, tmp_path / "out", on_progress=done.append)
+        assert result.report["settings"]["tile_size"] == 64
+        assert len(done) == done[-1].tiles_total - 5
+        # Somebody who asks for a size gets it.
+        wanted = replace(chosen, settings=ScanSettings(tile_size=48), tile_side=48)
+        assert scan_prepared(wanted, tmp_path / "wanted").report["settings"]["tile_size"] == 48
