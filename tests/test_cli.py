@@ -126,12 +126,13 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(tmp_path: Path, mo
     out = tmp_path / "out"
     code, stdout, stderr = in_process("scan", *slides, "-o", out, "-m", model, "--dry-run")
     assert (code, stderr, out.exists()) == (0, "", False)
-    first, second, total, memory = stdout.splitlines()
+    first, second, total, memory, network = stdout.splitlines()
     for slide, line in zip(slides, (first, second), strict=True):
         assert line.startswith(f"{slide}: 0.01 mm2 to scan")
         assert "grid 300 x 300 px, 1 tiles, about 1 s" in line
     assert total == "total: 2 slides; 0.01 mm2 to scan, 2 tiles, about 1 s"
     assert memory.startswith("memory: at most ")
+    assert network.startswith("network: ")
 
 
 def test_a_dry_run_tells_what_is_done_and_what_would_fail(tmp_path: Path, model: str) -> None:
