@@ -13,6 +13,8 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from service import errors, queue
+from service.asked import DetectSource
+from service.audit import AuditTrail
 from service.auth import KeyRing, load_keys
 from service.browser import SecurityHeaders
 from service.catalog import Catalog
@@ -22,7 +24,7 @@ from service.metrics import instrument
 from service.results import Results
 from service.resumable import CompleteMetadata, make_tus_router
 from service.routes import detect, files, jobs, operation, pages, viewer
-from service.schemas import RESEARCH_USE, DetectSource
+from service.schemas import RESEARCH_USE
 from service.settings import Settings
 from service.store import Store, make_engine
 from service.tiles import TileMaker
@@ -53,6 +55,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     app.state.registry = instrument(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CompleteMetadata)
+    app.add_middleware(AuditTrail, folder=settings.audit_folder, keep_days=settings.audit_keep_days)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
@@ -89,12 +92,14 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
     for folder in (settings.uploads, settings.results):
         folder.mkdir(parents=True, exist_ok=True)
     queue.migrate(settings.store_url)
-    store = Store(make_engine(settings.store_url))
+    engine = make_engine(settings.store_url)
+    queues = queue.QueueClient(engine)
+    store = Store(engine, queues.announce_end)
     store.create_tables()
     return Service(
         settings=settings,
         store=store,
-        queue=queue.QueueClient(store.engine),
+        queue=queues,
         catalog=catalog,
         results=Results(settings.results),
         keys=keys,
@@ -114,6 +119,9 @@ def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_ke
         parameters["model"]["anyOf"][0]["enum"] = list(catalog.entries)
         parameters["mpp"]["anyOf"][0]["maximum"] = COARSEST * max(entry.mpp for entry in catalog.entries.values())
     if has_keys:
-        document["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-        document["security"] = [{"key": []}]
+        document["components"]["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer", "description": "a key, or a token of the identity provider"},
+        }
+        document["security"] = [{"key": []}, {"bearer": []}]
     return document

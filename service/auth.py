@@ -1,20 +1,27 @@
-"""Who asks: API keys, known to the service only by their SHA-256, and the roles that they carry."""
+"""Who asks: by API keys, known only by their SHA-256, or by tokens of an identity provider; and with which role."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from service.oidc import InvalidTokenError, IssuerUnreachableError, TokenVerifier
 from service.settings import Settings
 
 KEYS_FILE = "api-keys.txt"
+MAX_CLIENT_NAME = 128
 
 
 class NotAuthenticatedError(Exception):
     """No key, or one that is not known."""
+
+
+class IdentityProviderError(Exception):
+    """Who asks cannot be found out now."""
 
 
 class NotAllowedError(Exception):
@@ -46,10 +53,32 @@ class Client:
 LOCAL = Client("local", Role.ADMIN)
 
 
-class KeyRing:
-    """The keys that are accepted. Without any, everyone is LOCAL."""
+class Tokens:
+    """Tokens of an identity provider, as clients."""
 
-    def __init__(self, entries: dict[str, str]) -> None:
+    def __init__(self, verifier: TokenVerifier, roles: Mapping[str, str]) -> None:
+        self._verifier = verifier
+        self._roles = {value: Role[role.upper()] for value, role in roles.items()}
+
+    def identify(self, token: str) -> Client:
+        """The client of whom the token speaks, with the highest role that any of its claim's values stands for."""
+        try:
+            identity = self._verifier.verify(token)
+        except InvalidTokenError as error:
+            raise NotAuthenticatedError(str(error)) from error
+        except IssuerUnreachableError as error:
+            raise IdentityProviderError(str(error)) from error
+        roles = [self._roles[value] for value in identity.roles if value in self._roles]
+        if not roles:
+            raise NotAllowedError("none of the token's roles stands for one of this service's")
+        return Client(f"oidc:{identity.subject}"[:MAX_CLIENT_NAME], max(roles))
+
+
+class KeyRing:
+    """The keys and tokens that are accepted. Without any, everyone is LOCAL."""
+
+    def __init__(self, entries: dict[str, str], tokens: Tokens | None = None) -> None:
+        self._tokens = tokens
         self._clients: dict[str, Client] = {}
         for name, entry in entries.items():
             role, _, digest = entry.rpartition(":")
@@ -58,7 +87,7 @@ class KeyRing:
     @property
     def is_open(self) -> bool:
         """True if no key is asked for."""
-        return not self._clients
+        return not self._clients and self._tokens is None
 
     def identify(self, key: str | None) -> Client:
         """The client whose key this is."""
@@ -66,6 +95,8 @@ class KeyRing:
             return LOCAL
         if not key:
             raise NotAuthenticatedError("send the key as 'X-API-Key' or as 'Authorization: Bearer'")
+        if self._tokens and key.count(".") == 2:  # The three parts of a JSON web token.
+            return self._tokens.identify(key)
         # Keys are long and random, so looking a digest up tells an attacker nothing that helps.
         client = self._clients.get(hash_key(key))
         if client is None:
@@ -80,11 +111,21 @@ def hash_key(key: str) -> str:
 
 def load_keys(settings: Settings) -> tuple[KeyRing, str | None]:
     """The key ring of `settings`, and a new key to be shown once if one had to be made."""
-    if settings.api_keys:
-        return KeyRing(settings.api_keys), None
+    tokens = _load_tokens(settings)
+    if settings.api_keys or tokens:
+        return KeyRing(settings.api_keys, tokens), None
     if settings.is_loopback:
         return KeyRing({}), None
     return _own_key(settings.data / KEYS_FILE)
+
+
+def _load_tokens(settings: Settings) -> Tokens | None:
+    if settings.oidc_issuer is None:
+        return None
+    verifier = TokenVerifier(
+        settings.oidc_issuer, settings.oidc_audience or "mitoscan", role_claim=settings.oidc_role_claim
+    )
+    return Tokens(verifier, settings.oidc_roles)
 
 
 def _own_key(path: Path) -> tuple[KeyRing, str | None]:

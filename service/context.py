@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
 
+from service.audit import note
 from service.auth import Client, KeyRing, Role
 from service.catalog import Catalog
 from service.jobs import Job
@@ -50,6 +51,7 @@ def get_client(request: Request, service: ServiceDep) -> Client:
     if key is None and scheme.lower() == "bearer":
         key = token.strip()
     client = service.keys.identify(key)
+    note(request, client=client.name, role=client.role.name.lower())
     address = request.client.host if request.client else ""
     service.rate.take(f"{client.name} {address}")
     client.require(Role.READ)
@@ -68,6 +70,11 @@ def get_submitter(client: ClientDep) -> Client:
 SubmitterDep = Annotated[Client, Depends(get_submitter)]
 
 JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="id of a job")]
+
+
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", description="same key, same job")
+]
 
 
 def get_job(job_id: JobId, client: ClientDep, service: ServiceDep) -> Job:

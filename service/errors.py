@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from scanner import errors as scan
-from service import auth, catalog, intake, jobs, limits, results, sources, store, tiles
+from service import auth, catalog, forms, intake, jobs, limits, results, sources, store, tiles, webhooks
 
 PROBLEM_JSON = "application/problem+json"
 _log = logging.getLogger(__name__)
@@ -48,13 +48,15 @@ RULES = (
     Rule(results.NotFinishedError, 409, "job-not-finished", "The job has no result"),
     Rule(results.ResultGoneError, 410, "result-gone", "The result has been removed"),
     Rule(jobs.TransitionError, 409, "job-finished", "The job is finished already"),
-    Rule(intake.BadRequestError, 400, "bad-request", "The request cannot be understood"),
+    Rule(forms.BadRequestError, 400, "bad-request", "The request cannot be understood"),
     Rule(ClientDisconnect, 400, "disconnected", "The client went away"),
     Rule(intake.EmptyUploadError, 400, "empty-upload", "The upload is empty"),
-    Rule(intake.TooLargeError, 413, "too-large", "The slide is larger than this service accepts"),
+    Rule(limits.TooLargeError, 413, "too-large", "The slide is larger than this service accepts"),
     Rule(sources.SourceForbiddenError, 403, "source-forbidden", "This source is not on the allow list"),
     Rule(sources.SourceNotFoundError, 404, "source-not-found", "No such source"),
     Rule(sources.SourceFetchError, 502, "source-unreachable", "The source could not be fetched"),
+    Rule(webhooks.WebhookForbiddenError, 403, "webhook-forbidden", "This webhook is not on the allow list"),
+    Rule(auth.IdentityProviderError, 503, "identity-unknown", "Who asks cannot be found out now"),
     Rule(limits.IdempotencyConflictError, 409, "idempotency-conflict", "The Idempotency-Key was used before"),
     Rule(limits.TooManyRequestsError, 429, "too-many-requests", "Too many requests or open jobs of this client"),
     Rule(limits.BusyError, 503, "busy", "The service cannot take more work now"),

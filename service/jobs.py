@@ -59,6 +59,25 @@ class ScanRequest:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
+class Priority(StrEnum):
+    """Which waiting jobs go first; within one priority, the oldest does."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What a client wants of a job beside the scan: none of it changes the result."""
+
+    priority: Priority = Priority.NORMAL
+    #: Seconds that the scan may take; None: as long as the service allows.
+    timeout_s: float | None = None
+    #: Where to tell that the job has ended.
+    webhook: str | None = None
+
+
 @dataclass(frozen=True)
 class JobProgress:
     """How far a scan is."""
@@ -78,6 +97,7 @@ class Job:
     #: Name of the API key that asked, or "local".
     client: str
     created_at: float
+    options: JobOptions = field(default_factory=JobOptions)
     state: JobState = JobState.QUEUED
     started_at: float | None = None
     finished_at: float | None = None

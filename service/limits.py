@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from threading import Lock
+
+import limits
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 
 from service.settings import Settings
 from service.store import Store
-
-#: Clients whose request rate is remembered.
-MAX_TRACKED_CLIENTS = 10_000
 
 
 class TooManyRequestsError(Exception):
@@ -21,6 +18,10 @@ class TooManyRequestsError(Exception):
 
 class BusyError(Exception):
     """All together ask too much."""
+
+
+class TooLargeError(Exception):
+    """More bytes or pixels than the service accepts."""
 
 
 class StorageFullError(Exception):
@@ -32,26 +33,16 @@ class IdempotencyConflictError(Exception):
 
 
 class RateLimit:
-    """A token bucket per client: `per_minute` requests, in bursts of at most a tenth of it."""
+    """So many requests of each client within any minute."""
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate = per_minute / 60
-        self._burst = max(10.0, per_minute / 10)
-        self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._lock = Lock()
+    def __init__(self, per_minute: int) -> None:
+        self._item = limits.RateLimitItemPerMinute(per_minute)
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def take(self, client: str) -> None:
-        """Count one request; TooManyRequestsError if the client's bucket is empty."""
-        now = self._clock()
-        with self._lock:
-            tokens, then = self._buckets.pop(client, (self._burst, now))
-            tokens = min(self._burst, tokens + (now - then) * self._rate)
-            self._buckets[client] = (max(tokens - 1, 0.0), now)
-            if len(self._buckets) > MAX_TRACKED_CLIENTS:
-                self._buckets.popitem(last=False)
-        if tokens < 1:
-            raise TooManyRequestsError("this client sends requests too fast")
+        """Count one request; TooManyRequestsError if the client has had all of a minute's."""
+        if not self._limiter.hit(self._item, client):
+            raise TooManyRequestsError(f"this client sends more than {self._item.amount} requests a minute")
 
 
 def require_room(store: Store, settings: Settings, client: str) -> None:
@@ -62,7 +53,7 @@ def require_room(store: Store, settings: Settings, client: str) -> None:
         raise BusyError(f"{settings.max_open_jobs} jobs are open")
 
 
-def require_disk(settings: Settings) -> None:
-    """Raise if the data folder's disk is nearly full."""
-    if shutil.disk_usage(settings.data).free < settings.min_free_bytes:
+def require_disk(settings: Settings, further_bytes: int = 0) -> None:
+    """Raise if the data folder's disk is nearly full, or would be with so much more on it."""
+    if shutil.disk_usage(settings.data).free - further_bytes < settings.min_free_bytes:
         raise StorageFullError("free disk space is below the service's minimum")

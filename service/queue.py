@@ -1,51 +1,84 @@
-"""Queue: DBOS hands each job to one worker, and hands the jobs of a dead worker to another.
+"""Queues: DBOS hands each job to one worker, and hands the jobs of a dead worker to another.
 
 The API process enqueues with `DBOSClient` and never runs a workflow; a worker process launches DBOS. A workflow is one
 job: running it again after a crash is safe, because a scan goes on from its checkpoints and a finished job stays so.
+Beside the scans go errands, which keep no scan waiting: telling webhooks, and cleaning by a schedule.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
+from service.jobs import Job, Priority
+
 NAME = "mitoscan"
 QUEUE = "mitoscan-scans"
+ERRANDS = "mitoscan-errands"
 WORKFLOW = "scan"
+WEBHOOK_WORKFLOW = "tell-webhook"
+CLEANING_WORKFLOW = "clean"
+#: DBOS takes the smallest first.
+PRIORITIES = {Priority.HIGH: 1, Priority.NORMAL: 10, Priority.LOW: 100}
 #: Fixed: DBOS gives work only to workers of the same version, and any of ours can run any job.
 APPLICATION_VERSION = "1"
 #: Ours is Settings.max_attempts, which ends in a readable problem; DBOS's own limit must not come first.
 MAX_RECOVERY_ATTEMPTS = 1000
+#: Errands of one worker at a time, and how often it looks for them.
+ERRANDS_AT_ONCE = 4
+ERRANDS_POLL_INTERVAL = 1.0  # seconds
+#: A webhook that fails is told again after the first pause, then after ever longer ones.
+WEBHOOK_BACKOFF = 3.0
 
 
-class Dispatch(Protocol):
-    """Hands a new job to the queue, within the transaction that writes it."""
+@dataclass(frozen=True)
+class Duties:
+    """What a worker does, by the workflow that asks for it."""
 
-    def __call__(self, connection: sa.Connection, job_id: str) -> object:
-        """Enqueue `job_id`."""
+    #: Scan for the job of this id.
+    run_job: Callable[[str], None]
+    #: Tell the webhook of the job of this id; an exception means that it shall be tried again.
+    tell_webhook: Callable[[str], None]
+    #: Remove what is past its time.
+    clean: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often and how long, in seconds."""
+
+    poll_s: float
+    webhook_attempts: int
+    webhook_pause_s: float
+    #: When to clean, as a cron expression (UTC).
+    cleaning: str
 
 
 class QueueClient:
-    """What the API process does with the queue."""
+    """What every process does with the queues."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._client = DBOSClient(
             system_database_engine=engine, serializer=DBOSPortableJSONSerializer(), application_name=NAME
         )
 
-    def enqueue(self, connection: sa.Connection, job_id: str) -> None:
+    def enqueue(self, connection: sa.Connection, job: Job) -> None:
         """Enqueue a job within the transaction that writes it."""
-        options: EnqueueOptions = {
-            "workflow_name": WORKFLOW,
-            "queue_name": QUEUE,
-            "workflow_id": job_id,
-            "app_version": APPLICATION_VERSION,
-        }
-        self._client.enqueue_in_transaction(connection, options, job_id)
+        options = _options(WORKFLOW, QUEUE, job.id)
+        options["priority"] = PRIORITIES[job.options.priority]
+        self._client.enqueue_in_transaction(connection, options, job.id)
+
+    def announce_end(self, connection: sa.Connection, job: Job) -> None:
+        """Have the webhook of a job told, if it has one, within the transaction that ends the job."""
+        if job.options.webhook:
+            options = _options(WEBHOOK_WORKFLOW, ERRANDS, f"webhook-{job.id}")
+            self._client.enqueue_in_transaction(connection, options, job.id)
 
     def is_dropped(self, job_id: str) -> bool:
         """True if DBOS has ended the job's workflow or does not know it."""
@@ -61,8 +94,8 @@ class QueueClient:
         self._client.destroy()
 
 
-def launch_worker(engine: sa.Engine, *, worker_id: str, poll_s: float, run_job: Callable[[str], None]) -> None:
-    """Make this process take jobs, one at a time, and call `run_job(job_id)` for each.
+def launch_worker(engine: sa.Engine, worker_id: str, *, duties: Duties, pace: Pace) -> None:
+    """Make this process take jobs, one at a time, and errands beside them.
 
     Jobs that a worker of this id left behind are taken up again at once.
     """
@@ -79,11 +112,39 @@ def launch_worker(engine: sa.Engine, *, worker_id: str, poll_s: float, run_job: 
 
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
     def scan_workflow(job_id: str) -> None:
-        run_job(job_id)
+        duties.run_job(job_id)
 
-    DBOS.listen_queues([QUEUE])
+    @DBOS.step(
+        retries_allowed=True,
+        max_attempts=pace.webhook_attempts,
+        interval_seconds=pace.webhook_pause_s,
+        backoff_rate=WEBHOOK_BACKOFF,
+    )
+    def tell_webhook(job_id: str) -> None:
+        duties.tell_webhook(job_id)
+
+    @DBOS.workflow(name=WEBHOOK_WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
+    def webhook_workflow(job_id: str) -> None:
+        tell_webhook(job_id)
+
+    @DBOS.workflow(name=CLEANING_WORKFLOW)
+    def cleaning_workflow(_scheduled_at: datetime, _context: Any) -> None:
+        duties.clean()
+
+    DBOS.listen_queues([QUEUE, ERRANDS])
     DBOS.launch()
-    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=poll_s)
+    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=pace.poll_s)
+    DBOS.register_queue(ERRANDS, worker_concurrency=ERRANDS_AT_ONCE, polling_interval_sec=ERRANDS_POLL_INTERVAL)
+    DBOS.apply_schedules(
+        [
+            {
+                "schedule_name": CLEANING_WORKFLOW,
+                "workflow_fn": cleaning_workflow,
+                "schedule": pace.cleaning,
+                "queue_name": ERRANDS,
+            }
+        ]
+    )
 
 
 def take_over(dead_worker_ids: list[str]) -> None:
@@ -95,3 +156,12 @@ def migrate(url: str) -> None:
     """Make DBOS's tables, so that a client can enqueue before the first worker has started."""
     logging.getLogger("dbos").setLevel(logging.WARNING)
     DBOS.migrate(url)
+
+
+def _options(workflow: str, queue: str, workflow_id: str) -> EnqueueOptions:
+    return {
+        "workflow_name": workflow,
+        "queue_name": queue,
+        "workflow_id": workflow_id,
+        "app_version": APPLICATION_VERSION,
+    }

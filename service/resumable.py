@@ -21,8 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tuspyserver import create_tus_router
 
 from service.context import ServiceDep, SubmitterDep
-from service.intake import TooLargeError, check_header, clean_name
-from service.limits import require_disk
+from service.intake import store_file
+from service.limits import TooLargeError, require_disk
+from service.multifile import ReceivedFile
 from service.settings import Settings
 
 PREFIX = "/uploads/tus"
@@ -87,19 +88,20 @@ def find_finished(upload_id: str, settings: Settings) -> str | None:
 
 def store_finished(path: Path, name: str, settings: Settings) -> None:
     """Put a finished upload in its place, or remove it if it is nothing that is scanned."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    link = path.with_suffix(".whole")
+    link.unlink(missing_ok=True)
+    os.link(path, link)  # The upload stays too, for a client that has not heard that it is whole.
     try:
-        header = check_header(path, settings)
+        slide = store_file(ReceivedFile(name, link, sha256), settings)
     except Exception:
         path.unlink()
         raise
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    place = settings.uploads / sha256 / f"slide{header.suffix}"
-    place.parent.mkdir(exist_ok=True)
-    if not place.exists():
-        os.link(path, place)  # The upload stays too, for a client that has not heard that it is whole.
+    finally:
+        link.unlink(missing_ok=True)
     note = folder_of(settings) / f"{path.name}.stored"
-    note.write_text(json.dumps({"sha256": sha256, "name": clean_name(name)}), encoding="utf-8")
+    note.write_text(json.dumps({"sha256": slide.sha256, "name": slide.name}), encoding="utf-8")
 
 
 def _require_submitter(_client: SubmitterDep) -> None:

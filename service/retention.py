@@ -74,7 +74,7 @@ def _remove_unneeded(jobs: list[Job], settings: Settings, *, older_than: float) 
             shutil.rmtree(folder, ignore_errors=True)
     for part in (settings.uploads / "incoming").glob("*"):
         if _is_older(part, older_than):
-            part.unlink(missing_ok=True)
+            shutil.rmtree(part, ignore_errors=True)
     for part in (settings.uploads / "tus").glob("*"):
         if _is_older(part, older_than - DAYS_TO_KEEP * DAY):
             part.unlink(missing_ok=True)

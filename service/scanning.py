@@ -14,11 +14,14 @@ from models import Model, load_model
 from scanner.errors import ScanCancelledError
 from scanner.result import Progress, ScanResult
 from scanner.scanning import scan
+from scanner.slides import open_slide
 from service import jobs
 from service.catalog import Catalog, UnknownModelError
+from service.intake import check_size
 from service.jobs import Job, JobProgress, JobState
 from service.results import Answer
 from service.settings import Settings
+from service.sources import SourceNotFoundError, fingerprint
 from service.store import Store
 
 #: Seconds between two readings of what a client wants, and between two notes of progress.
@@ -106,24 +109,26 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
     """Scan for `job` into the folder `work`; ScanStoppedError if the watch ended it."""
     request = job.request
     model = _find_model(job, catalog)
-    slide = settings.data.resolve() / request.slide  # An absolute path stays what it is.
+    path = _find_slide(job, settings)
     try:
-        result = scan(
-            slide,
-            model,
-            work,
-            on_progress=watch.on_progress,
-            should_stop=watch.should_stop,
-            threshold=request.threshold,
-            stride=request.stride,
-            mpp=request.mpp,
-            exports=request.exports,
-            device=settings.device,
-        )
+        with open_slide(path, request.mpp) as slide:
+            check_size(slide.levels[0].width, slide.levels[0].height, settings)  # Not every header tells its size.
+            result = scan(
+                slide,
+                model,
+                work,
+                on_progress=watch.on_progress,
+                should_stop=watch.should_stop,
+                threshold=request.threshold,
+                stride=request.stride,
+                mpp=request.mpp,
+                exports=request.exports,
+                device=settings.device,
+            )
+            answer = answer_from_result(result)
+            result.map.close()  # Before the folder is renamed: the map's values lie in it.
     except ScanCancelledError as error:
         raise ScanStoppedError(watch.why or Stop.CANCEL) from error
-    answer = answer_from_result(result)
-    result.map.close()  # Before the folder is renamed: the map's values lie in it.
     return answer
 
 
@@ -164,6 +169,19 @@ def _candidate(detection: Any) -> dict[str, Any]:
         "label": detection.label,
         "border": detection.border,
     }
+
+
+def _find_slide(job: Job, settings: Settings) -> Path:
+    """Where the slide lies. One in a folder of the server may have changed since: its result would be another's."""
+    path = settings.data.resolve() / job.request.slide  # An absolute path stays what it is.
+    if Path(job.request.slide).is_absolute():
+        try:
+            is_same = fingerprint(path) == job.request.slide_sha256
+        except OSError as error:
+            raise SourceNotFoundError("the slide is no longer there") from error
+        if not is_same:
+            raise SourceNotFoundError("the slide has changed since the job was asked for")
+    return path
 
 
 def _find_model(job: Job, catalog: Catalog) -> Model:

@@ -7,62 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.jobs import Job, JobState
+from service.jobs import Job, JobState, Priority
 from service.results import EXPORT_FILES, FILES, ZARR, Answer
 
 RESEARCH_USE = "Research use only. Not a medical device: no result may decide about a patient."
-
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Threshold = Annotated[float, Field(ge=0, le=1)]
-#: DICOM annotations and map (of DICOM slides alone), the figures as Grand Challenge wants them, the map as OME-Zarr.
-Export = Literal["dicom", "grand-challenge", "zarr"]
-
-
-class PathSource(BaseModel):
-    """A file in one of the server's allowed folders."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"path": "2026/slide-17.svs"}})
-    path: Annotated[str, Field(min_length=1, max_length=1024, description="Relative to an allowed folder, or absolute")]
-
-
-class UploadSource(BaseModel):
-    """A slide uploaded before."""
-
-    model_config = ConfigDict(extra="forbid")
-    upload: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$", description="id of an upload")]
-
-
-class UrlSource(BaseModel):
-    """A slide at an allowed URL."""
-
-    model_config = ConfigDict(extra="forbid")
-    url: Annotated[str, Field(min_length=1, max_length=2048)]
-
-
-class DetectSource(BaseModel):
-    """Body of a request that names its slide instead of sending it."""
-
-    model_config = ConfigDict(extra="forbid")
-    source: PathSource | UploadSource | UrlSource
-
-
-class DetectQuery(BaseModel):
-    """How a slide is to be scanned; what is left out is the model's own choice."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    model: Annotated[ModelName | None, Field(description="name of a model; see /models")] = None
-    threshold: Annotated[Threshold | None, Field(description="lowest score of a detection")] = None
-    stride: Annotated[
-        int | None, Field(ge=1, le=64, description="distance of two scanned positions, in model pixels")
-    ] = None
-    mpp: Annotated[
-        float | None, Field(ge=0.05, le=40, description="um per level-0 pixel, overriding the slide's own")
-    ] = None
-    exports: Annotated[
-        tuple[Export, ...],
-        Field(alias="export", max_length=3, description="files beyond those of every scan; may come several times"),
-    ] = ()
 
 
 class DetectionOut(BaseModel):
@@ -125,6 +73,7 @@ class JobSummary(BaseModel):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    priority: Priority
     cached: Annotated[bool, Field(description="True if the answer was known from an earlier job")] = False
     cancel_requested: bool = False
     attempt: Annotated[int, Field(description="how often a worker has started it")] = 0
@@ -276,6 +225,7 @@ def _common(job: Job) -> dict[str, Any]:
         "created_at": _time(job.created_at),
         "started_at": _time(job.started_at),
         "finished_at": _time(job.finished_at),
+        "priority": job.options.priority,
         "cached": job.cached,
         "cancel_requested": job.cancel_requested,
         "attempt": job.attempt,

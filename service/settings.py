@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from croniter import croniter
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -15,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from standardwebhooks import Webhook
 
 GIB = 1024**3
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -44,12 +46,34 @@ class Settings(BaseSettings):
         description="Client name -> 'role:SHA-256 of the key in hex'; roles: read, submit, admin. "
         "Without any, keys are off on loopback and one is made at the first start elsewhere.",
     )
+    oidc_issuer: str | None = Field(
+        default=None, description="OpenID Connect issuer whose tokens are accepted beside keys; its https address."
+    )
+    oidc_audience: str | None = Field(default=None, description="Audience that tokens must name; 'mitoscan' if unset.")
+    oidc_role_claim: str = Field(default="roles", description="Claim of a token that holds its roles or groups.")
+    oidc_roles: dict[str, Literal["read", "submit", "admin"]] = Field(
+        default={"mitoscan-read": "read", "mitoscan-submit": "submit", "mitoscan-admin": "admin"},
+        description="Value of that claim -> role here; a token without any of them is refused.",
+    )
     cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API from a browser.")
     slide_folders: tuple[Path, ...] = Field(
         default=(), description="Server folders that {'source': {'path'}} may read from."
     )
     url_prefixes: tuple[str, ...] = Field(
         default=(), description="URL prefixes that {'source': {'url'}} may fetch from."
+    )
+
+    webhook_prefixes: tuple[str, ...] = Field(
+        default=(), description="URL prefixes that `webhook` may name; none: webhooks are off."
+    )
+    webhook_secret: str | None = Field(
+        default=None,
+        repr=False,
+        description="Key that webhooks are signed with, base64 after 'whsec_'; without one, webhooks are off.",
+    )
+    webhook_attempts: int = Field(default=6, ge=1, le=20, description="A webhook that fails this often is given up.")
+    webhook_pause_s: float = Field(
+        default=5.0, gt=0, description="Pause before a webhook is tried again; each further one is three times as long."
     )
 
     max_upload_bytes: int = Field(default=20 * GIB, ge=1, description="Largest slide file accepted.")
@@ -82,7 +106,27 @@ class Settings(BaseSettings):
     quota_bytes: int = Field(
         default=0, ge=0, description="Uploads and results kept at most, oldest go first; 0: no limit."
     )
+    cleaning_schedule: str = Field(
+        default="*/10 * * * *", description="When what is past its time is removed: a cron expression, in UTC."
+    )
+    audit_keep_days: int = Field(
+        default=365, ge=1, description="Days of the audit trail that are kept, in audit/ of the data folder."
+    )
     config: Annotated[Path | None, NoDecode] = Field(default=None, description="TOML file with any of these settings.")
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_secret(cls, secret: str | None) -> str | None:
+        if secret is not None:
+            Webhook(secret)
+        return secret
+
+    @field_validator("cleaning_schedule")
+    @classmethod
+    def _is_schedule(cls, schedule: str) -> str:
+        if not croniter.is_valid(schedule):
+            raise ValueError(f"{schedule!r} is not a cron expression")
+        return schedule
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 -- documented by pydantic-settings
@@ -116,6 +160,11 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """True if only this machine can connect."""
         return self.host in LOOPBACK
+
+    @property
+    def audit_folder(self) -> Path:
+        """Folder of the audit trail."""
+        return self.data.resolve() / "audit"
 
     @property
     def uploads(self) -> Path:

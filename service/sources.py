@@ -1,4 +1,4 @@
-"""Sources: slides that a client names instead of sending: a server path, an earlier upload, a URL.
+"""Sources: slides that a client names instead of sending: a server path, an earlier upload, a URL, an object.
 
 Nothing is reachable that the settings do not list: no folder and no URL by default.
 """
@@ -6,13 +6,20 @@ Nothing is reachable that the settings do not list: no folder and no URL by defa
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from itertools import islice
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
-from service.intake import BadRequestError, StoredSlide, check_header, clean_name, receive_raw
+from service.allowlist import is_allowed
+from service.forms import BadRequestError
+from service.intake import StoredSlide, check_header, clean_name, receive_raw
+from service.limits import require_disk
+from service.multifile import LEADERS, MAX_FILES
+from service.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
 from service.resumable import find_finished
 from service.settings import Settings
 
@@ -57,14 +64,20 @@ def find_upload(upload_id: str, settings: Settings) -> StoredSlide:
     found = next(folder.glob("slide.*"), None)
     if found is None:
         raise SourceNotFoundError("the upload has been removed")
+    os.utime(folder)  # A client may name an old upload at the moment when it would be cleaned away.
     relative = str(found.relative_to(settings.data.resolve()))
     return StoredSlide(relative, upload_id, found.name, check_header(found, settings))
 
 
 async def fetch_url(url: str, settings: Settings) -> StoredSlide:
     """The slide at an allowed URL, streamed to disk. Redirects are not followed: they could lead anywhere."""
-    if not _is_allowed(url, settings.url_prefixes):
+    if not is_allowed(url, settings.url_prefixes):
         raise SourceForbiddenError("the URL is not on this service's allow list")
+    require_disk(settings)
+    place = urlsplit(url)
+    name = place.path.rsplit("/", 1)[-1]
+    if place.scheme in SCHEMES:
+        return await _fetch_object(url, name, settings)
     try:
         async with (
             httpx.AsyncClient(timeout=URL_TIMEOUT, follow_redirects=False, trust_env=False) as client,
@@ -72,21 +85,45 @@ async def fetch_url(url: str, settings: Settings) -> StoredSlide:
         ):
             if response.status_code != httpx.codes.OK:
                 raise SourceFetchError(f"the URL answered {response.status_code}")
-            name = urlsplit(url).path.rsplit("/", 1)[-1]
             return await receive_raw(response.aiter_bytes(), settings, name=name)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SourceFetchError(type(error).__name__) from error
 
 
+async def _fetch_object(url: str, name: str, settings: Settings) -> StoredSlide:
+    if "?" in url or "#" in url:
+        raise SourceForbiddenError("an object's URL has neither a query nor a fragment")
+    try:
+        async with open_object(url) as chunks:
+            return await receive_raw(chunks, settings, name=name)
+    except ObjectNotFoundError as error:
+        raise SourceNotFoundError("no such object") from error
+    except ObjectStoreError as error:
+        raise SourceFetchError(str(error)) from error
+
+
 def fingerprint(path: Path) -> str:
-    """Identity of a large file on the server: place, size, time of change, and both ends."""
+    """Identity of a large slide on the server: place, sizes, times of change, and both ends of the file named."""
     status = path.stat()
     digest = hashlib.sha256(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
     with path.open("rb") as file:
-        digest.update(file.read(SAMPLE))
+        digest.update(start := file.read(SAMPLE))
         file.seek(max(0, status.st_size - SAMPLE))
         digest.update(file.read(SAMPLE))
+    for further in _companions(path, start):
+        status = further.stat()
+        digest.update(f"{further.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _companions(path: Path, start: bytes) -> list[Path]:
+    """The further files of a slide in several files, at most MAX_FILES of them."""
+    in_own_folder = LEADERS.get(path.suffix.lower())
+    if in_own_folder is None and start[128:132] != b"DICM":
+        return []
+    folder = path.with_suffix("") if in_own_folder else path.parent
+    found = islice(folder.iterdir(), MAX_FILES) if folder.is_dir() else ()
+    return sorted(further for further in found if further.is_file())
 
 
 def _resolved(path: Path) -> Path:
@@ -97,19 +134,3 @@ def _resolved(path: Path) -> Path:
         return path.resolve()
     except (OSError, ValueError, RuntimeError) as error:  # A name too long, a loop of links, no permission.
         raise SourceNotFoundError("no such file") from error
-
-
-def _is_allowed(url: str, prefixes: tuple[str, ...]) -> bool:
-    """True if `url` has a prefix's scheme, host and port, and a path below its path."""
-    try:
-        asked = urlsplit(url)
-        return any(_is_below(asked, urlsplit(prefix)) for prefix in prefixes)
-    except ValueError:
-        return False
-
-
-def _is_below(asked: SplitResult, allowed: SplitResult) -> bool:
-    if "@" in asked.netloc or ".." in unquote(asked.path).replace("\\", "/").split("/"):
-        return False
-    same_place = (asked.scheme, asked.hostname, asked.port) == (allowed.scheme, allowed.hostname, allowed.port)
-    return same_place and asked.path.startswith(allowed.path.rstrip("/") + "/")

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from service.jobs import Job, JobProgress, JobState, ScanRequest
+from service.jobs import Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
 
 BUSY_TIMEOUT_MS = 30_000
 
@@ -60,6 +60,13 @@ class DuplicateJobError(Exception):
     """The client has used this idempotency key already."""
 
 
+class OnEnd(Protocol):
+    """Told of a job that has ended, within the transaction that says so."""
+
+    def __call__(self, connection: sa.Connection, job: Job) -> object:
+        """The job has ended."""
+
+
 @dataclass(frozen=True)
 class WorkerRow:
     """A worker as it last reported."""
@@ -92,8 +99,9 @@ def make_engine(url: str) -> sa.Engine:
 class Store:
     """Reads and writes jobs and workers."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, on_end: OnEnd | None = None) -> None:
         self.engine = engine
+        self._on_end = on_end
 
     def create_tables(self) -> None:
         """Make our tables where they are missing."""
@@ -115,6 +123,7 @@ class Store:
             with self.engine.begin() as connection:
                 connection.execute(_jobs.insert().values(_row_from_job(job)))
                 enqueue(connection)
+                self._tell(connection, job)
         except sa.exc.IntegrityError as error:
             raise DuplicateJobError(job.idempotency_key) from error
 
@@ -156,7 +165,12 @@ class Store:
             where = (_jobs.c.id == job_id) & (_jobs.c.version == job.version)
             with self.engine.begin() as connection:
                 if connection.execute(_jobs.update().where(where).values(values)).rowcount == 1:
+                    self._tell(connection, changed)
                     return replace(changed, version=job.version + 1)
+
+    def _tell(self, connection: sa.Connection, job: Job) -> None:
+        if self._on_end and job.state.is_final:
+            self._on_end(connection, job)
 
     def list_jobs(
         self, *, client: str | None = None, state: JobState | None = None, before: float | None = None, limit: int = 100
@@ -234,7 +248,7 @@ def _row_from_job(job: Job) -> dict[str, Any]:
     return row | {
         "state": str(job.state),
         "result_key": job.request.result_key,
-        "request": json.dumps(asdict(job.request)),
+        "request": json.dumps(asdict(job.request) | {"options": asdict(job.options)}),
         "reason": str(job.problem["type"]) if job.problem else None,
         "problem": json.dumps(job.problem) if job.problem else None,
         **asdict(job.progress),
@@ -246,6 +260,8 @@ def _job_from_row(row: sa.RowMapping) -> Job:
     del fields["result_key"], fields["reason"]
     fields["state"] = JobState(fields["state"])
     request = json.loads(fields["request"])
+    options = request.pop("options", {})
+    fields["options"] = JobOptions(**options | {"priority": Priority(options.get("priority", Priority.NORMAL))})
     fields["request"] = ScanRequest(**request | {"exports": tuple(request.get("exports", ()))})
     fields["progress"] = JobProgress(**{part.name: fields.pop(part.name) for part in dataclass_fields(JobProgress)})
     fields["problem"] = json.loads(fields["problem"]) if fields["problem"] else None

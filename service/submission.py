@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from service import jobs
 from service.auth import Client
 from service.context import Service
 from service.intake import StoredSlide
-from service.jobs import Job, ScanRequest
+from service.jobs import Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
 from service.limits import IdempotencyConflictError, require_room
+from service.sources import SourceNotFoundError, find_path
 from service.store import DuplicateJobError
 
 
@@ -24,26 +26,47 @@ class Choices:
     stride: int | None = None
     mpp: float | None = None
     exports: tuple[str, ...] = ()
+    priority: Priority = Priority.NORMAL
+    timeout_s: float | None = None
+    webhook: str | None = None
     idempotency_key: str | None = None
 
 
 def submit(service: Service, client: Client, slide: StoredSlide, choices: Choices) -> Job:
     """A new job in the queue, or done if its result is there; the earlier job of the same idempotency key."""
     request = _request(service, slide, choices)
-    known = _find_known(service, client, request, choices.idempotency_key)
+    options = JobOptions(choices.priority, choices.timeout_s, choices.webhook)
+    return _add(service, client, request, options=options, key=choices.idempotency_key)
+
+
+def resubmit(service: Service, client: Client, job: Job, *, key: str | None) -> Job:
+    """A new job that asks for the same as one that has failed or was cancelled."""
+    if job.state not in {JobState.FAILED, JobState.CANCELLED}:
+        raise TransitionError(f"job {job.id} is {job.state}: only what has failed or was cancelled is tried again")
+    request = job.request
+    if Path(request.slide).is_absolute():  # It may have changed since, or no longer be allowed.
+        request = replace(request, slide_sha256=find_path(request.slide, service.settings).sha256)
+    elif not (service.settings.data.resolve() / request.slide).exists():
+        raise SourceNotFoundError("the upload has been removed")
+    request = replace(request, model_sha256=service.catalog.find(request.model).sha256)
+    return _add(service, client, request, options=job.options, key=key)
+
+
+def _add(service: Service, client: Client, request: ScanRequest, *, options: JobOptions, key: str | None) -> Job:
+    known = _find_known(service, client, request, key)
     if known:
         return known
     now = time.time()
-    job = Job(uuid.uuid4().hex, request, client.name, now, idempotency_key=choices.idempotency_key)
+    job = Job(uuid.uuid4().hex, request, client.name, now, options, idempotency_key=key)
     try:
         if service.results.has(request.result_key):
             job = jobs.finish(job, now=now, cached=True)
             service.store.insert(job, enqueue=lambda _connection: None)
         else:
             require_room(service.store, service.settings, client.name)
-            service.store.insert(job, enqueue=lambda connection: service.queue.enqueue(connection, job.id))
+            service.store.insert(job, enqueue=lambda connection: service.queue.enqueue(connection, job))
     except DuplicateJobError:  # The same key came twice at the same moment.
-        known = _find_known(service, client, request, choices.idempotency_key)
+        known = _find_known(service, client, request, key)
         if known is None:
             raise
         return known

@@ -15,7 +15,7 @@ from functools import partial
 from types import FrameType
 
 from scanner.errors import OutputExistsError
-from service import jobs, queue, retention
+from service import jobs, queue, retention, webhooks
 from service.catalog import Catalog
 from service.errors import make_problem, problem_from_exception
 from service.jobs import Job, JobState, TransitionError
@@ -26,8 +26,6 @@ from service.store import Store, WorkerRow, make_engine
 
 #: A job whose scan does not notice that it should stop is given this long before the process ends itself.
 STOP_GRACE = 20.0  # seconds
-#: Files past their time are looked for this often.
-CLEANING_INTERVAL = 600.0  # seconds
 #: Exit code of a worker that ended itself so that another can go on.
 EXIT_RESTART = 75
 
@@ -46,7 +44,6 @@ class Worker:
         self._started_at = time.time()
         self._stopping = threading.Event()
         self._watch: Watch | None = None
-        self._next_cleaning = time.monotonic() + CLEANING_INTERVAL
 
     def run_job(self, job_id: str) -> None:
         """Scan for one job, and note how it ended."""
@@ -71,7 +68,6 @@ class Worker:
                 self.beat()
                 self._look_after_dead_workers()
                 self._look_after_stuck_scan()
-                self._clean_now_and_then()
             except Exception:  # The store may be away for a while; a worker outlives that.
                 _log.exception("heartbeat failed")
 
@@ -96,7 +92,7 @@ class Worker:
         return jobs.start(job, worker=self.id, now=time.time())
 
     def _scan(self, job: Job) -> None:
-        watch = self._watch = Watch(self._store, job, timeout_s=self._settings.job_timeout_s)
+        watch = self._watch = Watch(self._store, job, timeout_s=_timeout_s(job, self._settings))
         try:
             self._scan_into_folder(job, watch)
             self._end(job, partial(jobs.finish, now=time.time()))
@@ -122,7 +118,7 @@ class Worker:
         if stopped.why is Stop.CANCEL:
             self._end(job, partial(jobs.cancel, now=time.time()))
         elif stopped.why is Stop.TIMEOUT:
-            self._end(job, partial(jobs.fail, problem=_timeout_problem(self._settings), now=time.time()))
+            self._end(job, partial(jobs.fail, problem=_timeout_problem(job, self._settings), now=time.time()))
         elif stopped.why is Stop.SHUTDOWN:
             self._end(job, jobs.requeue)
             assert self._watch
@@ -160,11 +156,6 @@ class Worker:
             for worker_id in dead:
                 self._store.remove_worker(worker_id, seen_before=silent_since)
 
-    def _clean_now_and_then(self) -> None:
-        if time.monotonic() >= self._next_cleaning:
-            self._next_cleaning = time.monotonic() + CLEANING_INTERVAL
-            retention.clean(self._store, self._settings, time.time())
-
     def _look_after_stuck_scan(self) -> None:
         """End this process if a decoder or driver hangs and the scan cannot be stopped any other way."""
         watch = self._watch
@@ -174,7 +165,8 @@ class Worker:
         if watch.why is Stop.CANCEL:
             self._end(watch.job, partial(jobs.cancel, now=time.time()))
         else:
-            self._end(watch.job, partial(jobs.fail, problem=_timeout_problem(self._settings), now=time.time()))
+            problem = _timeout_problem(watch.job, self._settings)
+            self._end(watch.job, partial(jobs.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
 
 
@@ -185,7 +177,7 @@ def run_worker(settings: Settings, worker_id: str | None = None) -> None:
     settings.results.mkdir(parents=True, exist_ok=True)
     queue.migrate(settings.store_url)
     engine = make_engine(settings.store_url)
-    store = Store(engine)
+    store = Store(engine, queue.QueueClient(engine).announce_end)
     store.create_tables()
     worker = Worker(settings, store, worker_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}")
     must_stop = threading.Event()
@@ -196,7 +188,7 @@ def run_worker(settings: Settings, worker_id: str | None = None) -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     worker.beat()
-    queue.launch_worker(engine, worker_id=worker.id, poll_s=settings.queue_poll_s, run_job=worker.run_job)
+    queue.launch_worker(engine, worker.id, duties=_duties(worker, store, settings), pace=_pace(settings))
     threading.Thread(target=worker.beat_forever, daemon=True).start()
     _wait(must_stop, os.getppid())
     try:
@@ -206,6 +198,20 @@ def run_worker(settings: Settings, worker_id: str | None = None) -> None:
         os._exit(0)
 
 
+def _duties(worker: Worker, store: Store, settings: Settings) -> queue.Duties:
+    return queue.Duties(
+        run_job=worker.run_job,
+        tell_webhook=partial(webhooks.tell_webhook, store, settings),
+        clean=lambda: retention.clean(store, settings, time.time()),
+    )
+
+
+def _pace(settings: Settings) -> queue.Pace:
+    return queue.Pace(
+        settings.queue_poll_s, settings.webhook_attempts, settings.webhook_pause_s, settings.cleaning_schedule
+    )
+
+
 def _problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
     """The problem that the client sees: without the server's paths, with the client's own name for the slide."""
     _log.info("job %s: %s", job.id, error)
@@ -213,8 +219,12 @@ def _problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, obj
     return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
 
 
-def _timeout_problem(settings: Settings) -> dict[str, object]:
-    detail = f"the scan took longer than {settings.job_timeout_s:g} s"
+def _timeout_s(job: Job, settings: Settings) -> float:
+    return min(settings.job_timeout_s, job.options.timeout_s or settings.job_timeout_s)
+
+
+def _timeout_problem(job: Job, settings: Settings) -> dict[str, object]:
+    detail = f"the scan took longer than {_timeout_s(job, settings):g} s"
     return make_problem(422, "scan-timeout", "The scan took too long", detail=detail)
 
 

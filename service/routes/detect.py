@@ -6,20 +6,25 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from service.context import Service, ServiceDep, SubmitterDep
+from service.asked import DetectQuery, DetectSource, PathSource, UploadSource
+from service.audit import note
+from service.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
 from service.errors import JobFailedError
-from service.intake import BadRequestError, StoredSlide, TooLargeError, receive_form, receive_raw
+from service.forms import BadRequestError
+from service.intake import StoredSlide, receive_form, receive_raw
 from service.jobs import Job, JobState
-from service.limits import require_disk
-from service.routes.problems import problems
-from service.schemas import DetectQuery, DetectSource, JobOut, PathSource, UploadOut, UploadSource, job_out
+from service.limits import TooLargeError, require_disk
+from service.retention import folder_size
+from service.routes.problems import LOCATION, problems
+from service.schemas import JobOut, UploadOut, job_out
 from service.sources import fetch_url, find_path, find_upload
 from service.submission import Choices, is_small, submit
+from service.webhooks import check_webhook
 
 router = APIRouter(tags=["scan"])
 
@@ -35,11 +40,6 @@ _FORM = {
 }
 _SLIDE_BODY = {"multipart/form-data": _FORM} | {image: {"schema": _BYTES} for image in _IMAGES}
 _SOURCE_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/DetectSource"}}}
-_LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job"}}
-
-IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", description="same key, same job")
-]
 
 
 @router.post(
@@ -48,7 +48,7 @@ IdempotencyKey = Annotated[
     summary="Find mitotic figures in a slide or field",
     responses={
         200: {"description": "The result of a small image"},
-        202: {"model": JobOut, "description": "A job; follow Location", "headers": _LOCATION},
+        202: {"model": JobOut, "description": "A job; follow Location", "headers": LOCATION},
         **problems(400, 404, 409, 413, 415, 422, 502, 503, 507),
     },
     openapi_extra={"requestBody": {"required": True, "content": _SLIDE_BODY | _SOURCE_BODY}},
@@ -63,14 +63,19 @@ async def detect(
 ) -> Response:
     """Send the slide as multipart field `file`, as the raw body, or name it: {"source": {"path" | "upload" | "url"}}.
 
+    A slide in several files (MIRAX, VMS, a DICOM series) is sent as a zip, or with a field `file` for each file.
+
     SVS, TIFF, OME-TIFF, NDPI, SCN, BIF, DICOM, PNG, JPEG, WebP and BMP are recognised by their content, under any
     content type (application/octet-stream, say).
     Small images answer 200 with the result. Large ones, or `Prefer: respond-async`, answer 202 with the job.
     """
+    check_webhook(query.webhook, service.settings)
     service.catalog.find(query.model)  # An unknown model is refused before gigabytes are taken in.
     slide = await _receive(request, service)
+    note(request, slide=slide.sha256)
     choices = Choices(**query.model_dump(), idempotency_key=idempotency_key)
     job = await to_thread.run_sync(submit, service, client, slide, choices)
+    note(request, job=job.id)
     is_waited_for = "respond-async" not in (prefer or "").lower()
     if is_waited_for and not job.state.is_final and is_small(slide, service.settings.sync_max_pixels):
         job = await service.waiter.wait(job.id, timeout_s=service.settings.sync_timeout_s)
@@ -86,9 +91,36 @@ async def detect(
     openapi_extra={"requestBody": {"required": True, "content": _SLIDE_BODY}},
 )
 async def upload(request: Request, service: ServiceDep, _client: SubmitterDep) -> UploadOut:
-    """Send the slide as multipart field `file` or as the raw body, under any content type."""
-    slide = await _receive_bytes(request, service)
-    size = (service.settings.data.resolve() / slide.path).stat().st_size
+    """Send the slide as multipart field `file` or as the raw body, under any content type.
+
+    A slide in several files is sent as a zip, or with a field `file` for each file.
+    """
+    return _upload_out(request, service, await _receive_bytes(request, service))
+
+
+@router.put(
+    "/uploads/{name}",
+    response_model=UploadOut,
+    status_code=201,
+    summary="Upload a slide, as curl -T sends it",
+    responses=problems(400, 413, 415, 422, 507),
+    openapi_extra={"requestBody": {"required": True, "content": {image: {"schema": _BYTES} for image in _IMAGES}}},
+)
+async def put_upload(
+    request: Request,
+    service: ServiceDep,
+    _client: SubmitterDep,
+    name: Annotated[str, Path(min_length=1, max_length=255, description="shown, never used as a path")],
+) -> UploadOut:
+    """The raw body is the slide, or a zip of its files. Sent again, it is the same upload."""
+    require_acceptable(request, service)
+    return _upload_out(request, service, await receive_raw(request.stream(), service.settings, name=name))
+
+
+def _upload_out(request: Request, service: Service, slide: StoredSlide) -> UploadOut:
+    note(request, slide=slide.sha256)
+    folder = (service.settings.data.resolve() / slide.path).parent
+    size = folder_size(folder)
     return UploadOut(id=slide.sha256, name=slide.name, bytes=size, width=slide.header.width, height=slide.header.height)
 
 
@@ -105,13 +137,20 @@ async def _receive(request: Request, service: Service) -> StoredSlide:
 
 async def _receive_bytes(request: Request, service: Service) -> StoredSlide:
     settings = service.settings
-    require_disk(settings)
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > settings.max_upload_bytes + MAX_JSON:
-        raise TooLargeError(f"the slide has more than {settings.max_upload_bytes} bytes")
+    require_acceptable(request, service)
     if _content_type(request) == "multipart/form-data":
         return await receive_form(request.stream(), request.headers["content-type"], settings)
     return await receive_raw(request.stream(), settings, name=unquote(request.headers.get("x-file-name", "upload")))
+
+
+def require_acceptable(request: Request, service: Service) -> None:
+    """Raise if there is no room for a slide, or none for one as large as the request says."""
+    settings = service.settings
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isdecimal() else 0
+    if size > settings.max_upload_bytes + MAX_JSON:
+        raise TooLargeError(f"the slide has more than {settings.max_upload_bytes} bytes")
+    require_disk(settings, size)
 
 
 async def _read_json(request: Request) -> bytes:

@@ -7,25 +7,27 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service import jobs
+from service.asked import Threshold
+from service.audit import note
 from service.auth import Role
-from service.context import ClientDep, JobDep, Service, ServiceDep
+from service.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
 from service.jobs import Job, JobState
 from service.results import Answer, NotFinishedError
-from service.routes.problems import problems
+from service.routes.problems import LOCATION, problems
 from service.schemas import (
     DetectionsOut,
     JobList,
     JobOut,
-    Threshold,
     detections_out,
     job_out,
     summary_from_job,
 )
+from service.submission import resubmit
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -74,6 +76,31 @@ def cancel_job(service: ServiceDep, job: JobDep, client: ClientDep) -> Response:
     changed = service.store.update(job.id, partial(jobs.request_cancel, now=time.time()))
     status = 200 if changed.state is JobState.CANCELLED else 202
     return JSONResponse(job_out(changed, None).model_dump(mode="json"), status)
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    summary="Ask again for what has failed or was cancelled",
+    responses={
+        202: {"description": "A new job; follow Location", "headers": LOCATION},
+        **problems(404, 409, 422, 503),
+    },
+)
+def retry_job(
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    job: JobDep,
+    client: SubmitterDep,
+    idempotency_key: IdempotencyKey = None,
+) -> JobOut:
+    """A new job with the same slide, settings, priority, timeout and webhook; the old one stays as it is."""
+    again = resubmit(service, client, job, key=idempotency_key)
+    note(request, job=again.id, retried=job.id)
+    body = job_out(again, None)
+    response.headers["Location"] = body.links["self"]
+    return body
 
 
 @router.get(

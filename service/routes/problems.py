@@ -9,6 +9,8 @@ from service.errors import PROBLEM_JSON, RETRY_AFTER
 
 #: Statuses that any route behind a key may answer.
 ANY = (401, 403, 429)
+#: The header that goes with a new job.
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job"}}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

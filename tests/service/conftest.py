@@ -24,6 +24,7 @@ from PIL import Image
 
 from models import Model, ModelCard, save_model
 from models.registry import build_network
+from tests.service.local_servers import ObjectStore, WebhookReceiver
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_TIMEOUT = 60.0  # seconds; two slow cores start an interpreter with torch in about five
@@ -164,7 +165,28 @@ def _until(condition, server: Server, *, timeout: float = START_TIMEOUT):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[Server]:
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """An S3 on a port of its own; its buckets are folders."""
+    store = ObjectStore(tmp_path_factory.mktemp("buckets"))
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[WebhookReceiver]:
+    """Who is told by webhooks."""
+    running = WebhookReceiver()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory,
+    models_folder: Path,
+    object_store: ObjectStore,
+    receiver: WebhookReceiver,
+) -> Iterator[Server]:
     """The server that most tests share."""
     folder = tmp_path_factory.mktemp("server")
     slides = folder / "slides"
@@ -177,6 +199,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Ite
         MITOSCAN_MAX_UPLOAD_BYTES="3000000",
         MITOSCAN_MIN_FREE_BYTES="1",
         MITOSCAN_REQUESTS_PER_MINUTE="1000000",
+        MITOSCAN_URL_PREFIXES='["s3://slides/open/"]',
+        MITOSCAN_WEBHOOK_PREFIXES=f'["{receiver.address}/hook/"]',
+        MITOSCAN_WEBHOOK_SECRET=WebhookReceiver.SECRET,
+        MITOSCAN_WEBHOOK_PAUSE_S="0.2",
+        MITOSCAN_WEBHOOK_ATTEMPTS="3",
+        **object_store.environment,
     ).start(by_command=True)
     yield running
     running.stop()

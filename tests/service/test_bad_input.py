@@ -55,7 +55,7 @@ def slide_without_mpp() -> bytes:
         (b"not an image", 415),
         (b"<html><script>alert(1)</script></html>", 415),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415),
-        (b"PK\x03\x04" + b"\0" * 60, 415),
+        (b"PK\x03\x04" + b"\0" * 60, 422),
         (b"GIF89a" + b"\0" * 60, 415),
         (b"\x89PNG\r\n\x1a\n", 422),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", 422),

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
+from service.forms import BadRequestError
 from service.headers import Header, read_header
-from service.intake import BadRequestError, StoredSlide, TooLargeError, clean_name, receive_form, receive_raw
+from service.intake import StoredSlide, clean_name, receive_form, receive_raw
+from service.limits import TooLargeError
 from service.settings import Settings
 from tests.service.conftest import make_field, png
 

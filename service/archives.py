@@ -1,0 +1,124 @@
+"""Zip archives, unpacked within bounds: entries, bytes, ratio, names, and the memory that a list of entries takes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from scanner.errors import DamagedSlideError, ScannerError, UnsupportedSlideError
+from service.limits import TooLargeError
+from service.multifile import MAX_FILES, BadNameError, ReceivedFile, checked_name, is_clutter
+
+MAGIC = b"PK\x03\x04"
+#: zipfile reads the list of entries at once: a longer one is refused, before anything is read of it.
+MAX_READ = 2 << 20
+COPY_SIZE = 1 << 20
+#: A slide is compressed already: what unpacks to more than this many times its size is a bomb.
+MAX_RATIO = 50
+#: Bytes that an archive may unpack to whatever its ratio: MIRAX has indexes that compress well.
+FREE_BYTES = 64 << 20
+#: Others decompress into windows of up to gigabytes, or are rare.
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_ENCRYPTED = 0x1
+
+
+class _BoundedFile(io.FileIO):
+    """A file of which nobody reads much at a time."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            size = os.fstat(self.fileno()).st_size - self.tell()
+        if size > MAX_READ:
+            raise zipfile.BadZipFile("the list of its entries is too long")
+        return super().read(size) or b""
+
+
+def is_archive(path: Path) -> bool:
+    """True if the file begins as a zip does."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def unpack(
+    path: Path, into: Path, *, max_bytes: int, require_space: Callable[[int], None] = lambda _bytes: None
+) -> list[ReceivedFile]:
+    """The files of a zip, unpacked into a folder under numbers.
+
+    Parameters
+    ----------
+    path, into : Path
+        The zip, and the folder.
+    max_bytes : int
+        Of all files together.
+    require_space : callable
+        Told how many bytes will be written, before the first one; may raise.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        An entry is encrypted, a link, or compressed in an unusual way; or a name is none.
+    TooLargeError
+        There are too many entries, too many bytes, or far more than the archive's own.
+    DamagedSlideError
+        The archive is broken.
+    """
+    try:
+        with _BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            names = _checked(entries, archive_bytes=path.stat().st_size, max_bytes=max_bytes)
+            require_space(sum(entry.file_size for entry in entries))
+            return [
+                _unpack_entry(archive, entry, name, into / f"{number:05}.part")
+                for number, (entry, name) in enumerate(zip(entries, names, strict=True))
+                if not is_clutter(name)
+            ]
+    except BadNameError as error:
+        raise UnsupportedSlideError(f"zip: {error}") from error
+    except ScannerError:  # Ours, and ValueErrors too.
+        raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # That is an offset before the file's start; others are the disk's fault.
+            raise
+        raise DamagedSlideError("zip: an offset lies outside the file") from error
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError) as error:
+        raise DamagedSlideError(f"zip: {error}") from error
+
+
+def _checked(entries: list[zipfile.ZipInfo], *, archive_bytes: int, max_bytes: int) -> list[str]:
+    """The names of the entries, if all of them are acceptable: nothing has been unpacked yet."""
+    if len(entries) > MAX_FILES:
+        raise TooLargeError(f"zip: {len(entries)} entries; a slide has at most {MAX_FILES}")
+    total = sum(entry.file_size for entry in entries)
+    if total > max_bytes:
+        raise TooLargeError(f"zip: unpacked it has {total} bytes, more than {max_bytes}")
+    if total > max(FREE_BYTES, MAX_RATIO * archive_bytes):
+        raise TooLargeError(f"zip: unpacked it is {total // max(archive_bytes, 1)} times as large; at most {MAX_RATIO}")
+    for entry in entries:
+        if entry.flag_bits & _ENCRYPTED:
+            raise UnsupportedSlideError("zip: an entry is encrypted")
+        if entry.compress_type not in _METHODS:
+            raise UnsupportedSlideError("zip: an entry is neither stored nor deflated")
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in {0, stat.S_IFREG}:
+            raise UnsupportedSlideError("zip: an entry is a link or a device")
+    names = [checked_name(entry.filename) for entry in entries]
+    if len({name.casefold() for name in names}) < len(names):
+        raise UnsupportedSlideError("zip: two entries have the same name")
+    return names
+
+
+def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, path: Path) -> ReceivedFile:
+    digest = hashlib.sha256()
+    with archive.open(entry) as source, path.open("wb") as target:
+        while chunk := source.read(COPY_SIZE):  # Never more than the entry's stated size in all.
+            digest.update(chunk)
+            target.write(chunk)
+    return ReceivedFile(name, path, digest.hexdigest())

@@ -1,0 +1,68 @@
+"""What clients ask for, as pydantic models: the sources, settings and options of a request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.jobs import Priority
+
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Threshold = Annotated[float, Field(ge=0, le=1)]
+#: DICOM annotations and map (of DICOM slides alone), the figures as Grand Challenge wants them, the map as OME-Zarr.
+Export = Literal["dicom", "grand-challenge", "zarr"]
+
+
+class PathSource(BaseModel):
+    """A file in one of the server's allowed folders."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"path": "2026/slide-17.svs"}})
+    path: Annotated[str, Field(min_length=1, max_length=1024, description="Relative to an allowed folder, or absolute")]
+
+
+class UploadSource(BaseModel):
+    """A slide uploaded before."""
+
+    model_config = ConfigDict(extra="forbid")
+    upload: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$", description="id of an upload")]
+
+
+class UrlSource(BaseModel):
+    """A slide at an allowed URL, or an object in an allowed store."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"url": "s3://slides/2026/17.svs"}})
+    url: Annotated[str, Field(min_length=1, max_length=2048, description="http, https, s3, gs or az")]
+
+
+class DetectSource(BaseModel):
+    """Body of a request that names its slide instead of sending it."""
+
+    model_config = ConfigDict(extra="forbid")
+    source: PathSource | UploadSource | UrlSource
+
+
+class DetectQuery(BaseModel):
+    """How a slide is to be scanned; what is left out is the model's own choice."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model: Annotated[ModelName | None, Field(description="name of a model; see /models")] = None
+    threshold: Annotated[Threshold | None, Field(description="lowest score of a detection")] = None
+    stride: Annotated[
+        int | None, Field(ge=1, le=64, description="distance of two scanned positions, in model pixels")
+    ] = None
+    mpp: Annotated[
+        float | None, Field(ge=0.05, le=40, description="um per level-0 pixel, overriding the slide's own")
+    ] = None
+    exports: Annotated[
+        tuple[Export, ...],
+        Field(alias="export", max_length=3, description="files beyond those of every scan; may come several times"),
+    ] = ()
+    priority: Annotated[Priority, Field(description="which waiting jobs go first")] = Priority.NORMAL
+    timeout_s: Annotated[
+        float | None, Field(gt=0, le=1e6, description="seconds that the scan may take, within the service's own limit")
+    ] = None
+    webhook: Annotated[
+        str | None, Field(min_length=1, max_length=2048, description="allowed URL that is told when the job has ended")
+    ] = None

@@ -1,0 +1,72 @@
+"""Audit trail: who asked for what, and what came of it, one JSON object a line.
+
+Names of slides are not in it: they may be patients'. Jobs and slides are named by their ids, and the store knows more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from datetime import UTC, datetime
+from logging.handlers import TimedRotatingFileHandler
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+FILE_NAME = "audit.jsonl"
+#: What tells nothing of a slide, or is part of looking at one that was noted already.
+_UNNOTED = re.compile(
+    r"/|/docs|/openapi\.json|/static/.*|/models|/healthz|/readyz|/metrics|/jobs|"
+    r"/jobs/[^/]+/(view|events|live-map\.png|slide_files/.*|slide\.dzi)"
+)
+MAX_PATH = 300
+
+
+def note(request: Request, **facts: str) -> None:
+    """Add to what the audit trail says of this request."""
+    request.scope.setdefault("mitoscan.audit", {}).update(facts)
+
+
+class AuditTrail:
+    """Writes a line for every request that asks for a slide or a result, and for every one that is refused."""
+
+    def __init__(self, app: ASGIApp, *, folder: Path, keep_days: int) -> None:
+        self._app = app
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = TimedRotatingFileHandler(
+            folder / FILE_NAME, when="midnight", utc=True, backupCount=keep_days, encoding="utf-8", delay=True
+        )
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        self._log = logging.Logger("mitoscan.audit")  # Not of the tree of loggers: nothing turns it off.
+        self._log.addHandler(handler)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; write the line when the answer begins."""
+        facts: dict[str, str] = {}
+        scope["mitoscan.audit"] = facts
+
+        async def send_and_note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._write(scope, int(message["status"]), facts)
+            await send(message)
+
+        await self._app(scope, receive, send_and_note if scope["type"] == "http" else send)
+
+    def _write(self, scope: Scope, status: int, facts: dict[str, str]) -> None:
+        is_refused = status in {401, 403, 429}
+        if not is_refused and scope["method"] in {"GET", "HEAD"} and _UNNOTED.fullmatch(scope["path"]):
+            return
+        address = scope["client"][0] if scope.get("client") else None
+        entry = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "client": None,
+            "address": address,
+            "method": scope["method"],
+            # Of uploads by PUT the path holds a name.
+            "path": "/uploads" if scope["path"].startswith("/uploads/") else scope["path"][:MAX_PATH],
+            "status": status,
+            **facts,
+        }
+        self._log.info(json.dumps(entry))

@@ -1,0 +1,143 @@
+"""Slides in several files: what came as a zip or as a folder, put together as their readers want them.
+
+Clients' names never become paths. Of MIRAX and VMS, whose files name one another, the inner names are kept, and have to
+be plain; DICOM files are numbered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from scanner.errors import DamagedSlideError, UnsupportedSlideError
+
+#: Files of one slide at most; a MIRAX slide has about fifty, a DICOM series some hundred.
+MAX_FILES = 5_000
+#: The file that leads to the others -> whether those lie in a folder of its name, or beside it.
+LEADERS = {".mrxs": True, ".vms": False}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,119}")
+#: What file managers and DICOM exports leave beside the slide.
+_CLUTTER = re.compile(r"(^|/)(__MACOSX/.*|\.[^/]*|Thumbs\.db|desktop\.ini|DICOMDIR)$", re.IGNORECASE)
+_DICOM_HEAD = slice(128, 132)
+
+
+class BadNameError(ValueError):
+    """A name within an archive or folder that is none."""
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """One file of several, under a name of ours, with the client's name for it."""
+
+    #: With "/" between folders.
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A slide that has been put together."""
+
+    #: Identity of all its files: of their names where those matter, and of their bytes.
+    sha256: str
+    suffix: str
+
+
+def checked_name(name: str) -> str:
+    """The name of a file within an archive or folder.
+
+    Raises
+    ------
+    BadNameError
+        It would lead out of where it belongs, or is none.
+    """
+    name = name.replace("\\", "/")
+    parts = PurePosixPath(name).parts
+    if not parts or len(name) > 1024 or name.startswith("/") or ":" in parts[0] or {"..", "."} & set(name.split("/")):
+        raise BadNameError(f"{name[:80]!r} is no name of a file within a slide")
+    if any(ord(character) < 32 for character in name):
+        raise BadNameError("a name has control characters in it")
+    return "/".join(parts)
+
+
+def is_clutter(name: str) -> bool:
+    """True for files that file managers leave behind."""
+    return _CLUTTER.search(name) is not None
+
+
+def assemble(files: Iterable[ReceivedFile], uploads: Path) -> Assembled:
+    """Move the files of one slide to their place in `uploads`.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        They are not one slide.
+    DamagedSlideError
+        A file is missing.
+    """
+    wanted = [file for file in files if not is_clutter(file.name)]
+    leaders = [file for file in wanted if PurePosixPath(file.name).suffix.lower() in LEADERS]
+    if len(leaders) == 1:
+        suffix = PurePosixPath(leaders[0].name).suffix.lower()
+        layout = _lay_out_led(leaders[0], wanted, suffix)
+    elif not leaders and wanted and all(_is_dicom(file.path) for file in wanted):
+        suffix = ".dcm"
+        layout = _lay_out_series(wanted)
+    else:
+        raise UnsupportedSlideError(
+            f"{len(wanted)} files are not one slide: send one .mrxs or .vms with all its files, "
+            "the DICOM files of one series, or a single file"
+        )
+    identity = "\n".join(f"{name} {file.sha256}" for name, file in sorted(layout.items()))
+    sha256 = hashlib.sha256(identity.encode()).hexdigest()
+    _move(layout, uploads / sha256)
+    return Assembled(sha256, suffix)
+
+
+def _lay_out_led(leader: ReceivedFile, files: Sequence[ReceivedFile], suffix: str) -> dict[str, ReceivedFile]:
+    """Name in the slide's folder -> file, for a slide that one of its files leads to."""
+    path = PurePosixPath(leader.name)
+    folder = path.with_suffix("") if LEADERS[suffix] else path.parent
+    led = [file for file in files if file is not leader and PurePosixPath(file.name).parent == folder]
+    if not led:
+        raise DamagedSlideError(f"{path.name}: the files that belong to it are missing; send its folder too")
+    layout = {f"slide{suffix}": leader}
+    for file in led:
+        name = PurePosixPath(file.name).name
+        if not _PLAIN_NAME.fullmatch(name) or name.startswith("slide."):
+            raise UnsupportedSlideError(f"{name[:80]!r}: files of a slide have plain names")
+        layout[f"slide/{name}" if LEADERS[suffix] else name] = file
+    return layout
+
+
+def _lay_out_series(files: Sequence[ReceivedFile]) -> dict[str, ReceivedFile]:
+    """Name in the slide's folder -> file, for DICOM files: their names mean nothing, so their bytes order them."""
+    ordered = sorted({file.sha256: file for file in files}.values(), key=lambda file: file.sha256)
+    return {("slide.dcm" if number == 0 else f"{number:04}.dcm"): file for number, file in enumerate(ordered)}
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[_DICOM_HEAD] == b"DICM"
+
+
+def _move(layout: dict[str, ReceivedFile], place: Path) -> None:
+    """Put the files in their place, all or none."""
+    growing = next(iter(layout.values())).path.parent / "slide"
+    for name, file in layout.items():
+        target = growing / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file.path, target)
+    try:
+        os.rename(growing, place)
+    except OSError:  # The same slide is there already.
+        if not place.is_dir():
+            raise
+        shutil.rmtree(growing, ignore_errors=True)
+        os.utime(place)

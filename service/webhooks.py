@@ -1,0 +1,79 @@
+"""Webhooks: telling a client's server that a job has ended, signed, and only where the settings allow it.
+
+Signed as Standard Webhooks (standardwebhooks.com) has it: HMAC-SHA256 over id, time and body. The receiver checks the
+signature with the shared secret, and refuses what is older than a few minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+import httpx
+from standardwebhooks import Webhook
+
+from service.allowlist import is_allowed
+from service.jobs import Job
+from service.schemas import summary_from_job
+from service.settings import Settings
+from service.store import JobNotFoundError, Store
+
+TIMEOUT = 10.0  # seconds
+_log = logging.getLogger(__name__)
+
+
+class WebhookForbiddenError(Exception):
+    """Not on the allow list, or webhooks are off."""
+
+
+class WebhookFailedError(Exception):
+    """The receiver did not say that it has it."""
+
+
+def check_webhook(url: str | None, settings: Settings) -> None:
+    """Raise WebhookForbiddenError unless this service may call that address."""
+    if url is None:
+        return
+    if not settings.webhook_secret or not settings.webhook_prefixes:
+        raise WebhookForbiddenError("webhooks are off: webhook_secret and webhook_prefixes are not set")
+    if not url.startswith(("http://", "https://")) or not is_allowed(url, settings.webhook_prefixes):
+        raise WebhookForbiddenError("the webhook is not on this service's allow list")
+
+
+def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
+    """Tell the webhook of a job that it has ended; WebhookFailedError unless it answers 2xx."""
+    try:
+        job = store.get(job_id)
+        check_webhook(job.options.webhook, settings)
+    except (JobNotFoundError, WebhookForbiddenError) as error:  # Removed, or no longer allowed, in the meantime.
+        _log.warning("webhook of job %s is not told: %s", job_id, error)
+        return
+    if job.options.webhook is None:
+        return
+    body = message(job)
+    headers = sign(body, settings.webhook_secret or "", message_id=f"job-{job.id}", now=datetime.now(UTC))
+    try:
+        # No redirects and no proxies of the environment: the allow list says where this goes.
+        with httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
+            answer = client.post(job.options.webhook, content=body, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise WebhookFailedError(type(error).__name__) from error
+    if not answer.is_success:
+        raise WebhookFailedError(f"the webhook answered {answer.status_code}")
+
+
+def message(job: Job) -> str:
+    """What is told of a job: that it has ended, and where everything of it is."""
+    told = summary_from_job(job).model_dump(mode="json")
+    return json.dumps({"type": f"job.{job.state.lower()}", "timestamp": told["finished_at"], "data": told})
+
+
+def sign(body: str, secret: str, *, message_id: str, now: datetime) -> dict[str, str]:
+    """The headers that go with a body."""
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message_id, now, body),
+    }
