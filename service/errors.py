@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from scanner import errors as scan
-from service import auth, catalog, forms, intake, jobs, limits, results, sources, store, tiles, webhooks
+from service import auth, catalog, forms, intake, jobs, limits, results, sources, store, submission, tiles, webhooks
 
 PROBLEM_JSON = "application/problem+json"
 _log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ RULES = (
     Rule(tiles.TileTooSlowError, 503, "tile-too-slow", "The tile could not be made in time"),
     Rule(results.NotFinishedError, 409, "job-not-finished", "The job has no result"),
     Rule(results.ResultGoneError, 410, "result-gone", "The result has been removed"),
+    Rule(submission.ExportImpossibleError, 409, "export-impossible", "This file cannot be made of this slide"),
     Rule(jobs.TransitionError, 409, "job-finished", "The job is finished already"),
     Rule(forms.BadRequestError, 400, "bad-request", "The request cannot be understood"),
     Rule(ClientDisconnect, 400, "disconnected", "The client went away"),

@@ -32,8 +32,14 @@ class Choices:
     idempotency_key: str | None = None
 
 
+class ExportImpossibleError(Exception):
+    """A file was asked for that cannot be made of this slide."""
+
+
 def submit(service: Service, client: Client, slide: StoredSlide, choices: Choices) -> Job:
     """A new job in the queue, or done if its result is there; the earlier job of the same idempotency key."""
+    if "dicom" in choices.exports and slide.header.suffix != ".dcm":
+        raise ExportImpossibleError("export=dicom needs a DICOM slide")
     request = _request(service, slide, choices)
     options = JobOptions(choices.priority, choices.timeout_s, choices.webhook)
     return _add(service, client, request, options=options, key=choices.idempotency_key)

@@ -14,7 +14,16 @@ EXAMPLES = "6"
 
 def test_the_live_api_keeps_to_its_description(server: Server, tmp_path: Path) -> None:
     address = f"{server.client.base_url}/openapi.json"
-    command = [Path(sys.executable).with_name("schemathesis"), "run", address, "--max-examples", EXAMPLES, "--no-color"]
+    command = [
+        Path(sys.executable).with_name("schemathesis"),
+        "run",
+        address,
+        "--max-examples",
+        EXAMPLES,
+        "--no-color",
+        "--request-timeout",
+        "60",
+    ]
     done = subprocess.run(
         [*map(str, command), "--seed", "1", "--continue-on-failure"],
         cwd=tmp_path,

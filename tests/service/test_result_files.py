@@ -95,3 +95,5 @@ def test_what_was_not_asked_for_is_not_there(client: httpx.Client) -> None:
     assert client.get(f"/jobs/{plain['id']}/files/map.ome.zarr/zarr.json").status_code == 404
     assert client.get(f"/jobs/{plain['id']}/files/answer.json").status_code == 404
     assert client.post("/detect", content=b"x", params={"export": "exe"}).status_code == 422
+    dicom = client.post("/detect", content=png(make_field(25)), params={"export": "dicom"})
+    assert dicom.status_code == 409, "a field cannot have DICOM annotations"
