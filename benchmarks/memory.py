@@ -15,13 +15,13 @@ from pathlib import Path
 
 from benchmarks.slides import write_slide
 
-_SCAN = "from service.cli import main; main()"
+SCAN = "from service.cli import main; main()"
 
 
 def peak_of_scan(slide: Path, out: Path, options: list[str]) -> tuple[float, float]:
     """GiB of the largest resident set of `mitoscan scan`, and seconds."""
     started = time.perf_counter()
-    command = [sys.executable, "-c", _SCAN, "scan", str(slide), "-o", str(out), *options]
+    command = [sys.executable, "-c", SCAN, "scan", str(slide), "-o", str(out), *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

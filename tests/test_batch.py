@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tifffile
 
 from models import Model, save_model
 from scanner.batch import Outcome, Status, Watcher, scan_batch
@@ -211,52 +210,3 @@ def test_a_batch_that_is_broken_off_lets_go_of_the_slide_ahead(slides: Path, mod
     with pytest.raises(KeyboardInterrupt):
         scan_batch(jobs, model, out, keywords={}, watcher=Watcher(on_progress=stop))
     assert len(list(Path("/proc/self/fd").iterdir())) == open_files
-
-
-def damage_tile(path: Path, tile: int) -> None:
-    """Overwrite a TIFF tile of level 0 with what is no JPEG."""
-    with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
-        offset, size = page.dataoffsets[tile], page.databytecounts[tile]
-    content = bytearray(path.read_bytes())
-    content[offset : offset + size] = b"\xff" * size
-    path.write_bytes(bytes(content))
-
-
-def test_a_night_with_everything_in_it(tmp_path: Path, model: Model) -> None:
-    """Issue 4: every good slide is done, every bad one is named with its reason, a second run does what is left."""
-    folder = tmp_path / "slides"
-    folder.mkdir()
-    for seed, name in enumerate(("good 1.svs", "good 2.svs", "silent.svs", "cut.svs")):
-        mpp = None if name == "silent.svs" else 0.25
-        write_pyramid(folder / name, texture(300, 280, seed=seed), levels=2, mpp=mpp)
-    (folder / "cut.svs").write_bytes((folder / "cut.svs").read_bytes()[:200])
-    write_pyramid(folder / "hole.svs", texture(512, 512, seed=9), levels=1, compression="jpeg")
-    damage_tile(folder / "hole.svs", 5)
-    (folder / "empty.svs").touch()
-    (folder / "letter.svs").write_text("Dear colleague,")
-    (folder / "gone.svs").symlink_to(folder / "nowhere.svs")
-
-    outcomes = {Path(outcome.slide).name: outcome for outcome in scan_folder(folder, model)}
-    assert {name for name, outcome in outcomes.items() if outcome.status is Status.OK} == {
-        "good 1.svs", "good 2.svs", "hole.svs",
-    }  # fmt: skip
-    assert json.loads((tmp_path / "out" / "hole" / "run.json").read_text())["area_mm2"]["unreadable"] > 0
-    reasons = {"silent.svs": "--mpp", "cut.svs": "cut.svs", "empty.svs": "empty", "letter.svs": "neither a slide",
-               "gone.svs": "No such file"}  # fmt: skip
-    for name, reason in reasons.items():
-        assert outcomes[name].status is Status.FAILED
-        assert name in outcomes[name].reason
-        assert reason in outcomes[name].reason
-        assert "unexpected" not in outcomes[name].reason
-
-    write_pyramid(folder / "cut.svs", texture(300, 280, seed=3), levels=2)
-    again = {Path(outcome.slide).name: str(outcome.status) for outcome in scan_folder(folder, model)}
-    assert again == {name: "skipped" if outcomes[name].status is Status.OK else "failed" for name in outcomes} | {
-        "cut.svs": "ok"
-    }
-
-
-def scan_folder(folder: Path, model: Model) -> list[Outcome]:
-    out = folder.parent / "out"
-    return scan_batch(plan_jobs(find_slides([folder]), out), model, out, keywords={})

@@ -18,8 +18,8 @@ from scanner.slides.mosaic import TileCache, assemble
 from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
 from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_metadata import is_aperio, refuse_channels, stated_resolution
-from scanner.slides.tiff_page import plan_level
-from scanner.slides.tiff_pyramid import find_levels
+from scanner.slides.tiff_page import TiffLevel, plan_level
+from scanner.slides.tiff_pyramid import COPY, find_levels
 
 
 class TiffSlide(Slide):
@@ -31,6 +31,7 @@ class TiffSlide(Slide):
             refuse_channels(tiff.pages.first, path)
             pages = find_levels(tiff, path)
             self._tiff_levels = [plan_level(page, f"{path}: level {index}") for index, page in enumerate(pages)]
+            _check_whole(self._tiff_levels, tiff.filehandle.size, path)
             self.levels = levels_from_sizes([(level.height, level.width) for level in self._tiff_levels])
             stated = None if mpp is not None else stated_resolution(pages, self.levels, path)
             is_slide = len(pages) > 1 or is_aperio(pages[0])
@@ -60,3 +61,10 @@ class TiffSlide(Slide):
         what = f"{self.path}: level {level}, TIFF tile in row {row}, column {col}"
         with reading_region(self.path, what):
             return self._tiff_levels[level].read_tile(self._file.fileno(), row, col)
+
+
+def _check_whole(levels: list[TiffLevel], size: int, path: Path) -> None:
+    """Raise DamagedSlideError if the file ends before its pixels do, as where a copy was broken off."""
+    needed = max(int((level.offsets + level.byte_counts)[level.byte_counts > 0].max(initial=0)) for level in levels)
+    if needed > size:
+        raise DamagedSlideError(f"{path}: the file is cut off at byte {size}: its pixels reach to {needed}; {COPY}")

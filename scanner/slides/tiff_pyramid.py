@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from tifffile import FILETYPE, TiffFile, TiffPage
+from tifffile import FILETYPE, TiffFile, TiffFrame, TiffPage
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 
 #: A file with more pages is a stack, or loops.
 MAX_PAGES = 256
+#: The way out where the end of a file is missing.
+COPY = "copy it again"
 
 
 def find_levels(tiff: TiffFile, path: Path) -> list[TiffPage]:
@@ -46,6 +49,7 @@ def _pages(tiff: TiffFile, path: Path) -> Iterator[TiffPage]:
         try:
             page = tiff.pages[index]
         except IndexError:
+            _check_end(tiff, tiff.pages[-1], path)
             break
         if page.offset in seen:
             raise DamagedSlideError(f"{path}: the chain of TIFF pages loops")
@@ -56,6 +60,17 @@ def _pages(tiff: TiffFile, path: Path) -> Iterator[TiffPage]:
             yield page
     if not seen:
         raise DamagedSlideError(f"{path}: holds no TIFF page")
+
+
+def _check_end(tiff: TiffFile, last: TiffPage | TiffFrame, path: Path) -> None:
+    """Raise DamagedSlideError if the last page that tifffile finds says that another one follows."""
+    layout, file = tiff.tiff, tiff.filehandle
+    file.seek(last.offset)
+    (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+    file.seek(last.offset + layout.tagnosize + tags * layout.tagsize)
+    (offset,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
+    if offset:
+        raise DamagedSlideError(f"{path}: the file is cut off at byte {file.size}: a page begins at {offset}; {COPY}")
 
 
 def _sub_pages(level0: TiffPage, path: Path) -> list[TiffPage]:

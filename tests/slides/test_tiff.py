@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -206,13 +207,35 @@ def test_a_damaged_tile_spoils_its_own_pixels_only(tmp_path: Path) -> None:
         np.testing.assert_array_equal(slide.read(0, (0, 0, 256, 128)), whole_before[:, :128])
 
 
-def test_a_slide_cut_short_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    path = tmp_path / "short.svs"
+@pytest.fixture(scope="module")
+def whole_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Pyramids with their headers at different places."""
+    folder = tmp_path_factory.mktemp("whole")
+    for style in ("aperio", "ome"):
+        write_pyramid(folder / style, texture(400, 380), levels=2, style=style, compression="jpeg")
     array = texture(256, 256)
     # An Aperio writer that puts its headers first: tifffile does so for uncompressed tiles.
+    description = aperio_description(array, 0.25)
+    tifffile.imwrite(folder / "first", array, tile=(128, 128), photometric="rgb", description=description)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@given(st.sampled_from(["aperio", "ome", "first"]), st.floats(0, 1, exclude_max=True))
+def test_a_copy_that_was_broken_off_is_no_slide(
+    whole_files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, name: str, share: float
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "short.svs"
+    path.write_bytes(whole_files[name][: int(len(whole_files[name]) * share)])
+    with pytest.raises(SlideError, match=r"short\.svs"):
+        open_slide(path)
+
+
+def test_a_slide_cut_short_while_it_is_open_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "short.svs"
+    array = texture(256, 256)
     tifffile.imwrite(path, array, tile=(128, 128), photometric="rgb", description=aperio_description(array, 0.25))
-    path.write_bytes(path.read_bytes()[:-100])
     with open_slide(path) as slide:
+        os.truncate(path, path.stat().st_size - 100)
         np.testing.assert_array_equal(slide.read(0, (0, 0, 128, 256)), array[:128])
         with pytest.raises(UnreadableRegionError, match="100 bytes early"):
             slide.read(0, (128, 128, 256, 256))

@@ -1,0 +1,116 @@
+"""What a kill costs: `python -m benchmarks.kills [--side 8000] [--kills 20] [--stride 4]`.
+
+A scan is left alone once, to know its files and how long it takes. Then it is begun again and again, and killed each
+time (SIGKILL) at a random moment, until that was done often enough; the last one ends. For every kill it says how much
+must be done again: all of that run but the time between its first tile and its last one that are kept. In the end all
+files are compared, times aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.memory import SCAN
+from benchmarks.slides import write_slide
+from scanner.map_store import WORK_NAME
+
+#: What differs between two runs of the same scan.
+TIMES = {"timing", "finished", "seconds"}
+_POLL_SECONDS = 0.02
+
+
+def start(slide: Path, out: Path, options: list[str]) -> subprocess.Popen[bytes]:
+    """A scan of the slide by the command line, in a process of its own."""
+    command = [sys.executable, "-c", SCAN, "scan", str(slide), "-o", str(out), *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def run_and_kill(slide: Path, out: Path, options: list[str], *, seconds: float) -> tuple[float, float, int] | None:
+    """Scan for so long; returns seconds until the kill, those to be done again, and tiles kept; None if it ended."""
+    journal = out / slide.stem / WORK_NAME / "journal.jsonl"
+    before, begun, first = _lines(journal), time.time(), None
+    with start(slide, out, options) as process:
+        while time.time() < begun + seconds:
+            if process.poll() is not None:
+                return None
+            if first is None and _lines(journal) > before:
+                first = time.time()
+            time.sleep(_POLL_SECONDS)
+        process.kill()
+    now = time.time()
+    # Files that were written after the last tile are written again.
+    kept = 0.0 if first is None else max(0.0, journal.stat().st_mtime - first)
+    return now - begun, now - begun - kept, _lines(journal)
+
+
+def _lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def files_of(out: Path) -> dict[str, object]:
+    """Every file of a scan by its name; JSON without its times."""
+    found: dict[str, object] = {}
+    for path in sorted(path for path in out.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        is_json = path.suffix == ".json"
+        found[str(path.relative_to(out))] = _untimed(json.loads(content)) if is_json else content
+    found.pop("batch.html", None)  # It shows seconds.
+    return found
+
+
+def _untimed(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _untimed(part) for key, part in value.items() if key not in TIMES}
+    return [_untimed(part) for part in value] if isinstance(value, list) else value
+
+
+def main() -> None:
+    """Scan, kill, scan, kill, ..., compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=8_000, help="height and width of the slide, px; all of it tissue")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--stride", type=int, default=4, help="scan stride")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    options = parser.parse_args()
+    rng, arguments = random.Random(options.seed), ["--stride", str(options.stride), "--device", "cpu"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        slide = folder / "slide.svs"
+        write_slide(slide, options.side, options.side)
+        begun = time.time()
+        start(slide, folder / "whole", arguments).wait()
+        whole_seconds = time.time() - begun
+        print(f"{options.side} x {options.side} px, stride {options.stride}: {whole_seconds:.0f} s left alone")
+        print("| kill | after, s | tiles kept | done again, s |\n| --- | --- | --- | --- |", flush=True)
+        out, again = folder / "out", []
+        while len(again) < options.kills:
+            killed = run_and_kill(slide, out, arguments, seconds=rng.uniform(0, whole_seconds))
+            if killed is None:  # It has ended between two kills: the next ones hit another one.
+                _compare(out, folder / "whole")
+                out = folder / f"out-{len(again)}"
+                continue
+            again.append(killed[1])
+            print(f"| {len(again)} | {killed[0]:.1f} | {killed[2]} | {killed[1]:.1f} |", flush=True)
+        start(slide, out, arguments).wait()
+        _compare(out, folder / "whole")
+    print(f"\nat most {max(again):.1f} s are done again; the files of every scan that ended equal those of the first")
+
+
+def _compare(out: Path, whole: Path) -> None:
+    """Exit unless both folders hold the same files."""
+    found, expected = files_of(out), files_of(whole)
+    different = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    # A scan that was finished before its last kill is skipped, and says so.
+    if different and different != ["batch.json"]:
+        raise SystemExit(f"not the files of an unbroken scan: {', '.join(different)}")
+
+
+if __name__ == "__main__":
+    main()
