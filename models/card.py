@@ -105,6 +105,7 @@ def card_from_toml(text: str) -> ModelCard:
         if normalisation:
             kind = NormalisationKind(normalisation["kind"])
             fields["normalisation"] = Normalisation(kind, tuple(normalisation["mean"]), tuple(normalisation["std"]))
+        fields.setdefault("arguments", {})
         fields["calibration"] = Calibration(**fields.pop("calibration", {}))
         fields["measured"] = tuple(Measurement(**entry) for entry in fields.pop("measured", ()))
         fields["classes"] = tuple(fields.pop("classes", ModelCard.classes))

@@ -3,7 +3,9 @@
 ModelError
  ├── ModelNotFoundError   no such name or folder
  ├── ModelDamagedError    card or weights are unreadable, or do not belong together
- └── CardError            a card's value is missing or impossible
+ ├── CardError            a card's value is missing or impossible
+ ├── ExtraMissingError    reading it needs a package that is not installed
+ └── CodeRefusedError     the model is code, and only files that are none are accepted here
 """
 
 
@@ -21,3 +23,11 @@ class ModelDamagedError(ModelError, ValueError):
 
 class CardError(ModelError, ValueError):
     """A value in a model card is missing, unknown or impossible."""
+
+
+class ExtraMissingError(ModelError, ImportError):
+    """A package that this kind of model needs is not installed."""
+
+
+class CodeRefusedError(ModelError, PermissionError):
+    """The model is code that would run with the rights of this process."""

@@ -1,30 +1,30 @@
-"""load_model: a name or a folder -> a ready patch classifier with its card.
+"""load_model: a name, a folder or a file -> a ready patch classifier with its card.
 
-Weights are read from safetensors only and only if their checksum is the card's: a model folder can damage a scan,
-it cannot run code.
+Weights are read from safetensors, networks from ONNX and torch.export files, and only if their checksum is the card's:
+a model can damage a scan, it cannot run code. TorchScript can; it is loaded only where the caller allows code.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import torch
 from torch import nn
 
 from models.card import ModelCard, read_card, with_weights, write_card
-from models.committee import Committee
-from models.dannet import DanNet, DanNetConfig
-from models.errors import CardError, ModelDamagedError, ModelNotFoundError
-from models.validnet import ValidNet, ValidNetConfig
+from models.errors import CodeRefusedError, ModelDamagedError
+from models.families import FOREIGN, build_network
+from models.importing.adapt import Adapted, fit, split_arguments
+from models.importing.torchscript import Resized
+from models.sources import FORMAT_OF, WEIGHTS_NAME, ZOO, Source, find_folder, find_source
 
-ZOO = Path(__file__).parent / "zoo"
-WEIGHTS_NAME = "model.safetensors"
 #: Sub-folder of a model folder: models of the same recipe, each trained without some of the cases.
 FOLDS_NAME = "folds"
 DEFAULT_MODEL = "mitosis-1"
+#: Patches in the example that a network is exported with; any number runs.
+_EXAMPLE_PATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -34,29 +34,10 @@ class Model:
     card: ModelCard
     #: (N, C, P, P) normalised float32 -> logits (N, classes); in eval mode.
     net: nn.Module
-
-
-def _build_committee(*, columns: list[dict[str, Any]]) -> nn.Module:
-    nets = [build_network(column["architecture"], column["arguments"]) for column in columns]
-    return Committee(nets, [column["arguments"]["patch_size"] for column in columns])
-
-
-FAMILIES: dict[str, Callable[..., nn.Module]] = {
-    "dannet": lambda **arguments: DanNet(DanNetConfig(**arguments)),
-    "validnet": lambda **arguments: ValidNet(ValidNetConfig(**arguments)),
-    "committee": _build_committee,
-}
-
-
-def build_network(architecture: str, arguments: dict[str, Any]) -> nn.Module:
-    """An untrained network of a registered family."""
-    if architecture not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
-        raise CardError(f"architecture {architecture!r} is not registered; known: {known}")
-    try:
-        return FAMILIES[architecture](**arguments)
-    except (TypeError, KeyError) as error:
-        raise CardError(f"arguments of architecture {architecture!r}: {error}") from error
+    #: Where its card lies; None for a model made in Python.
+    folder: Path | None = None
+    #: The network is TorchScript: code that can only run patch by patch.
+    is_code: bool = False
 
 
 def list_models() -> list[ModelCard]:
@@ -64,8 +45,15 @@ def list_models() -> list[ModelCard]:
     return [read_card(folder.parent) for folder in sorted(ZOO.glob("*/card.toml"))]
 
 
-def load_model(name_or_folder: str | Path) -> Model:
-    """The model of that name in the zoo, or in that folder.
+def load_model(name_or_path: str | Path, *, allow_code: bool = False) -> Model:
+    """The model of that name in the zoo, in that folder, or in that network file.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A shipped model's name; a model folder; a WSInfer bundle; an .onnx or .pt2 file with its card (.toml) beside it.
+    allow_code : bool
+        Load TorchScript too, which is code that runs with the rights of this process.
 
     Raises
     ------
@@ -73,24 +61,51 @@ def load_model(name_or_folder: str | Path) -> Model:
         Neither a shipped model nor a folder with a card.
     ModelDamagedError
         The weights are unreadable, have another checksum, or do not fit the architecture.
+    CodeRefusedError
+        It is TorchScript, and code is not allowed.
     """
+    source = find_source(name_or_path)
+    if source.is_code and not allow_code:
+        raise CodeRefusedError(f"{source.weights} is TorchScript, which is code; it is not accepted here")
+    card = _checked_card(source)
+    return Model(card, _load_network(source, card).eval(), source.weights.parent, source.is_code)
+
+
+def _checked_card(source: Source) -> ModelCard:
+    """The card with the checksum of the weights; ModelDamagedError if it has another."""
+    if not source.weights.is_file():
+        raise ModelDamagedError(f"{source.weights} is missing")
+    checksum, card = file_sha256(source.weights), source.card
+    if not card.sha256 and card.architecture in FORMAT_OF:
+        return with_weights(card, checksum)  # Its card was written by hand, or it is a bundle.
+    if checksum != card.sha256:
+        raise ModelDamagedError(f"{source.weights} has SHA-256 {checksum}, its card says {card.sha256}")
+    return card
+
+
+def _load_network(source: Source, card: ModelCard) -> nn.Module:
+    known = FORMAT_OF.get(card.architecture)
+    if known is None and card.architecture not in FOREIGN:
+        return _with_weights(build_network(card.architecture, card.arguments), source.weights, card.architecture)
+    _, arguments = split_arguments(card.arguments)
+    if known is None:
+        net = _with_weights(build_network(card.architecture, arguments), source.weights, card.architecture)
+    else:
+        net = known.load(source.weights)
+        if "resize" in arguments:
+            net = Resized(net, int(arguments["resize"]))
+    return fit(net.eval(), card.arguments, patch_size=card.patch_size, classes=len(card.classes))
+
+
+def _with_weights(net: nn.Module, weights: Path, architecture: str) -> nn.Module:
     from safetensors import SafetensorError  # Here, so that `models` imports with torch and numpy alone.
     from safetensors.torch import load_file
 
-    folder = _find_folder(name_or_folder)
-    card = read_card(folder)
-    weights = folder / WEIGHTS_NAME
-    if not weights.is_file():
-        raise ModelDamagedError(f"{weights} is missing")
-    checksum = file_sha256(weights)
-    if checksum != card.sha256:
-        raise ModelDamagedError(f"{weights} has SHA-256 {checksum}, its card says {card.sha256}")
-    net = build_network(card.architecture, card.arguments)
     try:
         net.load_state_dict(load_file(weights), strict=True)
     except (SafetensorError, RuntimeError) as error:
-        raise ModelDamagedError(f"{weights} does not fit {card.architecture!r}: {error}") from error
-    return Model(card, net.eval())
+        raise ModelDamagedError(f"{weights} does not fit {architecture!r}: {error}") from error
+    return net
 
 
 def load_folds(name_or_folder: str | Path) -> tuple[Model, ...]:
@@ -99,35 +114,44 @@ def load_folds(name_or_folder: str | Path) -> tuple[Model, ...]:
     They show how good the recipe is on cases never seen, which the model itself, trained on all cases, cannot. Empty
     where the model folder holds none.
     """
-    folds = _find_folder(name_or_folder) / FOLDS_NAME
+    folds = find_folder(name_or_folder) / FOLDS_NAME
     return tuple(load_model(card.parent) for card in sorted(folds.glob("*/card.toml")))
 
 
-def save_model(folder: Path, model: Model) -> Model:
-    """Write card and weights into `folder`; returns the model with its checksum in the card."""
-    from safetensors.torch import save_file
+def save_model(folder: str | Path, model: Model) -> Model:
+    """Write card and weights into `folder`; returns the model with its checksum in the card.
 
+    A network of no registered family is written whole, as a torch.export program, if its card says `exported`.
+    """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
-    save_file(state, folder / WEIGHTS_NAME)
-    (folder / WEIGHTS_NAME).chmod(0o644)  # The writer leaves it readable by its owner alone.
-    saved = replace(model, card=with_weights(model.card, file_sha256(folder / WEIGHTS_NAME)))
+    net = model.net.net if isinstance(model.net, Adapted) else model.net
+    if model.card.architecture == "exported":
+        weights = folder / FORMAT_OF["exported"].name
+        _export(net, model.card, weights)
+    else:
+        weights = folder / WEIGHTS_NAME
+        _save_weights(net, weights)
+    weights.chmod(0o644)  # The writer leaves it readable by its owner alone.
+    saved = replace(model, card=with_weights(model.card, file_sha256(weights)), folder=folder)
     write_card(folder, saved.card)
     return saved
+
+
+def _save_weights(net: nn.Module, weights: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}, weights)
+
+
+def _export(net: nn.Module, card: ModelCard, weights: Path) -> None:
+    shape = card.arguments.get("patch_shape") or (card.patch_size, card.patch_size)
+    example = torch.zeros(_EXAMPLE_PATCHES, card.normalisation.channels, *shape)
+    program = torch.export.export(net.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("patches")},))
+    torch.export.save(program, weights)
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, lower-case hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _find_folder(name_or_folder: str | Path) -> Path:
-    shipped = ZOO / str(name_or_folder)
-    if isinstance(name_or_folder, str) and Path(name_or_folder).name == name_or_folder and shipped.is_dir():
-        return shipped
-    folder = Path(name_or_folder)
-    if folder.is_dir():
-        return folder
-    names = ", ".join(card.name for card in list_models()) or "none"
-    raise ModelNotFoundError(f"model {str(name_or_folder)!r} is neither a folder nor shipped (shipped: {names})")

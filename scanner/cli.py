@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from models import DEFAULT_MODEL, list_models, load_model
+from models import DEFAULT_MODEL, list_models
 from scanner.command import (
     DeviceOption,
     EngineOption,
@@ -26,8 +26,10 @@ from scanner.command import (
     errors,
     fail_cleanly,
     failure,
+    open_model,
     stride_keywords,
 )
+from scanner.import_command import import_command
 from scanner.report import NOTICE
 from scanner.training.commands import evaluate_command, train_command
 
@@ -87,7 +89,7 @@ def scan_command(
     if not paths and manifest is None:
         raise typer.BadParameter("name a slide, a folder or a manifest", param_hint="PATH...")
     end_on_sigterm()
-    loaded = fail_cleanly(lambda: load_model(model))
+    loaded = open_model(model)
     jobs = fail_cleanly(lambda: plan_jobs(slides_to_scan(paths or [], recursive=recursive, manifest=manifest), out))
     if not jobs:
         raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
@@ -116,7 +118,7 @@ def challenge_command(
     from scanner.challenge import mounted_model, scan_challenge
 
     end_on_sigterm()
-    loaded = fail_cleanly(lambda: load_model(model or mounted_model() or DEFAULT_MODEL))
+    loaded = open_model(model or mounted_model() or DEFAULT_MODEL)
     path, result = fail_cleanly(
         lambda: scan_challenge(inputs, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
     )
@@ -154,7 +156,7 @@ def certify_command(
     from scanner.dense.certify import certify, describe_certificate
     from scanner.exports.run_report import write_report
 
-    loaded = fail_cleanly(lambda: load_model(model))
+    loaded = open_model(model)
     certificate = describe_certificate(loaded, fail_cleanly(lambda: certify(loaded)))
     if out is None:
         typer.echo(json.dumps(certificate, indent=2))
@@ -212,8 +214,9 @@ def _slide_bench(slide: Path, model: str, threads: int, keywords: Any) -> Iterat
     from scanner.bench.slide import bench_slide, lines_of_slide_bench
 
     torch.set_num_threads(threads)
-    yield from lines_of_slide_bench(bench_slide(slide, load_model(model), **keywords))
+    yield from lines_of_slide_bench(bench_slide(slide, open_model(model), **keywords))
 
 
+app.command("import")(import_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)

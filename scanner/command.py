@@ -11,15 +11,18 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from models import ModelError
+from models import Model, ModelError, load_model
 from scanner.errors import ScannerError
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")
+_CODE_WARNING = "warning: {name} is TorchScript: code, which runs with your rights, and patch by patch"
 
 errors = Console(stderr=True, highlight=False)
 
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a shipped model, or a model folder.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="A shipped model's name, a model folder, an .onnx or .pt2 file.")
+]
 StrideOption = Annotated[
     int | None, typer.Option(help="Distance of two scanned positions, px; the card's if left out.")
 ]
@@ -62,6 +65,14 @@ def stride_keywords(stride: str | None) -> dict[str, Any]:
     if stride is None or stride.isdecimal():
         return {"stride": None if stride is None else int(stride)}
     raise typer.BadParameter(f'{stride!r} is neither a whole number nor "auto"', param_hint="--stride")
+
+
+def open_model(name_or_path: str | Path) -> Model:
+    """The model to run, TorchScript too, with a warning: who calls a command may run code."""
+    model = fail_cleanly(lambda: load_model(name_or_path, allow_code=True))
+    if model.is_code:
+        errors.print(_CODE_WARNING.format(name=model.card.name), style="yellow", markup=False, soft_wrap=True)
+    return model
 
 
 def end_on_sigterm() -> None:

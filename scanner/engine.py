@@ -22,7 +22,7 @@ def choose_network(model: Model, *, stride: int, engine: str = "dense") -> nn.Mo
         In grid pixels.
     engine : str
         "dense": one dense net; where the network pads, by zones, if that is cheaper than patch by patch. "zones" and
-        "patch" ask for that and nothing else.
+        "patch" ask for that and nothing else. TorchScript always runs patch by patch.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def choose_network(model: Model, *, stride: int, engine: str = "dense") -> nn.Mo
         "dense" is wanted, and is not to be had exactly for less than patch by patch; names the first layer.
     """
     net, side = model.net, model.card.patch_size
-    if engine == "patch":
+    if engine == "patch" or model.is_code:
         return PatchwiseNet(net, side, stride)
     if engine == "zones":
         return zone(net, side, stride)

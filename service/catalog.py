@@ -34,7 +34,8 @@ class Catalog:
     def __init__(self, extra: Path | None, default: str | None) -> None:
         roots = [_zoo(), *([extra] if extra else [])]
         entries = [_read(path) for root in roots for path in sorted(root.glob("*/card.toml"))]
-        self.entries = {entry.name: entry for entry in entries}
+        # TorchScript is code: the service runs none that it is handed.
+        self.entries = {entry.name: entry for entry in entries if entry.card.get("architecture") != "torchscript"}
         self._default = default
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -133,3 +134,19 @@ def test_the_speeds_of_the_readme_stand_in_the_page_on_performance() -> None:
     for row in rows:
         numbers = re.findall(r"[\d,]*\d{3}\b", row.split("|")[2])
         assert any(all(number in line for number in numbers) for line in measured.splitlines()), row
+
+
+def test_python_of_the_page_on_models_runs(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "models.md").read_text(), re.MULTILINE | re.DOTALL)
+    script = "\n".join(blocks)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[1, 2, 69, 89]" in done.stdout
+    assert {path.name for path in (tmp_path / "small").iterdir()} == {"card.toml", "model.pt2"}

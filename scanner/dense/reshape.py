@@ -15,7 +15,7 @@ def convert_flatten(call: Call, tracer: Tracer) -> Traced:
         raise InexactLayerError(
             call.name, f"reshaping a patch to {tuple(call.value.shape)} moves values between positions"
         )
-    if len(source.shape) == 4:
+    if len(source.shape) == 4 and tracer.extent(source.index) != (1, 1):
         index = len(tracer.nodes)
         tracer.flattened[index] = (source.shape[1], *tracer.extent(source.index))
     return Traced(Pointwise(lambda x: x, label=IDENTITY))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models import DEFAULT_MODEL, Model, load_folds, load_model
-from scanner.command import DeviceOption, MppOption, StrideOption, ThresholdOption, errors, fail_cleanly
+from models import DEFAULT_MODEL, Model, load_folds
+from scanner.command import DeviceOption, MppOption, StrideOption, ThresholdOption, errors, fail_cleanly, open_model
 from scanner.evaluation.matching import MITOS14, RULES
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def evaluate_command(
 
     if rule not in RULES:
         raise typer.BadParameter(f"{rule!r}; known: {', '.join(RULES)}", param_hint="--rule")
-    loaded = fail_cleanly(lambda: load_model(model))
+    loaded = open_model(model)
     fields = fail_cleanly(lambda: read_fields(data, mpp=field_mpp))
     wanted = None if cases is None else set(cases.split(","))
     chosen = [field for field in fields if wanted is None or field.case in wanted]

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from models import Model, ModelCard, save_model
+from models.families import build_network
 from models.normalisation import Normalisation
-from models.registry import build_network
 from scanner.probability import choose_device
 from scanner.training.batches import TrainingSet
 from scanner.training.fields import (

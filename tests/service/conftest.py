@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from models import Model, ModelCard, save_model
-from models.registry import build_network
+from models.families import build_network
 from tests.service.local_servers import ObjectStore, WebhookReceiver
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models import load_model
-from models.registry import build_network
+from models.families import build_network
 from scanner.training.batches import make_batch
 from scanner.training.fields import read_field
 from scanner.training.loop import TrainSettings, learning_rate, run_training, start_training

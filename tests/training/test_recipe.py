@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.registry import ZOO, build_network
+from models.families import build_network
+from models.sources import ZOO
 from scanner.errors import SettingsError
 from scanner.training.recipe import read_recipe, recipe_from_toml
 

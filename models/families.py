@@ -1,0 +1,41 @@
+"""Network families: what a card's `architecture` may name, beside the kinds of files in `models.sources`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from models.committee import Committee
+from models.dannet import DanNet, DanNetConfig
+from models.errors import CardError
+from models.importing.libraries import build_timm, build_torchvision
+from models.validnet import ValidNet, ValidNetConfig
+
+
+def _build_committee(*, columns: list[dict[str, Any]]) -> nn.Module:
+    nets = [build_network(column["architecture"], column["arguments"]) for column in columns]
+    return Committee(nets, [column["arguments"]["patch_size"] for column in columns])
+
+
+FAMILIES: dict[str, Callable[..., nn.Module]] = {
+    "dannet": lambda **arguments: DanNet(DanNetConfig(**arguments)),
+    "validnet": lambda **arguments: ValidNet(ValidNetConfig(**arguments)),
+    "committee": _build_committee,
+    "timm": build_timm,
+    "torchvision": build_torchvision,
+}
+#: Families of other libraries: their networks are adapted to the card.
+FOREIGN = frozenset({"timm", "torchvision"})
+
+
+def build_network(architecture: str, arguments: dict[str, Any]) -> nn.Module:
+    """An untrained network of a registered family."""
+    if architecture not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise CardError(f"architecture {architecture!r} is not registered; known: {known}")
+    try:
+        return FAMILIES[architecture](**arguments)
+    except (TypeError, KeyError) as error:
+        raise CardError(f"arguments of architecture {architecture!r}: {error}") from error

@@ -1,0 +1,72 @@
+"""`mitoscan import`: a network from elsewhere becomes a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from models.card import ModelCard
+from models.importing.intake import import_bundle, import_model
+from models.normalisation import Normalisation
+from scanner.command import fail_cleanly, failure, open_model
+from scanner.engine import choose_network, describe_network
+from scanner.errors import InexactLayerError
+
+
+def import_command(
+    source: Annotated[
+        str, typer.Argument(help=".onnx, .pt2 or .pt file, WSInfer bundle, timm:NAME, torchvision:NAME.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to write.")],
+    name: Annotated[str | None, typer.Option(help="Name of the model; the folder's if left out.")] = None,
+    mpp: Annotated[float | None, typer.Option(help="Micrometres per pixel of the network's input.")] = None,
+    patch_size: Annotated[
+        int | None, typer.Option(help="Side of its patches, px; the longer one of rectangles.")
+    ] = None,
+    patch_shape: Annotated[
+        tuple[int, int] | None, typer.Option(help="Rows and columns of rectangular patches.")
+    ] = None,
+    classes: Annotated[str, typer.Option(help="Its classes, in order, with commas between.")] = "background,mitosis",
+    target: Annotated[str | None, typer.Option(help="The class that is looked for; the last if left out.")] = None,
+    mean: Annotated[tuple[float, float, float], typer.Option(help="Subtracted from values of 0 to 1.")] = (0.5,) * 3,
+    std: Annotated[tuple[float, float, float], typer.Option(help="What is left is divided by this.")] = (0.5,) * 3,
+    channel_order: Annotated[str, typer.Option(help='"RGB" or "BGR".')] = "RGB",
+    scores: Annotated[str, typer.Option(help='What it returns: "logits" or "probabilities".')] = "logits",
+    output: Annotated[str | None, typer.Option(help="Which output, of several: position or name.")] = None,
+    stride: Annotated[int, typer.Option(help="Distance of two scanned positions, px.")] = 4,
+    threshold: Annotated[float, typer.Option(help="Lowest score of a detection.")] = 0.5,
+    radius_um: Annotated[float, typer.Option(help="Least distance of two detections.")] = 7.5,
+    weights: Annotated[Path | None, typer.Option(help="State dict of a network given by name.")] = None,
+) -> None:
+    """Make a model folder of a network from elsewhere, with all that must be known to run it.
+
+    Example: mitoscan import net.onnx -o mymodel --mpp 0.25 --patch-size 64
+    """
+    if Path(source).is_dir():
+        fail_cleanly(lambda: import_bundle(Path(source), out))
+    else:
+        side = patch_size or (max(patch_shape) if patch_shape else None)
+        if mpp is None or side is None:
+            raise failure(f"{source} does not say its mpp and patch size; pass --mpp and --patch-size")
+        names = tuple(part.strip() for part in classes.split(","))
+        adaptation: dict[str, Any] = {
+            "patch_shape": list(patch_shape) if patch_shape else None, "channel_order": channel_order, "scores": scores,
+            "output": int(output) if output is not None and output.isdigit() else output,
+        }  # fmt: skip
+        adaptation = {key: value for key, value in adaptation.items() if value not in (None, "RGB", "logits")}
+        card = fail_cleanly(
+            lambda: ModelCard(
+                name=name or out.name, version="1", architecture="", arguments=adaptation, patch_size=side, mpp=mpp,
+                classes=names, target=target or names[-1], normalisation=Normalisation(mean=mean, std=std),
+                stride=stride, threshold=threshold, radius_um=radius_um,
+            )
+        )  # fmt: skip
+        fail_cleanly(lambda: import_model(source, card, out, weights=weights))
+    loaded = open_model(out)
+    try:
+        how = describe_network(choose_network(loaded, stride=loaded.card.stride))
+    except InexactLayerError as refusal:
+        how = f"patch by patch only: {refusal}"
+    typer.echo(f"{out}: {loaded.card.name}, {how}")
