@@ -27,7 +27,10 @@ class PatchwiseNet(nn.Module):
         self, net: nn.Module, patch_size: PatchSize, stride: int = 1, *, batch_size: int | None = None
     ) -> None:
         super().__init__()
-        self.net = copy.deepcopy(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # TorchScript decides on its own how its weights lie.
+        is_script = any(isinstance(module, torch.jit.ScriptModule) for module in net.modules())
+        layout: Any = {"memory_format": torch.channels_last}
+        self.net = net if is_script else copy.deepcopy(net).to(**layout)
         self.patch_size = patch_size
         self.stride = stride
         self.batch_size = batch_size
