@@ -22,6 +22,22 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class BackgroundCalibration:
+    """How a slide's own background moves its scores: by what it differs from that of the slides trained on."""
+
+    #: Logit of the background score on the slides that the threshold was chosen on.
+    reference: float
+    #: The background score is this quantile of the positions on tissue.
+    quantile: float = 0.99
+    #: Share of the difference that is taken off.
+    strength: float = 1.0
+    #: Of a sample of this area half the difference is taken off, of larger ones more.
+    doubted_mm2: float = 0.0
+    #: No score is moved further than this, in logits.
+    most: float = 3.0
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One measured figure of quality, with the rule it was measured by."""
 
@@ -66,6 +82,8 @@ class ModelCard:
     #: Detections nearer than this to the slide's true border are marked and not counted.
     margin_um: float = 3.0
     calibration: Calibration = field(default_factory=Calibration)
+    #: None: scores are compared with the threshold as they are.
+    background: BackgroundCalibration | None = None
     #: SHA-256 of the weights file, lower-case hex.
     sha256: str = ""
     training: dict[str, Any] = field(default_factory=dict)
@@ -107,6 +125,8 @@ def card_from_toml(text: str) -> ModelCard:
             fields["normalisation"] = Normalisation(kind, tuple(normalisation["mean"]), tuple(normalisation["std"]))
         fields.setdefault("arguments", {})
         fields["calibration"] = Calibration(**fields.pop("calibration", {}))
+        if "background" in fields:
+            fields["background"] = BackgroundCalibration(**fields["background"])
         fields["measured"] = tuple(Measurement(**entry) for entry in fields.pop("measured", ()))
         fields["classes"] = tuple(fields.pop("classes", ModelCard.classes))
         return ModelCard(**fields)
@@ -120,7 +140,7 @@ def card_to_toml(card: ModelCard) -> str:
 
     fields = asdict(card)
     fields["normalisation"]["kind"] = str(card.normalisation.kind)
-    plain = {key: value for key, value in fields.items() if not _is_table(value)}
+    plain = {key: value for key, value in fields.items() if value is not None and not _is_table(value)}
     tables = {key: value for key, value in fields.items() if _is_table(value) and value}
     return tomli_w.dumps(plain | tables, multiline_strings=True)
 

@@ -11,6 +11,7 @@ import typer
 
 from models import DEFAULT_MODEL, list_models
 from scanner.command import (
+    BackgroundOption,
     DeviceOption,
     EngineOption,
     ExportOption,
@@ -63,6 +64,7 @@ def scan_command(
     tissue: Annotated[bool, typer.Option("--tissue/--no-tissue", help="Scan tissue only, or glass as well.")] = True,
     mask: MaskOption = None,
     any_stain: Annotated[bool, typer.Option("--any-stain", help="Scan grey and fluorescent slides as well.")] = False,
+    background: BackgroundOption = True,
     hotspot: HotspotOption = "2mm2",
     hotspots: HotspotsOption = 3,
     export: ExportOption = None,
@@ -96,6 +98,7 @@ def scan_command(
     keywords: Any = {
         "device": device, **stride_keywords(stride), "threshold": threshold, "mpp": mpp, "engine": engine,
         "precision": precision, "tile_size": tile_size, "workers": workers, "tissue": tissue, "any_stain": any_stain,
+        "background": background,
         "verify_places": verify_places if verify_tiling else 0, "mask": mask,
         "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),
     }  # fmt: skip

@@ -45,6 +45,9 @@ PrecisionOption = Annotated[
 MaskOption = Annotated[
     Path | None, typer.Option(help="GeoJSON or picture that restricts the scan, or a folder with one per slide.")
 ]
+BackgroundOption = Annotated[
+    bool, typer.Option("--background/--no-background", help="Take the slide's background off its scores, or not.")
+]
 HotspotOption = Annotated[str, typer.Option(help='Window: "2mm2", "10hpf" (2.37 mm2), "circle", or an area in mm2.')]
 HotspotsOption = Annotated[int, typer.Option(help="Hotspots sought: the best, and others that do not overlap it.")]
 ExportOption = Annotated[list[str] | None, typer.Option(help=f"Further files: {', '.join(EXPORTS)}; may be repeated.")]

@@ -26,12 +26,19 @@ class Detection:
     label: str
     #: True if it lies within the card's `margin_um` of the slide's true border: it rests on mirrored tissue.
     border: bool
+    #: The score before the slide's background was taken off; None where that was not done.
+    raw_score: float | None = None
 
 
 def detections_from_peaks(peaks: Iterable[Peak], frame: Frame, card: ModelCard) -> tuple[Detection, ...]:
     """Peaks as detections of the card's target, ordered by (-score, row, col)."""
     placed = (_detection_from_peak(peak, frame, card) for peak in peaks)
-    return tuple(sorted(placed, key=_rank))
+    return tuple(sorted(placed, key=rank))
+
+
+def rank(detection: Detection) -> tuple[float, float, float]:
+    """Sorts detections by falling score, and equal ones by place."""
+    return -detection.score, detection.row, detection.col
 
 
 def above_threshold(detections: Iterable[Detection], threshold: float) -> tuple[Detection, ...]:
@@ -62,7 +69,3 @@ def _distance_to_border_um(row: float, col: float, frame: Frame) -> float:
     to_top, to_left = row + 0.5, col + 0.5
     nearest_px = min(to_top, to_left, frame.level0_height - to_top, frame.level0_width - to_left)
     return nearest_px * frame.level0_mpp
-
-
-def _rank(detection: Detection) -> tuple[float, float, float]:
-    return -detection.score, detection.row, detection.col

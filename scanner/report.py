@@ -60,6 +60,7 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
         "hotspot_window": describe_window(settings),
         "hotspots": [describe_hotspot(hotspot) for hotspot in result.hotspots],
         "statistics": asdict(prepared.statistics),
+        "background": None if result.background is None else asdict(result.background),
         "settings": settings_in_force(prepared),
         "network": describe_network(prepared.scorer.net),
         "asked_for": asked_for(settings, card, prepared.slide.path),

@@ -49,6 +49,18 @@ class Verification:
         return self.max_difference <= self.tolerance
 
 
+@dataclass(frozen=True)
+class Background:
+    """What tissue without figures scores on a slide."""
+
+    #: The card's quantile of the sampled positions' logits.
+    score: float
+    #: Tissue that was sampled.
+    area_mm2: float
+    #: Taken off the logit of every score.
+    shift: float
+
+
 OnProgress = Callable[[Progress], None]
 ShouldStop = Callable[[], bool]
 
@@ -69,6 +81,10 @@ class Survey:
     mpp_source: str
     grid: Grid
     tissue: TissueMask
+    #: The same without a mask.
+    whole_tissue: TissueMask
+    #: Blocks in grid px that stand for the whole slide: its stain and its background are measured on them.
+    sample: tuple[Box, ...]
     statistics: SlideStatistics
     #: Time that all this took.
     seconds: float
@@ -86,6 +102,8 @@ class PreparedSlide:
     mpp_source: str
     grid: Grid
     tissue: TissueMask
+    whole_tissue: TissueMask
+    sample: tuple[Box, ...]
     statistics: SlideStatistics
     scorer: Scorer
     #: Side of a tile, in grid px.
@@ -120,6 +138,8 @@ class ScanResult:
     tissue: TissueMask
     #: Map boxes whose pixels could not be read.
     unreadable: tuple[Box, ...]
+    #: What was taken off the scores; None where the card or the settings ask for nothing.
+    background: Background | None = None
     #: What a second scan of some places with other tiles gave, if it was asked for.
     verification: Verification | None = None
 

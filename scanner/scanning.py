@@ -21,6 +21,7 @@ import torch
 
 from models.card import ModelCard
 from models.registry import Model
+from scanner.background import measure_background, raw_floor, take_off
 from scanner.brightfield import refuse_other_stains
 from scanner.coarse_to_fine import coarse_to_fine
 from scanner.detections import Detection, above_threshold, detections_from_peaks
@@ -41,7 +42,7 @@ from scanner.settings import MAX_TILE_SIDE, ScanSettings, SettingsKeywords, scan
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
 from scanner.smoothing import smooth_map
-from scanner.statistics import measure_slide
+from scanner.statistics import measure_slide, sample_blocks
 from scanner.tally import Tally
 from scanner.tiles import Tile, map_side, plan_tiles, split_tile
 from scanner.tissue import find_tissue, full_tissue
@@ -130,10 +131,11 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     grid = Grid(slide, frame)
     tissue = find_tissue(slide, frame) if settings.tissue else full_tissue(frame)
     # On all tissue, so that a mask changes where is scanned and nothing of what is found there.
-    statistics = measure_slide(grid, tissue, card.normalisation)
+    whole_tissue, sample = tissue, tuple(sample_blocks(tissue))
+    statistics = measure_slide(grid, sample, card.normalisation)
     if settings.mask is not None:
         tissue = restrict(tissue, find_mask(settings.mask, slide.path), origin=slide.origin)
-    return Survey(frame, mpp_source, grid, tissue, statistics, time.perf_counter() - started)
+    return Survey(frame, mpp_source, grid, tissue, whole_tissue, sample, statistics, time.perf_counter() - started)
 
 
 def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Survey | None = None) -> PreparedSlide:
@@ -149,8 +151,8 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
     side = choose_tile_side(scorer, settings, frame.stride)
     seconds = survey.seconds + time.perf_counter() - started
     return PreparedSlide(
-        slide, model, settings, frame, survey.mpp_source, survey.grid, survey.tissue, survey.statistics, scorer, side,
-        seconds,
+        slide, model, settings, frame, survey.mpp_source, survey.grid, survey.tissue, survey.whole_tissue,
+        survey.sample, survey.statistics, scorer, side, seconds,
     )  # fmt: skip
 
 
@@ -235,13 +237,14 @@ def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unrea
     started = time.perf_counter()
     readable = prepared.tissue.without(unreadable)
     settings = prepared.settings
-    candidates = find_candidates(
-        probability_map, prepared.model.card, floor=settings.candidate_floor, device=prepared.scorer.device
-    )
+    background = measure_background(prepared, probability_map, unreadable)
+    floor = raw_floor(settings.candidate_floor, background)
+    candidates = find_candidates(probability_map, prepared.model.card, floor=floor, device=prepared.scorer.device)
+    candidates = take_off(candidates, background)
     detections = above_threshold(candidates, prepared.threshold)
     hotspots = find_hotspots(detections, readable, window=window_from_text(settings.hotspot), top=settings.hotspots)
     prepared.scorer.seconds.post = time.perf_counter() - started
-    return ScanResult(detections, candidates, hotspots, probability_map, {}, readable, unreadable)
+    return ScanResult(detections, candidates, hotspots, probability_map, {}, readable, unreadable, background)
 
 
 def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:

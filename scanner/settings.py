@@ -45,6 +45,7 @@ class SettingsKeywords(TypedDict, total=False):
     precision: str
     tissue: bool
     any_stain: bool
+    background: bool
     candidate_floor: float
     verify_places: int
     hotspot: str
@@ -85,6 +86,8 @@ class ScanSettings:
     tissue: bool = True
     #: True scans grey and fluorescent slides as well, whatever that means for a model of stained tissue.
     any_stain: bool = False
+    #: True takes the slide's background off its scores, where the model's card asks for it (`scanner.background`).
+    background: bool = True
     #: Places that are scanned a second time, with other tiles, to see that tiles do not show; 0: none.
     verify_places: int = 0
     #: Candidates are kept down to this score, so that the threshold can change without a rescan.

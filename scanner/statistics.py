@@ -40,15 +40,15 @@ class SlideStatistics:
     tissue_px: int
 
 
-def measure_slide(grid: Grid, tissue: TissueMask, normalisation: Normalisation) -> SlideStatistics:
+def measure_slide(grid: Grid, sample: Iterable[Box], normalisation: Normalisation) -> SlideStatistics:
     """The statistics that `normalisation` needs, from blocks spread evenly over the tissue.
 
     Parameters
     ----------
     grid : Grid
         The slide at the model's mpp.
-    tissue : TissueMask
-        Blocks are taken where it holds tissue; its frame is the grid's.
+    sample : iterable of Box
+        `sample_blocks` of the slide's tissue, in grid px.
     normalisation : Normalisation
         The model's pixel contract.
 
@@ -59,7 +59,7 @@ def measure_slide(grid: Grid, tissue: TissueMask, normalisation: Normalisation) 
     """
     if not normalisation.needs_statistics:
         return SlideStatistics(None, sampled_px=0, tissue_px=0)
-    return stain_statistics(_read_blocks(grid, sample_blocks(tissue)), channels=normalisation.channels)
+    return stain_statistics(_read_blocks(grid, sample), channels=normalisation.channels)
 
 
 def stain_statistics(blocks: Iterable[Pixels], *, channels: int = 3) -> SlideStatistics:

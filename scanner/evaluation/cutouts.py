@@ -95,7 +95,8 @@ def _find(model: Model, figures: list[LabelledField], rule: Rule, settings: Sett
     with TemporaryDirectory() as folder:
         path = Path(folder) / "cutouts.png"
         Image.fromarray(canvas).save(path)
-        chosen: SettingsKeywords = {"mpp": mpp, **settings}
+        # A field of nothing but figures has no background to measure.
+        chosen: SettingsKeywords = {"mpp": mpp, "background": False, **settings}
         result = scan(path, model, **chosen)
     places = np.array([(one.row, one.col) for one in result.detections], dtype=np.float64).reshape(-1, 2)
     return [bool((np.linalg.norm(places - centre, axis=1) * mpp <= rule.radius_um).any()) for centre in centres]

@@ -131,10 +131,17 @@ def _detection_feature(detection: Detection, metadata: dict[str, str]) -> Featur
             if detection.border
             else {"name": name, "color": DETECTION_COLOUR}
         ),
-        "measurements": {"Score": float(f"{detection.score:.9g}")},
+        "measurements": _measurements(detection),
         "metadata": metadata,
     }
     return _feature(point, properties)
+
+
+def _measurements(detection: Detection) -> dict[str, float]:
+    found = {"Score": float(f"{detection.score:.9g}")}
+    if detection.raw_score is not None:
+        found["Raw score"] = float(f"{detection.raw_score:.9g}")
+    return found
 
 
 def _hotspot_feature(rank: int, hotspot: Hotspot, ring: Ring) -> Feature:

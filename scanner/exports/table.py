@@ -10,14 +10,15 @@ from pathlib import Path
 from scanner.detections import Detection
 from scanner.exports.atomic import write_text
 
-COLUMNS = ("x", "y", "x_um", "y_um", "score", "label", "border")
+COLUMNS = ("x", "y", "x_um", "y_um", "score", "label", "border", "raw_score")
 
 
 def write_table(path: Path, detections: Iterable[Detection]) -> None:
     """Write one line per detection, in the order given.
 
     Columns are COLUMNS: x is the column and y the row of the centre in level-0 px; border is 1 for detections on the
-    slide's true border, else 0. Coordinates have three decimals, scores the nine digits that tell float32 apart.
+    slide's true border, else 0; raw_score is empty unless the slide's background was taken off.
+    Coordinates have three decimals, scores the nine digits that tell float32 apart.
 
     Raises
     ------
@@ -44,6 +45,7 @@ def _cells(detection: Detection) -> tuple[str, ...]:
         f"{detection.score:.9g}",
         detection.label,
         str(int(detection.border)),
+        "" if detection.raw_score is None else f"{detection.raw_score:.9g}",
     )
 
 
@@ -56,4 +58,5 @@ def _detection(cells: dict[str, str]) -> Detection:
         score=float(cells["score"]),
         label=cells["label"],
         border=cells["border"] == "1",
+        raw_score=float(cells["raw_score"]) if cells["raw_score"] else None,
     )

@@ -30,7 +30,7 @@ def test_columns_are_x_then_y_then_micrometres(tmp_path: Path) -> None:
     with (tmp_path / "a.csv").open(newline="") as file:
         header, line = csv.reader(file)
     assert tuple(header) == COLUMNS
-    assert line == ["20.250", "10.500", "5.062", "2.625", "0.5", "mitosis", "1"]
+    assert line == ["20.250", "10.500", "5.062", "2.625", "0.5", "mitosis", "1", ""]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # The file is written anew each time.

@@ -1,0 +1,125 @@
+"""What tissue without figures scores on a slide, and how much of it is taken off the slide's scores.
+
+On a new slide every score may lie higher or lower than on those that a threshold was chosen on. What the best hundredth
+of the positions score is a measure of that which needs no labels: figures are far rarer. It is taken once, from a fixed
+sample of the whole slide, so that it depends neither on tiles nor on a mask; the map stays as it is, and each detection
+keeps its raw score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from models.card import BackgroundCalibration
+from scanner.detections import Detection, rank
+from scanner.geometry import Box
+from scanner.lanes import FloatMap, StageSeconds
+from scanner.map_store import ProbabilityMap
+from scanner.probability import score_tiles
+from scanner.result import Background, PreparedSlide
+from scanner.tiles import Tile, read_box
+
+#: Probabilities are kept this far from 0 and 1: their logits are finite.
+EDGE = 1e-6
+
+
+def measure_background(
+    prepared: PreparedSlide, probability_map: ProbabilityMap, unreadable: tuple[Box, ...]
+) -> Background | None:
+    """The background of a slide whose map is finished; None if the card or the settings ask for none.
+
+    Positions are those of the blocks that the stain was measured on, as far as they hold tissue that could be read.
+    Where a mask kept the scan away from such a block, it is scored for this purpose.
+    """
+    calibration = prepared.model.card.background
+    if calibration is None or not prepared.settings.background:
+        return None
+    values = np.concatenate([np.zeros(0, np.float32), *_sampled(prepared, probability_map, unreadable)])
+    area_mm2 = len(values) * (prepared.frame.map_mpp / 1000) ** 2
+    return background_of(values, area_mm2=area_mm2, calibration=calibration)
+
+
+def background_of(
+    values: npt.NDArray[np.float32], *, area_mm2: float, calibration: BackgroundCalibration
+) -> Background:
+    """The background of a sample.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,), float32
+        Probabilities of positions on tissue.
+    area_mm2 : float
+        Their area. The smaller it is, the less it is trusted: on a small field of many figures, figures are a
+        hundredth of the positions.
+    calibration : BackgroundCalibration
+        The card's.
+    """
+    if not len(values):
+        return Background(calibration.reference, 0.0, 0.0)
+    score = float(logit(np.quantile(values.astype(np.float64), calibration.quantile)))
+    trust = area_mm2 / (area_mm2 + calibration.doubted_mm2)
+    shift = trust * calibration.strength * (score - calibration.reference)
+    return Background(score, area_mm2, float(np.clip(shift, -calibration.most, calibration.most)))
+
+
+def take_off(detections: tuple[Detection, ...], background: Background | None) -> tuple[Detection, ...]:
+    """Detections with their scores on the scale of the card's threshold, best first; the raw scores beside them."""
+    if background is None:
+        return detections
+    shifted = (
+        replace(one, score=float(sigmoid(logit(one.score) - background.shift)), raw_score=one.score)
+        for one in detections
+    )
+    return tuple(sorted(shifted, key=rank))
+
+
+def raw_floor(floor: float, background: Background | None) -> float:
+    """The raw score of which `floor` is left."""
+    return floor if background is None else float(sigmoid(logit(floor) + background.shift))
+
+
+def logit(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Logarithm of the odds; finite for 0 and 1 as well."""
+    inside = np.clip(np.asarray(probability, dtype=np.float64), EDGE, 1 - EDGE)
+    odds: npt.NDArray[np.float64] = np.log(inside / (1 - inside))
+    return odds
+
+
+def sigmoid(odds: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Inverse of `logit`."""
+    probability: npt.NDArray[np.float64] = 1 / (1 + np.exp(-np.asarray(odds, dtype=np.float64)))
+    return probability
+
+
+def _sampled(
+    prepared: PreparedSlide, probability_map: ProbabilityMap, unreadable: tuple[Box, ...]
+) -> Iterator[FloatMap]:
+    """Probabilities on the readable tissue of the sampled blocks."""
+    tissue = prepared.whole_tissue.without(unreadable)
+    blocks = [_map_box(block, prepared) for block in prepared.sample]
+    scanned = [box for box in blocks if _is_scanned(box, prepared)]
+    for box in scanned:
+        yield probability_map.read(box)[tissue.values_for(box)]
+    stride, patch_size = prepared.frame.stride, prepared.model.card.patch_size
+    rest = [box for box in blocks if not _is_scanned(box, prepared)]
+    tiles = [Tile(index, box, read_box(box, stride, patch_size)) for index, box in enumerate(rest)]
+    scorer = replace(prepared.scorer, seconds=StageSeconds())  # This is no part of the scan.
+    for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.settings.workers):
+        if scored.values is not None:
+            yield scored.values[tissue.values_for(scored.tile.write)]
+
+
+def _map_box(block: Box, prepared: PreparedSlide) -> Box:
+    """The map pixels that lie in a block of the grid."""
+    stride = prepared.frame.stride
+    edges = (-(-edge // stride) for edge in block)
+    return Box(*edges).clipped(prepared.frame.map_height, prepared.frame.map_width)
+
+
+def _is_scanned(box: Box, prepared: PreparedSlide) -> bool:
+    """True if no mask kept the scan away from tissue in the box."""
+    return bool((prepared.tissue.values_for(box) == prepared.whole_tissue.values_for(box)).all())
