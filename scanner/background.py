@@ -33,7 +33,7 @@ def measure_background(
     """The background of a slide whose map is finished; None if the card or the settings ask for none.
 
     Positions are those of the blocks that the stain was measured on, as far as they hold tissue that could be read.
-    Where a mask kept the scan away from such a block, it is scored for this purpose.
+    Where the scan, by a mask or coarse to fine, did not look at all of such a block, it is scored for this purpose.
     """
     calibration = prepared.model.card.background
     if calibration is None or not prepared.settings.background:
@@ -107,8 +107,8 @@ def _sampled(
     stride, patch_size = prepared.frame.stride, prepared.model.card.patch_size
     rest = [box for box in blocks if not _is_scanned(box, prepared)]
     tiles = [Tile(index, box, read_box(box, stride, patch_size)) for index, box in enumerate(rest)]
-    scorer = replace(prepared.scorer, seconds=StageSeconds())  # This is no part of the scan.
-    for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.settings.workers):
+    scorer = replace(prepared.scorer.everywhere(), seconds=StageSeconds())  # This is no part of the scan.
+    for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.readers):
         if scored.values is not None:
             yield scored.values[tissue.values_for(scored.tile.write)]
 
@@ -121,5 +121,7 @@ def _map_box(block: Box, prepared: PreparedSlide) -> Box:
 
 
 def _is_scanned(box: Box, prepared: PreparedSlide) -> bool:
-    """True if no mask kept the scan away from tissue in the box."""
-    return bool((prepared.tissue.values_for(box) == prepared.whole_tissue.values_for(box)).all())
+    """True if the scan looked at all tissue in the box."""
+    return not prepared.settings.coarse_to_fine and bool(
+        (prepared.tissue.values_for(box) == prepared.whole_tissue.values_for(box)).all()
+    )

@@ -106,13 +106,13 @@ def test_without_it_scores_are_raw(slide):
     assert switched_off.candidates == plain.candidates
 
 
-def test_neither_tiles_nor_a_mask_change_it(slide, tmp_path):
+def test_neither_tiles_nor_what_is_left_out_change_it(slide, tmp_path):
     model = model_with(CALIBRATION)
     whole = scan(slide, model, device="cpu")
     ring = [[0, 0], [160, 0], [160, 200], [0, 200], [0, 0]]
     mask = tmp_path / "mask.geojson"
     mask.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
-    for keywords in ({"tile_size": 64}, {"tile_size": 200}, {"mask": mask}):
+    for keywords in ({"tile_size": 64}, {"tile_size": 200}, {"mask": mask}, {"coarse_to_fine": True, "stride": 4}):
         other = scan(slide, model, device="cpu", **keywords)
         assert other.background.score == pytest.approx(whole.background.score, abs=LOGIT_TOLERANCE)
         assert other.background.area_mm2 == pytest.approx(whole.background.area_mm2)
