@@ -85,7 +85,8 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
     network = settings.batch_size * read_px * (BYTES_PER_INPUT_PX + SCRATCH * widest)
     network += getattr(scorer.net, "block_bytes", 0)
     if scorer.device.type == "cuda":
-        return int(network)
+        # A tile of another shape may be run beside the memory that graphs hold for the one before.
+        return int(2 * network)
     waiting = (
         (reader_count(settings, scorer.device.type) * READ_AHEAD + IN_FLIGHT * settings.batch_size)
         * read_px

@@ -36,6 +36,7 @@ class GraphedFunction:
     def __init__(self, function: Callable[[Tensor], Tensor], stream: torch.cuda.Stream) -> None:
         self._function = function
         self._stream = stream
+        self._pool = torch.cuda.graph_pool_handle()
         self._sights: Counter[tuple[int, ...]] = Counter()
         self._captured: OrderedDict[tuple[int, ...], _Captured] = OrderedDict()
         #: Shapes that could not be captured, and why.
@@ -66,6 +67,7 @@ class GraphedFunction:
         self._captured.clear()
         self._sights.clear()
         self.refusals.clear()
+        self._pool = torch.cuda.graph_pool_handle()
 
     def _make_room(self) -> None:
         while len(self._captured) >= MOST_GRAPHS:
@@ -77,8 +79,9 @@ class GraphedFunction:
         source = x.clone()
         self._stream.synchronize()
         graph = torch.cuda.CUDAGraph()
-        # Each graph has memory of its own: graphs that share a pool must be replayed in the order of their capture.
-        # Other threads go on meanwhile, and may pin memory: only this one's calls are restricted.
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+        # All graphs work in the same memory: they are replayed one after the other on one stream, and what one has
+        # computed is copied before the next begins. Other threads go on meanwhile, and may pin memory: only this
+        # one's calls are restricted.
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             result = self._function(source)
         return _Captured(graph, source, result)

@@ -1,4 +1,4 @@
-"""The fastest form on a GPU, found by measurement: once per machine, network and type, and kept.
+"""The fastest form on a GPU, found by measurement: once per machine, network, type and size of tile, and kept.
 
 Which form wins there depends on the card, its libraries and the network, so no rule is written down: the first tile is
 run in each form and timed. What was found is kept in `~/.cache/mitoscan/forms.json`, so that the next scan, or one that
@@ -28,7 +28,7 @@ from scanner.dense.graph import Graph, Layout, convolution_weight
 from scanner.dense.triton_chain import TritonChain, TritonUnavailableError
 
 #: Smaller images say little about a tile; they are run by dilation, which has no set-up. Pixels.
-LEAST_PX = 192**2
+LEAST_PX = 384**2
 #: Timed runs of each form, after one that sets it up; the fastest counts.
 RUNS = 3
 
@@ -76,7 +76,7 @@ class DeviceForms:
         return (run_fragments if form == "fragments" else run_dilated)(self.graph, self.layout, images)
 
     def choose(self, images: Tensor) -> FormChoice:
-        """The choice for images of that type on that device: known, or measured now on these."""
+        """The choice for images of that type and about that size on that device: known, or measured now on these."""
         key = self._key(images)
         if key not in self.choices:
             folder = self.folder or cache_folder()
@@ -101,6 +101,7 @@ class DeviceForms:
         content = [
             torch.cuda.get_device_name(images.device) if on_gpu else images.device.type,
             torch.__version__, _version("triton"), str(images.dtype),
+            images.shape[0], (images.shape[2] * images.shape[3]).bit_length(),  # images of about that many pixels
             torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
             [list(weight.shape) for weight in weights], grids, self.names,
         ]  # fmt: skip

@@ -49,7 +49,7 @@ def forms(tmp_path: Path) -> DeviceForms:
 
 @torch.inference_mode()
 def test_a_choice_is_kept_and_read_again(forms: DeviceForms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = torch.rand(1, 3, 192, 192)
+    images = torch.rand(1, 3, 384, 384)
     forms.triton = None  # Its interpreter takes minutes for a tile.
     first = forms.choose(images)
     assert set(first.seconds) == {"dilation", "fragments"}
@@ -63,11 +63,11 @@ def test_a_choice_is_kept_and_read_again(forms: DeviceForms, tmp_path: Path, mon
 
 @torch.inference_mode()
 def test_the_choice_rests_on_a_tile_and_never_changes_the_scores(forms: DeviceForms) -> None:
-    small, large = torch.rand(1, 3, 40, 44), torch.rand(1, 3, 192, 192)
+    small, large = torch.rand(1, 3, 40, 44), torch.rand(1, 3, 384, 384)
     assert small.shape[2] * small.shape[3] < LEAST_PX <= large.shape[2] * large.shape[3]
     for name in ("dilation", "fragments"):
         forms.choices[forms._key(large)] = FormChoice(name, {name: 1.0})
-        torch.testing.assert_close(forms(large)[:, :, :86, :86], forms.run("dilation", large)[:, :, :86, :86])
+        torch.testing.assert_close(forms(large)[:, :, :182, :182], forms.run("dilation", large)[:, :, :182, :182])
     assert forms(small).equal(forms.run("dilation", small))
 
 
