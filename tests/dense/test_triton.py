@@ -32,13 +32,6 @@ CLOSE = {torch.float32: {"rtol": 1e-5, "atol": 1e-5}, torch.float16: {"rtol": 0.
 SMALL = TritonTuning(block=16, head_block=16, rows=2)
 
 
-@pytest.fixture(autouse=True)
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton decides for good when its kernels are first imported."""
-    if DEVICE == "cpu":
-        monkeypatch.setenv("TRITON_INTERPRET", "1")
-
-
 def scaled(net: nn.Module, seed: int = 3) -> nn.Module:
     """Random weights whose outputs are of order 1, as in trained nets."""
     randomise(net, seed)

@@ -7,8 +7,10 @@ told here: types, shapes that tensor cores take, registers and shared memory.
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from models.dannet import DNN2, DanNet
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import densify
 from scanner.dense.triton_chain import TritonChain
+from tests.conftest import ROOT
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("the triton package is not installed", allow_module_level=True)
@@ -47,27 +50,9 @@ class Recorder:
         return lambda *arguments, **constants: self.launches.append(Launch(self.name, arguments, constants))
 
 
-@pytest.fixture(scope="module")
-def kernels() -> ModuleType:
-    """The kernels, not interpreted: other tests may have imported them otherwise."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TRITON_INTERPRET", raising=False)
-        found = importlib.util.find_spec("scanner.dense.triton_kernels")
-        assert found is not None
-        spec = importlib.util.spec_from_file_location("compiled_kernels", found.origin)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-
 def launches_of(net: nn.Module, patch_size: int, stride: int, dtype: torch.dtype) -> list[Launch]:
     """Every launch of a tile."""
-    with pytest.MonkeyPatch.context() as patch:
-        if not torch.cuda.is_available():
-            patch.setenv("TRITON_INTERPRET", "1")  # As the tests of the interpreter, whichever come first.
-        from scanner.dense import triton_kernels
+    from scanner.dense import triton_kernels
 
     dense = densify(net, patch_size, stride)
     chain = TritonChain(dense.graph, dense.layout)
@@ -97,24 +82,37 @@ def compile_for(kernel: Any, launch: Launch, capability: int) -> Any:
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
+NETWORKS = {"DNN2": (lambda: DanNet(DNN2), 101), "ValidNet": (lambda: ValidNet(ValidNetConfig()), 86)}
+
+
+def compile_all(network: str, stride: int, dtype: torch.dtype, capability: int) -> None:
+    """Compile what a tile would launch; for a process of its own, where Triton is not told to interpret."""
+    from scanner.dense import triton_kernels
+
+    make, patch_size = NETWORKS[network]
+    kernels = {name: getattr(triton_kernels, name) for name in ("pooled_convolution", "classifying_head")}
+    launches = launches_of(make().eval(), patch_size, stride, dtype)
+    assert {launch.name for launch in launches} == set(kernels)
+    for launch in launches:
+        compiled = compile_for(kernels[launch.name], launch, capability)
+        assert compiled.metadata.shared <= SHARED[capability], compiled.metadata.shared
+        assert compiled.asm["cubin"]
+        # Tensor cores multiply, but for float32 in full.
+        assert "mma" in compiled.asm["ptx"] or dtype is torch.float32
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("net", "patch_size", "stride", "dtype", "capability"),
-    [
-        (DanNet(DNN2), 101, 1, torch.bfloat16, 90),
-        (DanNet(DNN2), 101, 4, torch.float32, 80),
-        (ValidNet(ValidNetConfig()), 86, 8, torch.float16, 90),
-    ],
-    ids=["DNN2, bfloat16, H100", "DNN2, float32, A100", "ValidNet, float16, H100"],
+    ("network", "stride", "dtype", "capability"),
+    [("DNN2", 1, torch.bfloat16, 90), ("DNN2", 4, torch.float32, 80), ("ValidNet", 8, torch.float16, 90)],
 )
-def test_kernels_compile_for_cards(
-    kernels: ModuleType, net: nn.Module, patch_size: int, stride: int, dtype: torch.dtype, capability: int
-) -> None:
-    launches = launches_of(net.eval(), patch_size, stride, dtype)
-    assert {launch.name for launch in launches} == {"pooled_convolution", "classifying_head"}
-    for launch in launches:
-        compiled = compile_for(getattr(kernels, launch.name), launch, capability)
-        assert compiled.metadata.shared <= SHARED[capability]
-        assert compiled.asm["cubin"]
-        if dtype is not torch.float32:
-            assert "mma" in compiled.asm["ptx"]  # Tensor cores multiply.
+def test_kernels_compile_for_cards(network: str, stride: int, dtype: torch.dtype, capability: int) -> None:
+    script = (
+        "import torch; from tests.dense.test_triton_compile import compile_all; "
+        f"compile_all({network!r}, {stride}, {dtype}, {capability})"
+    )
+    environment = os.environ | {"TRITON_INTERPRET": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
