@@ -16,7 +16,9 @@ from models.committee import Committee
 from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
-from scanner.dense.native import NativeUnavailableError, load_library
+from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load_library
+from scanner.dense.native.chain import choose_rows
+from scanner.dense.native.packing import Shape
 from scanner.errors import SettingsError
 from tests.networks import Classifier, randomise
 from tests.reference import patch_by_patch
@@ -60,14 +62,15 @@ def chains(draw: st.DrawFn) -> Classifier:
 
 
 @settings(max_examples=150, deadline=None)
-@given(chains(), st.integers(0, 40), st.integers(0, 40), st.integers(1, 6))
-def test_native_equals_patch_by_patch(classifier: Classifier, more_rows: int, more_cols: int, stride: int) -> None:
+@given(chains(), st.tuples(st.integers(0, 40), st.integers(0, 40)), st.integers(1, 6), st.sampled_from(Rows))
+def test_native_equals_patch_by_patch(classifier: Classifier, more: tuple[int, int], stride: int, rows: Rows) -> None:
     channels = next(m.in_channels for m in classifier.net.modules() if isinstance(m, nn.Conv2d))
-    shape = (2, channels, classifier.patch_size + more_rows, classifier.patch_size + more_cols)
+    shape = (2, channels, classifier.patch_size + more[0], classifier.patch_size + more[1])
     images = torch.randn(shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     with torch.no_grad():
         expected = densify(classifier.net, classifier.patch_size, stride)(images)  # exact in float64: test_dense_net.py
         native = densify(copy.deepcopy(classifier.net).float(), classifier.patch_size, stride, form=Form.NATIVE)
+        native.native = NativeChain(native.graph, native.layout, rows)
         torch.testing.assert_close(native(images.float()).double(), expected, **CLOSE)
 
 
@@ -78,11 +81,12 @@ NETWORKS = {
 }
 
 
-def native_of(name: str, stride: int = 1) -> DenseNet:
+def native_of(name: str, stride: int = 1, rows: Rows | None = None) -> DenseNet:
     torch.manual_seed(3)
     classifier = NETWORKS[name]()
     dense = densify(classifier.net.eval(), classifier.patch_size, stride)
     assert dense.form is Form.NATIVE
+    dense.native = NativeChain(dense.graph, dense.layout, rows)
     return dense
 
 
@@ -98,10 +102,11 @@ def test_shipped_families_are_exact(name: str, stride: int) -> None:
         torch.testing.assert_close(densify(net, classifier.patch_size, stride)(image), expected, **CLOSE)
 
 
+@pytest.mark.parametrize("rows", Rows)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("stride", [1, 4])
-def test_scores_do_not_depend_on_how_the_image_is_cut(name: str, stride: int) -> None:
-    dense = native_of(name, stride)
+def test_scores_do_not_depend_on_how_the_image_is_cut(name: str, stride: int, rows: Rows) -> None:
+    dense = native_of(name, stride, rows)
     image = torch.rand(1, 3, dense.patch_size + 99, dense.patch_size + 203)
     whole = dense(image)
     for top, left in ((0, 0), (4, 8), (20, 100), (60, 164)):
@@ -110,9 +115,10 @@ def test_scores_do_not_depend_on_how_the_image_is_cut(name: str, stride: int) ->
         torch.testing.assert_close(part, expected, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("rows", Rows)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_scores_do_not_depend_on_threads_or_memory_layout(name: str) -> None:
-    dense = native_of(name, 2)
+def test_scores_do_not_depend_on_threads_or_memory_layout(name: str, rows: Rows) -> None:
+    dense = native_of(name, 2, rows)
     image = torch.rand(1, 3, dense.patch_size + 30, dense.patch_size + 301)
     threads = torch.get_num_threads()
     try:
@@ -137,8 +143,9 @@ def test_activations_are_those_of_torch() -> None:
         torch.testing.assert_close(scores, activation(values), rtol=0, atol=tolerance)
 
 
-def test_a_broken_pixel_spoils_just_the_patches_that_see_it() -> None:
-    dense = native_of("DNN2")
+@pytest.mark.parametrize("rows", Rows)
+def test_a_broken_pixel_spoils_just_the_patches_that_see_it(rows: Rows) -> None:
+    dense = native_of("DNN2", rows=rows)
     image = torch.rand(1, 3, 120, 240)
     image[0, 1, 60, 119] = float("nan")
     is_broken = dense(image)[0, 0].isnan()
@@ -166,6 +173,15 @@ def test_gradients_of_the_image_and_copies_of_the_net_are_served() -> None:
     expected = dense(image)
     torch.testing.assert_close(copy.deepcopy(dense)(image), expected, rtol=0, atol=0)
     torch.testing.assert_close(dense.double()(image.double()).float(), expected, **CLOSE)
+
+
+@pytest.mark.parametrize(("name", "rows"), [("DNN2", Rows.PLANAR), ("validnet", Rows.INTERLEAVED)])
+def test_rows_are_chosen_by_how_well_maps_fill_vectors(name: str, rows: Rows) -> None:
+    # DNN2 has 16 maps, one vector whose inputs serve one addition each, and 100, six vectors and a quarter.
+    dense = native_of(name)
+    chosen, reason = choose_rows(dense.graph, dense.layout, Shape(planar_block=8, lanes=16, most_blocks=4))
+    assert chosen is rows
+    assert reason.startswith(f"{rows} rows")
 
 
 def test_wrong_number_of_channels_is_refused() -> None:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCES = ("stream.cpp", "unit.hpp", "convolution.hpp", "memory.hpp", "vector.hpp")
+SOURCES = tuple(sorted(path.name for path in Path(__file__).parent.iterdir() if path.suffix in {".cpp", ".hpp"}))
 FLAGS = ("-O3", "-march=native", "-std=c++20", "-shared", "-fPIC", "-pthread")
 #: Set to 0 to do without the native kernel; set to a folder to keep the library there.
 SWITCH = "MITOSCAN_NATIVE"
@@ -57,7 +57,7 @@ def _load_or_reason() -> ctypes.CDLL | str:
 def _compile(compiler: str, path: Path) -> None:
     """Compile into a temporary name, then rename: two processes may start at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    source = Path(__file__).parent / SOURCES[0]
+    source = Path(__file__).parent / "stream.cpp"
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         built = Path(folder) / "dense.so"
         command = [compiler, *FLAGS, "-o", str(built), str(source)]

@@ -10,6 +10,11 @@ from torch import Tensor
 
 from scanner.dense.graph import Graph, Layout
 from scanner.dense.layers import IDENTITY, Convolution, MaxPool, Pointwise
+from scanner.dense.native.packing import Rows, Shape, pack_interleaved, pack_planar, pad_bias
+
+#: Share of the processor's peak that a convolution reaches, measured with AVX-512 (docs/performance.md): with planar
+#: rows; with interleaved ones, by whether maps fill one vector, whose inputs then serve one addition each, or more.
+_PLANAR_RATE, _ONE_VECTOR_RATE, _MORE_VECTORS_RATE = 0.85, 0.72, 0.92
 
 #: The numbers of vector.hpp.
 ACTIVATIONS = {"none": 0, "tanh": 1, "relu": 2, "sigmoid": 3}
@@ -63,17 +68,35 @@ def group_units(graph: Graph) -> list[tuple[int, int | None]] | None:
     return units or None
 
 
-def pack_chain(graph: Graph, layout: Layout, maps_per_block: int) -> Chain | None:
+def choose_rows(graph: Graph, layout: Layout, shape: Shape) -> tuple[Rows, str]:
+    """The layout whose estimated time is shorter, and the estimate in words."""
+    costs = dict.fromkeys(Rows, 0.0)
+    for node, rows, cols in zip(graph.nodes, layout.rows, layout.cols, strict=True):
+        if not isinstance(node.layer, Convolution):
+            continue
+        maps = len(node.layer.weight)
+        vectors = -(-maps // shape.lanes)
+        per_map = node.layer.weight[0].numel() / (rows.grid * cols.grid)
+        costs[Rows.PLANAR] += per_map * maps / _PLANAR_RATE
+        rate = _ONE_VECTOR_RATE if vectors == 1 else _MORE_VECTORS_RATE
+        costs[Rows.INTERLEAVED] += per_map * vectors * shape.lanes / rate
+    chosen = min(Rows, key=lambda rows: costs[rows])
+    ratio = costs[Rows.INTERLEAVED] / costs[Rows.PLANAR]
+    return chosen, f"{chosen} rows: maps in whole vectors of {shape.lanes} are estimated at {ratio:.2f} of planar rows"
+
+
+def pack_chain(graph: Graph, layout: Layout, *, rows: Rows, shape: Shape) -> Chain | None:
     """The chain of `graph` in the dilated form; None if it is no chain of convolutions and max-poolings."""
     groups = group_units(graph)
     if groups is None:
         return None
+    pack = pack_interleaved if rows is Rows.INTERLEAVED else pack_planar
     units, kept = (Unit * len(groups))(), []
     for unit, (at, pool) in zip(units, groups, strict=True):
         layer = graph.nodes[at].layer
         assert isinstance(layer, Convolution)
-        weights = pack_weights(layer.weight.detach(), maps_per_block)
         bias = torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias.detach().clone()
+        weights, bias = pack(layer.weight.detach(), shape), pad_bias(bias, shape)
         kept += [weights, bias]
         unit.maps, unit.channels = layer.weight.shape[:2]
         unit.activation = ACTIVATIONS[layer.activation]
@@ -81,14 +104,6 @@ def pack_chain(graph: Graph, layout: Layout, maps_per_block: int) -> Chain | Non
         unit.pool_rows, unit.pool_columns = (Window(1, 1, 1),) * 2 if pool is None else _windows(graph, layout, pool)
         unit.weights, unit.bias = weights.data_ptr(), bias.data_ptr()
     return Chain(units, tuple(kept), units[-1].maps)
-
-
-def pack_weights(weight: Tensor, maps_per_block: int) -> Tensor:
-    """(maps, channels, rows, cols) -> blocks of maps, each (rows, cols, channels, maps of the block), as one vector."""
-    maps, channels, rows, cols = weight.shape
-    taps = weight.permute(2, 3, 1, 0).reshape(rows * cols * channels, maps)
-    blocks = [taps[:, first : first + maps_per_block].flatten() for first in range(0, maps, maps_per_block)]
-    return torch.cat(blocks)
 
 
 def _windows(graph: Graph, layout: Layout, index: int) -> tuple[Window, Window]:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "unit.hpp"
 #include "vector.hpp"
 
 // Maps that share the loads of their inputs, and vectors of pixels that share the loads of the weights. Their product
@@ -12,9 +13,9 @@ constexpr int MAPS = 8, VECTORS = 3;
 #else
 constexpr int MAPS = 4, VECTORS = 3;
 #endif
-constexpr int MAX_KERNEL = 64;
 
-// One row of a convolution. Kernel row i reads from rows[i], kernel column j `columns[j]` further, channels `pitch` apart.
+// One row of a convolution. Kernel row i reads from rows[i], kernel column j `columns[j]` further; channels lie `pitch`
+// apart.
 // Weights are blocks of MAPS maps: (kernel row, kernel column, channel, map of the block).
 struct Convolution {
     const float* rows[MAX_KERNEL];

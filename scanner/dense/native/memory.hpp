@@ -3,14 +3,12 @@
 
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <cstddef>
-#include <cstring>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
-
-#include "vector.hpp"
 
 // All memory of one run. A row holds many channels far apart: with small pages, looking up their addresses would cost
 // as much as the arithmetic.
@@ -22,14 +20,17 @@ class Arena {
         for (const auto& [memory, bytes] : chunks_) munmap(memory, bytes);
     }
 
-    // Zeroed room for `count` numbers: what lies beside the image is computed too, and must not be slow (denormal).
+    // Room for `count` numbers.
     float* take(long count) {
         const size_t bytes = (size_t(count) * sizeof(float) + LINE - 1) / LINE * LINE;
-        if (bytes > left_) grow(bytes);
-        left_ -= bytes;
-        next_ += bytes;
-        return reinterpret_cast<float*>(next_ - bytes);
+        while (used_ < chunks_.size() && bytes > chunks_[used_].second - taken_) ++used_, taken_ = 0;
+        if (used_ == chunks_.size()) grow(bytes);
+        taken_ += bytes;
+        return reinterpret_cast<float*>(chunks_[used_].first + taken_ - bytes);
     }
+
+    // All room is free again, and stays ours: to clear pages anew would take longer than a small image does.
+    void reset() { used_ = taken_ = 0; }
 
   private:
     static constexpr size_t LINE = 64, CHUNK = 16 << 20;
@@ -38,43 +39,42 @@ class Arena {
         bytes = (bytes + CHUNK - 1) / CHUNK * CHUNK;
         void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) throw std::bad_alloc();
-        chunks_.emplace_back(memory, bytes);
+        chunks_.emplace_back(static_cast<char*>(memory), bytes);
 #ifdef MADV_HUGEPAGE
         madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-        next_ = static_cast<char*>(memory), left_ = bytes;
     }
 
-    std::vector<std::pair<void*, size_t>> chunks_;
-    char* next_ = nullptr;
-    size_t left_ = 0;
+    std::vector<std::pair<char*, size_t>> chunks_;
+    size_t used_ = 0, taken_ = 0;  // full chunks, and bytes taken of the next one
 };
 
-// Room for a row and for the whole vectors that reach beyond it. An odd number of cache lines: else all channels of a
-// pixel would compete for the same few places of the cache.
-inline long padded(long pixels) {
+// An arena of those that earlier runs have left behind, for as long as one run lasts.
+class BorrowedArena {
+  public:
+    BorrowedArena() {
+        const std::lock_guard guard(lock_);
+        if (free_.empty()) free_.push_back(std::make_unique<Arena>());
+        arena_ = std::move(free_.back());
+        free_.pop_back();
+    }
+    BorrowedArena(const BorrowedArena&) = delete;
+    ~BorrowedArena() {
+        arena_->reset();
+        const std::lock_guard guard(lock_);
+        free_.push_back(std::move(arena_));
+    }
+    operator Arena&() { return *arena_; }
+
+  private:
+    static inline std::mutex lock_;
+    static inline std::vector<std::unique_ptr<Arena>> free_;
+    std::unique_ptr<Arena> arena_;
+};
+
+// At least `count` numbers as an odd number of cache lines: rows or channels that lie so far apart do not compete for
+// the same few places of the cache.
+inline long odd_lines(long count) {
     constexpr long line = 16;
-    const long lines = (pixels + 4 * LANES + line - 1) / line;
-    return (lines | 1) * line;
+    return ((count + line - 1) / line | 1) * line;
 }
-
-// The last rows of some channels. Where the next window has a stride, columns lie in as many phases, every stride-th
-// column beside the other, so that loads stay contiguous.
-struct Ring {
-    long depth, phases, phase_pitch, channel_pitch, row_pitch;
-    float* values;
-
-    Ring(Arena& arena, long depth, long channels, long width, long phases = 1)
-        : depth(depth), phases(phases), phase_pitch(padded(width / phases + 1)), channel_pitch(phase_pitch * phases),
-          row_pitch(channel_pitch * channels), values(arena.take(depth * row_pitch)) {}
-
-    float* row(long number) const { return values + number % depth * row_pitch; }
-    long place(long column) const { return column % phases * phase_pitch + column / phases; }
-
-    // Writes `count` columns of one channel, from column `first` on.
-    void write(long number, long channel, long first, long count, const float* from) const {
-        float* to = row(number) + channel * channel_pitch;
-        for (long start = 0; start < std::min(phases, count); ++start)
-            for (long x = start, at = place(first + start); x < count; x += phases, ++at) to[at] = from[x];
-    }
-};

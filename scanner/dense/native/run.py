@@ -9,7 +9,8 @@ from torch import Tensor
 
 from scanner.dense.graph import Graph, Layout
 from scanner.dense.native.build import NativeUnavailableError, load_library
-from scanner.dense.native.chain import Chain, Window, pack_chain
+from scanner.dense.native.chain import Chain, Window, choose_rows, pack_chain
+from scanner.dense.native.packing import Rows, Shape
 from scanner.errors import SettingsError
 
 
@@ -26,8 +27,12 @@ class Image(ctypes.Structure):
     )
 
 
+#: The kernel's answers that make a Shape.
+_SHAPE = ("planar_block", "interleaved_lanes", "interleaved_blocks")
+
+
 class NativeChain:
-    """A graph made ready for the native kernel.
+    """A graph made ready for the native kernel; `rows` are chosen by estimate if left out.
 
     Raises
     ------
@@ -35,15 +40,19 @@ class NativeChain:
         There is no kernel on this machine, or the graph is no chain that it can run.
     """
 
-    def __init__(self, graph: Graph, layout: Layout) -> None:
+    def __init__(self, graph: Graph, layout: Layout, rows: Rows | None = None) -> None:
         self.library = load_library()
-        chain = pack_chain(graph, layout, self.library.mitoscan_maps_per_block())
+        shape = Shape(*(int(getattr(self.library, f"mitoscan_{name}")()) for name in _SHAPE))
+        chosen, reason = choose_rows(graph, layout, shape)
+        #: How its rows lie in memory, and why.
+        self.rows, self.reason = (chosen, reason) if rows is None else (rows, f"{rows} rows, as asked for")
+        chain = pack_chain(graph, layout, rows=self.rows, shape=shape)
         if chain is None:
             raise NativeUnavailableError("the network is no chain of convolutions and max-poolings in float32")
         self.chain: Chain = chain
-        self.made_from = graph, layout
+        self.made_from = graph, layout, self.rows
 
-    def __reduce__(self) -> tuple[type[NativeChain], tuple[Graph, Layout]]:
+    def __reduce__(self) -> tuple[type[NativeChain], tuple[Graph, Layout, Rows]]:
         """Copies pack their own weights: addresses cannot travel."""
         return NativeChain, self.made_from
 
@@ -65,7 +74,12 @@ class NativeChain:
             described = Image(image.data_ptr(), *size, *image.stride())
             units = self.chain.units
             failed = self.library.mitoscan_run(
-                units, len(units), ctypes.byref(described), ctypes.c_void_p(scores.data_ptr()), torch.get_num_threads()
+                units,
+                len(units),
+                int(self.rows is Rows.INTERLEAVED),
+                ctypes.byref(described),
+                ctypes.c_void_p(scores.data_ptr()),
+                torch.get_num_threads(),
             )
             if failed:
                 raise MemoryError(

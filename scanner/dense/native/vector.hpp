@@ -38,7 +38,25 @@ static inline Vector load_strided(const float* from, int any_stride) {
 }
 
 // NaN stays NaN, whichever side it is on: a broken pixel must not look like background.
-static inline Vector larger(Vector a, Vector b) { return (Mask)(a != a) | (Mask)(a > b) ? a : b; }
+static inline Vector larger(Vector a, Vector b) {
+#if defined(__AVX512F__)
+    // The processor's maximum is b wherever one side is NaN; the mask brings back an a that is.
+    const __mmask16 a_is_nan = _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q);
+    return (Vector)_mm512_mask_mov_ps(_mm512_max_ps((__m512)a, (__m512)b), a_is_nan, (__m512)a);
+#else
+    return (Mask)(a != a) | (Mask)(a > b) ? a : b;
+#endif
+}
+
+// Within -limit..limit; NaN stays NaN.
+static inline Vector clamp(Vector x, float limit) {
+    const Vector high = Vector{} + limit;
+#if defined(__AVX512F__)
+    return (Vector)_mm512_max_ps((__m512)-high, _mm512_min_ps((__m512)high, (__m512)x));
+#else
+    return x > high ? high : (x < -high ? -high : x);
+#endif
+}
 
 static inline Vector reciprocal(Vector x) {
 #if defined(__AVX512F__)
@@ -52,8 +70,7 @@ static inline Vector reciprocal(Vector x) {
 
 // tanh as an odd rational function of degree 13 over 6 (the coefficients that Eigen and XNNPACK use): |error| < 4e-7.
 static inline Vector hyperbolic_tangent(Vector x) {
-    const Vector limit = Vector{} + 7.90531110763549805f;  // tanh is 1 in float32 from here on
-    x = x > limit ? limit : (x < -limit ? -limit : x);
+    x = clamp(x, 7.90531110763549805f);  // tanh is 1 in float32 from here on
     Vector square = x * x;
     Vector upper = square * -2.76076847742355e-16f + 2.00018790482477e-13f;
     upper = upper * square + -8.60467152213735e-11f;
