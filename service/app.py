@@ -20,6 +20,8 @@ from service.browser import SecurityHeaders
 from service.catalog import Catalog
 from service.context import Service
 from service.limits import RateLimit
+from service.logs import RequestLog
+from service.measures import Measures
 from service.metrics import instrument
 from service.results import Results
 from service.resumable import CompleteMetadata, make_tus_router
@@ -60,6 +62,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
         )
+    app.add_middleware(RequestLog)
     for router in (detect.router, jobs.router, files.router, viewer.router, operation.router, pages.router):
         app.include_router(router)
     app.include_router(make_tus_router(settings))
@@ -99,6 +102,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
     return Service(
         settings=settings,
         store=store,
+        measures=Measures(store.engine),
         queue=queues,
         catalog=catalog,
         results=Results(settings.results),

@@ -1,13 +1,23 @@
-"""The command `mitoscan`: the scanner's commands, and those that run the service."""
+"""The command `mitoscan`: the scanner's commands, and those that run the service.
+
+The API process never needs torch: its command is found before the scanner's are loaded.
+"""
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
-from scanner.cli import app
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 Data = Annotated[Path | None, typer.Option(help="Folder of the store, the uploads and the results.")]
 
@@ -20,10 +30,9 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=0, help="Worker processes started beside the API.")] = None,
 ) -> None:
     """Run the HTTP service, by default on 127.0.0.1:8000; research use only."""
-    from service.server import serve as start
-    from service.settings import Settings
+    from service.server import run_server
 
-    start(Settings(**_given(host=host, port=port, data=data, workers=workers)))
+    run_server(_settings(host=host, port=port, data=data, workers=workers))
 
 
 @app.command()
@@ -33,20 +42,38 @@ def worker(
     worker_id: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
-    from service.settings import Settings
     from service.worker import run_worker
 
-    run_worker(Settings(**_given(data=data, device=device)), worker_id)
+    run_worker(_settings(data=data, device=device), worker_id)
+
+
+@cache
+def all_commands() -> typer.Typer:
+    """The whole command line."""
+    from scanner.cli import app as whole
+
+    whole.add_typer(app)
+    return whole
 
 
 def main() -> None:
     """Run the command line."""
-    app()
+    command = app if sys.argv[1:2] == ["serve"] else all_commands()
+    command(prog_name="mitoscan")
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given; the others come from the environment."""
-    return {name: value for name, value in options.items() if value is not None}
+def _settings(**options: Any) -> Settings:
+    """The options that were given; the others come from the environment and the TOML file."""
+    from service.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
+    except (OSError, ValueError, SettingsError) as error:  # The TOML file, or JSON in the environment.
+        problems = [str(error)]
+    typer.echo("settings: " + "; ".join(problems), err=True)
+    raise typer.Exit(2)
 
 
 if __name__ == "__main__":

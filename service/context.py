@@ -12,6 +12,7 @@ from service.auth import Client, KeyRing, Role
 from service.catalog import Catalog
 from service.jobs import Job
 from service.limits import RateLimit
+from service.measures import Measures
 from service.queue import QueueClient
 from service.results import Results
 from service.settings import Settings
@@ -26,6 +27,7 @@ class Service:
 
     settings: Settings
     store: Store
+    measures: Measures
     queue: QueueClient
     catalog: Catalog
     results: Results

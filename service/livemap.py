@@ -19,6 +19,8 @@ from service.results import NotFinishedError
 
 #: Longest side of the picture.
 MAX_SIDE = 1024  # px
+#: Laid over what has not been scanned: the slide grows light where it has. Red, green, blue, opacity.
+VEIL = (30, 25, 35, 130)
 
 
 class GrowingMap:
@@ -30,7 +32,9 @@ class GrowingMap:
         self._read: set[Path] = set()
         height, width = self._array.shape
         self._factor = max(1, -(-max(height, width) // MAX_SIDE))
-        self.levels: npt.NDArray[np.uint8] = np.zeros((-(-height // self._factor), -(-width // self._factor)), np.uint8)
+        shape = -(-height // self._factor), -(-width // self._factor)
+        self.levels: npt.NDArray[np.uint8] = np.zeros(shape, np.uint8)
+        self.is_scanned: npt.NDArray[np.bool_] = np.zeros(shape, np.bool_)
 
     def update(self) -> None:
         """Take in the chunks that have been written since."""
@@ -50,8 +54,9 @@ class GrowingMap:
         # The maximum of each square: a mean would make lone figures vanish.
         reduced = np.maximum.reduceat(values, np.flatnonzero(np.diff(rows, prepend=-1)), axis=0)
         reduced = np.maximum.reduceat(reduced, np.flatnonzero(np.diff(cols, prepend=-1)), axis=1)
-        place = self.levels[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-        np.maximum(place, reduced, out=place)
+        place = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+        np.maximum(self.levels[place], reduced, out=self.levels[place])
+        self.is_scanned[place] = True
 
 
 def growing_map_picture(work: Path) -> bytes:
@@ -59,10 +64,15 @@ def growing_map_picture(work: Path) -> bytes:
     store = next(work.glob(f"{WORK_NAME}/map.zarr/zarr.json"), None)
     if store is None:
         raise NotFinishedError("the scan has not begun to write its map")
-    growing = _open(store.parent)
-    growing.update()
+    try:
+        growing = _open(store.parent)
+        growing.update()
+    except FileNotFoundError as error:  # It has ended while we looked.
+        raise NotFinishedError("the scan has ended") from error
+    picture = colours_from_levels(growing.levels)
+    picture[~growing.is_scanned] = VEIL
     buffer = io.BytesIO()
-    Image.fromarray(colours_from_levels(growing.levels)).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -1,20 +1,29 @@
-"""Metrics for Prometheus: HTTP requests of this process; jobs, workers and disk as the store knows them."""
+"""Metrics for Prometheus: HTTP requests of this process; jobs, workers, scans and disk as the store knows them."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from service import measures
 from service.context import Service
+from service.jobs import JobState
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: Totals that workers count: measure -> metric, its label, help.
+TOTALS = {
+    measures.STAGE_SECONDS: ("mitoscan_stage_seconds", "stage", "Time that scans spent in each stage"),
+    measures.SCANNED_MM2: ("mitoscan_scanned_mm2", "", "Area scanned"),
+    measures.JOBS_ENDED: ("mitoscan_jobs_ended", "state", "Jobs that workers have ended"),
+    measures.FAILURES: ("mitoscan_failures", "reason", "Jobs that have failed"),
+}
 
 
 def instrument(app: FastAPI) -> CollectorRegistry:
@@ -38,20 +47,40 @@ class _StoreCollector(Collector):
         self._service = service
 
     def collect(self) -> Iterator[Metric]:
-        store, settings = self._service.store, self._service.settings
-        jobs = GaugeMetricFamily("mitoscan_jobs", "Jobs by state", labels=["state"])
-        for state, count in store.count_by_state().items():
-            jobs.add_metric([state.lower()], count)
-        yield jobs
-        alive_since = time.time() - settings.dead_after_s
+        measured = self._service.measures.read()
+        yield from self._collect_queue()
+        for name, (metric, label, text) in TOTALS.items():
+            yield _labelled(CounterMetricFamily, metric, text, label=label, values=measured.get(name, {}))
+        for name in (measures.GPU_USED_BYTES, measures.GPU_TOTAL_BYTES):
+            metric, text = f"mitoscan_{name}", "Memory of the GPU that a worker uses"
+            yield _labelled(GaugeMetricFamily, metric, text, label="worker", values=measured.get(name, {}))
+        free = shutil.disk_usage(self._service.settings.data).free
+        yield GaugeMetricFamily("mitoscan_disk_free_bytes", "Free space of the data folder's disk", value=free)
+
+    def _collect_queue(self) -> Iterator[Metric]:
+        store, now = self._service.store, time.time()
+        states = {state.lower(): float(count) for state, count in store.count_by_state().items()}
+        yield _labelled(GaugeMetricFamily, "mitoscan_jobs", "Jobs that are kept", label="state", values=states)
+        oldest = store.oldest_waiting_since()
+        waited = 0.0 if oldest is None else now - oldest
+        yield GaugeMetricFamily("mitoscan_queue_wait_seconds", "How long the oldest job has waited", value=waited)
+        running = store.list_jobs(state=JobState.RUNNING)
+        pace = sum(job.progress.mm2_done / max(1.0, now - (job.started_at or now)) for job in running)
+        yield GaugeMetricFamily("mitoscan_running_mm2_per_second", "Pace of the scans that run", value=pace)
+        alive_since = now - self._service.settings.dead_after_s
         alive = sum(row.seen_at >= alive_since for row in store.list_workers())
         yield GaugeMetricFamily("mitoscan_workers_alive", "Workers heard of lately", value=alive)
-        free = shutil.disk_usage(settings.data).free
-        yield GaugeMetricFamily("mitoscan_disk_free_bytes", "Free space of the data folder's disk", value=free)
-        failures = GaugeMetricFamily("mitoscan_jobs_failed", "Failed jobs that are kept, by reason", labels=["reason"])
-        for reason, count in store.count_failures().items():
-            failures.add_metric([reason], count)
-        yield failures
-        area, seconds = store.scanned_area_and_seconds()
-        yield GaugeMetricFamily("mitoscan_scanned_mm2", "Area scanned by the jobs that are kept", value=area)
-        yield GaugeMetricFamily("mitoscan_scan_seconds", "Time spent in those scans", value=seconds)
+
+
+def _labelled(
+    kind: type[GaugeMetricFamily] | type[CounterMetricFamily],
+    metric: str,
+    text: str,
+    *,
+    label: str,
+    values: Mapping[str, float],
+) -> Metric:
+    family = kind(metric, text, labels=[label] if label else [])
+    for value_of, value in values.items():
+        family.add_metric([value_of] if label else [], value)
+    return family

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
 from service.jobs import Job, Priority
+from service.settings import Settings
 
 NAME = "mitoscan"
 QUEUE = "mitoscan-scans"
@@ -35,6 +36,10 @@ ERRANDS_AT_ONCE = 4
 ERRANDS_POLL_INTERVAL = 1.0  # seconds
 #: A webhook that fails is told again after the first pause, then after ever longer ones.
 WEBHOOK_BACKOFF = 3.0
+#: Without a new job for this long, workers look less often.
+QUIET_AFTER = 60.0  # seconds
+#: A scan that has run for this long is not about to end.
+LONG_SCAN = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,32 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, duties: Duties, pace: Pa
             }
         ]
     )
+
+
+def choose_interval(settings: Settings, *, asked_s: float | None, free_workers: int, youngest_s: float | None) -> float:
+    """How often the workers shall look for a job: looking costs a transaction each time.
+
+    Parameters
+    ----------
+    settings : Settings
+    asked_s : float or None
+        Seconds since the last job was asked for.
+    free_workers : int
+        Workers that live and run no job.
+    youngest_s : float or None
+        How long the scan that began last has run.
+    """
+    is_quiet = asked_s is None or asked_s > QUIET_AFTER
+    # Where all scans are long ones no worker is about to be free.
+    is_full = free_workers <= 0 and (youngest_s is None or youngest_s > LONG_SCAN)
+    return settings.queue_idle_poll_s if is_quiet or is_full else settings.queue_poll_s
+
+
+def set_interval(seconds: float) -> None:
+    """Make all workers look for a job that often, from their next look on."""
+    queue = DBOS.retrieve_queue(QUEUE)
+    if queue is not None and queue.polling_interval_sec != seconds:
+        queue.set_polling_interval_sec(seconds)
 
 
 def take_over(dead_worker_ids: list[str]) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ANSWER = "answer.json"
+#: Tissue, hotspots and what could not be read, in level-0 pixels, for the viewer.
+REGIONS = "regions.json"
 _CSV, _GEOJSON, _DICOM = "text/csv; charset=utf-8", "application/geo+json", "application/dicom"
 #: Files of every result that a client may fetch, and their media types.
 FILES = {
@@ -141,6 +143,13 @@ class Results:
     def has_zarr(self, key: str) -> bool:
         """True if the result has ZARR."""
         return (self._folder / key / ZARR).is_dir()
+
+    def regions(self, key: str) -> Path:
+        """Path of REGIONS."""
+        path = self._folder / key / REGIONS
+        if not path.is_file():
+            raise ResultGoneError(GONE)
+        return path
 
     def remove(self, key: str) -> None:
         """Remove a result."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from models import Model, load_model
 from scanner.errors import ScanCancelledError
+from scanner.exports.geojson import write_regions
 from scanner.result import Progress, ScanResult
 from scanner.scanning import scan
 from scanner.slides import open_slide
@@ -19,7 +20,7 @@ from service import jobs
 from service.catalog import Catalog, UnknownModelError
 from service.intake import check_size
 from service.jobs import Job, JobProgress, JobState
-from service.results import Answer
+from service.results import REGIONS, Answer
 from service.settings import Settings
 from service.sources import SourceNotFoundError, fingerprint
 from service.store import Store
@@ -105,7 +106,16 @@ class Watch:
         return job.state is JobState.RUNNING and (job.worker, job.attempt) == (self.job.worker, self.job.attempt)
 
 
-def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watch: Watch) -> Answer:
+@dataclass(frozen=True)
+class Scanned:
+    """A scan that has run to its end, its files written."""
+
+    answer: Answer
+    #: read, net, post, and the rest; they add up to the whole.
+    stage_seconds: dict[str, float]
+
+
+def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watch: Watch) -> Scanned:
     """Scan for `job` into the folder `work`; ScanStoppedError if the watch ended it."""
     request = job.request
     model = _find_model(job, catalog)
@@ -126,10 +136,13 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
                 device=settings.device,
             )
             answer = answer_from_result(result)
+            write_regions(work / REGIONS, result)
             result.map.close()  # Before the folder is renamed: the map's values lie in it.
     except ScanCancelledError as error:
         raise ScanStoppedError(watch.why or Stop.CANCEL) from error
-    return answer
+    seconds = dict(result.report["timing"])
+    whole = seconds.pop("total")
+    return Scanned(answer, seconds | {"rest": max(0.0, whole - sum(seconds.values()))})
 
 
 def answer_from_result(result: ScanResult) -> Answer:

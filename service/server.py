@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
@@ -12,18 +11,21 @@ import threading
 import time
 import uuid
 
+import structlog
 import uvicorn
 
 from service.app import create_app
 from service.auth import load_keys
+from service.logs import configure_logs
 from service.settings import Settings
+from service.tracing import start_tracing, stop_tracing
 
 #: A worker that dies sooner than this after its start is restarted ever more slowly.
 QUICK_DEATH = 10.0  # seconds
 MAX_PAUSE = 30.0  # seconds
 STOP_TIMEOUT = 8.0  # seconds
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class WorkerKeeper(threading.Thread):
@@ -48,7 +50,7 @@ class WorkerKeeper(threading.Thread):
                 return
             died_quickly = time.monotonic() - started < QUICK_DEATH
             pause = min(MAX_PAUSE, max(1.0, pause * 2)) if died_quickly else 0.0
-            _log.warning("worker ended with %s; starting another in %g s", code, pause)
+            _log.warning("worker ended, another is started", code=code, pause_s=pause)
 
     def stop(self) -> None:
         """Let the worker give its job back and end."""
@@ -71,17 +73,10 @@ class WorkerKeeper(threading.Thread):
         return process
 
 
-def serve(settings: Settings) -> None:
-    """Run the API and its workers until told to stop, in a process that has loaded nothing else."""
-    # A fresh interpreter: the command line has loaded torch by now, which the API never needs and pays in memory.
-    command = [sys.executable, "-m", "service.server"]
-    os.execve(sys.executable, command, os.environ | settings.to_environment())  # noqa: S606
-
-
 def run_server(settings: Settings) -> None:
     """Run the API in this process and its workers beside it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s api %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("tuspyserver").setLevel(logging.WARNING)
+    configure_logs(settings, process="api")
+    start_tracing(settings, process="api")
     settings.data.mkdir(parents=True, exist_ok=True)
     keys, new_key = load_keys(settings)
     if new_key:
@@ -94,7 +89,8 @@ def run_server(settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        log_level="warning",
+        log_config=None,
+        access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,
@@ -106,6 +102,7 @@ def run_server(settings: Settings) -> None:
     finally:
         for keeper in keepers:
             keeper.stop()
+        stop_tracing()
 
 
 class _AnnouncingServer(uvicorn.Server):
@@ -117,7 +114,3 @@ class _AnnouncingServer(uvicorn.Server):
             for listening in server.sockets:
                 host, port = listening.getsockname()[:2]
                 print(f"mitoscan: http://{host}:{port}  (Ctrl+C stops)", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    run_server(Settings())

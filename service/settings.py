@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,10 +24,27 @@ GIB = 1024**3
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    AUTO = "auto"  # text on a terminal, JSON elsewhere
+    JSON = "json"  # one object a line
+    TEXT = "text"  # for people
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "DEBUG"  # every request, tiles too
+    INFO = "INFO"  # requests, jobs
+    WARNING = "WARNING"  # what an operator should look at
+    ERROR = "ERROR"  # what has failed
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Lists and tables are written as JSON in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="MITOSCAN_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="MITOSCAN_", extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -97,7 +116,10 @@ class Settings(BaseSettings):
 
     job_timeout_s: float = Field(default=6 * 3600.0, gt=0, description="A scan that takes longer fails.")
     max_attempts: int = Field(default=3, ge=1, description="A job whose worker died this often fails.")
-    queue_poll_s: float = Field(default=0.04, gt=0, description="How often a free worker looks for a job.")
+    queue_poll_s: float = Field(default=0.04, gt=0, description="How often a worker looks for a job.")
+    queue_idle_poll_s: float = Field(
+        default=0.25, gt=0, description="The same after a minute without a new job, and while no worker is free."
+    )
     heartbeat_s: float = Field(default=2.0, gt=0, description="How often a worker says that it lives.")
     dead_after_s: float = Field(default=15.0, gt=0, description="A worker silent for longer is taken for dead.")
     keep_days: float = Field(
@@ -111,6 +133,12 @@ class Settings(BaseSettings):
     )
     audit_keep_days: int = Field(
         default=365, ge=1, description="Days of the audit trail that are kept, in audit/ of the data folder."
+    )
+    log_format: LogFormat = Field(default=LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
+    otel: bool = Field(
+        default=False,
+        description="Trace requests and scans by OpenTelemetry (extra `otel`) to OTEL_EXPORTER_OTLP_ENDPOINT.",
     )
     config: Annotated[Path | None, NoDecode] = Field(default=None, description="TOML file with any of these settings.")
 
@@ -138,7 +166,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         del dotenv_settings, file_secret_settings  # A .env file found by chance must not open a server.
-        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("MITOSCAN_CONFIG"))
+        config = os.environ.get("MITOSCAN_CONFIG")
+        if config and not Path(config).is_file():  # Passed over, a server would run with settings that nobody chose.
+            raise FileNotFoundError(f"MITOSCAN_CONFIG names {config}, which is not a file")
+        try:
+            toml = TomlConfigSettingsSource(settings_cls, config)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{config} is not TOML: {error}") from error
         return init_settings, env_settings, toml
 
     def to_environment(self) -> dict[str, str]:

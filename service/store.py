@@ -15,10 +15,10 @@ from service.jobs import Job, JobOptions, JobProgress, JobState, Priority, ScanR
 
 BUSY_TIMEOUT_MS = 30_000
 
-_metadata = sa.MetaData()
+metadata = sa.MetaData()
 _jobs = sa.Table(
     "mitoscan_jobs",
-    _metadata,
+    metadata,
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("state", sa.String(16), nullable=False, index=True),
     sa.Column("client", sa.String(128), nullable=False),
@@ -43,7 +43,7 @@ _jobs = sa.Table(
 )
 _workers = sa.Table(
     "mitoscan_workers",
-    _metadata,
+    metadata,
     sa.Column("id", sa.String(128), primary_key=True),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("device", sa.String(64), nullable=False),
@@ -110,7 +110,7 @@ class Store:
                 connection.execute(sa.text("BEGIN IMMEDIATE"))  # Two processes may start at once.
             else:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7061461)"))
-            _metadata.create_all(connection)
+            metadata.create_all(connection)
 
     def ping(self) -> None:
         """Raise if the store cannot be reached."""
@@ -194,28 +194,25 @@ class Store:
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def last_asked_at(self) -> float | None:
+        """When the newest job was asked for."""
+        with self.engine.connect() as connection:
+            found: float | None = connection.execute(sa.select(sa.func.max(_jobs.c.created_at))).scalar_one()
+        return found
+
+    def oldest_waiting_since(self) -> float | None:
+        """When the job that has waited longest was asked for."""
+        query = sa.select(sa.func.min(_jobs.c.created_at)).where(_jobs.c.state == JobState.QUEUED)
+        with self.engine.connect() as connection:
+            found: float | None = connection.execute(query).scalar_one()
+        return found
+
     def count_by_state(self) -> dict[str, int]:
         """Jobs in each state."""
         query = sa.select(_jobs.c.state, sa.func.count()).group_by(_jobs.c.state)
         with self.engine.connect() as connection:
             counts = {state: int(count) for state, count in connection.execute(query)}
         return {str(state): counts.get(str(state), 0) for state in JobState}
-
-    def count_failures(self) -> dict[str, int]:
-        """Failed jobs by the type of their problem."""
-        query = sa.select(_jobs.c.reason, sa.func.count()).where(_jobs.c.state == JobState.FAILED)
-        with self.engine.connect() as connection:
-            rows = connection.execute(query.group_by(_jobs.c.reason))
-            return {str(reason): count for reason, count in rows}
-
-    def scanned_area_and_seconds(self) -> tuple[float, float]:
-        """Area in mm2, and time, of the scans that were really run to their end."""
-        seconds = sa.func.sum(_jobs.c.finished_at - _jobs.c.started_at)
-        query = sa.select(sa.func.sum(_jobs.c.mm2_done), seconds)
-        query = query.where(_jobs.c.state == JobState.SUCCEEDED, _jobs.c.cached.is_(False))
-        with self.engine.connect() as connection:
-            area, spent = connection.execute(query).one()
-        return float(area or 0), float(spent or 0)
 
     def delete(self, job_id: str) -> None:
         """Forget a job."""

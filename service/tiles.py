@@ -6,34 +6,47 @@ Frames: level-0 pixels, and the pixels of a DeepZoom level, of which the last on
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import io
 import math
 import multiprocessing
+import os
 import resource
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scanner.errors import DamagedSlideError
+from scanner.errors import DamagedSlideError, UnreadableRegionError
 from scanner.geometry import Box
 from scanner.slides import Slide, open_slide
 
 TILE_SIDE = 512  # px of a DeepZoom level
 JPEG_QUALITY = 85
+THUMBNAIL_SIDE = 128  # px
+#: Side of the picture of a detection.
+CROP_SIDE = 128  # px
 PROCESSES = 2
 #: Address space of a tile process: a decoder that wants more fails, and not the machine.
 MEMORY_LIMIT = 6 * 1024**3
 #: Level pixels read at once where a slide has no level that is small enough.
 STRIP_PX = 2**24
-TIMEOUT = 30.0  # seconds
+#: A slide with spoilt places is shown all the same, with grey for them.
+UNREADABLE_GREY = 128
+UNREADABLE_SIDE = 64  # px of a level
+TIMEOUT = 30.0  # seconds of making one tile
+#: A decoder that has not given up by then takes its process with it.
+GRACE = 5.0  # seconds
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +66,11 @@ class Pyramid:
 
     width: int
     height: int
+
+    @property
+    def thumbnail_level(self) -> int:
+        """The largest level whose longest side is at most THUMBNAIL_SIDE."""
+        return min(self.levels - 1, int(math.log2(THUMBNAIL_SIDE)))
 
     @property
     def levels(self) -> int:
@@ -78,34 +96,59 @@ class TileMaker:
     """Makes tiles in other processes, and new processes when those die."""
 
     def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool = _Pool(PROCESSES)
+        #: What was in a process's hands, or next, when it died is made again here, one by one: one of them is to blame.
+        self._quarantine = _Pool(1)
+        self._turn = asyncio.Lock()
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What `function` returns in another process. DamagedSlideError if that process dies of it."""
+        """What `function` returns in another process. DamagedSlideError if it is what makes that process die."""
         assert not kwargs
-        self._pool = self._pool or self._make_pool()
         try:
-            work = asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
-            return await asyncio.wait_for(work, TIMEOUT)
-        except BrokenProcessPool as error:
-            self.close()
-            raise DamagedSlideError("the slide could not be decoded") from error
-        except TimeoutError as error:
-            self.close()
-            raise TileTooSlowError("the tile took too long") from error
+            return await self._pool.run(function, *args)
+        except BrokenProcessPool:
+            pass
+        async with self._turn:
+            try:
+                return await self._quarantine.run(function, *args)
+            except BrokenProcessPool as error:
+                raise DamagedSlideError("the slide could not be decoded") from error
 
     def close(self) -> None:
         """End the processes."""
-        pool, self._pool = self._pool, None
-        if pool:
-            for process in multiprocessing.active_children():
-                process.kill()
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
+        self._quarantine.close()
 
-    @staticmethod
-    def _make_pool() -> ProcessPoolExecutor:
+
+class _Pool:
+    """Processes that are started when they are needed, and again once they have died."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._executor: ProcessPoolExecutor | None = None
+
+    async def run(self, function: Callable[..., R], *args: object) -> R:
+        """What `function` returns; BrokenProcessPool if a process of the pool dies meanwhile."""
+        executor = self._executor = self._executor or self._start()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(executor, _in_time, function, *args)
+        except BrokenProcessPool:
+            if self._executor is executor:
+                self.close()
+            raise
+
+    def close(self) -> None:
+        """End the processes."""
+        executor, self._executor = self._executor, None
+        if executor:
+            processes = list((executor._processes or {}).values())
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
+
+    def _start(self) -> ProcessPoolExecutor:
         spawn = multiprocessing.get_context("spawn")  # A fork would share the API's sockets and locks.
-        return ProcessPoolExecutor(PROCESSES, mp_context=spawn, initializer=_limit_memory)
+        return ProcessPoolExecutor(self._processes, mp_context=spawn, initializer=_begin_process)
 
 
 def slide_tile(path: Path, mpp: float | None, level: int, place: tuple[int, int]) -> bytes:
@@ -117,6 +160,27 @@ def slide_tile(path: Path, mpp: float | None, level: int, place: tuple[int, int]
     pixels = read_reduced(slide, box, pyramid.downsample(level))
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def slide_thumbnail(path: Path, mpp: float | None) -> bytes:
+    """The whole slide as JPEG, small."""
+    level0 = _open(path, mpp).levels[0]
+    return slide_tile(path, mpp, Pyramid(level0.width, level0.height).thumbnail_level, (0, 0))
+
+
+def slide_crop(path: Path, mpp: float | None, place: tuple[int, int], side: int) -> bytes:
+    """The square of `side` level-0 pixels around a level-0 (row, col) as JPEG; white beyond the slide's border."""
+    slide = _open(path, mpp)
+    level0, (row, col) = slide.levels[0], place
+    if not (0 <= row < level0.height and 0 <= col < level0.width):
+        raise TileOutsideError(f"the slide has {level0.width} x {level0.height} px")
+    whole = Box(row - side // 2, col - side // 2, row - side // 2 + side, col - side // 2 + side)
+    box = whole.clipped(level0.height, level0.width)
+    picture = Image.new("RGB", (side, side), "white")
+    picture.paste(Image.fromarray(_read_what_can_be_read(slide, 0, box)), (box.left - whole.left, box.top - whole.top))
+    buffer = io.BytesIO()
+    picture.resize((CROP_SIDE, CROP_SIDE), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
@@ -148,9 +212,26 @@ def read_reduced(slide: Slide, box: Box, downsample: int) -> npt.NDArray[np.uint
         top = round((box.top + start * downsample) / level.downsample)
         bottom = round(min(box.bottom, box.top + stop * downsample) / level.downsample)
         read = Box(top, left, max(bottom, top + 1), max(right, left + 1))
-        picture = Image.fromarray(slide.read(index, read))
+        picture = Image.fromarray(_read_what_can_be_read(slide, index, read))
         strips.append(np.asarray(picture.resize((cols, stop - start), Image.Resampling.BOX)))
     return np.concatenate(strips)
+
+
+def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np.uint8]:
+    """Pixels of a level, (height, width, 3); grey where they cannot be read, to the nearest UNREADABLE_SIDE."""
+    try:
+        return slide.read(level, box)
+    except UnreadableRegionError:
+        pixels = np.full((box.height, box.width, 3), UNREADABLE_GREY, np.uint8)
+        if max(box.height, box.width) <= UNREADABLE_SIDE:
+            return pixels
+    middle_row, middle_col = (box.top + box.bottom + 1) // 2, (box.left + box.right + 1) // 2
+    for top, bottom in ((box.top, middle_row), (middle_row, box.bottom)):
+        for left, right in ((box.left, middle_col), (middle_col, box.right)):
+            part = Box(top, left, bottom, right)
+            if part.area:
+                pixels[part.shifted(-box.top, -box.left).slices()] = _read_what_can_be_read(slide, level, part)
+    return pixels
 
 
 @lru_cache(maxsize=8)
@@ -158,5 +239,31 @@ def _open(path: Path, mpp: float | None) -> Slide:
     return open_slide(path, mpp)
 
 
-def _limit_memory() -> None:
+def _in_time(function: Callable[..., R], *args: object) -> R:
+    """What `function` returns, if it takes no longer than TIMEOUT; a decoder that hears no signal ends the process."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise TileTooSlowError(f"the tile took longer than {TIMEOUT:g} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, TIMEOUT)
+    faulthandler.dump_traceback_later(TIMEOUT + GRACE, exit=True)
+    try:
+        return function(*args)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _begin_process() -> None:
+    """Bound the memory, and end with the API process, however that ends."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the API, which ends this process.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(0)

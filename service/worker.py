@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -14,22 +12,29 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
+import structlog
+from structlog.contextvars import bound_contextvars
+
 from scanner.errors import OutputExistsError
 from service import jobs, queue, retention, webhooks
 from service.catalog import Catalog
 from service.errors import make_problem, problem_from_exception
 from service.jobs import Job, JobState, TransitionError
+from service.logs import configure_logs
+from service.measures import Measures
+from service.reporter import Reporter
 from service.results import Results
 from service.scanning import ScanStoppedError, Stop, Watch, run_scan
 from service.settings import Settings
 from service.store import Store, WorkerRow, make_engine
+from service.tracing import start_tracing, stop_tracing, tracer
 
 #: A job whose scan does not notice that it should stop is given this long before the process ends itself.
 STOP_GRACE = 20.0  # seconds
 #: Exit code of a worker that ended itself so that another can go on.
 EXIT_RESTART = 75
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Worker:
@@ -44,18 +49,25 @@ class Worker:
         self._started_at = time.time()
         self._stopping = threading.Event()
         self._watch: Watch | None = None
+        self._reporter = Reporter(Measures(store.engine), worker_id)
 
     def run_job(self, job_id: str) -> None:
         """Scan for one job, and note how it ended."""
         if self._stopping.is_set():
             _wait_for_the_end()
+        with bound_contextvars(job=job_id), tracer.start_as_current_span("scan", attributes={"mitoscan.job": job_id}):
+            self._run_job(job_id)
+
+    def _run_job(self, job_id: str) -> None:
         try:
             job = self._store.update(job_id, self._start)
         except (TransitionError, LookupError) as error:
-            _log.info("job %s is not run: %s", job_id, error)
+            _log.info("job is not run", reason=str(error))
             return
         if job.state is JobState.FAILED:
+            self._reporter.ended(job)
             return
+        _log.info("job started", attempt=job.attempt, slide=job.request.slide_name, model=job.request.model)
         if self._results.has(job.request.result_key):
             self._end(job, partial(jobs.finish, now=time.time(), cached=True))
             return
@@ -66,7 +78,7 @@ class Worker:
         while not self._stopping.wait(self._settings.heartbeat_s):
             try:
                 self.beat()
-                self._look_after_dead_workers()
+                self._look_around()
                 self._look_after_stuck_scan()
             except Exception:  # The store may be away for a while; a worker outlives that.
                 _log.exception("heartbeat failed")
@@ -76,6 +88,7 @@ class Worker:
         seen_at = 0.0 if is_last else time.time()
         row = WorkerRow(self.id, socket.gethostname(), self._settings.device, self._started_at, seen_at)
         self._store.beat(row)
+        self._reporter.beat()
 
     def stop(self) -> None:
         """Stop the running scan at its next tile and give its job back."""
@@ -107,12 +120,13 @@ class Worker:
     def _scan_into_folder(self, job: Job, watch: Watch) -> None:
         work = self._results.work_folder(job.id)
         try:
-            answer = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
+            scanned = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
         except OutputExistsError:
             # A worker that was taken for dead still holds the folder. It will find that the job is ours.
             work = self._results.work_folder(f"{job.id}.{job.attempt}")
-            answer = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
-        self._results.publish(work, job.request.result_key, answer)
+            scanned = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
+        self._results.publish(work, job.request.result_key, scanned.answer)
+        self._reporter.scanned(scanned.answer.area_mm2["scanned"], scanned.stage_seconds)
 
     def _end_stopped(self, job: Job, stopped: ScanStoppedError) -> None:
         if stopped.why is Stop.CANCEL:
@@ -130,38 +144,55 @@ class Worker:
 
     def _end(self, job: Job, transition: Callable[[Job], Job]) -> None:
         """Note how the job ended, unless another worker has it by now."""
+        is_ours = False
 
         def if_still_ours(now: Job) -> Job:
+            nonlocal is_ours
             is_ours = now.worker == self.id and now.attempt == job.attempt
             return transition(now) if is_ours else now
 
         try:
             ended = self._store.update(job.id, if_still_ours)
-            _log.info("job %s: %s", job.id, ended.state)
-            if ended.state.is_final:
-                self._results.discard_work(job.id)
         except (TransitionError, LookupError) as error:
-            _log.warning("job %s: %s", job.id, error)
+            _log.warning("job cannot be ended", reason=str(error))
+            return
+        if not is_ours:
+            _log.warning("job belongs to another worker", worker=ended.worker)
+            return
+        problem = ended.problem or {}
+        _log.info("job ended", state=ended.state, reason=problem.get("type"), detail=problem.get("detail"))
+        if ended.state.is_final:
+            self._reporter.ended(ended)
+            self._results.discard_work(job.id)
 
-    def _look_after_dead_workers(self) -> None:
+    def _look_around(self) -> None:
+        """Take over from dead workers, and choose how often the living look for jobs."""
         now = time.time()
         silent_since = now - self._settings.dead_after_s
-        rows = self._store.list_workers()
+        rows, running = self._store.list_workers(), self._store.list_jobs(state=JobState.RUNNING, limit=1000)
         alive = {row.id for row in rows if row.seen_at >= silent_since} | {self.id}
-        running = {job.worker for job in self._store.list_jobs(state=JobState.RUNNING) if job.worker}
-        dead = ({row.id for row in rows} | running) - alive
+        dead = ({row.id for row in rows} | {job.worker for job in running if job.worker}) - alive
         if dead:
-            _log.warning("taking over from %s", ", ".join(sorted(dead)))
+            _log.warning("taking over from dead workers", dead=sorted(dead))
             queue.take_over(sorted(dead))
             for worker_id in dead:
                 self._store.remove_worker(worker_id, seen_before=silent_since)
+                self._reporter.forget(worker_id)
+        last_asked_at = self._store.last_asked_at()
+        interval = queue.choose_interval(
+            self._settings,
+            asked_s=None if last_asked_at is None else now - last_asked_at,
+            free_workers=len(alive - {job.worker for job in running}),
+            youngest_s=min((now - (job.started_at or now) for job in running), default=None),
+        )
+        queue.set_interval(interval)
 
     def _look_after_stuck_scan(self) -> None:
         """End this process if a decoder or driver hangs and the scan cannot be stopped any other way."""
         watch = self._watch
         if watch is None or not watch.is_overdue(STOP_GRACE):
             return
-        _log.error("the scan of job %s does not stop; ending the worker", watch.job.id)
+        _log.error("the scan does not stop; ending the worker", job=watch.job.id)
         if watch.why is Stop.CANCEL:
             self._end(watch.job, partial(jobs.cancel, now=time.time()))
         else:
@@ -172,8 +203,8 @@ class Worker:
 
 def run_worker(settings: Settings, worker_id: str | None = None) -> None:
     """Run jobs in this process until it is told to stop, or its parent is gone."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # What is wrong with a slide is in its job's problem.
+    configure_logs(settings, process="worker")
+    start_tracing(settings, process="worker")
     settings.results.mkdir(parents=True, exist_ok=True)
     queue.migrate(settings.store_url)
     engine = make_engine(settings.store_url)
@@ -188,11 +219,13 @@ def run_worker(settings: Settings, worker_id: str | None = None) -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     worker.beat()
+    _log.info("worker started", worker=worker.id, device=settings.device)
     queue.launch_worker(engine, worker.id, duties=_duties(worker, store, settings), pace=_pace(settings))
     threading.Thread(target=worker.beat_forever, daemon=True).start()
     _wait(must_stop, os.getppid())
     try:
         worker.stop()
+        stop_tracing()
     finally:
         # The queue's threads would wait for the job that was just given back, and must not outlive a broken store.
         os._exit(0)
@@ -214,7 +247,6 @@ def _pace(settings: Settings) -> queue.Pace:
 
 def _problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
     """The problem that the client sees: without the server's paths, with the client's own name for the slide."""
-    _log.info("job %s: %s", job.id, error)
     path = str(settings.data.resolve() / job.request.slide)
     return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
 

@@ -62,6 +62,16 @@ def write_pyramid(
     return arrays
 
 
+def damage_tile(path: Path, tile: int) -> None:
+    """Overwrite a TIFF tile of level 0 with what is no JPEG."""
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        offset, size = page.dataoffsets[tile], page.databytecounts[tile]
+    content = bytearray(path.read_bytes())
+    content[offset : offset + size] = b"\xff" * size
+    path.write_bytes(bytes(content))
+
+
 def aperio_description(pixels: Pixels, mpp: float | None) -> str:
     """As Aperio writes it, in so far as readers look at it."""
     height, width = pixels.shape[:2]

@@ -17,14 +17,14 @@ import typer
 from typer.testing import CliRunner
 
 from models import save_model
-from service.cli import app
+from service.cli import all_commands
 from tests.conftest import require_system
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 
 FILES = {"detections.geojson", "detections.csv", "map.ome.tiff", "overview.png", "run.json"}
 COMMAND = [sys.executable, "-m", "service.cli"]
-COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS = sorted(typer.main.get_command(all_commands()).commands)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def mitoscan(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def in_process(*arguments: str | Path) -> tuple[int, str, str]:
     """Exit code, stdout and stderr, without the seconds that a new process takes."""
-    result = CliRunner(env={"COLUMNS": "250", "TERM": "dumb"}).invoke(app, list(map(str, arguments)))
+    result = CliRunner(env={"COLUMNS": "250", "TERM": "dumb"}).invoke(all_commands(), list(map(str, arguments)))
     return result.exit_code, result.stdout, result.stderr
 
 
@@ -282,7 +282,7 @@ def test_every_command_has_help(command: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_has_help(command: str) -> None:
-    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
+    parameters = typer.main.get_command(all_commands()).commands[command].params  # type: ignore[attr-defined]
     assert [parameter.name for parameter in parameters if not (parameter.help or parameter.hidden)] == []
 
 

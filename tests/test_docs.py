@@ -15,13 +15,13 @@ from models import DEFAULT_MODEL, load_model
 from scanner.exports import files
 from scanner.report import REPORT_NAME
 from service.app import create_app
-from service.cli import app
+from service.cli import all_commands
 from service.settings import Settings
 from tests.conftest import ROOT
 
 COMMANDS = {
     name: command
-    for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+    for name, command in typer.main.get_command(all_commands()).commands.items()  # type: ignore[attr-defined]
     if not command.hidden
 }
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import tifffile
 
 from models import save_model
 from tests.conftest import require_system
-from tests.slides_factory import texture, write_pyramid
+from tests.slides_factory import damage_tile, texture, write_pyramid
 from tests.small_models import random_model
 
 #: What the reason of each bad slide says, beside its name.
@@ -26,16 +25,6 @@ BAD = {
     "silent.svs": "pass it with --mpp",
 }
 GOOD = ("good 1", "good 2", "hole")
-
-
-def damage_tile(path: Path, tile: int) -> None:
-    """Overwrite a TIFF tile of level 0 with what is no JPEG."""
-    with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
-        offset, size = page.dataoffsets[tile], page.databytecounts[tile]
-    with path.open("r+b") as raw:
-        raw.seek(offset)
-        raw.write(b"\xff" * size)
 
 
 @pytest.fixture

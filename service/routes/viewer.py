@@ -11,7 +11,8 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any
 from xml.sax.saxutils import quoteattr
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from scanner.errors import ScannerError
@@ -20,7 +21,15 @@ from service.jobs import Job, JobState
 from service.livemap import growing_map_picture
 from service.results import NotFinishedError
 from service.routes.problems import problems
-from service.tiles import TILE_SIDE, Pyramid, TileOutsideError, slide_size, slide_tile
+from service.tiles import (
+    TILE_SIDE,
+    Pyramid,
+    TileOutsideError,
+    slide_crop,
+    slide_size,
+    slide_thumbnail,
+    slide_tile,
+)
 
 router = APIRouter(prefix="/jobs", tags=["viewer"])
 
@@ -87,13 +96,64 @@ async def get_tile(
 
 
 @router.get(
+    "/{job_id}/thumbnail.jpeg",
+    summary="A job's slide, at most 128 px a side",
+    response_class=Response,
+    responses=_content("image/jpeg") | problems(*_STATUSES),
+)
+async def get_thumbnail(service: ServiceDep, job: JobDep) -> Response:
+    """Made of the pyramid: never the thumbnail, label or macro image that a slide may carry."""
+    path = _slide_path(service, job)
+    with _shown():
+        thumbnail = await service.tiles.run(slide_thumbnail, path, job.request.mpp)
+    return Response(thumbnail, media_type="image/jpeg", headers=_FOREVER)
+
+
+@router.get(
+    "/{job_id}/crops/{x}_{y}.jpeg",
+    summary="The surroundings of a place, 128 px square",
+    response_class=Response,
+    responses=_content("image/jpeg") | problems(*_STATUSES),
+)
+async def get_crop(
+    service: ServiceDep,
+    job: JobDep,
+    x: Annotated[int, Path(ge=0, le=1_000_000)],
+    y: Annotated[int, Path(ge=0, le=1_000_000)],
+    side: Annotated[int, Query(ge=16, le=512, description="side of the square, in level-0 pixels")] = 128,
+) -> Response:
+    """Around level-0 pixel (x, y); what lies beyond the slide's border is white."""
+    path = _slide_path(service, job)
+    with _shown():
+        crop = await service.tiles.run(slide_crop, path, job.request.mpp, (y, x), side)
+    return Response(crop, media_type="image/jpeg", headers=_FOREVER)
+
+
+@router.get(
+    "/{job_id}/regions",
+    summary="Tissue, hotspots, and what could not be read",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"application/geo+json": {"schema": {"type": "object"}}}, "description": "GeoJSON"},
+        **problems(*_STATUSES),
+    },
+)
+def get_regions(service: ServiceDep, job: JobDep) -> FileResponse:
+    """Outlines in level-0 pixels from the slide's top left, whatever QuPath counts from."""
+    if job.state is not JobState.SUCCEEDED:
+        raise NotFinishedError(f"the job is {job.state}")
+    path = service.results.regions(job.request.result_key)
+    return FileResponse(path, media_type="application/geo+json", headers={"Cache-Control": "private, no-cache"})
+
+
+@router.get(
     "/{job_id}/live-map.png",
     summary="The map of a running job as far as it is",
     response_class=Response,
     responses=_content("image/png") | problems(*_STATUSES),
 )
 async def get_live_map(service: ServiceDep, job: JobDep) -> Response:
-    """Covers exactly the slide; clear where nothing has been scanned yet."""
+    """Covers exactly the slide; dark where nothing has been scanned yet."""
     if job.state is not JobState.RUNNING:
         raise NotFinishedError(f"the job is {job.state}")
     picture = await service.tiles.run(growing_map_picture, service.results.work_path(job.id))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,16 @@ QUICK = {"MITOSCAN_HEARTBEAT_S": "0.5", "MITOSCAN_DEAD_AFTER_S": "3", "MITOSCAN_
 def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one tiny untrained model, `tiny`."""
     folder = tmp_path_factory.mktemp("models")
+    make_tiny_model(folder)
+    return folder
+
+
+def make_tiny_model(folder: Path) -> None:
+    """Save an untrained model `tiny` into a folder of models, the same every time."""
     torch.manual_seed(0)
     arguments = {"stages": [[4, 3], [4, 3]], "patch_size": 21, "hidden": 8}
     card = ModelCard("tiny", "1", "dannet", arguments, patch_size=21, mpp=0.25, stride=4, threshold=0.5)
     save_model(folder / "tiny", Model(card, build_network("dannet", arguments).eval()))
-    return folder
 
 
 def make_field(seed: int, height: int = 160, width: int = 200, *, noise: float = 8) -> np.ndarray:
@@ -92,7 +98,7 @@ class Server:
     def start(self, *, by_command: bool = False, wait_for_worker: bool = True) -> Server:
         """Start it as `mitoscan serve` does in the end, or, which takes a while longer, by that command."""
         data, options = str(self.folder / "data"), ["--host", "127.0.0.1", "--port", "0"]
-        command = [sys.executable, "-m", "service.server"]
+        command = [sys.executable, "-m", "service"]
         if by_command:
             command = [sys.executable, "-m", "service.cli", "serve", *options, "--data", data]
         environment = self.environment | {"MITOSCAN_DATA": data, "MITOSCAN_PORT": "0"}
@@ -128,8 +134,13 @@ class Server:
         return [int(pid) for children in tasks for pid in children.read_text().split()]
 
     def kill_workers(self) -> None:
-        for pid in self.worker_pids:
-            os.kill(pid, signal.SIGKILL)
+        self.kill(self.worker_pids)
+
+    @staticmethod
+    def kill(pids: list[int]) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def submit(self, body: bytes, **query: str) -> str:
         """Id of a new job that is not waited for."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from service.worker import EXIT_RESTART
-from tests.conftest import require_system
 from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
+from tests.service.kills import PATIENT, disturb, fields, scan_undisturbed
+from tests.service.own_postgres import run_postgres
 
 LARGE = png(make_large_field(30, 9))
 QUERY = {"stride": "1", "threshold": "0.3"}
@@ -28,50 +27,17 @@ def undisturbed(server: Server) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a Postgres of our own."""
-    programs = Path(require_system("postgres")).resolve().parent
-    folder = tmp_path_factory.mktemp("postgres")
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root.
-        as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        os.chown(folder, 65534, 65534)
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent.parts[:2] == ("/", "tmp") and len(parent.parts) > 2:
-                parent.chmod(parent.stat().st_mode | 0o055)
-    run = [*as_user, str(programs / "initdb"), "-D", str(folder / "db"), "-U", "mitoscan", "-A", "trust", "-E", "UTF8"]
-    subprocess.run(run, check=True, capture_output=True)
-    options = [
-        *as_user,
-        str(programs / "postgres"),
-        "-D",
-        str(folder / "db"),
-        "-k",
-        str(folder),
-        "-c",
-        "listen_addresses=",
-    ]
-    process = subprocess.Popen([*options, "-c", "fsync=off"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not (folder / ".s.PGSQL.5432").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    create = [*as_user, str(programs / "createdb"), "-h", str(folder), "-U", "mitoscan", "mitoscan"]
-    while subprocess.run(create, check=False, capture_output=True).returncode != 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    yield f"postgresql://mitoscan@/mitoscan?host={folder}"
-    process.send_signal(signal.SIGINT)
-    process.wait(20)
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment for a Postgres of our own."""
+    with run_postgres(tmp_path_factory.mktemp("postgres")) as environment:
+        yield environment
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def own_server(request, tmp_path: Path, models_folder: Path) -> Iterator[Server]:
     """A server that may be killed."""
-    environment = {}
-    if request.param == "postgres":
-        environment["MITOSCAN_DATABASE_URL"] = request.getfixturevalue("postgres")
-    with Server(tmp_path, models_folder, **environment).start() as running:
+    environment = request.getfixturevalue("postgres") if request.param == "postgres" else {}
+    with Server(tmp_path, models_folder, **PATIENT, **environment).start() as running:
         yield running
 
 
@@ -94,6 +60,17 @@ def test_a_killed_worker_and_a_killed_server_lose_nothing(own_server: Server, un
     for job_id in [large, *small]:
         assert own_server.wait(job_id)["status"] == "SUCCEEDED"
     assert own_server.files(large) == undisturbed
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_lose_and_change_nothing(
+    own_server: Server, models_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "alone").mkdir()
+    slides = fields(4)
+    found, killed = disturb(own_server, slides, kills=3, seed=2)
+    assert set(killed) == {"worker", "api", "both"}
+    assert found == scan_undisturbed(tmp_path / "alone", models_folder, slides)
 
 
 @pytest.mark.parametrize("fate", [pytest.param("killed", marks=pytest.mark.slow), "paused"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from models import DEFAULT_MODEL
 from scanner.scanning import COARSEST
 from service import app, catalog, jobs
 from service.jobs import Job, JobProgress, JobState, ScanRequest
+from service.measures import Measures
 from service.results import Answer, Results
 from service.retention import DAY, clean
 from service.settings import Settings
@@ -49,9 +51,27 @@ def test_a_job_comes_back_as_it_went(store: Store) -> None:
     done = store.update("a", lambda now: jobs.fail(now, problem={"type": "x", "status": 422}, now=3.5))
     assert store.get("a") == done
     assert done.version == 3
-    assert store.count_failures() == {"x": 1}
     with pytest.raises(JobNotFoundError):
         store.get("b")
+
+
+def test_the_store_knows_the_newest_job_and_the_one_that_waits_longest(store: Store) -> None:
+    assert (store.last_asked_at(), store.oldest_waiting_since()) == (None, None)
+    for number, name in enumerate("abc"):
+        add(store, job(name, created_at=float(number)))
+    store.update("a", lambda now: jobs.start(now, worker="w", now=2.0))
+    assert (store.last_asked_at(), store.oldest_waiting_since()) == (2.0, 1.0)
+
+
+def test_measures_add_up_whoever_counts(store: Store) -> None:
+    measures = Measures(store.engine)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: measures.add("seconds", {"read": 0.5, "net": 2.0}), range(12)))
+    measures.put("gpu", "w1", 7.0)
+    measures.put("gpu", "w1", 5.0)
+    measures.put("gpu", "w2", 1.0)
+    measures.forget("gpu", "w2")
+    assert measures.read() == {"seconds": {"read": 6.0, "net": 24.0}, "gpu": {"w1": 5.0}}
 
 
 def test_of_many_changes_at_once_none_is_lost(store: Store) -> None:

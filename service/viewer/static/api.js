@@ -1,5 +1,6 @@
 // The API as the pages use it. A key, where one is asked for, lives in this tab only.
 const KEY = "mitoscan-key";
+let asking;
 
 export function headers() {
   const key = sessionStorage.getItem(KEY);
@@ -9,20 +10,20 @@ export function headers() {
 export async function call(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
   if (response.status === 401) {
-    const key = prompt("API key");
-    if (key) {
-      sessionStorage.setItem(KEY, key);
-      return call(path, options);
-    }
+    asking ??= askForKey().finally(() => { asking = undefined; });
+    if (await asking) return call(path, options);
   }
   if (!response.ok) {
     const problem = await response.json().catch(() => ({ title: response.statusText }));
-    throw new Error(problem.detail || problem.title);
+    throw Object.assign(new Error(problem.detail || problem.title), { status: response.status });
   }
   return response;
 }
 
 export const json = async (path, options) => (await call(path, options)).json();
+
+// A picture by an address of this page's own: <img> cannot send a key.
+export const picture = async (path) => URL.createObjectURL(await (await call(path)).blob());
 
 // Server-sent events by fetch, because EventSource cannot send a key.
 export async function follow(path, onJob) {
@@ -41,12 +42,19 @@ export async function follow(path, onJob) {
   }
 }
 
-export function theme(toggle = false) {
-  const root = document.documentElement;
-  const chosen = localStorage.getItem("mitoscan-theme");
-  if (chosen) root.dataset.theme = chosen;
-  if (!toggle) return;
-  const isDark = getComputedStyle(root).getPropertyValue("--back").trim() === "#161415";
-  root.dataset.theme = isDark ? "light" : "dark";
-  localStorage.setItem("mitoscan-theme", root.dataset.theme);
+// True once a key has been given.
+function askForKey() {
+  const dialog = document.createElement("dialog");
+  dialog.innerHTML = `<form method="dialog"><label>API key <input type="password" autocomplete="off" required autofocus></label>
+    <p><small>Kept in this tab only.</small></p><button>Go on</button></form>`;
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => {
+      const key = dialog.querySelector("input").value;
+      if (key) sessionStorage.setItem(KEY, key);
+      dialog.remove();
+      resolve(Boolean(key));
+    };
+  });
 }

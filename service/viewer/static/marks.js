@@ -1,64 +1,127 @@
-// Detections and hotspot, drawn on a canvas over the slide: a hundred thousand marks cost one redraw.
+// Detections, hotspot, tissue and unread area on a canvas over the slide: a hundred thousand marks cost one redraw.
 const RADIUS_UM = 12;
-const SMALLEST = 4; // px of the screen
+const SMALLEST = 5; // px of the screen
+const CHOSEN = "#00b34a";
+export const COLOURS = { mark: "#0a5cff", hotspot: "#b0187a", tissue: "#00897b", unread: "#5a5257" };
 
 export class Marks {
-  constructor(canvas, viewer, size) {
-    Object.assign(this, { canvas, viewer, size, detections: [], hotspots: [], current: -1, showMarks: true, showHotspot: true });
-    for (const event of ["update-viewport", "resize", "open"]) viewer.addHandler(event, () => this.draw());
+  constructor(canvas, stage, size) {
+    Object.assign(this, { canvas, stage, size, detections: [], hotspots: [], current: -1 });
+    this.shown = { marks: true, hotspot: true, tissue: true, unread: true };
+    this.isPeeking = false;
+    this.tissue = new Path2D();
+    this.unread = new Path2D();
+    this.unreadAreas = 0;
+    for (const event of ["update-viewport", "resize", "open"]) stage.viewer.addHandler(event, () => this.draw());
   }
 
-  // Centre of a pixel, in pixels of the screen.
-  place(x, y) {
-    const item = this.viewer.world.getItemAt(0);
-    return item.imageToViewerElementCoordinates(new OpenSeadragon.Point(x + 0.5, y + 0.5));
-  }
-
-  scale() {
-    return this.place(1000, 0).x / 1000 - this.place(0, 0).x / 1000; // px of the screen per level-0 pixel
+  // GeoJSON: rings in level-0 pixels, by their corners' edges.
+  setRegions(features) {
+    for (const { geometry, properties } of features) {
+      const path = { Tissue: this.tissue, Unreadable: this.unread }[properties.name];
+      if (!path) continue;
+      const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
+      for (const ring of polygons.flat()) path.addPath(pathFromRing(ring));
+      if (path === this.unread) this.unreadAreas += polygons.length;
+    }
   }
 
   draw() {
-    if (!this.viewer.world.getItemCount()) return;
+    if (!this.stage.isOpen) return;
     const { canvas } = this;
     const ratio = window.devicePixelRatio || 1;
     canvas.width = canvas.clientWidth * ratio;
     canvas.height = canvas.clientHeight * ratio;
+    if (this.isPeeking) return;
     const context = canvas.getContext("2d");
-    context.scale(ratio, ratio);
-    const style = getComputedStyle(document.documentElement);
-    const radius = Math.max(SMALLEST, (RADIUS_UM / this.size.mpp) * this.scale());
-    if (this.showHotspot) this.drawHotspots(context, style.getPropertyValue("--accent"));
-    if (!this.showMarks) return;
-    this.detections.forEach((detection, index) => {
-      const { x, y } = this.place(detection.x, detection.y);
-      if (x < -radius || y < -radius || x > canvas.clientWidth + radius || y > canvas.clientHeight + radius) return;
-      context.beginPath();
-      context.setLineDash(detection.border ? [4, 3] : []);
-      context.arc(x, y, radius, 0, 2 * Math.PI);
-      context.lineWidth = index === this.current ? 4 : 2;
-      context.strokeStyle = index === this.current ? "#00b34a" : "#0a5cff";
-      context.stroke();
-    });
+    const scale = this.stage.scale();
+    const corner = this.stage.place(-0.5, -0.5);
+    context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * corner.x, ratio * corner.y);
+    if (this.shown.tissue) this.outline(context, this.tissue, scale);
+    if (this.shown.unread && this.unreadAreas) this.hatch(context, scale);
+    if (this.shown.hotspot) this.drawHotspots(context, scale);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (this.shown.marks) this.drawDetections(context, scale);
   }
 
-  drawHotspots(context, colour) {
-    context.strokeStyle = colour;
-    context.lineWidth = 2;
-    context.setLineDash([10, 5]);
-    for (const spot of this.hotspots) {
-      const from = this.place(spot.x - 0.5, spot.y - 0.5);
-      const to = this.place(spot.x + spot.width - 0.5, spot.y + spot.height - 0.5);
-      context.strokeRect(from.x, from.y, to.x - from.x, to.y - from.y);
+  outline(context, path, scale) {
+    context.lineWidth = 1.5 / scale;
+    context.strokeStyle = COLOURS.tissue;
+    context.stroke(path);
+  }
+
+  hatch(context, scale) {
+    const stripes = new OffscreenCanvas(10, 10);
+    const pen = stripes.getContext("2d");
+    pen.fillStyle = "#ffffffaa";
+    pen.fillRect(0, 0, 10, 10);
+    pen.strokeStyle = COLOURS.unread;
+    pen.lineWidth = 2;
+    for (const start of [-5, 5, 15]) { pen.moveTo(start - 6, 11); pen.lineTo(start + 6, -1); }
+    pen.stroke();
+    const pattern = context.createPattern(stripes, "repeat");
+    pattern.setTransform(new DOMMatrix().scale(1 / scale)); // As wide on the screen at any zoom.
+    context.fillStyle = pattern;
+    context.fill(this.unread);
+    context.lineWidth = 1.5 / scale;
+    context.strokeStyle = COLOURS.unread;
+    context.stroke(this.unread);
+  }
+
+  drawHotspots(context, scale) {
+    context.strokeStyle = COLOURS.hotspot;
+    context.lineWidth = 2.5 / scale;
+    context.setLineDash([10 / scale, 5 / scale]);
+    for (const { x, y, width, height, shape } of this.hotspots) {
+      context.beginPath();
+      if (shape === "circle") context.ellipse(x + width / 2, y + height / 2, width / 2, height / 2, 0, 0, 2 * Math.PI);
+      else context.rect(x, y, width, height);
+      context.stroke();
     }
     context.setLineDash([]);
   }
+
+  drawDetections(context, scale) {
+    const radius = Math.max(SMALLEST, (RADIUS_UM / this.size.mpp) * scale);
+    const isSeen = ({ x, y }) => x > -radius && y > -radius && x < this.canvas.clientWidth + radius && y < this.canvas.clientHeight + radius;
+    this.detections.forEach((detection, index) => {
+      const at = this.stage.place(detection.x, detection.y);
+      if (!isSeen(at)) return;
+      const isChosen = index === this.current;
+      context.beginPath();
+      context.setLineDash(detection.border ? [4, 3] : []);
+      context.arc(at.x, at.y, radius, 0, 2 * Math.PI);
+      context.lineWidth = isChosen ? 6 : 4; // A white rim: the ring shows on dark nuclei as well.
+      context.strokeStyle = "#ffffffb0";
+      context.stroke();
+      context.lineWidth = isChosen ? 3.5 : 2;
+      context.strokeStyle = isChosen ? CHOSEN : COLOURS.mark;
+      context.stroke();
+    });
+    context.setLineDash([]);
+  }
+
+  // Index of the detection under a point of the screen, or -1.
+  nearest(point, reach = 30) {
+    let best = -1;
+    this.detections.forEach(({ x, y }, index) => {
+      const at = this.stage.place(x, y);
+      const distance = Math.hypot(at.x - point.x, at.y - point.y);
+      if (distance < reach) [best, reach] = [index, distance];
+    });
+    return best;
+  }
 }
 
-// A round length in micrometres that is about 120 px long.
-export function scaleBar(pixelsPerUm) {
-  const target = 120 / pixelsPerUm;
-  const power = 10 ** Math.floor(Math.log10(target));
-  const length = [5, 2, 1].map((step) => step * power).find((step) => step <= target) ?? power;
-  return { pixels: length * pixelsPerUm, text: length >= 1000 ? `${length / 1000} mm` : `${length} µm` };
+// Whether a detection lies in a hotspot's window, as the scanner counts it.
+export function isWithin({ x, y }, spot) {
+  if (spot.shape !== "circle") return x >= spot.x && x < spot.x + spot.width && y >= spot.y && y < spot.y + spot.height;
+  return Math.hypot((2 * (x + 0.5 - spot.x)) / spot.width - 1, (2 * (y + 0.5 - spot.y)) / spot.height - 1) <= 1;
+}
+
+function pathFromRing(ring) {
+  const path = new Path2D();
+  ring.forEach(([x, y], index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
+  path.closePath();
+  return path;
 }

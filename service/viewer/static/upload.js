@@ -1,9 +1,14 @@
-import { headers, json, theme } from "./api.js";
+// The first page: slides in, one after the other, and the scans there are.
+import { headers, json, picture } from "./api.js";
 
+const LIST_INTERVAL = 3000; // ms
 const element = (id) => document.getElementById(id);
-const say = (text) => { element("message").textContent = text; };
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+const thumbnails = new Map(); // job -> address
+let models = [];
 
-function send(file) {
+// The answer, once the slide has been sent.
+function send(file, place) {
   const query = new URLSearchParams({ model: element("model").value });
   for (const name of ["threshold", "mpp"]) if (element(name).value) query.set(name, element(name).value);
   const request = new XMLHttpRequest(); // fetch cannot tell how much has been sent.
@@ -11,43 +16,101 @@ function send(file) {
   for (const [name, value] of Object.entries({ ...headers(), Prefer: "respond-async" })) request.setRequestHeader(name, value);
   request.setRequestHeader("Content-Type", "application/octet-stream");
   request.setRequestHeader("X-File-Name", encodeURIComponent(file.name));
-  element("sent").hidden = false;
-  request.upload.onprogress = (event) => {
-    element("sent").value = event.loaded / event.total;
-    say(`${(event.loaded / 1e6).toFixed(1)} of ${(event.total / 1e6).toFixed(1)} MB sent`);
-  };
-  request.onerror = () => say("The connection broke.");
-  request.onload = () => {
-    const answer = JSON.parse(request.responseText);
-    if (request.status < 300) location.href = answer.links.view;
-    else say(answer.detail || answer.title);
-  };
-  request.send(file);
+  element("stop").onclick = () => request.abort();
+  const started = performance.now();
+  request.upload.onprogress = ({ loaded, total }) => showSent(place + file.name, loaded, total, (performance.now() - started) / 1000);
+  return new Promise((resolve, reject) => {
+    request.onabort = () => reject(new Error(`${file.name}: stopped`));
+    request.onerror = () => reject(new Error(`${file.name}: the connection broke; drop it again`));
+    request.onload = () => {
+      const answer = JSON.parse(request.responseText);
+      if (request.status < 300) resolve(answer);
+      else reject(new Error(`${file.name}: ${answer.detail || answer.title}`));
+    };
+    request.send(file);
+  });
+}
+
+function showSent(name, loaded, total, seconds) {
+  element("sent").value = loaded / total;
+  const pace = loaded / seconds;
+  const left = seconds > 1 && loaded < total ? `, ${Math.ceil((total - loaded) / pace)} s to go` : "";
+  element("message").textContent = loaded < total ? `${name}: ${megabytes(loaded)} of ${megabytes(total)} MB${left}` : `${name}: sent, being looked at`;
+}
+
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
+async function sendAll(files) {
+  if (!files.length) return;
+  element("problem").textContent = "";
+  element("sending").hidden = false;
+  let answer;
+  try {
+    for (const [index, file] of files.entries()) {
+      element("sent").value = 0;
+      answer = await send(file, files.length > 1 ? `${index + 1} of ${files.length}, ` : "");
+      if (files.length > 1) await listJobs();
+    }
+    if (files.length === 1) location.href = answer.links.view;
+  } catch (error) {
+    element("problem").textContent = error.message;
+  }
+  element("sending").hidden = true;
+  element("file").value = "";
 }
 
 async function listJobs() {
-  const rows = (await json("/jobs?limit=20")).jobs.map((job) => {
-    const row = document.createElement("tr");
-    const link = document.createElement("a");
-    link.href = job.links.view;
-    link.textContent = job.name;
-    const percent = job.progress.tiles_total ? ` ${Math.round((100 * job.progress.tiles_done) / job.progress.tiles_total)} %` : "";
-    const cells = [link, job.model_name, job.status.toLowerCase() + (job.status === "RUNNING" ? percent : ""), new Date(job.created_at).toLocaleString()];
-    for (const content of cells) row.insertCell().append(content);
-    return row;
-  });
-  element("jobs").tBodies[0].replaceChildren(...rows);
+  const { jobs } = await json("/jobs?limit=20");
+  element("none").hidden = jobs.length > 0;
+  element("jobs").hidden = jobs.length === 0;
+  element("jobs").tBodies[0].replaceChildren(...jobs.map(row));
 }
 
-const drop = element("drop");
-drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
-drop.ondragleave = () => drop.classList.remove("over");
-drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); if (event.dataTransfer.files[0]) send(event.dataTransfer.files[0]); };
-drop.onkeydown = (event) => { if (event.key === "Enter") element("file").click(); };
-element("file").onchange = (event) => { if (event.target.files[0]) send(event.target.files[0]); };
+function row(job) {
+  const entry = document.createElement("tr");
+  const image = make("img", { alt: "", width: 40, height: 40 });
+  showThumbnail(image, job);
+  const link = make("a", { href: job.links.view, textContent: job.name });
+  const state = make("span", { className: "state", textContent: job.status.toLowerCase(), title: job.problem?.detail ?? "" });
+  state.dataset.state = job.status;
+  const cells = [[image], [link], [job.model_name], [state], [new Date(job.created_at).toLocaleString()]];
+  const { tiles_done, tiles_total } = job.progress;
+  if (job.status === "RUNNING" && tiles_total) cells[3].push(make("progress", { max: tiles_total, value: tiles_done }));
+  if (job.problem) cells[3].push(make("small", { textContent: job.problem.title }));
+  for (const content of cells) entry.insertCell().append(...content);
+  return entry;
+}
 
-theme();
+// A slide that cannot be read has none.
+async function showThumbnail(image, job) {
+  if (!thumbnails.has(job.id)) thumbnails.set(job.id, job.status === "FAILED" ? null : picture(`/jobs/${job.id}/thumbnail.jpeg`).catch(() => null));
+  const address = await thumbnails.get(job.id);
+  if (address) image.src = address;
+  else image.remove();
+}
+
+function describeModel() {
+  const card = models.find(({ name }) => name === element("model").value);
+  if (!card) return;
+  element("threshold").placeholder = `the model's: ${card.threshold}`;
+  element("about").textContent = [card.intended_use, card.licence].filter(Boolean).join(" · ");
+}
+
+function listen() {
+  const drop = element("drop");
+  drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
+  drop.ondragleave = () => drop.classList.remove("over");
+  drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); sendAll([...event.dataTransfer.files]); };
+  drop.onkeydown = (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); element("file").click(); } };
+  element("file").onchange = (event) => sendAll([...event.target.files]);
+  element("model").onchange = describeModel;
+  element("theme").onclick = window.flipTheme;
+}
+
+listen();
 const offered = await json("/models");
-for (const card of offered.models) element("model").append(new Option(`${card.name} ${card.version}`, card.name, false, card.name === offered.default));
+models = offered.models;
+for (const card of models) element("model").append(new Option(`${card.name} ${card.version}`, card.name, false, card.name === offered.default));
+describeModel();
 await listJobs();
-setInterval(() => listJobs().catch((error) => say(error.message)), 3000);
+setInterval(() => listJobs().catch((error) => { element("problem").textContent = error.message; }), LIST_INTERVAL);

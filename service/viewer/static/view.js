@@ -1,179 +1,211 @@
-import { call, follow, headers, json, theme } from "./api.js";
-import { Marks, scaleBar } from "./marks.js";
+// The page of one job: what there is to see of it now, and what the reader chooses to see.
+import { call, follow, json } from "./api.js";
+import { List, drawHistogram } from "./findings.js";
+import { listenToKeys } from "./keys.js";
+import { COLOURS, Marks, isWithin } from "./marks.js";
+import { Stage, scaleBar } from "./stage.js";
 
-const MAX_LISTED = 500;
 const LIVE_INTERVAL = 2000; // ms
+const FINAL = ["SUCCEEDED", "FAILED", "CANCELLED"];
+const WORDS = { QUEUED: "Waiting for a worker", RUNNING: "Scanning", SUCCEEDED: "Scanned", FAILED: "Failed", CANCELLED: "Cancelled" };
+const ABOUT = {
+  "detections.geojson": "opens on the slide in QuPath", "detections.csv": "a table", "map.ome.tiff": "the map, a pyramid",
+  "map.png": "a picture of the map", "overview.png": "slide, map and detections", "run.json": "how it was scanned",
+  "report.html": "a page to keep", "regions.geojson": "hotspots, tissue, unread area", "tissue.geojson": "the tissue",
+  "candidates.csv": "down to the lowest score kept",
+};
 const jobPath = location.pathname.replace(/\/view$/, "");
 const element = (id) => document.getElementById(id);
-let job, viewer, marks, candidates = [], overlay;
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+let job, stage, marks, list, candidates = [], floor = 0;
 
 function showState(now) {
   const { tiles_done: done, tiles_total: total, mm2_done, mm2_total, eta_s } = now.progress;
-  const words = { QUEUED: "Waiting for a worker", RUNNING: "Scanning", SUCCEEDED: "Done", FAILED: "Failed", CANCELLED: "Cancelled" };
-  let text = words[now.status];
-  if (now.status === "RUNNING" && total) text += `: ${mm2_done.toFixed(2)} of ${mm2_total.toFixed(2)} mm²`;
-  if (eta_s !== null && eta_s !== undefined) text += `, about ${Math.ceil(eta_s)} s to go`;
+  const isOpen = !FINAL.includes(now.status);
+  let text = WORDS[now.status];
+  if (now.cancel_requested && isOpen) text = "Stopping at the next tile";
   if (now.problem) text += `: ${now.problem.detail}`;
+  if (now.status === "SUCCEEDED" && now.cached) text += ", known from an earlier scan";
   element("state").textContent = text;
-  const isOpen = now.status === "QUEUED" || now.status === "RUNNING";
+  element("state").dataset.state = now.status;
   element("progress").hidden = element("cancel").hidden = !isOpen;
   element("progress").value = total ? done / total : 0;
+  const pace = total && isOpen ? [`${mm2_done.toFixed(2)} of ${mm2_total.toFixed(2)} mm²`, `tile ${done} of ${total}`] : [];
+  if (isOpen && eta_s != null) pace.push(eta_s < 90 ? `${Math.ceil(eta_s)} s to go` : `${Math.ceil(eta_s / 60)} min to go`);
+  element("pace").textContent = pace.join(" · ");
+  const percent = total && isOpen ? `${Math.round((100 * done) / total)} % · ` : "";
+  document.title = `${percent}${now.name}`;
 }
 
 async function openSlide() {
-  const size = await json(`${jobPath}/slide.json`);
-  viewer = OpenSeadragon({
-    element: element("slide"),
-    tileSources: {
-      width: size.width, height: size.height, tileSize: size.tile_side, tileOverlap: 0, maxLevel: size.levels - 1,
-      getTileUrl: (level, col, row) => `${jobPath}/slide_files/${level}/${col}_${row}.jpeg`,
-    },
-    showNavigationControl: false, showNavigator: true, navigatorPosition: "TOP_RIGHT",
-    maxZoomPixelRatio: 8, minZoomImageRatio: 0.7, animationTime: 0.4,
-    loadTilesWithAjax: Object.keys(headers()).length > 0, ajaxHeaders: headers(), gestureSettingsMouse: { clickToZoom: false },
+  stage = new Stage(element("slide"), jobPath, await json(`${jobPath}/slide.json`));
+  await stage.opened();
+  marks = new Marks(element("marks"), stage, stage.size);
+  stage.viewer.addHandler("update-viewport", showScale);
+  stage.viewer.addHandler("canvas-click", (event) => {
+    if (!event.quick) return;
+    const index = marks.nearest(event.position);
+    if (index >= 0) select(index);
   });
-  await new Promise((resolve, reject) => { viewer.addOnceHandler("open", resolve); viewer.addOnceHandler("open-failed", reject); });
-  marks = new Marks(element("marks"), viewer, size);
-  viewer.addHandler("update-viewport", showScale);
-  viewer.addHandler("canvas-click", selectNearest);
+  element("slide").addEventListener("mousemove", showPlace);
+  element("slide").addEventListener("mouseleave", () => { element("place").textContent = ""; });
   document.body.dataset.slide = "open";
   showScale();
 }
 
 function showScale() {
-  if (!marks.size.mpp) return;
-  const bar = scaleBar(marks.scale() / marks.size.mpp);
+  element("scale").hidden = !stage.size.mpp;
+  if (!stage.size.mpp) return;
+  const bar = scaleBar(stage.scale() / stage.size.mpp);
   element("scale-bar").style.width = `${bar.pixels}px`;
   element("scale-text").textContent = bar.text;
 }
 
-async function showMap(path) {
-  const picture = URL.createObjectURL(await (await call(path)).blob());
-  const width = viewer.world.getItemAt(0).getBounds().width;
-  const height = viewer.world.getItemAt(0).getBounds().height;
-  await new Promise((resolve) => viewer.addTiledImage({
-    tileSource: { type: "image", url: picture }, x: 0, y: 0, width, // Covers the slide exactly.
-    opacity: Number(element("opacity").value),
-    success: ({ item }) => { if (overlay) viewer.world.removeItem(overlay); overlay = item; resolve(height); },
-    error: resolve,
-  }));
-  document.body.dataset.map = "shown";
+function showPlace(event) {
+  const box = element("slide").getBoundingClientRect();
+  const point = { x: event.clientX - box.left, y: event.clientY - box.top };
+  const { x, y } = stage.pixelAt(point);
+  const { width, height, mpp } = stage.size;
+  if (x < 0 || y < 0 || x >= width || y >= height) { element("place").textContent = ""; return; }
+  const found = marks.detections[marks.nearest(point, 20)];
+  const where = mpp ? `${((x * mpp) / 1000).toFixed(3)}, ${((y * mpp) / 1000).toFixed(3)} mm · ${(mpp / stage.scale()).toPrecision(2)} µm/px` : `${Math.round(x)}, ${Math.round(y)} px`;
+  element("place").textContent = found ? `score ${found.score.toFixed(3)} · ${where}` : where;
 }
 
 function applyThreshold() {
   const threshold = Number(element("threshold").value);
   element("threshold-value").textContent = threshold.toFixed(3);
-  marks.detections = candidates.filter((candidate) => candidate.score >= threshold);
+  element("reset").hidden = Math.abs(threshold - job.threshold) < 1e-9;
+  marks.detections = candidates.filter(({ score }) => score >= threshold);
   marks.current = -1;
-  const counted = marks.detections.filter((detection) => !detection.border).length;
-  element("count").textContent = counted;
+  const counted = marks.detections.filter(({ border }) => !border);
+  element("count").textContent = counted.length;
   const area = job.area_mm2.counted ?? job.area_mm2.tissue; // Results of older versions have no counted area.
-  element("density").textContent = area > 0 ? `${(counted / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue";
-  if (job.area_mm2.unreadable > 0) element("density").textContent += `; ${job.area_mm2.unreadable.toFixed(2)} mm² could not be read`;
-  const items = marks.detections.slice(0, MAX_LISTED).map((detection, index) => {
-    const item = document.createElement("li");
-    item.textContent = `${detection.score.toFixed(3)}  (${Math.round(detection.x)}, ${Math.round(detection.y)})${detection.border ? " at the edge" : ""}`;
-    item.onclick = () => jump(index);
-    return item;
-  });
-  element("list").replaceChildren(...items);
+  element("density").textContent = area > 0 ? `${(counted.length / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
+  const spot = job.hotspots[0];
+  element("hotspot").hidden = !spot;
+  if (spot) {
+    const count = counted.filter((detection) => isWithin(detection, spot)).length;
+    element("hotspot").textContent = `Hotspot: ${count} in ${spot.area_mm2.toFixed(2)} mm² = ${(count / spot.area_mm2).toFixed(1)} per mm²`;
+    element("hotspot").title = `go there (h); the window was chosen at threshold ${job.threshold}`;
+  }
+  const listed = list.show(marks.detections);
+  element("listed").textContent = listed < marks.detections.length ? `the first ${listed} of ${marks.detections.length}` : "";
+  drawHistogram(element("histogram"), candidates, { floor, threshold });
   marks.draw();
 }
 
 function select(index) {
-  element("list").children[marks.current]?.removeAttribute("aria-current");
   marks.current = index;
-  const item = element("list").children[index];
-  item?.setAttribute("aria-current", "true");
-  item?.scrollIntoView({ block: "nearest" });
+  list.select(index);
   marks.draw();
 }
 
 function jump(index) {
-  if (!marks.detections.length) return;
-  const wrapped = (index + marks.detections.length) % marks.detections.length;
-  const { x, y } = marks.detections[wrapped];
-  const item = viewer.world.getItemAt(0);
-  viewer.viewport.zoomTo(item.imageToViewportZoom(Math.min(2, 0.5 / marks.size.mpp)));
-  viewer.viewport.panTo(item.imageToViewportCoordinates(x + 0.5, y + 0.5));
+  const count = marks?.detections.length;
+  if (!count) return;
+  const wrapped = (index + count) % count;
+  stage.goTo(marks.detections[wrapped]);
   select(wrapped);
-}
-
-function selectNearest(event) {
-  if (!event.quick) return;
-  const distances = marks.detections.map(({ x, y }) => { const at = marks.place(x, y); return Math.hypot(at.x - event.position.x, at.y - event.position.y); });
-  const nearest = distances.indexOf(Math.min(...distances));
-  if (nearest >= 0 && distances[nearest] < 30) select(nearest);
-}
-
-function showHotspot() {
-  const spot = marks.hotspots[0];
-  if (!spot) return;
-  const item = viewer.world.getItemAt(0);
-  viewer.viewport.fitBounds(item.imageToViewportRectangle(spot.x, spot.y, spot.width, spot.height));
 }
 
 async function showResult() {
   job = await json(jobPath);
-  candidates = (await json(`${jobPath}/detections?threshold=0`)).detections;
+  const kept = await json(`${jobPath}/detections?threshold=0`);
+  [candidates, floor] = [kept.detections, kept.candidate_floor];
+  stage.size.mpp = job.image.mpp; // A field that does not say is taken at the model's.
   marks.hotspots = job.hotspots;
-  element("threshold").value = job.threshold;
+  const regions = await json(`${jobPath}/regions`).catch(() => ({ features: [] }));
+  marks.setRegions(regions.features);
+  list = new List(element("list"), jobPath, { mpp: job.image.mpp, choose: jump });
   element("result").hidden = false;
-  element("warnings").replaceChildren(...job.warnings.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
-  const spot = job.hotspots[0];
-  if (spot) element("hotspot").textContent = `Hotspot: ${spot.count} in ${spot.area_mm2.toFixed(2)} mm² (${spot.per_mm2.toFixed(1)} per mm²) at threshold ${job.threshold}`;
-  const files = Object.entries(job.links).filter(([, link]) => link.includes("/files/"));
-  element("files").replaceChildren(...files.map(([name, link]) => {
-    const entry = document.createElement("li");
-    const button = Object.assign(document.createElement("button"), { textContent: name });
-    button.onclick = () => download(name, link);
-    entry.append(button);
-    return entry;
-  }));
+  Object.assign(element("threshold"), { min: floor, value: job.threshold });
+  element("reset").textContent = `back to ${job.threshold}`;
+  element("warnings").replaceChildren(...job.warnings.map((text) => make("li", { textContent: text })));
+  element("unread").hidden = !marks.unreadAreas;
+  element("unread").textContent = `${job.area_mm2.unreadable.toFixed(3)} mm² could not be read: not scanned, and not in the tissue's area.`;
+  element("model").textContent = `Model: ${job.model.name} ${job.model.version}`;
+  showFiles();
   applyThreshold();
-  await showMap(`${jobPath}/files/map.png`);
+  showScale();
+  await stage.showMap(`${jobPath}/files/map.png`);
+  marks.draw();
   document.body.dataset.result = "shown";
 }
 
-async function download(name, link) {
-  const address = URL.createObjectURL(await (await call(link)).blob());
-  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+function showFiles() {
+  const files = Object.entries(job.links).filter(([, link]) => link.includes("/files/"));
+  element("files").replaceChildren(...files.map(([name, link]) => {
+    const entry = make("li", {});
+    entry.append(make("button", { type: "button", textContent: name, onclick: () => download(name, link) }), make("small", { textContent: ABOUT[name] ?? "" }));
+    return entry;
+  }));
 }
 
-const nudge = (step) => { const slider = element("threshold"); slider.value = Number(slider.value) + step; applyThreshold(); };
-const flip = (id) => element(id).click();
-const KEYS = {
-  n: () => jump(marks.current + 1), p: () => jump(marks.current - 1), h: showHotspot, t: () => { theme(true); marks.draw(); },
-  m: () => { element("opacity").value = Number(element("opacity").value) > 0 ? 0 : 0.6; element("opacity").oninput(); },
-  d: () => flip("show-marks"), "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => viewer.viewport.goHome(),
-  "+": () => viewer.viewport.zoomBy(1.5), "-": () => viewer.viewport.zoomBy(1 / 1.5),
-};
+async function download(name, link) {
+  make("a", { href: URL.createObjectURL(await (await call(link)).blob()), download: name }).click();
+}
 
-element("opacity").oninput = () => { element("opacity-value").textContent = element("opacity").value; overlay?.setOpacity(Number(element("opacity").value)); };
-element("threshold").oninput = applyThreshold;
-element("show-marks").onchange = (event) => { marks.showMarks = event.target.checked; marks.draw(); };
-element("show-hotspot").onchange = (event) => { marks.showHotspot = event.target.checked; marks.draw(); };
-element("cancel").onclick = () => call(jobPath, { method: "DELETE" });
-document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input[type=text], input[type=number]") || event.ctrlKey || event.metaKey || !marks) return;
-  KEYS[event.key]?.();
-});
+function peek(isPeeking) {
+  if (!marks || marks.isPeeking === isPeeking) return;
+  marks.isPeeking = isPeeking;
+  stage.peek(isPeeking);
+  marks.draw();
+}
 
-theme();
-element("opacity").oninput();
+const nudge = (step) => { element("threshold").value = Number(element("threshold").value) + step; applyThreshold(); };
+const flipTheme = () => { window.flipTheme(); if (marks?.detections && !element("result").hidden) applyThreshold(); };
+const spot = () => { if (job.hotspots?.[0]) stage.fit(job.hotspots[0]); };
+
+function listen() {
+  const setMap = () => stage?.setOpacity(element("show-map").checked ? Number(element("opacity").value) : 0);
+  element("opacity").oninput = element("show-map").onchange = setMap;
+  element("threshold").oninput = applyThreshold;
+  element("reset").onclick = () => { element("threshold").value = job.threshold; applyThreshold(); };
+  for (const name of ["marks", "hotspot", "tissue", "unread"]) {
+    element(`show-${name}`).onchange = (event) => { marks.shown[name] = event.target.checked; marks.draw(); };
+  }
+  element("cancel").onclick = () => call(jobPath, { method: "DELETE" }).catch((error) => { element("pace").textContent = error.message; });
+  Object.assign(element("theme"), { onclick: flipTheme });
+  element("help").onclick = () => element("keys").showModal();
+  element("hotspot").onclick = spot;
+  element("home").onclick = () => stage?.home();
+  element("zoom-in").onclick = () => stage?.zoom(1.5);
+  element("zoom-out").onclick = () => stage?.zoom(1 / 1.5);
+  listenToKeys({
+    n: () => jump(marks.current + 1), p: () => jump(marks.current < 0 ? -1 : marks.current - 1), h: spot, t: flipTheme,
+    m: () => element("show-map").click(), d: () => element("show-marks").click(), o: () => element("show-tissue").click(),
+    u: () => element("show-unread").click(), "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
+    "+": () => stage.zoom(1.5), "=": () => stage.zoom(1.5), "-": () => stage.zoom(1 / 1.5), "?": () => element("keys").showModal(),
+    ArrowLeft: () => stage.move(-0.1, 0), ArrowRight: () => stage.move(0.1, 0),
+    ArrowUp: () => stage.move(0, -0.1), ArrowDown: () => stage.move(0, 0.1),
+  }, { isReady: () => Boolean(marks), peek });
+}
+
+async function followScan() {
+  let isAsking = false;
+  const live = setInterval(async () => {
+    if (!stage || isAsking || job.status !== "RUNNING" || !job.progress.tiles_done) return;
+    isAsking = true;
+    await stage.showMap(`${jobPath}/live-map.png`).then(() => { document.body.dataset.live = "shown"; }).catch(() => {});
+    isAsking = false;
+  }, LIVE_INTERVAL);
+  await follow(`${jobPath}/events`, (now) => { job = now; showState(now); });
+  clearInterval(live);
+}
+
+for (const [name, colour] of Object.entries(COLOURS)) document.documentElement.style.setProperty(`--${name}`, colour);
+listen();
 job = await json(jobPath);
-element("name").textContent = document.title = job.name;
+element("name").textContent = job.name;
+element("model").textContent = `Model: ${job.model_name}`;
 showState(job);
 try {
   if (!window.OpenSeadragon) throw new Error("OpenSeadragon is not installed: run `npm ci` in service/viewer. The files of the result are there all the same.");
   await openSlide();
 } catch (error) {
   element("missing").hidden = false;
-  element("missing").textContent = error.message || "The slide cannot be shown yet.";
+  element("missing").textContent = error.message || "The slide cannot be shown.";
 }
-if (!["SUCCEEDED", "FAILED", "CANCELLED"].includes(job.status)) {
-  const live = setInterval(() => { if (viewer && job.status === "RUNNING") showMap(`${jobPath}/live-map.png`).catch(() => {}); }, LIVE_INTERVAL);
-  await follow(`${jobPath}/events`, (now) => { job = now; showState(now); });
-  clearInterval(live);
-}
-if (job.status === "SUCCEEDED" && viewer) await showResult();
+if (!FINAL.includes(job.status)) await followScan();
+if (job.status === "SUCCEEDED" && marks) await showResult();

@@ -1,0 +1,71 @@
+"""Measures: what workers count and report, in the store, where every host's API can read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from service.store import metadata
+
+_measures = sa.Table(
+    "mitoscan_measures",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("label", sa.String(160), primary_key=True),
+    sa.Column("value", sa.Double, nullable=False),
+)
+
+#: Totals, which only grow: label is a stage, a state, a reason, or empty.
+STAGE_SECONDS = "stage_seconds"
+SCANNED_MM2 = "scanned_mm2"
+JOBS_ENDED = "jobs_ended"
+FAILURES = "failures"
+#: As it is now: label is the worker.
+GPU_USED_BYTES = "gpu_used_bytes"
+GPU_TOTAL_BYTES = "gpu_total_bytes"
+
+
+class Measures:
+    """Named numbers with a label each."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def add(self, name: str, amounts: Mapping[str, float]) -> None:
+        """Add to totals: label -> amount."""
+        for label, amount in amounts.items():
+            self._write(name, label, _measures.c.value + amount, amount)
+
+    def put(self, name: str, label: str, value: float) -> None:
+        """Say how something stands now."""
+        self._write(name, label, sa.literal(value), value)
+
+    def read(self) -> dict[str, dict[str, float]]:
+        """All of them: name -> label -> value."""
+        found: dict[str, dict[str, float]] = {}
+        with self._engine.connect() as connection:
+            for name, label, value in connection.execute(sa.select(_measures)):
+                found.setdefault(name, {})[label] = value
+        return found
+
+    def forget(self, name: str, label: str) -> None:
+        """Drop one, e.g. of a worker that is gone."""
+        with self._engine.begin() as connection:
+            connection.execute(_measures.delete().where(_place(name, label)))
+
+    def _write(self, name: str, label: str, changed: sa.ColumnElement[float], first: float) -> None:
+        change = _measures.update().where(_place(name, label)).values(value=changed)
+        for _ in range(2):  # Two workers may both be the first: the second of them finds the row.
+            try:
+                with self._engine.begin() as connection:
+                    if connection.execute(change).rowcount == 0:
+                        connection.execute(_measures.insert().values(name=name, label=label, value=first))
+            except sa.exc.IntegrityError:
+                continue
+            else:
+                return
+
+
+def _place(name: str, label: str) -> sa.ColumnElement[bool]:
+    return (_measures.c.name == name) & (_measures.c.label == label)

@@ -1,0 +1,53 @@
+"""Traces by OpenTelemetry, where the settings ask for them: FastAPI's own spans of requests, and one for each scan."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from opentelemetry import trace
+
+from service.settings import Settings
+
+#: Makes spans that go nowhere until `start_tracing` has said where to.
+tracer = trace.get_tracer("mitoscan")
+
+
+class TracingError(Exception):
+    """Tracing was asked for and is not installed."""
+
+
+def start_tracing(settings: Settings, *, process: str) -> None:
+    """Send the spans of this process to OTEL_EXPORTER_OTLP_ENDPOINT, if the settings ask for it.
+
+    Parameters
+    ----------
+    settings : Settings
+        `otel`.
+    process : str
+        "api" or "worker".
+
+    Raises
+    ------
+    TracingError
+        The extra `otel` is not installed.
+    """
+    if not settings.otel:
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise TracingError(f"MITOSCAN_OTEL needs `pip install mitoscan[otel]`: {error}") from error
+    resource = Resource.create({"service.name": f"mitoscan-{process}", "service.version": version("mitoscan")})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def stop_tracing() -> None:
+    """Send what has not been sent."""
+    provider = trace.get_tracer_provider()
+    if hasattr(provider, "shutdown"):  # The SDK's: the one that goes nowhere has nothing to send.
+        provider.shutdown()

@@ -1,0 +1,102 @@
+// The slide by OpenSeadragon, the map laid over it, and where things are on the screen.
+import { headers, picture } from "./api.js";
+
+const NEAR_MPP = 0.25; // um per pixel of the screen at which a detection is looked at
+const FAR_MPP = 1.5; // from here on the map has all its opacity
+const NEAREST_SHARE = 0.35; // of it, near by
+
+export class Stage {
+  constructor(element, jobPath, size) {
+    Object.assign(this, { size, overlay: undefined, opacity: 0.7, isPeeking: false });
+    const hasKey = Object.keys(headers()).length > 0;
+    this.viewer = OpenSeadragon({
+      element,
+      tileSources: {
+        width: size.width, height: size.height, tileSize: size.tile_side, tileOverlap: 0, maxLevel: size.levels - 1,
+        getTileUrl: (level, col, row) => `${jobPath}/slide_files/${level}/${col}_${row}.jpeg`,
+      },
+      // Without it the colours of clear pixels of the map are added to the slide's.
+      drawerOptions: { webgl: { unpackWithPremultipliedAlpha: true } },
+      showNavigationControl: false, showNavigator: true, navigatorPosition: "TOP_RIGHT", navigatorSizeRatio: 0.16,
+      navigatorBackground: "#8886", navigatorBorderColor: "#8888", navigatorDisplayRegionColor: "#b0187a",
+      maxZoomPixelRatio: 8, minZoomImageRatio: 0.7, visibilityRatio: 0.3, animationTime: 0.4,
+      loadTilesWithAjax: hasKey, ajaxHeaders: headers(),
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, keyboardNavEnabled: false,
+    });
+    this.viewer.addHandler("update-viewport", () => this.isOpen && this.fade());
+  }
+
+  opened() {
+    return new Promise((resolve, reject) => {
+      this.viewer.addOnceHandler("open", resolve);
+      this.viewer.addOnceHandler("open-failed", reject);
+    });
+  }
+
+  get isOpen() { return this.viewer.world.getItemCount() > 0; }
+  get slide() { return this.viewer.world.getItemAt(0); }
+
+  // Centre of a level-0 pixel, in pixels of the screen.
+  place(x, y) { return this.slide.imageToViewerElementCoordinates(new OpenSeadragon.Point(x + 0.5, y + 0.5)); }
+
+  // The level-0 pixel at a point of the screen.
+  pixelAt(point) {
+    const { x, y } = this.slide.viewerElementToImageCoordinates(new OpenSeadragon.Point(point.x, point.y));
+    return { x: x - 0.5, y: y - 0.5 };
+  }
+
+  // Pixels of the screen per level-0 pixel.
+  scale() { return (this.place(1000, 0).x - this.place(0, 0).x) / 1000; }
+
+  async showMap(path) {
+    const url = await picture(path);
+    await new Promise((resolve) => this.viewer.addTiledImage({
+      tileSource: { type: "image", url }, x: 0, y: 0, width: 1, // Covers the slide exactly.
+      opacity: this.overlay?.getOpacity() ?? this.opacity,
+      success: ({ item }) => {
+        if (this.overlay) this.viewer.world.removeItem(this.overlay);
+        this.overlay = item;
+        this.fade();
+        resolve();
+      },
+      error: resolve,
+    }));
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
+
+  setOpacity(opacity) { this.opacity = opacity; this.fade(); }
+  peek(isPeeking) { this.isPeeking = isPeeking; this.fade(); }
+
+  // Near by, the nucleus is what counts: the map steps back.
+  fade() {
+    const mpp = (this.size.mpp ?? NEAR_MPP) / this.scale();
+    const share = Math.min(1, Math.max(NEAREST_SHARE, (mpp - NEAR_MPP) / (FAR_MPP - NEAR_MPP)));
+    const opacity = this.isPeeking ? 0 : this.opacity * share;
+    if (this.overlay && Math.abs(this.overlay.getOpacity() - opacity) > 0.01) this.overlay.setOpacity(opacity);
+  }
+
+  goTo({ x, y }) {
+    const zoom = this.slide.imageToViewportZoom(Math.min(4, (this.size.mpp ?? NEAR_MPP) / NEAR_MPP));
+    this.viewer.viewport.zoomTo(Math.max(zoom, this.viewer.viewport.getZoom()));
+    this.viewer.viewport.panTo(this.slide.imageToViewportCoordinates(x + 0.5, y + 0.5));
+  }
+
+  fit({ x, y, width, height }) { this.viewer.viewport.fitBounds(this.slide.imageToViewportRectangle(x, y, width, height)); }
+  home() { this.viewer.viewport.goHome(); }
+  zoom(factor) { this.viewer.viewport.zoomBy(factor); this.viewer.viewport.applyConstraints(); }
+
+  // Shares of the screen.
+  move(right, down) {
+    const { width, height } = this.viewer.viewport.getBounds();
+    this.viewer.viewport.panBy(new OpenSeadragon.Point(right * width, down * height));
+    this.viewer.viewport.applyConstraints();
+  }
+}
+
+// A round length in micrometres that is about 120 px long.
+export function scaleBar(pixelsPerUm) {
+  const target = 120 / pixelsPerUm;
+  const power = 10 ** Math.floor(Math.log10(target));
+  const length = [5, 2, 1].map((step) => step * power).find((step) => step <= target) ?? power;
+  return { pixels: length * pixelsPerUm, text: length >= 1000 ? `${length / 1000} mm` : `${length} µm` };
+}
