@@ -19,7 +19,11 @@ from service.jobs import JobState
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Totals that workers count: measure -> metric, its label, help.
 TOTALS = {
-    measures.STAGE_SECONDS: ("mitoscan_stage_seconds", "stage", "Time that scans spent in each stage"),
+    measures.STAGE_SECONDS: (
+        "mitoscan_stage_seconds",
+        "stage",
+        "Time that scans spent in each stage and in all; stages overlap",
+    ),
     measures.SCANNED_MM2: ("mitoscan_scanned_mm2", "", "Area scanned"),
     measures.JOBS_ENDED: ("mitoscan_jobs_ended", "state", "Jobs that workers have ended"),
     measures.FAILURES: ("mitoscan_failures", "reason", "Jobs that have failed"),

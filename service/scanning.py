@@ -27,6 +27,8 @@ from service.store import Store
 
 #: Seconds between two readings of what a client wants, and between two notes of progress.
 CHECK_INTERVAL = 0.25
+#: Stages of a scan that run.json times; reading and the network overlap.
+STAGES = ("read", "net", "post", "total")
 
 
 class Stop(StrEnum):
@@ -111,7 +113,7 @@ class Scanned:
     """A scan that has run to its end, its files written."""
 
     answer: Answer
-    #: read, net, post, and the rest; they add up to the whole.
+    #: Of each of STAGES.
     stage_seconds: dict[str, float]
 
 
@@ -140,9 +142,8 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
             result.map.close()  # Before the folder is renamed: the map's values lie in it.
     except ScanCancelledError as error:
         raise ScanStoppedError(watch.why or Stop.CANCEL) from error
-    seconds = dict(result.report["timing"])
-    whole = seconds.pop("total")
-    return Scanned(answer, seconds | {"rest": max(0.0, whole - sum(seconds.values()))})
+    timing = result.report["timing"]
+    return Scanned(answer, {stage: timing[stage] for stage in STAGES})
 
 
 def answer_from_result(result: ScanResult) -> Answer:

@@ -69,10 +69,8 @@ def test_metrics_count_area_stages_and_reasons(server: Server) -> None:
     assert failed.status_code == 422
     grown = {name: value - before.get(name, 0) for name, value in measured(server.client).items()}
     assert grown["mitoscan_scanned_mm2_total", ""] == pytest.approx(done["area_mm2"]["scanned"])
-    for stage in ("read", "net", "post"):
+    for stage in ("read", "net", "post", "total"):
         assert grown["mitoscan_stage_seconds_total", stage] == pytest.approx(timing[stage])
-    spent = sum(value for (name, _), value in grown.items() if name == "mitoscan_stage_seconds_total")
-    assert spent == pytest.approx(timing["total"], rel=0.01)
     assert grown["mitoscan_jobs_ended_total", "succeeded"] == 1
     assert grown["mitoscan_failures_total", failed.json()["type"]] == 1
     now = measured(server.client)
