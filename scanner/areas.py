@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scanner.errors import MaskError
+from scanner.geometry import Box
 
 #: (n, 2): row and column of its corners, in px from the top left; the first is not repeated.
 Ring = npt.NDArray[np.float64]
@@ -78,6 +79,36 @@ def rings_from_mask(mask: npt.NDArray[np.bool_]) -> list[tuple[Ring, ...]]:
         offset = place[0].start, place[1].start
         polygons.append(tuple(ring + offset for ring in _trace(islands[place] == index)))
     return polygons
+
+
+def rings_from_boxes(boxes: Sequence[Box]) -> list[tuple[Ring, ...]]:
+    """The outlines of what boxes cover together, as polygons with holes; islands and corners as in `rings_from_mask`.
+
+    Parameters
+    ----------
+    boxes : sequence of Box
+        They may touch and overlap.
+
+    Returns
+    -------
+    list of tuple of ndarray
+        Corners in the boxes' px.
+    """
+    if not boxes:
+        return []
+    rows = np.unique([edge for box in boxes for edge in (box.top, box.bottom)])
+    cols = np.unique([edge for box in boxes for edge in (box.left, box.right)])
+    covered = np.zeros((len(rows) - 1, len(cols) - 1), np.bool_)
+    for box in boxes:
+        top, bottom = np.searchsorted(rows, (box.top, box.bottom))
+        left, right = np.searchsorted(cols, (box.left, box.right))
+        covered[top:bottom, left:right] = True
+
+    def in_px(ring: Ring) -> Ring:
+        corners = ring.astype(np.intp)
+        return np.stack([rows[corners[:, 0]], cols[corners[:, 1]]], axis=1).astype(np.float64)
+
+    return [tuple(in_px(ring) for ring in rings) for rings in rings_from_mask(covered)]
 
 
 def _trace(island: npt.NDArray[np.bool_]) -> list[Ring]:

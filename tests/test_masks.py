@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from scanner.areas import rings_from_mask
+from scanner.areas import rings_from_boxes, rings_from_mask
 from scanner.errors import MaskError
-from scanner.geometry import Frame
+from scanner.geometry import Box, Frame
 from scanner.masks import describe_mask, find_mask, restrict
 from scanner.tissue import TissueMask, full_tissue
 
@@ -115,6 +115,21 @@ def test_outlines_enclose_the_mask_they_were_drawn_around(mask: np.ndarray) -> N
         assert outer > 0
         assert all(hole < 0 for hole in holes)
     assert sum(_area(ring) for polygon_rings in rings for ring in polygon_rings) == mask.sum()
+
+
+BOXES = st.builds(
+    lambda top, left, height, width: Box(top, left, top + height, left + width),
+    st.integers(0, 9), st.integers(0, 9), st.integers(1, 6), st.integers(1, 6),
+)  # fmt: skip
+
+
+@given(st.lists(BOXES, max_size=6))
+def test_boxes_together_have_the_outlines_of_what_they_cover(boxes: list[Box]) -> None:
+    covered = np.zeros((16, 16), bool)
+    for box in boxes:
+        covered[box.slices()] = True
+    found = [[ring.tolist() for ring in rings] for rings in rings_from_boxes(boxes)]
+    assert found == [[ring.tolist() for ring in rings] for rings in rings_from_mask(covered)]
 
 
 def _area(ring: np.ndarray) -> float:

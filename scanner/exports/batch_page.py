@@ -17,7 +17,7 @@ BATCH_PAGE_NAME = "batch.html"
 #: Longest side of a slide's picture in the table.
 THUMBNAIL_PX = 320
 HEAD = ("", "slide", "status")
-NUMBERS = ("count", f"tissue {MM2}", f"per {MM2}", "hotspot", "seconds")
+NUMBERS = ("count", f"tissue {MM2}", f"unreadable {MM2}", f"per {MM2}", "hotspot", "seconds")
 
 
 def write_batch_page(out: Path, content: dict[str, Any]) -> None:
@@ -57,6 +57,7 @@ def _numbers(folder: Path, slide: dict[str, Any]) -> Iterator[str]:
     report = _report(folder)
     yield str(slide["count"])
     yield f"{slide['tissue_mm2']:.2f}"
+    yield f"{slide['unreadable_mm2']:.3f}" if slide["unreadable_mm2"] else "0"
     yield f"{report.get('count_per_mm2', 0.0):.1f}"
     spots = report.get("hotspots") or []
     yield f"{spots[0]['count']} in {spots[0]['area_mm2']:.2f} {MM2}" if spots else "none"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scanner.areas import rings_from_mask
+from scanner.areas import rings_from_boxes, rings_from_mask
 from scanner.detections import Detection
 from scanner.exports.atomic import write_text
 from scanner.geometry import Box, Frame
@@ -84,7 +84,7 @@ def write_detections(
 
 
 def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (0, 0)) -> None:
-    """Write a FeatureCollection of the hotspots, the tissue, and what could not be read; `origin` as for detections.
+    """Write a FeatureCollection: hotspots, tissue, and all that could not be read; `origin` as for detections.
 
     Raises
     ------
@@ -102,8 +102,10 @@ def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (
     tissue = result.tissue
     tissue_mm2 = {"Area mm^2": round(tissue.area_mm2, 6)}
     features += _mask_features(tissue, tissue.is_tissue, TISSUE, origin, tissue_mm2)
-    unreadable = (result.frame.level0_box_from_map(box) for box in result.unreadable)
-    features += [_region_feature([[_corners(box, origin)]], UNREADABLE) for box in unreadable]
+    unreadable = rings_from_boxes([result.frame.level0_box_from_map(box) for box in result.unreadable])
+    if unreadable:
+        polygons = [[_closed((ring - origin)[:, ::-1].tolist()) for ring in rings] for rings in unreadable]
+        features.append(_region_feature(polygons, UNREADABLE))
     _write(path, features)
 
 

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from scanner.exports.atomic import replacing
 from scanner.exports.legend import above_legend
-from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, Marks
+from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Marks, hatching
 from scanner.geometry import Box, Frame
 from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
@@ -48,6 +49,7 @@ def write_hotspot_pictures(folder: Path, result: ScanResult, slide: Slide) -> li
 def draw_hotspot(hotspot: Hotspot, result: ScanResult, slide: Slide, *, title: str) -> Image.Image:
     """The window and a little around it, with every detection in sight, above a legend."""
     view = _look(hotspot.box, result.frame, slide)
+    slide_part, is_hatched = _hatched(view, result)
     marks = Marks(view.picture.height, view.picture.width)
     radius = max(MIN_RING_PX, RING_UM / view.px_um)
     for detection in reversed(result.detections):  # The best on top.
@@ -57,7 +59,8 @@ def draw_hotspot(hotspot: Hotspot, result: ScanResult, slide: Slide, *, title: s
     outline_of = marks.circle if hotspot.shape is Shape.CIRCLE else marks.window
     outline_of((*view.px_from_level0(*hotspot.box[:2]), *view.px_from_level0(*hotspot.box[2:])), colour=HOTSPOT_COLOUR)
     counts = f"{hotspot.count} in {hotspot.area_mm2:.2f} mm2 ({describe_hpf(hotspot.area_mm2)})"
-    return above_legend(marks.over(view.picture), title=f"{title}: {counts}", px_um=view.px_um, parts=LEGEND)
+    parts = (*LEGEND, "unreadable") if is_hatched else LEGEND
+    return above_legend(marks.over(slide_part), title=f"{title}: {counts}", px_um=view.px_um, parts=parts)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,19 @@ class _View:
 
     def px_from_level0(self, row: float, col: float) -> tuple[float, float]:
         return (row - self.corner[0]) * self.px_per_level0_px, (col - self.corner[1]) * self.px_per_level0_px
+
+
+def _hatched(view: _View, result: ScanResult) -> tuple[Image.Image, bool]:
+    """The picture with what could not be read hatched, for it looks like glass; and whether there is any."""
+    boxes = []
+    for box in map(result.frame.level0_box_from_map, result.unreadable):
+        edges = (*view.px_from_level0(box.top, box.left), *view.px_from_level0(box.bottom, box.right))
+        boxes.append(Box(*map(round, edges)).clipped(view.picture.height, view.picture.width))
+    boxes = [box for box in boxes if box.top < box.bottom and box.left < box.right]  # The others lie out of sight.
+    pixels = np.asarray(view.picture).copy()
+    lines = hatching(pixels.shape[:2], boxes)
+    pixels[lines] = UNREADABLE_COLOUR
+    return Image.fromarray(pixels), bool(lines.any())
 
 
 def _look(box: Box, frame: Frame, slide: Slide) -> _View:

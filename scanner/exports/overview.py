@@ -103,4 +103,6 @@ def _tissue_outline(shape: tuple[int, int], px_um: float, tissue: TissueMask) ->
 
 def _counts(report: dict[str, Any]) -> str:
     area_mm2, per_mm2 = report["area_mm2"]["counted"], report["count_per_mm2"]
-    return f"{report['count']} in {area_mm2:.2f} mm2 of tissue, {per_mm2:.1f} per mm2"
+    said = f"{report['count']} in {area_mm2:.2f} mm2 of tissue, {per_mm2:.1f} per mm2"
+    unreadable_mm2 = report["area_mm2"]["unreadable"]
+    return f"{said}; {unreadable_mm2:.3f} mm2 unreadable" if unreadable_mm2 else said

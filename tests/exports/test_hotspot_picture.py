@@ -2,10 +2,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from scanner.exports.hotspot_picture import draw_hotspot, write_hotspot_pictures
-from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, Colour
+from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Colour
 from scanner.geometry import Box
 from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
@@ -39,6 +40,17 @@ def test_large_windows_fit_into_the_picture(result: ScanResult, slide: ArraySlid
     picture = draw_hotspot(hotspot(Box(0, 0, 600, 900), Shape.CIRCLE), result, slide, title="a")
     assert picture.width == 900
     assert len(painted(picture, BORDER_COLOUR)) > 0
+
+
+def test_what_could_not_be_read_does_not_look_like_glass(result: ScanResult, slide: ArraySlide) -> None:
+    # Rows 384 to 512 and columns 128 to 256 of the slide; the picture starts at (346, 96) and is four times as large.
+    def hatched(shown: ScanResult) -> np.ndarray:
+        places = painted(draw_hotspot(hotspot(Box(350, 100, 550, 300)), shown, slide, title="a"), UNREADABLE_COLOUR)
+        return places[places[:, 0] < 208 * 4]  # Below is the legend.
+
+    assert hatched(result).min(axis=0) == pytest.approx(((384 - 346) * 4, (128 - 96) * 4), abs=4)
+    assert hatched(result).max(axis=0) == pytest.approx(((512 - 346) * 4, (256 - 96) * 4), abs=4)
+    assert len(hatched(replace(result, unreadable=()))) == 0
 
 
 def test_pictures_of_an_earlier_scan_go(tmp_path: Path, result: ScanResult, slide: ArraySlide) -> None:

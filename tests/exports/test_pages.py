@@ -120,13 +120,13 @@ def test_a_batch_is_a_table_of_its_slides(
         write_report(folder / "run.json", result.report)
     slides = [
         {"slide": "x/a#1.svs", "status": "ok", "reason": "", "folder": "case 1/a#1", "count": 2, "tissue_mm2": 0.5,
-         "seconds": 1.5},
+         "unreadable_mm2": 0.125, "seconds": 1.5},
         {"slide": "x/<b>.svs", "status": "failed", "reason": "<damaged>", "folder": "b", "count": None,
-         "tissue_mm2": None, "seconds": None},
+         "tissue_mm2": None, "unreadable_mm2": None, "seconds": None},
     ]  # fmt: skip
     write_batch_page(out, {"total": 2, "ok": 1, "failed": 1, "skipped": 0, "slides": slides})
     page = Page(out / "batch.html")
     assert page.links == ["case%201/a%231/report.html"]
     assert page.pictures == has_files
-    for text in ("out & about", "<b>.svs", "<damaged>", "a#1.svs", "1 failed"):
+    for text in ("out & about", "<b>.svs", "<damaged>", "a#1.svs", "1 failed", "0.125"):
         assert text in page.text
