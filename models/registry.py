@@ -23,6 +23,8 @@ from models.sources import FORMAT_OF, WEIGHTS_NAME, ZOO, Source, find_folder, fi
 #: Sub-folder of a model folder: models of the same recipe, each trained without some of the cases.
 FOLDS_NAME = "folds"
 DEFAULT_MODEL = "mitosis-1"
+#: File of a model folder: that the model is scanned exactly, as measured (`scanner.certificates`).
+CERTIFICATE_NAME = "certificate.json"
 #: Patches in the example that a network is exported with; any number runs.
 _EXAMPLE_PATCHES = 2
 
@@ -135,6 +137,7 @@ def save_model(folder: str | Path, model: Model) -> Model:
     weights.chmod(0o644)  # The writer leaves it readable by its owner alone.
     saved = replace(model, card=with_weights(model.card, file_sha256(weights)), folder=folder)
     write_card(folder, saved.card)
+    (folder / CERTIFICATE_NAME).unlink(missing_ok=True)  # It was that of the model which lay here before.
     return saved
 
 

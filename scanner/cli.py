@@ -150,22 +150,24 @@ def models_command(
 
 @app.command("certify")
 def certify_command(
-    model: Annotated[str, typer.Argument(help="Name of a shipped model, or a model folder.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Argument(help="A model, as for scan.")] = DEFAULT_MODEL,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File for the certificate; stdout if left out.")
+        Path | None, typer.Option("--out", "-o", help="File for the certificate; beside the model if left out.")
     ] = None,
 ) -> None:
-    """Measure that a model's dense net equals its classifier, patch by patch, and write a certificate as JSON."""
+    """Measure that a scan with a model equals its classifier, patch by patch, and write a certificate as JSON."""
+    from scanner.certificates import describe_in_words, keep_certificate
     from scanner.dense.certify import certify, describe_certificate
     from scanner.exports.run_report import write_report
 
     loaded = open_model(model)
-    certificate = describe_certificate(loaded, fail_cleanly(lambda: certify(loaded)))
+    certificate = fail_cleanly(lambda: describe_certificate(loaded, certify(loaded)))
     if out is None:
-        typer.echo(json.dumps(certificate, indent=2))
+        path = fail_cleanly(lambda: keep_certificate(loaded, certificate))
     else:
+        path = out
         fail_cleanly(lambda: write_report(out, certificate))
-        typer.echo(f"{out}: {'exact' if certificate['is_exact'] else 'NOT exact'}, {certificate['max_difference']}")
+    typer.echo(f"{path}: {describe_in_words(certificate)}")
     raise typer.Exit(not certificate["is_exact"])
 
 

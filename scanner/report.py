@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from models.card import ModelCard
+from models.identity import contract_sha256
+from scanner.certificates import certificate_for
 from scanner.engine import describe_network
 from scanner.exports.run_report import write_report
 from scanner.fingerprint import fingerprint
@@ -63,6 +65,7 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
         "background": None if result.background is None else asdict(result.background),
         "settings": settings_in_force(prepared),
         "network": describe_network(prepared.scorer.net),
+        "certificate": certificate_for(prepared.model, prepared.frame.stride),
         "asked_for": asked_for(settings, card, prepared.slide.path),
         "versions": describe_software(),
     }
@@ -99,8 +102,9 @@ def describe_slide(slide: Slide) -> dict[str, Any]:
 
 
 def describe_model(card: ModelCard) -> dict[str, Any]:
-    """Identity of the model."""
-    return {"name": card.name, "version": card.version, "sha256": card.sha256}
+    """Identity of the model: of its weights, and of these together with its preprocessing."""
+    identity = {"name": card.name, "version": card.version, "sha256": card.sha256}
+    return identity | {"contract_sha256": contract_sha256(card)}
 
 
 def describe_hotspot(hotspot: Hotspot) -> dict[str, Any]:

@@ -1,148 +1,252 @@
-"""A certificate that a dense net says of every patch what its classifier says: measured, not claimed.
+"""A certificate that a scan says of every patch what the classifier says of it: measured, not claimed.
 
-Compared are whole outputs on small images that ask for trouble: noise, flat colour (every max-pooling a tie), blocks
-(ties inside windows), black and white stripes (saturated units), and a ramp; in every form, on whole images and cut
-into tiles.
+Compared are whole outputs on small images that ask for trouble: noise; the slide's border, mirrored; flat colour (every
+max-pooling a tie), blocks (ties inside windows), black and white stripes (saturated units), a ramp; each as a whole,
+and cut into tiles.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.identity import contract_sha256
 from models.normalisation import apply_table, normalisation_table
 from models.registry import Model
 from scanner.dense.dense_net import Form, densify
-from scanner.dense.patchwise import score_patches
+from scanner.dense.patchwise import PatchwiseNet, score_patches
+from scanner.dense.zones import zone
+from scanner.errors import InexactLayerError
 
 #: Largest difference allowed, relative to 1 + the largest score: rounding of sums taken in another order.
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5}
-#: Scored positions beyond the first, along each axis, at every stride.
-MORE_POSITIONS = 5
-STRIDES = (1, 2, 4, 8)
+#: Measured, and allowed to differ: a scan takes them only if it is asked to.
+FAST = (torch.bfloat16,)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is compared."""
+
+    strides: tuple[int, ...]
+    images: tuple[str, ...]
+    forms: tuple[Form, ...]
+    #: Scored positions along each axis.
+    positions: int
+    #: After this no comparison begins; the first is always made.
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One image, scored both ways."""
 
+    #: "random", "border", or "adversarial"; tile edges are looked for in each.
+    kind: str
     image: str
     dtype: str
     form: str
     stride: int
-    #: Patches compared.
+    #: Patches compared, as a whole and again in a tile that begins in the middle.
     positions: int
     #: Largest absolute difference of a score.
     difference: float
-    #: What was allowed.
-    tolerance: float
+    #: What was allowed; None for precisions of which nothing is promised.
+    tolerance: float | None
 
     @property
     def is_exact(self) -> bool:
-        """True if the difference is rounding."""
-        return self.difference <= self.tolerance
+        """True if the difference is rounding, or nothing was promised."""
+        return self.tolerance is None or self.difference <= self.tolerance
 
 
-def certify(model: Model) -> list[Comparison]:
-    """Compare the dense nets of a model with its classifier, patch by patch.
+def full_effort(model: Model) -> Effort:
+    """What `mitoscan certify` compares."""
+    strides = tuple(sorted({1, 2, 4, 8, model.card.stride}))
+    return Effort(strides, tuple(IMAGES), (Form.DILATION, Form.FRAGMENTS, Form.AUTO), 6, math.inf)
+
+
+def sample_effort(stride: int) -> Effort:
+    """What a first scan compares: a few patches at its own stride."""
+    return Effort((stride,), ("noise", "blocks"), (Form.AUTO,), 3, 10.0)
+
+
+def certify(model: Model, effort: Effort | None = None) -> list[Comparison]:
+    """Compare the ways in which a model can be scanned with its classifier, patch by patch.
 
     Parameters
     ----------
     model : Model
+    effort : Effort, optional
+        `full_effort` if left out.
 
     Returns
     -------
     list of Comparison
-        Every image in every type, form and stride.
-
-    Raises
-    ------
-    InexactLayerError
-        The classifier cannot be made dense exactly.
+        Every image in every precision, form and stride.
     """
-    table = normalisation_table(model.card.normalisation)
-    comparisons = []
-    for dtype, stride in itertools.product(TOLERANCES, STRIDES):
-        net = copy.deepcopy(model.net).to(dtype)
-        side = model.card.patch_size + stride * MORE_POSITIONS
-        for name, make in IMAGES.items():
-            image = apply_table(make(side, table.shape[0])[None], table).to(dtype)
-            comparisons += _compare(net, image, name=name, patch_size=model.card.patch_size, stride=stride)
+    effort = effort or full_effort(model)
+    started = time.monotonic()
+    comparisons: list[Comparison] = []
+    for dtype, stride in itertools.product(TOLERANCES, effort.strides):
+        net = _in_type(model.net, dtype)
+        runs = list(_runs(net, model, stride, effort))
+        if dtype is torch.float32:
+            runs += [(form, run, fast) for form, run, _ in runs[-1:] for fast in FAST if not model.is_code]
+        for name in effort.images:
+            if comparisons and time.monotonic() - started > effort.seconds:
+                return comparisons
+            comparisons += _compare(model, net, runs, name=name, stride=stride, positions=effort.positions)
     return comparisons
 
 
+#: Form, network, and the type of its numbers.
+_Run = tuple[str, nn.Module, torch.dtype]
+
+
+def _in_type(net: nn.Module, dtype: torch.dtype) -> nn.Module:
+    weight = next(net.parameters(), None)
+    return net if weight is not None and weight.dtype is dtype else copy.deepcopy(net).to(dtype)
+
+
+def _runs(net: nn.Module, model: Model, stride: int, effort: Effort) -> Iterator[_Run]:
+    """The dense forms; by zones where the network pads; else the batches of the patch loop."""
+    side, dtype = model.card.patch_size, next((p.dtype for p in net.parameters()), torch.float32)
+    if way_of(model) == "dense":
+        for form in effort.forms:
+            yield str(form), densify(net, side, stride, form=form), dtype
+    elif way_of(model) == "zones":
+        yield "zones", zone(net, side, stride), dtype
+    else:
+        yield "patch", PatchwiseNet(net, side, stride), dtype
+
+
+def way_of(model: Model) -> str:
+    """The most that can be shared between patches exactly: "dense", "zones" or "patch" (nothing)."""
+    if model.is_code:
+        return "patch"
+    return "dense" if refusal_of(model) is None else _way_of_padded(model)
+
+
+def _way_of_padded(model: Model) -> str:
+    try:
+        zone(model.net, model.card.patch_size, model.card.stride)
+    except InexactLayerError:
+        return "patch"
+    return "zones"
+
+
+def refusal_of(model: Model) -> InexactLayerError | None:
+    """Why the classifier cannot be one dense net: its first inexact layer."""
+    try:
+        densify(model.net, model.card.patch_size, model.card.stride, form=Form.DILATION)
+    except InexactLayerError as refusal:
+        return refusal
+    return None
+
+
 @torch.inference_mode()
-def _compare(net: nn.Module, image: Tensor, *, name: str, patch_size: int, stride: int) -> list[Comparison]:
-    expected = score_patches(net, image, patch_size, stride)
-    tolerance = TOLERANCES[image.dtype] * (1 + float(expected.abs().max()))
-    positions = expected[0, 0].numel()
-    results = []
-    for form in (Form.DILATION, Form.FRAGMENTS, Form.AUTO):
-        dense = densify(net, patch_size, stride, form=form)
-        # The second tile begins in the middle: what a tile shows must not depend on where it begins.
-        start = stride * (MORE_POSITIONS // 2)
-        tile = dense(image[:, :, start:, start:])
-        offset = MORE_POSITIONS // 2
+def _compare(
+    model: Model, net: nn.Module, runs: list[_Run], *, name: str, stride: int, positions: int
+) -> Iterator[Comparison]:
+    table, side = normalisation_table(model.card.normalisation), model.card.patch_size
+    kind, make = IMAGES[name]
+    pixels = make(side + stride * (positions - 1), table.shape[0], side // 2)
+    dtype = next((p.dtype for p in net.parameters()), torch.float32)
+    image = apply_table(pixels[None], table).to(dtype)
+    expected = score_patches(net, image, side, stride)
+    # The second tile begins in the middle: what a tile shows must not depend on where it begins.
+    offset = positions // 2
+    start = stride * offset
+    for form, run, number in runs:
+        is_fast = number in FAST
+        runner = copy.deepcopy(run).to(number) if is_fast else run
+        whole, tile = (runner(part.to(number)).to(dtype) for part in (image, image[:, :, start:, start:]))
         difference = max(
-            float((dense(image) - expected).abs().max()),
-            float((tile - expected[:, :, offset:, offset:]).abs().max()),
+            float((whole - expected).abs().max()), float((tile - expected[:, :, offset:, offset:]).abs().max())
         )
-        dtype = str(image.dtype).removeprefix("torch.")
-        results.append(Comparison(name, dtype, str(form), stride, positions, difference, tolerance))
-    return results
+        if not math.isfinite(difference):  # JSON has no word for it.
+            difference = sys.float_info.max
+        tolerance = None if is_fast else TOLERANCES[number] * (1 + float(expected.abs().max()))
+        count = expected[0, 0].numel() + tile[0, 0].numel()
+        type_name = str(number).removeprefix("torch.")
+        yield Comparison(kind, name, type_name, form, stride, count, difference, tolerance)
 
 
 def describe_certificate(model: Model, comparisons: list[Comparison]) -> dict[str, Any]:
     """The certificate as JSON: what was compared, the largest differences, and what it holds for."""
-    worst = {
-        dtype: max(c.difference for c in comparisons if c.dtype == dtype) for dtype in {c.dtype for c in comparisons}
-    }
+    refusal = None if model.is_code else refusal_of(model)
     return {
-        "model": {"name": model.card.name, "version": model.card.version, "sha256": model.card.sha256},
+        "model": {
+            "name": model.card.name,
+            "version": model.card.version,
+            "sha256": model.card.sha256,
+            "contract_sha256": contract_sha256(model.card),
+        },
         "is_exact": all(comparison.is_exact for comparison in comparisons),
+        "runs": way_of(model),
+        "first_inexact_layer": None if refusal is None else {"layer": refusal.layer, "reason": refusal.reason},
         "positions": sum(comparison.positions for comparison in comparisons),
-        "max_difference": dict(sorted(worst.items())),
-        "layers": [name for name, _ in model.net.named_modules() if name],
-        "torch": torch.__version__,
+        "kinds": sorted({comparison.kind for comparison in comparisons} | {"tile edge"}),
+        "max_difference": {
+            dtype: max(c.difference for c in comparisons if c.dtype == dtype)
+            for dtype in sorted({c.dtype for c in comparisons})
+        },
+        "layers": [{"name": name, "kind": type(layer).__name__} for name, layer in model.net.named_modules() if name],
+        "software": {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()},
         "comparisons": [asdict(comparison) for comparison in comparisons],
     }
 
 
-def _noise(side: int, channels: int) -> Tensor:
+def _noise(side: int, channels: int, _margin: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(side)
     return torch.randint(0, 256, (side, side, channels), generator=generator, dtype=torch.uint8)
 
 
-def _flat(side: int, channels: int) -> Tensor:
+def _border(side: int, channels: int, margin: int) -> Tensor:
+    """The slide's top left corner, as a scan sees it: mirrored, the edge not repeated."""
+    inner = _noise(max(side - margin, margin + 1), channels).permute(2, 0, 1)[None].float()
+    mirrored = F.pad(inner, (margin, 0, margin, 0), mode="reflect")[0].permute(1, 2, 0)
+    return mirrored[:side, :side].to(torch.uint8)
+
+
+def _flat(side: int, channels: int, _margin: int) -> Tensor:
     return torch.full((side, side, channels), 200, dtype=torch.uint8)
 
 
-def _blocks(side: int, channels: int) -> Tensor:
+def _blocks(side: int, channels: int, _margin: int) -> Tensor:
     """4 x 4 pixels of one colour: most windows of a pooling hold equal values."""
     coarse = _noise(-(-side // 4), channels)
     return coarse.repeat_interleave(4, dim=0).repeat_interleave(4, dim=1)[:side, :side]
 
 
-def _stripes(side: int, channels: int) -> Tensor:
+def _stripes(side: int, channels: int, _margin: int) -> Tensor:
     rows = torch.arange(side) // 3 % 2 * 255
     return rows.to(torch.uint8)[:, None, None].expand(side, side, channels).contiguous()
 
 
-def _ramp(side: int, channels: int) -> Tensor:
+def _ramp(side: int, channels: int, _margin: int) -> Tensor:
     index = torch.arange(side)
     return ((index[:, None] * 3 + index[None, :]) % 256).to(torch.uint8)[..., None].repeat(1, 1, channels)
 
 
-IMAGES: dict[str, Callable[[int, int], Tensor]] = {
-    "noise": _noise,
-    "flat": _flat,
-    "blocks": _blocks,
-    "stripes": _stripes,
-    "ramp": _ramp,
+#: Kind of the positions in each image, and the image: side, channels and half a patch -> (side, side, channels).
+IMAGES: dict[str, tuple[str, Callable[[int, int, int], Tensor]]] = {
+    "noise": ("random", _noise),
+    "border": ("border", _border),
+    "flat": ("adversarial", _flat),
+    "blocks": ("adversarial", _blocks),
+    "stripes": ("adversarial", _stripes),
+    "ramp": ("adversarial", _ramp),
 }
