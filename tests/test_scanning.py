@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models import Model
+from models.identity import contract_sha256
 from models.normalisation import apply_table, normalisation_table
 from scanner import ScanResult, scan
 from scanner.errors import (
@@ -150,7 +151,8 @@ def test_the_report_says_what_was_done(slide: Path, tmp_path: Path) -> None:
     result = scan(slide, model, tmp_path / "out")
     report = json.loads((tmp_path / "out" / "run.json").read_text())
     assert report == json.loads(json.dumps(result.report))
-    assert report["model"] == {"name": "random", "version": "1", "sha256": ""}
+    identity = {"name": "random", "version": "1", "sha256": ""}
+    assert report["model"] == identity | {"contract_sha256": contract_sha256(random_model().card)}
     assert report["mpp"] == 0.25
     assert report["mpp_source"] == "aperio description"
     assert set(report["timing"]) >= {"read", "net", "post", "total"}
