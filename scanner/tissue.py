@@ -30,6 +30,8 @@ ABSORPTION = 0.10
 COLOUR = 0.03
 #: A cell darker than this in every channel was not scanned: scanners leave such areas black.
 BLACK = 16
+#: Optical density of each 8-bit value.
+DENSITIES = -np.log10((np.arange(256, dtype=np.float64) + 1) / 256)
 #: Gaps up to twice this wide are closed.
 CLOSING_UM = 16.0
 #: Holes up to this size are tissue: fat, lumina, tears.
@@ -187,10 +189,11 @@ def full_tissue(frame: Frame) -> TissueMask:
 
 def absorbs_light(colours: npt.NDArray[np.uint8]) -> Mask:
     """Which of these colours are stained tissue rather than glass or unscanned black: (..., 3) -> (...)."""
-    density = -np.log10((colours.astype(np.float64) + 1) / 256)
-    is_dark = density.mean(axis=-1) > ABSORPTION
-    is_coloured = np.ptp(density, axis=-1) > COLOUR
-    is_scanned = (colours >= BLACK).any(axis=-1)
+    red, green, blue = (DENSITIES[colours[..., channel]] for channel in range(3))
+    is_dark = (red + green + blue) / 3 > ABSORPTION
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    is_coloured = spread > COLOUR
+    is_scanned = colours.max(axis=-1) >= BLACK
     absorbs: Mask = (is_dark | is_coloured) & is_scanned
     return absorbs
 

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
+
 from scanner.errors import OutputError, ScannerError
+
+#: Of zlib: level 6 takes 1.6 times as long, for a picture of tissue that is 4 % smaller.
+PNG_LEVEL = 1
 
 
 @contextmanager
@@ -46,6 +51,12 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, line ends as they are."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write `picture` to `path` as PNG."""
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG", compress_level=PNG_LEVEL)
 
 
 def _flush_to_disk(path: Path) -> None:

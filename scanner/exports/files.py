@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scanner.exports.dicom import check_dicom, write_annotations, write_parametric_map
@@ -38,18 +39,27 @@ MAP_DICOM_NAME = "map.dcm"
 def write_results(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
     """Write the files of a scan into `folder`, each whole or not at all: those of every scan, and those asked for."""
     slide = prepared.slide
+    # The overview takes about as long as all others: it is drawn beside them.
+    with ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
+        overview = beside.submit(write_overview, folder / OVERVIEW_NAME, result, slide)
+        _write_data(folder, result, prepared)
+        write_map(folder / MAP_NAME, result.map.read, result.frame)
+        write_map_picture(folder / MAP_PICTURE_NAME, result.map.read, result.frame)
+        pictures = write_hotspot_pictures(folder, result, slide)
+        overview.result()
+    write_page(folder / PAGE_NAME, result, prepared.model.card, pictures=[folder / OVERVIEW_NAME, *pictures])
+    for name in prepared.settings.exports:
+        EXTRAS[name](folder, result, prepared)
+
+
+def _write_data(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
+    """Points and outlines."""
+    slide = prepared.slide
     write_detections(folder / DETECTIONS_NAME, result.detections, origin=slide.origin)
     write_regions(folder / REGIONS_NAME, result, origin=slide.origin)
     write_tissue(folder / TISSUE_NAME, prepared.tissue, origin=slide.origin)
     write_table(folder / TABLE_NAME, result.detections)
     write_table(folder / CANDIDATES_NAME, result.candidates)
-    write_map(folder / MAP_NAME, result.map.read, result.frame)
-    write_map_picture(folder / MAP_PICTURE_NAME, result.map.read, result.frame)
-    write_overview(folder / OVERVIEW_NAME, result, slide)
-    pictures = write_hotspot_pictures(folder, result, slide)
-    write_page(folder / PAGE_NAME, result, prepared.model.card, pictures=[folder / OVERVIEW_NAME, *pictures])
-    for name in prepared.settings.exports:
-        EXTRAS[name](folder, result, prepared)
 
 
 def check_exports(exports: Iterable[str], slide: Slide) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scanner.exports.atomic import replacing
+from scanner.exports.atomic import write_picture
 from scanner.exports.legend import above_legend
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Marks, hatching
 from scanner.geometry import Box, Frame
@@ -39,8 +39,7 @@ def write_hotspot_pictures(folder: Path, result: ScanResult, slide: Slide) -> li
     paths = [folder / f"hotspot-{rank}.png" for rank in range(1, len(result.hotspots) + 1)]
     for rank, (path, hotspot) in enumerate(zip(paths, result.hotspots, strict=True), start=1):
         picture = draw_hotspot(hotspot, result, slide, title=f"{slide.path.name}, hotspot {rank}")
-        with replacing(path) as temporary:
-            picture.save(temporary, format="PNG")
+        write_picture(path, picture)
     for path in sorted(set(folder.glob("hotspot-*.png")) - set(paths)):
         path.unlink()
     return paths

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scanner.exports.atomic import replacing
+from scanner.exports.atomic import write_picture
 from scanner.exports.ome_tiff import bytes_from_probabilities
 from scanner.geometry import Box, Frame
 from scanner.smoothing import ReadMap
@@ -52,8 +52,7 @@ def write_map_picture(path: Path, read: ReadMap, frame: Frame) -> None:
     px_um = max(frame.map_mpp, float(slide_um.max()) / MAP_PICTURE_PX)
     height, width = np.ceil(slide_um / px_um - 1e-6).astype(int).tolist()
     picture = Image.fromarray(colours_from_levels(pool_map(read, frame, (height, width), px_um=px_um)))
-    with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
+    write_picture(path, picture)
 
 
 def pool_map(read: ReadMap, frame: Frame, shape: tuple[int, int], *, px_um: float) -> Levels:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scanner.exports.atomic import replacing
+from scanner.exports.atomic import write_picture
 from scanner.exports.legend import above_legend
 from scanner.exports.map_picture import Colours, colours_from_levels, pool_map
 from scanner.exports.marks import (
@@ -44,8 +44,7 @@ def write_overview(path: Path, result: ScanResult, slide: Slide) -> None:
         The file cannot be written.
     """
     picture = draw_overview(result, slide)
-    with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
+    write_picture(path, picture)
 
 
 def draw_overview(result: ScanResult, slide: Slide) -> Image.Image:
