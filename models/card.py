@@ -71,6 +71,8 @@ class ModelCard:
     normalisation: Normalisation = field(default_factory=Normalisation)
     #: How the slide is continued past its true border ("reflect": mirrored, edge not repeated).
     border: str = "reflect"
+    #: 8: the answers to a patch turned and mirrored in all ways are averaged, at eight times the cost.
+    symmetries: int = 1
     #: Distance of two scanned positions, in pixels at `mpp`.
     stride: int = 4
     #: Detections have a smoothed probability of at least this.
@@ -97,6 +99,7 @@ class ModelCard:
         checks = {
             "patch_size": self.patch_size >= 1,
             "mpp": self.mpp > 0,
+            "symmetries": self.symmetries in {1, 8},
             "stride": self.stride >= 1,
             "threshold": 0 <= self.threshold <= 1,
             "radius_um": self.radius_um > 0,

@@ -3,9 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class View:
+    """How a column looks at the committee's patch: at its middle, coarser, with colours scaled otherwise."""
+
+    #: Side of the column's own patch, in its own pixels.
+    patch_size: int
+    #: Pixels of the committee that are averaged into one of the column, along each axis.
+    scale: int = 1
+    #: Per channel: the column reads input * gain + offset; empty: as it is.
+    gain: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+
+    @property
+    def extent(self) -> int:
+        """Side of the patch in pixels of the committee."""
+        return self.patch_size * self.scale
+
+
+class Column(nn.Module):
+    """One network behind its view."""
+
+    gain: Tensor
+    offset: Tensor
+
+    def __init__(self, net: nn.Module, view: View) -> None:
+        super().__init__()
+        self.net = net
+        self.scale = nn.AvgPool2d(view.scale) if view.scale > 1 else None
+        self.has_colours = bool(view.gain)
+        if self.has_colours:
+            # The card holds them: they are no weights.
+            self.register_buffer("gain", torch.tensor(view.gain).view(1, -1, 1, 1), persistent=False)
+            self.register_buffer("offset", torch.tensor(view.offset).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Logits of the column."""
+        if self.scale is not None:
+            patches = self.scale(patches)
+        if self.has_colours:
+            patches = patches * self.gain + self.offset
+        logits: Tensor = self.net(patches)
+        return logits
 
 
 class Committee(nn.Module):
@@ -14,13 +59,17 @@ class Committee(nn.Module):
     Columns may have smaller patches than the committee: each looks at the centre of the patch.
     """
 
-    def __init__(self, columns: Sequence[nn.Module], patch_sizes: Sequence[int]) -> None:
+    def __init__(self, columns: Sequence[nn.Module], views: Sequence[View | int]) -> None:
         super().__init__()
-        self.columns = nn.ModuleList(columns)
-        self.patch_size = max(patch_sizes)
+        seen = [view if isinstance(view, View) else View(view) for view in views]
+        plain = [view == View(view.patch_size) for view in seen]
+        self.columns = nn.ModuleList(
+            net if is_plain else Column(net, view) for net, view, is_plain in zip(columns, seen, plain, strict=True)
+        )
+        self.sizes = [view.extent for view in seen]
+        self.patch_size = max(self.sizes)
         #: Rows and columns cut before each column, so that all patches share their centre P // 2.
-        self.crops = [self.patch_size // 2 - size // 2 for size in patch_sizes]
-        self.sizes = list(patch_sizes)
+        self.crops = [self.patch_size // 2 - size // 2 for size in self.sizes]
 
     def forward(self, patches: Tensor) -> Tensor:
         """Log of the averaged class probabilities."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from models.committee import Committee
+from models.committee import Committee, View
 from models.dannet import DanNet, DanNetConfig
 from models.errors import CardError
 from models.importing.libraries import build_timm, build_torchvision
@@ -16,7 +16,16 @@ from models.validnet import ValidNet, ValidNetConfig
 
 def _build_committee(*, columns: list[dict[str, Any]]) -> nn.Module:
     nets = [build_network(column["architecture"], column["arguments"]) for column in columns]
-    return Committee(nets, [column["arguments"]["patch_size"] for column in columns])
+    return Committee(nets, [_view(column) for column in columns])
+
+
+def _view(column: dict[str, Any]) -> View | int:
+    """How a column looks at the patch: as its entry says, or as it is."""
+    if "view" not in column:
+        return int(column["arguments"]["patch_size"])
+    entry = column["view"]
+    gain, offset = (tuple(float(value) for value in entry.get(key, ())) for key in ("gain", "offset"))
+    return View(int(entry["patch_size"]), int(entry.get("scale", 1)), gain, offset)
 
 
 FAMILIES: dict[str, Callable[..., nn.Module]] = {

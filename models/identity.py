@@ -16,7 +16,8 @@ _CONTRACT = ("architecture", "arguments", "patch_size", "mpp", "classes", "targe
 def contract_of(card: ModelCard) -> dict[str, Any]:
     """The card's entries that a model's answers depend on: its weights' checksum and its preprocessing."""
     fields = asdict(card)
-    return {name: fields[name] for name in _CONTRACT}
+    contract = {name: fields[name] for name in _CONTRACT}
+    return contract if card.symmetries == 1 else contract | {"symmetries": card.symmetries}
 
 
 def contract_sha256(card: ModelCard) -> str:

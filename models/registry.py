@@ -19,6 +19,7 @@ from models.families import FOREIGN, build_network
 from models.importing.adapt import Adapted, fit, split_arguments
 from models.importing.torchscript import Resized
 from models.sources import FORMAT_OF, WEIGHTS_NAME, ZOO, Source, find_folder, find_source
+from models.symmetry import Symmetric
 
 #: Sub-folder of a model folder: models of the same recipe, each trained without some of the cases.
 FOLDS_NAME = "folds"
@@ -70,7 +71,9 @@ def load_model(name_or_path: str | Path, *, allow_code: bool = False) -> Model:
     if source.is_code and not allow_code:
         raise CodeRefusedError(f"{source.weights} is TorchScript, which is code; it is not accepted here")
     card = _checked_card(source)
-    return Model(card, _load_network(source, card).eval(), source.weights.parent, source.is_code)
+    net = _load_network(source, card).eval()
+    net = Symmetric(net).eval() if card.symmetries > 1 else net
+    return Model(card, net, source.weights.parent, source.is_code)
 
 
 def _checked_card(source: Source) -> ModelCard:
@@ -127,7 +130,9 @@ def save_model(folder: str | Path, model: Model) -> Model:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    net = model.net.net if isinstance(model.net, Adapted) else model.net
+    net = model.net
+    while isinstance(net, (Adapted, Symmetric)):  # The card says that they are wanted.
+        net = net.net
     if model.card.architecture == "exported":
         weights = folder / FORMAT_OF["exported"].name
         _export(net, model.card, weights)

@@ -30,7 +30,7 @@ from scanner.command import (
     open_model,
     stride_keywords,
 )
-from scanner.import_command import import_command
+from scanner.import_command import committee_command, import_command
 from scanner.report import NOTICE
 from scanner.training.commands import evaluate_command, train_command
 
@@ -223,5 +223,6 @@ def _slide_bench(slide: Path, model: str, threads: int, keywords: Any) -> Iterat
 
 
 app.command("import")(import_command)
+app.command("committee")(committee_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)

@@ -6,6 +6,7 @@ from torch import nn
 
 from models.registry import Model
 from scanner.dense import DenseNet, PatchwiseNet, densify
+from scanner.dense.symmetric import SymmetricNet, with_symmetries
 from scanner.dense.zones import ZonedNet, zone
 from scanner.errors import InexactLayerError, SettingsError
 
@@ -29,23 +30,27 @@ def choose_network(model: Model, *, stride: int, engine: str = "dense") -> nn.Mo
     InexactLayerError
         "dense" is wanted, and is not to be had exactly for less than patch by patch; names the first layer.
     """
-    net, side = model.net, model.card.patch_size
-    if engine == "patch" or model.is_code:
-        return PatchwiseNet(net, side, stride)
-    if engine == "zones":
-        return zone(net, side, stride)
-    if engine != "dense":
+    side = model.card.patch_size
+    if engine not in ENGINES:
         raise SettingsError(f"engine {engine!r} is unknown; known: {', '.join(ENGINES)}")
-    try:
-        return densify(net, side, stride)
-    except InexactLayerError as error:
-        return _by_zones(model, stride, error)
+
+    def make(net: nn.Module) -> nn.Module:
+        if engine == "patch" or model.is_code:
+            return PatchwiseNet(net, side, stride)
+        if engine == "zones":
+            return zone(net, side, stride)
+        try:
+            return densify(net, side, stride)
+        except InexactLayerError as error:
+            return _by_zones(net, side, stride, refusal=error)
+
+    return with_symmetries(model.net, make)
 
 
-def _by_zones(model: Model, stride: int, refusal: InexactLayerError) -> ZonedNet:
+def _by_zones(net: nn.Module, side: int, stride: int, *, refusal: InexactLayerError) -> ZonedNet:
     """The network by zones; the refusal of the dense net, and the way out, where that does not pay."""
     try:
-        zoned = zone(model.net, model.card.patch_size, stride)
+        zoned = zone(net, side, stride)
     except InexactLayerError:
         raise InexactLayerError(refusal.layer, f"{refusal.reason}; pass --engine patch, dear as it is") from refusal
     if not zoned.estimate.is_cheaper:
@@ -56,6 +61,8 @@ def _by_zones(model: Model, stride: int, refusal: InexactLayerError) -> ZonedNet
 
 def describe_network(net: nn.Module) -> str:
     """How the network runs, in words; what it costs, where that is far from dense."""
+    if isinstance(net, SymmetricNet):
+        return f"8 symmetries, each {describe_network(net.inner)}"
     if isinstance(net, ZonedNet):
         return str(net.estimate)
     if isinstance(net, DenseNet):

@@ -118,7 +118,7 @@ class Estimator:
 
 def time_network(scorer: Scorer, side: int, stride: int) -> float:
     """Seconds that the network needs for a tile of that side, measured on one."""
-    is_dear = isinstance(scorer.net, (PatchwiseNet, ZonedNet))
+    is_dear = isinstance(getattr(scorer.net, "inner", scorer.net), (PatchwiseNet, ZonedNet))
     probe_side = min(side, _PATCHES_PROBED * stride) if is_dear else side
     length = (map_side(probe_side, stride) - 1) * stride + scorer.seen
     pixels = np.random.default_rng(0).integers(0, 256, (1, length, length, 3), np.uint8)

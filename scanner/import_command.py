@@ -1,14 +1,17 @@
-"""`mitoscan import`: a network from elsewhere becomes a model folder."""
+"""`mitoscan import` and `committee`: a network from elsewhere, or several models, become a model folder."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from models import Model, save_model
 from models.card import ModelCard
 from models.importing.intake import import_bundle, import_model
+from models.joining import join_models
 from models.normalisation import Normalisation
 from scanner.command import fail_cleanly, failure, open_model
 from scanner.engine import choose_network, describe_network
@@ -65,8 +68,31 @@ def import_command(
         )  # fmt: skip
         fail_cleanly(lambda: import_model(source, card, out, weights=weights))
     loaded = open_model(out)
+    typer.echo(f"{out}: {loaded.card.name}, {_how(loaded, loaded.card.stride)}")
+
+
+def committee_command(
+    models: Annotated[list[str], typer.Argument(help="The columns: names, folders, or files, as for scan.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to write.")],
+    name: Annotated[str | None, typer.Option(help="Name of the committee; the folder's if left out.")] = None,
+    symmetries: Annotated[int, typer.Option(help="8: average over turned and mirrored patches too.")] = 1,
+) -> None:
+    """Average several models as one, each with its own preprocessing, scale and patch, in one pass over a slide.
+
+    Example: mitoscan committee dannet-2013 other -o both
+    """
+    columns = [open_model(column) for column in models]
+    joined = fail_cleanly(lambda: join_models(columns, name or out.name))
+    card = fail_cleanly(lambda: replace(joined.card, symmetries=symmetries))
+    fail_cleanly(lambda: save_model(out, replace(joined, card=card)))
+    for column in columns:
+        typer.echo(f"column {column.card.name}: {_how(column, card.stride)}")
+    typer.echo(f"{out}: {card.name}, {_how(open_model(out), card.stride)}")
+
+
+def _how(model: Model, stride: int) -> str:
+    """How a model runs and what it costs, in words."""
     try:
-        how = describe_network(choose_network(loaded, stride=loaded.card.stride))
+        return describe_network(choose_network(model, stride=stride))
     except InexactLayerError as refusal:
-        how = f"patch by patch only: {refusal}"
-    typer.echo(f"{out}: {loaded.card.name}, {how}")
+        return f"patch by patch only: {refusal}"

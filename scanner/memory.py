@@ -100,7 +100,7 @@ def widest_layer(scorer: Scorer, stride: int) -> float:
 
     0 for a network that works patch by patch or by zones: it takes so many at a time, however large the tile.
     """
-    if isinstance(scorer.net, (PatchwiseNet, ZonedNet)):
+    if isinstance(getattr(scorer.net, "inner", scorer.net), (PatchwiseNet, ZonedNet)):
         return 0.0
     scorer = scorer.everywhere()
     side = scorer.card.patch_size + (_PROBE_OUTPUTS - 1) * stride

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from models.normalisation import apply_table, normalisation_table
 from models.registry import Model
 from scanner.dense.dense_net import Form, densify
 from scanner.dense.patchwise import PatchwiseNet, score_patches
+from scanner.dense.symmetric import with_symmetries, without_symmetries
 from scanner.dense.zones import zone
 from scanner.errors import InexactLayerError
 
@@ -125,11 +127,11 @@ def _runs(net: nn.Module, model: Model, stride: int, effort: Effort) -> Iterator
     side, dtype = model.card.patch_size, next((p.dtype for p in net.parameters()), torch.float32)
     if way_of(model) == "dense":
         for form in effort.forms:
-            yield str(form), densify(net, side, stride, form=form), dtype
+            yield str(form), with_symmetries(net, partial(densify, patch_size=side, stride=stride, form=form)), dtype
     elif way_of(model) == "zones":
-        yield "zones", zone(net, side, stride), dtype
+        yield "zones", with_symmetries(net, lambda n: zone(n, side, stride)), dtype
     else:
-        yield "patch", PatchwiseNet(net, side, stride), dtype
+        yield "patch", with_symmetries(net, lambda n: PatchwiseNet(n, side, stride)), dtype
 
 
 def way_of(model: Model) -> str:
@@ -141,7 +143,7 @@ def way_of(model: Model) -> str:
 
 def _way_of_padded(model: Model) -> str:
     try:
-        zone(model.net, model.card.patch_size, model.card.stride)
+        zone(without_symmetries(model.net), model.card.patch_size, model.card.stride)
     except InexactLayerError:
         return "patch"
     return "zones"
@@ -150,7 +152,8 @@ def _way_of_padded(model: Model) -> str:
 def refusal_of(model: Model) -> InexactLayerError | None:
     """Why the classifier cannot be one dense net: its first inexact layer."""
     try:
-        densify(model.net, model.card.patch_size, model.card.stride, form=Form.DILATION)
+        net = without_symmetries(model.net)
+        densify(net, model.card.patch_size, model.card.stride, form=Form.DILATION)
     except InexactLayerError as refusal:
         return refusal
     return None

@@ -1,0 +1,44 @@
+"""The eight symmetries of a square: a patch seen as it is, turned and mirrored, and what is said of it averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+#: Quarter turns, and whether it is mirrored first.
+SYMMETRIES = tuple((turns, is_mirrored) for is_mirrored in (False, True) for turns in range(4))
+
+
+class Symmetric(nn.Module):
+    """The mean probability over the eight symmetries, as log-probabilities: (N, C, P, P) -> (N, classes)."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Log of the averaged class probabilities."""
+        return average(lambda turns, is_mirrored: self.net(turned(patches, turns, is_mirrored=is_mirrored)))
+
+
+def average(logits_of: Callable[[int, bool], Tensor]) -> Tensor:
+    """Log of the mean of the probabilities that the logits of each symmetry give, (N, classes, ...)."""
+    total: Tensor | None = None
+    for turns, is_mirrored in SYMMETRIES:
+        probabilities = torch.softmax(logits_of(turns, is_mirrored), dim=1)
+        total = probabilities if total is None else total + probabilities
+    assert total is not None
+    return torch.log(total / len(SYMMETRIES))
+
+
+def turned(x: Tensor, turns: int, *, is_mirrored: bool) -> Tensor:
+    """`x` mirrored left to right, if so, then turned; over its last two axes."""
+    return torch.rot90(x.flip(-1) if is_mirrored else x, turns, (-2, -1))
+
+
+def turned_back(x: Tensor, turns: int, *, is_mirrored: bool) -> Tensor:
+    """What `turned` made, as it was."""
+    x = torch.rot90(x, -turns, (-2, -1))
+    return x.flip(-1) if is_mirrored else x
