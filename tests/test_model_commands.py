@@ -1,0 +1,108 @@
+"""`mitoscan import`, `committee`, `certify`, and what `scan` makes of their models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models import load_model, save_model
+from models.registry import CERTIFICATE_NAME
+from service.catalog import Catalog
+from tests import models_factory as factory
+from tests.slides_factory import texture, write_pyramid
+from tests.small_models import random_model
+from tests.test_cli import in_process
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+_HOW = ("--mpp", "0.5", "--patch-size", str(factory.PATCH), "--stride", "2", "--radius-um", "3")
+
+
+def scan_with(model: Path, tmp_path: Path) -> tuple[dict[str, object], str]:
+    """run.json of a small slide, and what was said on stderr."""
+    slide = tmp_path / "a.tif"
+    write_pyramid(slide, texture(90, 80), levels=1, mpp=0.5)
+    code, _, said = in_process("scan", slide, "-o", tmp_path / "out", "-m", model, "--no-tissue")
+    assert code == 0, said
+    return json.loads((tmp_path / "out" / "a" / "run.json").read_text()), said
+
+
+def test_an_imported_network_scans_and_is_certified(tmp_path: Path) -> None:
+    source = factory.write_exported(tmp_path / "net.pt2", factory.everything())
+    code, said, errors = in_process("import", source, "-o", tmp_path / "m", *_HOW)
+    assert (code, said.startswith(f"{tmp_path / 'm'}: m, dense, 0.0")) == (0, True), errors
+    report, _ = scan_with(tmp_path / "m", tmp_path)
+    assert report["certificate"]["is_exact"]
+    assert report["model"]["sha256"] == load_model(tmp_path / "m").card.sha256
+    assert (tmp_path / "m" / CERTIFICATE_NAME).is_file()
+
+
+def test_a_padded_network_is_scanned_by_zones_and_the_estimate_is_printed(tmp_path: Path) -> None:
+    source = factory.write_exported(tmp_path / "net.pt2", factory.padded(40), patch_size=40)
+    how = ("--mpp", "0.5", "--patch-size", "40", "--stride", "2")
+    assert in_process("import", source, "-o", tmp_path / "m", *how)[0] == 0
+    report, said = scan_with(tmp_path / "m", tmp_path)
+    assert "network: by zones up to" in said
+    assert "times as many" in said
+    assert report["certificate"]["runs"] == "zones"
+    code, said, _ = in_process("certify", tmp_path / "m")
+    assert code == 0
+    assert said.startswith(f"{tmp_path / 'm' / CERTIFICATE_NAME}: exact, zones; ")
+    assert "first inexact layer" in said
+    assert json.loads((tmp_path / "m" / CERTIFICATE_NAME).read_text())["max_difference"]["float64"] <= 1e-12
+
+
+def test_torchscript_runs_patch_by_patch_with_a_warning_and_never_in_the_service(tmp_path: Path) -> None:
+    bundle = factory.write_bundle(tmp_path / "b", factory.padded())
+    report, said = scan_with(bundle, tmp_path)
+    assert "warning: bundle is TorchScript: code" in said
+    assert report["network"] == "patch by patch"
+    assert in_process("import", bundle, "-o", tmp_path / "offered" / "script")[0] == 0
+    save_model(tmp_path / "offered" / "plain", random_model())
+    assert {"random"} == set(Catalog(tmp_path / "offered", None).entries) - set(Catalog(None, None).entries)
+
+
+def test_columns_are_joined_and_their_cost_is_shown(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        save_model(tmp_path / f"m{seed}", random_model(seed=seed, patch_size=19 + seed))
+    columns = (tmp_path / "m0", tmp_path / "m1")
+    code, said, _ = in_process("committee", *columns, "-o", tmp_path / "both", "--symmetries", "8")
+    assert code == 0
+    assert [line.split(",")[0] for line in said.splitlines()[:2]] == ["column random: dense", "column random: dense"]
+    assert "both, 8 symmetries, each dense" in said
+    report, _ = scan_with(tmp_path / "both", tmp_path)
+    assert report["certificate"]["is_exact"]
+
+
+def test_what_cannot_be_imported_is_one_line_and_leaves_no_model(tmp_path: Path) -> None:
+    source = factory.write_exported(tmp_path / "net.pt2", factory.everything())
+    for arguments, reason in (
+        ((source,), "does not say its mpp"),
+        ((source, *_HOW, "--classes", "a,b,c"), "3 classes"),
+        ((source, *_HOW, "--scores", "odds"), "known are"),
+        ((tmp_path / "none.onnx", *_HOW), "cannot be imported"),
+        (("timm:resnet18", *_HOW), "--weights"),
+        ((tmp_path, *_HOW), "no WSInfer bundle"),
+    ):
+        code, _, errors = in_process("import", *arguments, "-o", tmp_path / "m")
+        assert code == 1
+        assert reason in errors
+        assert len(errors.strip().splitlines()) == 1
+        assert not (tmp_path / "m" / "card.toml").exists()
+
+
+@pytest.mark.parametrize(("name", "layer"), [("resnet18", "conv1"), ("efficientnet_b0", "conv_stem")])
+def test_classifiers_of_timm_come_by_name(name: str, layer: str, tmp_path: Path) -> None:
+    try:
+        import timm
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision was built for another torch.
+        pytest.skip(f"timm cannot be used here: {error}")
+    torch.manual_seed(0)
+    save_file(timm.create_model(name, num_classes=2).state_dict(), tmp_path / "weights.safetensors")
+    how = ("--mpp", "0.5", "--patch-size", "64", "--stride", "64", "--weights", tmp_path / "weights.safetensors")
+    code, said, _ = in_process("import", f"timm:{name}", "-o", tmp_path / "m", *how)
+    assert code == 0
+    assert f"patch by patch only: layer 'net.{layer}' cannot be made dense exactly: padding" in said
