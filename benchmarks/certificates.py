@@ -1,0 +1,95 @@
+"""Certificates of one model of each kind, as a table: `python -m benchmarks.certificates [--write]`.
+
+What `mitoscan certify` compares, at two strides. Networks that are not shipped have random weights, as large as trained
+ones'. Classifiers of timm are left out where it is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models import Model, ModelCard, load_model, save_model
+from models.card import write_card
+from models.dannet import DNN1, DanNet
+from models.joining import join_models
+from scanner.dense.certify import Effort, certify, describe_certificate, full_effort
+from tests.models_factory import write_onnx
+from tests.networks import CropConcat, CropResidual, Highway
+from tests.padded_networks import vgg_like
+
+RESULTS = Path(__file__).parent / "results"
+_STRIDES, _POSITIONS = (1, 4), 4
+
+
+def _card(name: str, architecture: str, patch_size: int) -> ModelCard:
+    return ModelCard(name, "1", architecture, {}, patch_size, 0.25)
+
+
+def _valid(unit: nn.Module, side: int) -> nn.Module:
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), unit, nn.MaxPool2d(2), CropConcat(8, 3)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(10 * ((side - 4) // 2 - 2) ** 2, 2)).eval()
+
+
+def models(folder: Path) -> Iterator[tuple[str, Model]]:
+    """Kind and model, one by one."""
+    torch.manual_seed(1)
+    yield "DNN1 (2013)", Model(_card("DNN1", "dannet", 101), DanNet(DNN1).eval())
+    shipped = [load_model(name) for name in ("dannet-2013", "mitosis-1")]
+    yield "dannet-2013 (DNN2, shipped)", shipped[0]
+    yield "mitosis-1 (shipped)", shipped[1]
+    columns = [Model(replace(_card(f"column {i}", "dannet", 101), mpp=0.25 * i), DanNet(DNN1).eval()) for i in (1, 2)]
+    yield "committee: two columns, one at half the resolution", join_models(columns, "committee")
+    yield "residual, valid", Model(_card("residual", "exported", 32), _valid(CropResidual(8, 3), 32))
+    yield "highway, valid", Model(_card("highway", "exported", 32), _valid(Highway(8, 3), 32))
+    padded = vgg_like((8, 16), 48)
+    yield "VGG-like, padded", Model(_card("vgg", "exported", 48), padded)
+    path = write_onnx(folder / "net.onnx", shipped[0].net, patch_size=shipped[0].card.patch_size)
+    write_card(folder, replace(shipped[0].card, architecture="onnx", arguments={}, sha256=""))
+    (folder / "card.toml").rename(path.with_suffix(".toml"))
+    yield "ONNX file of dannet-2013", load_model(path)
+    save_model(folder / "program", Model(_card("program", "exported", 32), _valid(CropResidual(8, 3), 32)))
+    yield "torch.export program", load_model(folder / "program")
+    try:
+        import timm
+    except (ImportError, RuntimeError):
+        return
+    for name in ("resnet18", "efficientnet_b0"):
+        net = timm.create_model(name, num_classes=2).eval()
+        yield f"timm {name}, 64 px", Model(replace(_card(name, "timm", 64), stride=64), net)
+
+
+def main() -> None:
+    """Print the table, and keep it if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
+    options = parser.parse_args()
+    lines = [
+        "| model | runs | positions | float64 | float32 | bfloat16 | first inexact layer |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, model in models(Path(folder)):
+            effort = full_effort(model)
+            effort = Effort(_STRIDES, effort.images, effort.forms, _POSITIONS, effort.seconds)
+            content = describe_certificate(model, certify(model, effort))
+            assert content["is_exact"], kind
+            found = " | ".join(f"{content['max_difference'][key]:.0e}" for key in ("float64", "float32", "bfloat16"))
+            inexact = content["first_inexact_layer"]
+            name = "" if inexact is None else f"`{inexact['layer']}`"
+            lines.append(f"| {kind} | {content['runs']} | {content['positions']} | {found} | {name} |")
+            print(lines[-1], flush=True)
+    if options.write:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "certificates.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
