@@ -19,6 +19,7 @@ from service.auth import KeyRing, load_keys
 from service.browser import SecurityHeaders
 from service.catalog import Catalog
 from service.context import Service
+from service.examples import add_examples
 from service.limits import RateLimit
 from service.logs import RequestLog
 from service.measures import Measures
@@ -128,4 +129,5 @@ def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_ke
             "bearer": {"type": "http", "scheme": "bearer", "description": "a key, or a token of the identity provider"},
         }
         document["security"] = [{"key": []}, {"bearer": []}]
+    add_examples(document)
     return document

@@ -24,7 +24,7 @@ class PathSource(BaseModel):
 class UploadSource(BaseModel):
     """A slide uploaded before."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"upload": "0d5f6c1e" * 8}})
     upload: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$", description="id of an upload")]
 
 

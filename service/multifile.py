@@ -20,6 +20,8 @@ from scanner.errors import DamagedSlideError, UnsupportedSlideError
 MAX_FILES = 5_000
 #: The file that leads to the others -> whether those lie in a folder of its name, or beside it.
 LEADERS = {".mrxs": True, ".vms": False}
+#: Bytes of the file in which such a slide lists its files: a few kilobytes.
+MAX_LIST = 1 << 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,119}")
 #: What file managers and DICOM exports leave beside the slide.
 _CLUTTER = re.compile(r"(^|/)(__MACOSX/.*|\.[^/]*|Thumbs\.db|desktop\.ini|DICOMDIR)$", re.IGNORECASE)
@@ -113,7 +115,23 @@ def _lay_out_led(leader: ReceivedFile, files: Sequence[ReceivedFile], suffix: st
         if not _PLAIN_NAME.fullmatch(name) or name.startswith("slide."):
             raise UnsupportedSlideError(f"{name[:80]!r}: files of a slide have plain names")
         layout[f"slide/{name}" if LEADERS[suffix] else name] = file
+    for name in (f"slide{suffix}", "slide/Slidedat.ini"):
+        if name in layout and not name.endswith(".mrxs"):
+            _check_references(layout[name].path)
     return layout
+
+
+def _check_references(path: Path) -> None:
+    """Refuse a list of a slide's files that names files elsewhere: its reader would go there."""
+    with path.open("rb") as file:
+        text = file.read(MAX_LIST + 1)
+    if len(text) > MAX_LIST:
+        raise UnsupportedSlideError("the list of the slide's files is too long")
+    for line in re.split(rb"[\r\n]+", text):
+        key, _, value = line.partition(b"=")
+        names_a_file = b"file" in key.lower() or b"image" in key.lower()
+        if names_a_file and (b"/" in value or b"\\" in value or b".." in value):
+            raise UnsupportedSlideError(f"{line[:80].decode(errors='replace')!r} names a file elsewhere")
 
 
 def _lay_out_series(files: Sequence[ReceivedFile]) -> dict[str, ReceivedFile]:

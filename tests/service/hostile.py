@@ -21,6 +21,7 @@ import tifffile
 from PIL import Image
 
 from tests.service.conftest import Server, make_field, make_tiny_model, png
+from tests.service.hostile_zips import hostile_zips
 
 File = tuple[str, bytes]
 #: Memory that no file may make a process of the service use.
@@ -169,7 +170,7 @@ def hostile_segments() -> Iterator[File]:
 
 def corpus() -> list[File]:
     """All named kinds, none twice."""
-    makers = (hostile_tiffs, hostile_tags, hostile_pictures, hostile_chunks, hostile_segments, strangers)
+    makers = (hostile_tiffs, hostile_tags, hostile_pictures, hostile_chunks, hostile_segments, hostile_zips, strangers)
     return [file for make in makers for file in make()]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,20 @@ def test_recipes_run_as_written(server: Server, recipe: str, example_slide: Path
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"SUCCEEDED"' in done.stdout or '"QUEUED"' in done.stdout
+
+
+def test_the_python_example_runs(server: Server, example_slide: Path, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    shutil.copy(example_slide, tmp_path / "slide.svs")
+    script = example.replace("http://127.0.0.1:8000", str(server.client.base_url).rstrip("/"))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in done.stdout
+    assert (tmp_path / "detections.geojson").stat().st_size > 0
 
 
 def test_every_setting_is_documented() -> None:

@@ -100,6 +100,9 @@ def test_what_is_not_one_slide_is_refused(server: Server, mirax: Path) -> None:
         (leader, 422),
         (files | {"other.mrxs": b"x"}, 415),
         (leader | {"slide-7/Slide;dat.ini": b"x"}, 415),
+        (files | {"slide-7/Slidedat.ini": b"[HIERARCHICAL]\nINDEXFILE = ../../../other/Index.dat\n"}, 415),
+        (files | {"slide-7/Slidedat.ini": b"[DATAFILE]\r\nFILE_0=/etc/passwd"}, 415),
+        ({"a.vms": b"[Virtual Microscope Specimen]\nImageFile(1,0)= \\x2fetc\\x2fpasswd\n", "b.jpg": b"x"}, 415),
         ({"a.zip": zipped({"b.png": field})}, 415),
     ):
         answer = server.client.post("/detect", content=zipped(bad))

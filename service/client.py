@@ -1,0 +1,257 @@
+"""A client of the service, for Python: slides in, typed answers out.
+
+from service.client import Client
+
+with Client("http://127.0.0.1:8000") as client:
+    job = client.wait(client.detect("slide.svs").id)
+    print(job.count, client.download(job.id, "detections.geojson", "."))
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypedDict, TypeVar, Unpack
+
+import httpx
+from pydantic import BaseModel
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from service.jobs import JobState
+from service.schemas import DetectionsOut, FileList, JobList, JobOut, JobSummary, ModelsOut, UploadOut
+
+#: Bytes of one piece of a resumable upload: what is lost when a line breaks.
+PIECE = 64 << 20
+READ_SIZE = 1 << 20
+ATTEMPTS = 6
+POLL_INTERVAL = 1.0  # seconds
+#: Answers that ask to come back.
+_COME_BACK = frozenset({429, 503})
+#: Of a piece also: the service is further than it said, because it had not yet heard that the line broke.
+_PIECE_COMES_BACK = _COME_BACK | {409, 423}
+_TUS = {"Tus-Resumable": "1.0.0"}
+_Out = TypeVar("_Out", bound=BaseModel)
+
+
+class ServiceError(Exception):
+    """The service refused; `problem` is its RFC 9457 problem."""
+
+    def __init__(self, problem: dict[str, Any], *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")
+        self.problem = problem
+        self.status = status
+        #: Seconds after which it may be asked again.
+        self.retry_after = retry_after
+
+
+class ScanChoices(TypedDict, total=False):
+    """Query parameters of POST /detect."""
+
+    model: str
+    threshold: float
+    stride: int
+    mpp: float
+    export: list[str]
+    priority: str
+    timeout_s: float
+    webhook: str
+
+
+class Client:
+    """Asks a service; what it answers with 429 or 503, or not at all, is asked again."""
+
+    def __init__(self, address: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
+        headers = {"X-API-Key": key} if key else {}
+        self._http = httpx.Client(base_url=address, headers=headers, timeout=timeout_s)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
+
+    def detect(self, slide: str | os.PathLike[str], *, wait: bool = True, **choices: Unpack[ScanChoices]) -> JobOut:
+        """Upload a slide and have it scanned: a job with its result if the slide is small, a waiting one otherwise.
+
+        With `wait=False`, small slides are not waited for either.
+
+        Raises
+        ------
+        ServiceError
+            The service refuses, or the scan of a small slide has failed.
+        """
+        return self.detect_source({"upload": self.upload(slide)}, wait=wait, **choices)
+
+    def detect_source(self, source: dict[str, str], *, wait: bool = True, **choices: Unpack[ScanChoices]) -> JobOut:
+        """Have a slide scanned that is named: by `{"upload"}`, `{"path"}` on the server, or `{"url"}`."""
+        # With a key, a request whose answer was lost can be sent again without a second job.
+        headers = {"Idempotency-Key": uuid.uuid4().hex} | ({} if wait else {"Prefer": "respond-async"})
+        return self._ask(JobOut, "POST", "/detect", json={"source": source}, params=dict(choices), headers=headers)
+
+    def upload(
+        self, slide: str | os.PathLike[str], on_progress: Callable[[int, int], None] = lambda _sent, _total: None
+    ) -> str:
+        """Upload a slide, going on where the line breaks; returns the id of the upload.
+
+        Parameters
+        ----------
+        slide : path
+            A slide, or a zip with the files of one.
+        on_progress : callable
+            Told after each piece how many bytes are there, and of how many.
+        """
+        path = Path(slide)
+        total = path.stat().st_size
+        headers = {"Upload-Length": str(total), "Upload-Metadata": f"filename {_base64(path.name)}"}
+        place = httpx.URL(self._send("POST", "/uploads/tus/", headers=_TUS | headers).headers["location"]).path
+        sent = 0
+        with path.open("rb") as file:
+            while sent < total:
+                sent = self._attempts(_PIECE_COMES_BACK)(self._send_piece, place, file, total)
+                on_progress(sent, total)
+        return place.rsplit("/", 1)[-1]
+
+    def upload_at_once(self, slide: str | os.PathLike[str]) -> UploadOut:
+        """Upload a slide in one request: a little faster, and anew if the line breaks."""
+        path = Path(slide)
+        with path.open("rb") as file:
+            answer = self._once("PUT", f"/uploads/{path.name}", content=_pieces(file, path.stat().st_size))
+        return UploadOut.model_validate_json(answer.content)
+
+    def job(self, job_id: str) -> JobOut:
+        """A job, with its progress or its result."""
+        return self._ask(JobOut, "GET", f"/jobs/{job_id}")
+
+    def jobs(self, state: JobState | None = None) -> Iterator[JobSummary]:
+        """One's own jobs, newest first."""
+        address: str | None = f"/jobs?state={state}" if state else "/jobs"
+        while address:
+            page = self._ask(JobList, "GET", address)
+            yield from page.jobs
+            address = page.next
+
+    def wait(
+        self, job_id: str, *, timeout_s: float | None = None, on_change: Callable[[JobOut], None] = lambda _job: None
+    ) -> JobOut:
+        """The job once it has ended, however that is.
+
+        Raises
+        ------
+        TimeoutError
+            It has not ended in time.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            job = self.job(job_id)
+            on_change(job)
+            if job.status.is_final:
+                return job
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"job {job_id} is {job.status}")
+            time.sleep(POLL_INTERVAL)
+
+    def detections(self, job_id: str, threshold: float | None = None) -> DetectionsOut:
+        """The detections of a job at any threshold."""
+        params = {} if threshold is None else {"threshold": threshold}
+        return self._ask(DetectionsOut, "GET", f"/jobs/{job_id}/detections", params=params)
+
+    def files(self, job_id: str) -> FileList:
+        """The files of a job's result."""
+        return self._ask(FileList, "GET", f"/jobs/{job_id}/files")
+
+    def download(self, job_id: str, name: str, folder: str | os.PathLike[str]) -> Path:
+        """A file of a job's result, put into a folder; returns its path."""
+        target = Path(folder) / Path(name).name
+        with self._http.stream("GET", f"/jobs/{job_id}/files/{name}") as answer:
+            _check(answer)
+            part = target.with_name(f"{target.name}.part")
+            with part.open("wb") as file:
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+        return part.replace(target)
+
+    def cancel(self, job_id: str) -> JobOut:
+        """The job, cancelled, or marked for its worker to stop."""
+        return self._ask(JobOut, "DELETE", f"/jobs/{job_id}")
+
+    def retry(self, job_id: str) -> JobOut:
+        """A new job for what has failed or was cancelled."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._ask(JobOut, "POST", f"/jobs/{job_id}/retry", headers=headers)
+
+    def models(self) -> ModelsOut:
+        """The models offered, with their cards."""
+        return self._ask(ModelsOut, "GET", "/models")
+
+    def _send_piece(self, place: str, file: Any, total: int) -> int:
+        """Send one piece from where the service is; returns where it is then."""
+        sent = int(self._once("HEAD", place, headers=_TUS).headers["upload-offset"])
+        if sent == total:
+            return sent
+        file.seek(sent)
+        size = min(PIECE, total - sent)
+        headers = {"Upload-Offset": str(sent), "Content-Type": "application/offset+octet-stream"}
+        headers["Content-Length"] = str(size)
+        answer = self._once("PATCH", place, content=_pieces(file, size), headers=_TUS | headers)
+        return int(answer.headers["upload-offset"])
+
+    def _ask(self, kind: type[_Out], method: str, path: str, **options: Any) -> _Out:
+        return kind.model_validate_json(self._send(method, path, **options).content)
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        answer: httpx.Response = self._attempts()(self._once, method, path, **options)
+        return answer
+
+    def _once(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return _check(self._http.request(method, path, **options))
+
+    @staticmethod
+    def _attempts(come_back: frozenset[int] = _COME_BACK) -> Retrying:
+        may_pass = retry_if_exception(partial(_may_pass, come_back))
+        return Retrying(stop=stop_after_attempt(ATTEMPTS), retry=may_pass, wait=_pause, reraise=True)
+
+
+def _check(answer: httpx.Response) -> httpx.Response:
+    if answer.is_success:
+        return answer
+    answer.read()
+    try:
+        problem = dict(answer.json())
+    except ValueError:  # A proxy's page, say.
+        problem = {"title": answer.reason_phrase, "detail": answer.text[:200]}
+    after = answer.headers.get("retry-after", "")
+    raise ServiceError(problem, status=answer.status_code, retry_after=float(after) if after.isdecimal() else None)
+
+
+def _may_pass(come_back: frozenset[int], error: BaseException) -> bool:
+    return isinstance(error, httpx.TransportError) or (isinstance(error, ServiceError) and error.status in come_back)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next attempt: as the service asks, or twice as long each time."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, ServiceError) and error.retry_after is not None:
+        return error.retry_after
+    return float(min(30.0, 0.5 * 2**state.attempt_number))
+
+
+def _pieces(file: Any, size: int) -> Iterator[bytes]:
+    while size > 0 and (chunk := file.read(min(READ_SIZE, size))):
+        size -= len(chunk)
+        yield chunk
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()

@@ -1,0 +1,112 @@
+"""Examples of what the API answers, for its description: one of each kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ID = "0d5f6c1e8a5b4f0f9b7a3c2d1e0f9a8b"
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_HERE = f"/jobs/{_ID}"
+_SUMMARY: dict[str, Any] = {
+    "id": _ID,
+    "status": "SUCCEEDED",
+    "name": "slide-17.svs",
+    "model_name": "mitosis-1",
+    "created_at": "2026-11-25T09:00:00Z",
+    "started_at": "2026-11-25T09:00:01Z",
+    "finished_at": "2026-11-25T09:02:31Z",
+    "priority": "normal",
+    "cached": False,
+    "cancel_requested": False,
+    "attempt": 1,
+    "progress": {"tiles_done": 240, "tiles_total": 240, "mm2_done": 61.4, "mm2_total": 61.4, "eta_s": None},
+    "problem": None,
+    "links": {"self": _HERE, "events": f"{_HERE}/events", "view": f"{_HERE}/view", "files": f"{_HERE}/files"},
+}
+_DETECTION = {
+    "x": 10234.0,
+    "y": 8121.0,
+    "x_um": 2328.2,
+    "y_um": 1847.5,
+    "score": 0.91,
+    "label": "mitotic figure",
+    "border": False,
+}
+_MODEL = {"name": "mitosis-1", "version": "0.1.0", "sha256": _SHA256}
+_JOB = _SUMMARY | {
+    "model": _MODEL,
+    "image": {"width": 46000, "height": 32914, "mpp": 0.2275, "mpp_source": "aperio", "name": "slide-17.svs"},
+    "count": 1,
+    "threshold": 0.5,
+    "detections": [_DETECTION],
+    "hotspots": [{"count": 1, "area_mm2": 2.0, "tissue_mm2": 1.9}],
+    "area_mm2": {"tissue": 61.4, "scanned": 61.4, "unreadable": 0.0},
+    "warnings": [],
+}
+#: A job that waits: what 202 answers.
+WAITING = _JOB | {
+    "status": "QUEUED",
+    "started_at": None,
+    "finished_at": None,
+    "attempt": 0,
+    "progress": {"tiles_done": 0, "tiles_total": 0, "mm2_done": 0.0, "mm2_total": 0.0, "eta_s": None},
+    "image": None,
+    "count": None,
+    "threshold": None,
+    "detections": None,
+    "hotspots": None,
+    "area_mm2": None,
+}
+#: Name of a schema -> an example of it.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "JobOut": _JOB,
+    "JobList": {"jobs": [_SUMMARY], "next": None},
+    "DetectionsOut": {
+        "id": _ID,
+        "threshold": 0.5,
+        "candidate_floor": 0.05,
+        "count": 1,
+        "detections": [_DETECTION],
+    },
+    "FileList": {
+        "files": [
+            {
+                "name": "detections.csv",
+                "bytes": 2048,
+                "media_type": "text/csv; charset=utf-8",
+                "link": f"{_HERE}/files/detections.csv",
+            }
+        ],
+        "zarr": None,
+    },
+    "UploadOut": {"id": _SHA256, "name": "slide-17.svs", "bytes": 734003200, "width": 46000, "height": 32914},
+    "ModelsOut": {
+        "notice": "Research use only.",
+        "default": "mitosis-1",
+        "models": [{"name": "mitosis-1", "version": "0.1.0", "mpp": 0.25}],
+    },
+    "SlideSize": {"width": 46000, "height": 32914, "mpp": 0.2275, "tile_side": 256, "levels": 17},
+    "HealthOut": {"status": "ok"},
+    "ReadyOut": {"status": "ready", "checks": {"store": True, "disk": True, "model": True, "worker": True}},
+}
+
+
+def add_examples(document: dict[str, Any]) -> None:
+    """Put an example into every JSON answer of an OpenAPI document that has none."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if geojson := response.get("content", {}).get("application/geo+json"):
+                    geojson.setdefault("example", {"type": "FeatureCollection", "features": []})
+                content = response.get("content", {}).get("application/json", {})
+                name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                if name in EXAMPLES:
+                    content["example"] = _example(name, status)
+
+
+def _example(name: str, status: str) -> dict[str, Any]:
+    if (name, status) == ("JobOut", "202"):
+        return WAITING
+    if (name, status) == ("ReadyOut", "503"):
+        return {"status": "not ready", "checks": {"store": True, "disk": True, "model": True, "worker": False}}
+    return EXAMPLES[name]
