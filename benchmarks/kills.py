@@ -2,19 +2,21 @@
 
 A scan is left alone once, to know its files and how long it takes. Then it is begun again and again, and killed each
 time (SIGKILL) at a random moment, until that was done often enough; the last one ends. For every kill it says how much
-must be done again: all of that run but the time between its first tile and its last one that are kept. In the end all
-files are compared, times aside.
+must be done again, in processor time, which other work on the machine changes little: all of that run but the time
+between its first tile and its last one that are kept. In the end all files are compared, times aside. Runs on Linux.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.memory import SCAN
@@ -32,22 +34,43 @@ def start(slide: Path, out: Path, options: list[str]) -> subprocess.Popen[bytes]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def run_and_kill(slide: Path, out: Path, options: list[str], *, seconds: float) -> tuple[float, float, int] | None:
-    """Scan for so long; returns seconds until the kill, those to be done again, and tiles kept; None if it ended."""
+@dataclass(frozen=True)
+class Killed:
+    """One kill."""
+
+    #: Wall clock of the run.
+    seconds: float
+    #: Processor time of the run, and how much of it must be spent again.
+    cpu_seconds: float
+    cpu_again: float
+    #: Tiles that are kept, of all runs so far.
+    tiles: int
+
+
+def run_and_kill(slide: Path, out: Path, options: list[str], *, seconds: float) -> Killed | None:
+    """Scan for so long, and kill; None if the scan has ended by then."""
     journal = out / slide.stem / WORK_NAME / "journal.jsonl"
-    before, begun, first = _lines(journal), time.time(), None
-    with start(slide, out, options) as process:
-        while time.time() < begun + seconds:
-            if process.poll() is not None:
-                return None
-            if first is None and _lines(journal) > before:
-                first = time.time()
-            time.sleep(_POLL_SECONDS)
-        process.kill()
-    now = time.time()
-    # Files that were written after the last tile are written again.
-    kept = 0.0 if first is None else max(0.0, journal.stat().st_mtime - first)
-    return now - begun, now - begun - kept, _lines(journal)
+    tiles, begun = _lines(journal), time.monotonic()
+    kept_at: list[float] = []  # Processor time at which tiles were seen to be kept.
+    process = start(slide, out, options)
+    while time.monotonic() < begun + seconds:
+        if process.poll() is not None:
+            return None
+        if (now := _lines(journal)) > tiles:
+            tiles = now
+            kept_at.append(_cpu_seconds(process.pid))
+        time.sleep(_POLL_SECONDS)
+    spent = _cpu_seconds(process.pid)
+    process.kill()
+    process.wait()
+    # What comes before the first tile and after the last one is done again, files of results as well.
+    kept = kept_at[-1] - kept_at[0] if kept_at else 0.0
+    return Killed(time.monotonic() - begun, spent, spent - kept, _lines(journal))
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # In user mode, and in the kernel for it.
 
 
 def _lines(path: Path) -> int:
@@ -77,9 +100,12 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=8_000, help="height and width of the slide, px; all of it tissue")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--stride", type=int, default=4, help="scan stride")
+    parser.add_argument("--tile-size", type=int, help="side of a tile, px; the usual one if left out")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     rng, arguments = random.Random(options.seed), ["--stride", str(options.stride), "--device", "cpu"]
+    if options.tile_size is not None:
+        arguments += ["--tile-size", str(options.tile_size)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         slide = folder / "slide.svs"
@@ -88,7 +114,8 @@ def main() -> None:
         start(slide, folder / "whole", arguments).wait()
         whole_seconds = time.time() - begun
         print(f"{options.side} x {options.side} px, stride {options.stride}: {whole_seconds:.0f} s left alone")
-        print("| kill | after, s | tiles kept | done again, s |\n| --- | --- | --- | --- |", flush=True)
+        print("| kill | after, s | processor, s | tiles kept | done again, s of it |", flush=True)
+        print("| --- | --- | --- | --- | --- |", flush=True)
         out, again = folder / "out", []
         while len(again) < options.kills:
             killed = run_and_kill(slide, out, arguments, seconds=rng.uniform(0, whole_seconds))
@@ -96,11 +123,13 @@ def main() -> None:
                 _compare(out, folder / "whole")
                 out = folder / f"out-{len(again)}"
                 continue
-            again.append(killed[1])
-            print(f"| {len(again)} | {killed[0]:.1f} | {killed[2]} | {killed[1]:.1f} |", flush=True)
+            again.append(killed.cpu_again)
+            numbers = f"{killed.seconds:.1f} | {killed.cpu_seconds:.1f} | {killed.tiles} | {killed.cpu_again:.1f}"
+            print(f"| {len(again)} | {numbers} |", flush=True)
         start(slide, out, arguments).wait()
         _compare(out, folder / "whole")
-    print(f"\nat most {max(again):.1f} s are done again; the files of every scan that ended equal those of the first")
+    print(f"\nat most {max(again):.1f} s of processor time are done again")
+    print("the files of every scan that ended equal those of the first")
 
 
 def _compare(out: Path, whole: Path) -> None:

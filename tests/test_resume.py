@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -71,6 +72,38 @@ def test_killed_scans_end_with_the_same_bytes(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == names
     for name in set(names) - {"run.json"}:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_a_scan_that_the_disk_refuses_says_so_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    """A bound on the size of files stands for a full disk: the system refuses to write what is beyond it."""
+    slide, out = tmp_path / "slide.svs", tmp_path / "out"
+    write_pyramid(slide, texture(260, 240), levels=1)
+    save_model(tmp_path / "model", random_model())
+    command = [sys.executable, "-m", "service.cli", "scan", str(slide), "-m", str(tmp_path / "model"), "--stride", "1"]
+    command += ["--tile-size", "64", "--workers", "1", "-o"]
+
+    def scan_with(room: int, out: Path) -> subprocess.CompletedProcess[str]:
+        limit = (room, resource.RLIM_INFINITY)
+        return subprocess.run(
+            [*command, str(out)], capture_output=True, text=True, check=False, timeout=300,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        )  # fmt: skip
+
+    # The first refuses tiles, the second a file of the results.
+    for room, what in ((6_000, WORK_NAME), (40_000, "cannot be written")):
+        refused = scan_with(room, out)
+        assert refused.returncode == 1
+        assert "File too large" in refused.stderr
+        assert what in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert not (out / "slide" / "run.json").exists()
+    assert scan_with(resource.RLIM_INFINITY, out).returncode == 0
+    assert scan_with(resource.RLIM_INFINITY, tmp_path / "whole").returncode == 0
+    names = sorted(path.name for path in (tmp_path / "whole" / "slide").iterdir())
+    assert sorted(path.name for path in (out / "slide").iterdir()) == names
+    for name in set(names) - {"run.json"}:
+        assert (out / "slide" / name).read_bytes() == (tmp_path / "whole" / "slide" / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("content", ["", "not json", '{"tile": 0, "lost": []}\n'])
