@@ -12,6 +12,9 @@ from models.normalisation import Normalisation, NormalisationKind
 
 CARD_NAME = "card.toml"
 
+#: What comes of a scan: points, or a class for every position.
+TASKS = ("detection", "segmentation")
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -68,6 +71,10 @@ class ModelCard:
     classes: tuple[str, ...] = ("background", "mitosis")
     #: The class whose probability is mapped.
     target: str = "mitosis"
+    #: Where there are more of them: the classes that are mapped, `target` first.
+    targets: tuple[str, ...] = ()
+    #: "detection": peaks of the maps; or "segmentation": the class of every position, and areas.
+    task: str = "detection"
     normalisation: Normalisation = field(default_factory=Normalisation)
     #: How the slide is continued past its true border ("reflect": mirrored, edge not repeated).
     border: str = "reflect"
@@ -77,6 +84,8 @@ class ModelCard:
     stride: int = 4
     #: Detections have a smoothed probability of at least this.
     threshold: float = 0.5
+    #: Of a segmentation by borders: the lower value of the map from which they enclose segments best; 0: `threshold`.
+    border_threshold: float = 0.0
     #: Two detections are at least this far apart.
     radius_um: float = 7.5
     #: Radius of the disk that averages the map before peaks are sought.
@@ -102,10 +111,14 @@ class ModelCard:
             "symmetries": self.symmetries in {1, 8},
             "stride": self.stride >= 1,
             "threshold": 0 <= self.threshold <= 1,
+            "border_threshold": 0 <= self.border_threshold <= 1,
             "radius_um": self.radius_um > 0,
             "smoothing_um": self.smoothing_um >= 0,
             "margin_um": self.margin_um >= 0,
             "target": self.target in self.classes,
+            "classes": len(self.classes) <= 255,
+            "targets": set(self.targets) <= set(self.classes) and self.mapped[0] == self.target,
+            "task": self.task in TASKS,
             "border": self.border == "reflect",
         }
         for key, holds in checks.items():
@@ -113,8 +126,13 @@ class ModelCard:
                 raise CardError(f"card of {self.name!r}: {key} = {getattr(self, key)!r} is impossible")
 
     @property
+    def mapped(self) -> tuple[str, ...]:
+        """The classes that have a map, each once; `target` is the first."""
+        return tuple(dict.fromkeys(self.targets)) or (self.target,)
+
+    @property
     def target_index(self) -> int:
-        """Index of the mapped class among the network's outputs."""
+        """Index of `target` among the network's outputs."""
         return self.classes.index(self.target)
 
 
@@ -132,6 +150,7 @@ def card_from_toml(text: str) -> ModelCard:
             fields["background"] = BackgroundCalibration(**fields["background"])
         fields["measured"] = tuple(Measurement(**entry) for entry in fields.pop("measured", ()))
         fields["classes"] = tuple(fields.pop("classes", ModelCard.classes))
+        fields["targets"] = tuple(fields.pop("targets", ()))
         return ModelCard(**fields)
     except (tomllib.TOMLDecodeError, TypeError, KeyError, ValueError) as error:
         raise CardError(f"model card: {error}") from error

@@ -11,6 +11,7 @@ from models.committee import Committee, View
 from models.dannet import DanNet, DanNetConfig
 from models.errors import CardError
 from models.importing.libraries import build_timm, build_torchvision
+from models.layers import build_layers
 from models.validnet import ValidNet, ValidNetConfig
 
 
@@ -32,6 +33,7 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "dannet": lambda **arguments: DanNet(DanNetConfig(**arguments)),
     "validnet": lambda **arguments: ValidNet(ValidNetConfig(**arguments)),
     "committee": _build_committee,
+    "layers": build_layers,
     "timm": build_timm,
     "torchvision": build_torchvision,
 }

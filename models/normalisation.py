@@ -15,6 +15,9 @@ from torch import Tensor
 #: Optical density of the darkest pixel, log10(256): zero light is read as half a grey level's worth.
 MAX_OPTICAL_DENSITY = 2.408
 
+#: Thousandths of red, green and blue in a pixel's luminance: whole numbers, so that grey stays what it is.
+LUMINANCE = (299, 587, 114)
+
 
 class NormalisationKind(StrEnum):
     """How the table is made."""
@@ -82,19 +85,32 @@ def normalisation_table(normalisation: Normalisation, statistics: StainStatistic
     return torch.stack(rows).to(torch.float32)  # (C, 256)
 
 
+def grey_from_colour(images: Tensor) -> Tensor:
+    """The luminance (Rec. 601, rounded) of 8-bit images, (..., C) -> (..., 1): of grey ones, the grey itself."""
+    if images.shape[-1] == 1:
+        return images
+    weights = torch.tensor(LUMINANCE, dtype=torch.int32, device=images.device)
+    return (
+        ((images.to(torch.int32) * weights).sum(-1, keepdim=True) + 500)
+        .div(1000, rounding_mode="floor")
+        .to(images.dtype)
+    )
+
+
 def apply_table(images: Tensor, table: Tensor) -> Tensor:
     """Look 8-bit `images` up in `table`.
 
     Parameters
     ----------
     images : Tensor of shape (N, H, W, C), uint8
-        As a slide is read: channels last.
+        As a slide is read: channels last. A table of one channel takes colour as well, by its luminance.
     table : Tensor of shape (C, 256), float32
 
     Returns
     -------
     Tensor of shape (N, C, H, W), float32, in channels-last memory
     """
+    images = grey_from_colour(images) if table.shape[0] == 1 else images
     # One look-up in the joined rows of the table: a third of the time of one look-up per channel.
     first = torch.arange(table.shape[0], dtype=torch.int32, device=images.device) * table.shape[1]
     index = (images.to(torch.int32) + first).flatten()

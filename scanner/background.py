@@ -110,7 +110,7 @@ def _sampled(
     scorer = replace(prepared.scorer.everywhere(), seconds=StageSeconds())  # This is no part of the scan.
     for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.readers):
         if scored.values is not None:
-            yield scored.values[tissue.values_for(scored.tile.write)]
+            yield scored.values[0][tissue.values_for(scored.tile.write)]
 
 
 def _map_box(block: Box, prepared: PreparedSlide) -> Box:

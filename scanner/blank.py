@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scanner.halving import Ready, Room
-from scanner.lanes import Pending, Pixels
+from scanner.lanes import FloatMap, Pending, Pixels
 
 
 class BlankScores:
@@ -16,7 +16,8 @@ class BlankScores:
     def __init__(self, room: Room, *, seen: int) -> None:
         self._room = room
         self._seen = seen
-        self._known: dict[tuple[int, ...], float] = {}
+        #: The score of each mapped class, (K, 1, 1), by colour.
+        self._known: dict[tuple[int, ...], FloatMap] = {}
 
     def of(self, parts: Sequence[Pixels]) -> Pending | None:
         """The scores of tiles that are all of one colour each; None if one is not."""
@@ -24,13 +25,13 @@ class BlankScores:
         if not parts or any(colour is None for colour in colours):
             return None
         rows, cols = self._room.size(parts)
-        return Ready(np.stack([np.full((rows, cols), self._score(pixels), np.float32) for pixels in parts]))
+        return Ready(np.stack([self._score(pixels).repeat(rows, axis=1).repeat(cols, axis=2) for pixels in parts]))
 
-    def _score(self, pixels: Pixels) -> float:
+    def _score(self, pixels: Pixels) -> FloatMap:
         colour = tuple(pixels[0, 0].tolist())
         if colour not in self._known:
             patch = pixels[: self._seen, : self._seen]
-            self._known[colour] = float(self._room.score([patch])[0, 0, 0])
+            self._known[colour] = self._room.score([patch])[0]
         return self._known[colour]
 
 

@@ -66,7 +66,8 @@ class CoarseToFineScorer(Scorer):
         """As Scorer's, for tiles read with the margin; 0 where nothing was looked at closely."""
         with self.arithmetic():
             images = self.normalise(pixels)  # (N, C, H, W)
-            coarse = self.probability(self.coarse_net(images))  # (N, cell rows, cell cols) and `reach` more all around
+            # (N, cell rows, cell cols) and `reach` more all around: the highest of the mapped classes.
+            coarse = self.probability(self.coarse_net(images)).amax(dim=1)
             near = self._near(coarse >= self.gate).cpu().numpy()  # (N, cell rows, cell cols)
             inner = images[
                 :, :, self.margin : images.shape[2] - self.margin, self.margin : images.shape[3] - self.margin
@@ -83,16 +84,16 @@ class CoarseToFineScorer(Scorer):
         return F.max_pool2d(is_hot[:, None].float(), side, stride=1)[:, 0] > 0
 
     def _refine(self, image: Tensor, cells: npt.NDArray[np.bool_]) -> Tensor:
-        """The fine map of one tile, (rows, cols), within its cells: (1, C, H, W) without the margin."""
+        """The fine maps of one tile, (K, rows, cols), within its cells: (1, C, H, W) without the margin."""
         patch, stride, side = self.card.patch_size, self.stride, self.alignment
         rows, cols = ((length - patch) // stride + 1 for length in image.shape[2:])
-        values = torch.zeros((rows, cols), device=image.device)
+        values = torch.zeros((len(self.card.mapped), rows, cols), device=image.device)
         for top, left, bottom, right in _boxes(cells):
             top, left, bottom, right = top * side, left * side, min(bottom * side, rows), min(right * side, cols)
             part = image[
                 :, :, top * stride : (bottom - 1) * stride + patch, left * stride : (right - 1) * stride + patch
             ]
-            values[top:bottom, left:right] = self.probability(self.net(part))[0]
+            values[:, top:bottom, left:right] = self.probability(self.net(part))[0]
         wanted = torch.from_numpy(cells).to(image.device).repeat_interleave(side, 0).repeat_interleave(side, 1)
         # A box also covers cells that are not wanted; which ones depends on the tile.
         return torch.where(wanted[:rows, :cols], values, torch.zeros((), device=image.device))
@@ -115,8 +116,10 @@ def coarse_to_fine(scorer: Scorer, model: Model, *, gate: float, smoothing_px: f
     Raises
     ------
     SettingsError
-        The stride does not divide COARSE_STRIDE, or the network works patch by patch.
+        The stride does not divide COARSE_STRIDE, the network works patch by patch, or it segments.
     """
+    if model.card.task == "segmentation":
+        raise SettingsError(f"{model.card.name} gives the class of every position; pass another --stride than auto")
     if COARSE_STRIDE % scorer.stride:
         raise SettingsError(f"stride = {scorer.stride} is no part of {COARSE_STRIDE}; pass 1, 2, 4 or 8")
     coarse = copy.deepcopy(densify(model.net, model.card.patch_size, COARSE_STRIDE)).to(scorer.dtype)

@@ -30,10 +30,16 @@ class Detection:
     raw_score: float | None = None
 
 
-def detections_from_peaks(peaks: Iterable[Peak], frame: Frame, card: ModelCard) -> tuple[Detection, ...]:
-    """Peaks as detections of the card's target, ordered by (-score, row, col)."""
-    placed = (_detection_from_peak(peak, frame, card) for peak in peaks)
-    return tuple(sorted(placed, key=rank))
+def detections_from_peaks(
+    peaks: Iterable[Peak], frame: Frame, card: ModelCard, *, label: str | None = None
+) -> tuple[Detection, ...]:
+    """Peaks as detections of a class, the card's target if none is named, ordered by (-score, row, col)."""
+    return ranked(_detection_from_peak(peak, frame, card, label or card.target) for peak in peaks)
+
+
+def ranked(detections: Iterable[Detection]) -> tuple[Detection, ...]:
+    """Detections ordered by (-score, row, col); those that tie keep their order."""
+    return tuple(sorted(detections, key=rank))
 
 
 def rank(detection: Detection) -> tuple[float, float, float]:
@@ -51,7 +57,7 @@ def counted(detections: Iterable[Detection]) -> tuple[Detection, ...]:
     return tuple(detection for detection in detections if not detection.border)
 
 
-def _detection_from_peak(peak: Peak, frame: Frame, card: ModelCard) -> Detection:
+def _detection_from_peak(peak: Peak, frame: Frame, card: ModelCard, label: str) -> Detection:
     row, col = frame.level0_from_map(peak.row), frame.level0_from_map(peak.col)
     return Detection(
         row=row,
@@ -59,7 +65,7 @@ def _detection_from_peak(peak: Peak, frame: Frame, card: ModelCard) -> Detection
         row_um=row * frame.level0_mpp,
         col_um=col * frame.level0_mpp,
         score=peak.score,
-        label=card.target,
+        label=label,
         border=_distance_to_border_um(row, col, frame) <= card.margin_um,
     )
 

@@ -31,7 +31,7 @@ class Room:
     def launch(self, parts: Sequence[Pixels]) -> Pending:
         """As a lane's: tiles of one shape, (h, w, 3) each; none at all have no scores."""
         if not parts:
-            return Ready(np.empty((0, 0, 0), np.float32))
+            return Ready(np.empty((0, 0, 0, 0), np.float32))
         if self._outputs(parts) >= self.too_many and self._can_be_halved(parts):
             return _InHalves(self, parts)
         try:
@@ -41,7 +41,7 @@ class Room:
             return _InHalves(self, parts)
 
     def score(self, parts: Sequence[Pixels]) -> FloatMap:
-        """The scores of tiles of one shape, (N, rows, cols), in as many launches as it takes."""
+        """The scores of tiles of one shape, (N, K, rows, cols), in as many launches as it takes."""
         if self._outputs(parts) < self.too_many or not self._can_be_halved(parts):
             return self.launch(parts).result()
         if len(parts) > 1:
@@ -50,7 +50,7 @@ class Room:
         rows, cols = self.size(parts)
         axis = 0 if rows >= cols else 1
         before, after = self._halves(parts[0], axis)
-        return np.concatenate([self.score([before]), self.score([after])], axis=axis + 1)
+        return np.concatenate([self.score([before]), self.score([after])], axis=axis - 2)
 
     def refuse(self, parts: Sequence[Pixels], error: BaseException) -> None:
         """Remember that these were too many.

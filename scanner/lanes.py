@@ -20,7 +20,7 @@ from torch import Tensor
 
 Pixels = npt.NDArray[np.uint8]
 FloatMap = npt.NDArray[np.float32]
-#: (N, h, w, 3) uint8 on a device -> (N, rows, cols) float32 on it.
+#: (N, h, w, 3) uint8 on a device -> (N, K, rows, cols) float32 on it.
 Compute = Callable[[Tensor], Tensor]
 
 
@@ -40,7 +40,7 @@ class Pending(Protocol):
     """Scores that are being computed."""
 
     def result(self) -> FloatMap:
-        """Wait for them: (N, rows, cols); raises what the computation raised."""
+        """Wait for them: (N, K, rows, cols); raises what the computation raised."""
 
 
 class Lane(Protocol):

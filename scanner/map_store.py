@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Self, cast
@@ -38,16 +39,23 @@ _PLAN_NAME, _JOURNAL, _MAP_NAME, _LOCK = "plan.json", "journal", "map.zarr", "lo
 
 
 class MapStore:
-    """A float32 map on disk, written tile by tile."""
+    """Float32 maps on disk, written tile by tile: one layer for each class that is mapped."""
 
-    def __init__(self, folder: Path, frame: Frame, array: zarr.Array[Any], *, band: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, frame: Frame, arrays: Sequence[zarr.Array[Any]], *, band: int | None = None
+    ) -> None:
         self.folder = folder
         self.frame = frame
-        self._array = array
+        self._arrays = tuple(arrays)
         self._journal = folder / f"{_named(_JOURNAL, band)}.jsonl"
         _cut_off_half_line(self._journal)
         #: Tiles that are whole on disk, by index, each with the map boxes in it that could not be read.
         self.done: dict[int, list[Box]] = _read_journals(folder)
+
+    @property
+    def layers(self) -> int:
+        """How many maps there are."""
+        return len(self._arrays)
 
     @classmethod
     def open(
@@ -63,7 +71,7 @@ class MapStore:
         chunk_side : int
             Side of a tile's write box, in map px.
         plan : dict
-            Everything that the map's bytes depend on, ready for JSON.
+            Everything that the map's bytes depend on, ready for JSON; the classes `mapped` have a layer each.
         band : int, optional
             Of which this process writes the tiles, others at the same time those of other bands; the map is there.
 
@@ -75,37 +83,40 @@ class MapStore:
             Others are writing bands of another map.
         """
         try:
+            places = [folder / _map_name(layer) for layer in range(len(plan.get("mapped", [""])))]
             if read_plan(folder) == json.loads(json.dumps(plan)):
-                return cls(folder, frame, zarr.open_array(str(folder / _MAP_NAME), mode="r+"), band=band)
+                return cls(folder, frame, [zarr.open_array(str(place), mode="r+") for place in places], band=band)
             if band is None:
                 _clear(folder)
-                array = _create_array(folder / _MAP_NAME, frame, chunk_side)
+                arrays = [_create_array(place, frame, chunk_side) for place in places]
                 # The plan comes last: without it, whatever else lies here does not count.
                 (folder / _PLAN_NAME).write_text(json.dumps(plan), encoding="utf-8")
-                return cls(folder, frame, array)
+                return cls(folder, frame, arrays)
         except OSError as error:
             raise OutputError(f"{folder}: {error}") from error
         raise OutputExistsError(f"{folder.parent}: another scan is writing there")
 
     def write(self, tile: Tile, values: FloatMap, lost: list[Box]) -> None:
-        """Store a tile's probabilities, and which map boxes in it could not be read."""
+        """Store a tile's probabilities, (K, h, w), and which map boxes in it could not be read."""
         try:
-            self._array[tile.write.slices()] = values
+            for array, layer in zip(self._arrays, values, strict=True):
+                array[tile.write.slices()] = layer
             with self._journal.open("a", encoding="utf-8") as journal:
                 journal.write(json.dumps({"tile": tile.index, "lost": lost}) + "\n")
         except OSError as error:
             raise OutputError(f"{self.folder}: {error}") from error
         self.done[tile.index] = lost
 
-    def read(self, box: Box) -> FloatMap:
-        """The values in `box`, in map pixels; 0 where nothing was scanned."""
-        return np.asarray(cast(Any, self._array[box.slices()]), dtype=np.float32)
+    def read(self, box: Box, layer: int = 0) -> FloatMap:
+        """The values of one map in `box`, in map pixels; 0 where nothing was scanned."""
+        return np.asarray(cast(Any, self._arrays[layer][box.slices()]), dtype=np.float32)
 
 
 class ProbabilityMap:
-    """The map of a finished scan: one class's probability for every `frame.stride`-th grid pixel.
+    """The map of a finished scan: the target's probability for every `frame.stride`-th grid pixel.
 
     `np.asarray(probability_map)` gives it as float32 (rows, cols); `read` gives a part of a map too large for that.
+    A model that maps several classes has a layer for each: (layers, rows, cols), the target's first.
     The values live in a folder that is removed with the last reference to the map.
     """
 
@@ -123,9 +134,22 @@ class ProbabilityMap:
         """Rows and columns."""
         return self.frame.map_height, self.frame.map_width
 
-    def read(self, box: Box) -> FloatMap:
-        """The values in `box`, in map pixels."""
-        return self._store.read(box)
+    @property
+    def layers(self) -> int:
+        """How many classes are mapped."""
+        return self._store.layers
+
+    def read(self, box: Box, layer: int = 0) -> FloatMap:
+        """The values in `box`, in map pixels: of the target, or of another layer."""
+        return self._store.read(box, layer)
+
+    def read_layers(self, box: Box) -> FloatMap:
+        """The values of all layers in `box`: (layers, h, w)."""
+        return np.stack([self.read(box, layer) for layer in range(self.layers)])
+
+    def read_highest(self, box: Box) -> FloatMap:
+        """The highest of all layers in `box`: what a picture of a map of several classes shows."""
+        return self.read(box) if self.layers == 1 else self.read_layers(box).max(axis=0)
 
     def close(self) -> None:
         """Remove the values from disk now."""
@@ -133,7 +157,8 @@ class ProbabilityMap:
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """The whole map."""
-        return self.read(Box(0, 0, *self.shape)).astype(dtype or np.float32, copy=False)
+        values = self.read_layers(Box(0, 0, *self.shape)).astype(dtype or np.float32, copy=False)
+        return values[0] if self.layers == 1 else values
 
 
 class WorkFolder:
@@ -202,6 +227,10 @@ def remove_leftovers(results: Path) -> None:
     shutil.rmtree(results / WORK_NAME, ignore_errors=True)
 
 
+def _map_name(layer: int) -> str:
+    return _MAP_NAME if layer == 0 else f"map-{layer}.zarr"
+
+
 def _create_array(path: Path, frame: Frame, chunk_side: int) -> zarr.Array[Any]:
     return zarr.create_array(
         store=str(path),
@@ -218,7 +247,8 @@ def _clear(folder: Path) -> None:
     (folder / _PLAN_NAME).unlink(missing_ok=True)  # It goes first: half a store must not look whole.
     for journal in _journals(folder):
         journal.unlink(missing_ok=True)
-    shutil.rmtree(folder / _MAP_NAME, ignore_errors=True)
+    for path in folder.glob("map*.zarr"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _journals(folder: Path) -> list[Path]:

@@ -47,9 +47,9 @@ def _span(is_wanted: npt.NDArray[np.bool_], alignment: int) -> tuple[int, int]:
 
 
 def widen(values: FloatMap, part: Box, whole: Box) -> FloatMap:
-    """The values of `part` in its place within `whole`, 0 around them."""
+    """The values of `part`, (K, h, w), in its place within `whole`, 0 around them."""
     if part == whole:
         return values
-    widened = np.zeros((whole.height, whole.width), np.float32)
-    widened[part.shifted(-whole.top, -whole.left).slices()] = values
+    widened = np.zeros((len(values), whole.height, whole.width), np.float32)
+    widened[:, *part.shifted(-whole.top, -whole.left).slices()] = values
     return widened

@@ -40,12 +40,13 @@ class ScoredTile:
     """A tile with the probabilities of its write box, or None where its pixels cannot be read."""
 
     tile: Tile
+    #: (K, h, w): a layer for each class that the card maps.
     values: FloatMap | None
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A classifier made ready for one slide: (N, h, w, 3) uint8 pixels -> (N, rows, cols) float32 probabilities."""
+    """A classifier made ready for one slide: (N, h, w, 3) uint8 pixels -> (N, K, rows, cols) float32 probabilities."""
 
     net: nn.Module
     #: Network input for each 8-bit value, (C, 256): holds the model's normalisation and the slide's stain.
@@ -59,7 +60,7 @@ class Scorer:
     is_tf32: bool = False
 
     def __call__(self, pixels: Pixels) -> FloatMap:
-        """The target class's probability for each scanned patch of each tile."""
+        """The probability of each mapped class, for each scanned patch of each tile."""
         started = time.perf_counter()
         values: FloatMap = self.compute(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
         self.seconds.net += time.perf_counter() - started
@@ -67,9 +68,9 @@ class Scorer:
 
     @torch.inference_mode()
     def compute(self, pixels: Tensor) -> Tensor:
-        """The same on the device: only 8-bit pixels go there, and only one class's probabilities come back."""
+        """The same on the device: only 8-bit pixels go there, and only the mapped classes' probabilities come back."""
         with self.arithmetic():
-            return self.probability(self.net(self.normalise(pixels)))  # (N, rows, cols)
+            return self.probability(self.net(self.normalise(pixels)))  # (N, K, rows, cols)
 
     @property
     def stride(self) -> int:
@@ -109,8 +110,9 @@ class Scorer:
         return apply_table(pixels, self.table.to(self.dtype))
 
     def probability(self, logits: Tensor) -> Tensor:
-        """(N, classes, rows, cols) -> (N, rows, cols), float32."""
-        return target_probability(logits.float(), self.card)
+        """(N, classes, rows, cols) -> (N, K, rows, cols), float32: a layer for each class that the card maps."""
+        scores = logits.float()
+        return torch.stack([target_probability(scores, self.card, target) for target in self.card.mapped], dim=1)
 
     def open_lane(self) -> Lane:
         """A queue in front of the device."""
@@ -185,22 +187,24 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def target_probability(logits: Tensor, card: ModelCard) -> Tensor:
-    """The calibrated probability of the card's target class.
+def target_probability(logits: Tensor, card: ModelCard, target: str | None = None) -> Tensor:
+    """The calibrated probability of one class against all others.
 
     Parameters
     ----------
     logits : Tensor of shape (N, classes, rows, cols)
     card : ModelCard
+    target : str, optional
+        A class of the card; its target if left out.
 
     Returns
     -------
     Tensor of shape (N, rows, cols)
     """
-    target = logits[:, card.target_index]
-    others = [logits[:, i] for i in range(logits.shape[1]) if i != card.target_index]
+    index = card.target_index if target is None else card.classes.index(target)
+    others = [logits[:, i] for i in range(logits.shape[1]) if i != index]
     rest = others[0] if len(others) == 1 else torch.logsumexp(torch.stack(others), dim=0)
-    return torch.sigmoid((target - rest - card.calibration.bias) / card.calibration.temperature)
+    return torch.sigmoid((logits[:, index] - rest - card.calibration.bias) / card.calibration.temperature)
 
 
 def score_tiles(

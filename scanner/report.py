@@ -13,6 +13,7 @@ from typing import Any
 from models.card import ModelCard
 from models.identity import contract_sha256
 from scanner.certificates import certificate_for
+from scanner.detections import counted
 from scanner.engine import describe_network
 from scanner.exports.run_report import write_report
 from scanner.fingerprint import fingerprint
@@ -48,6 +49,7 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
             "counted": count.count,
             "on_border": len(result.detections) - count.count,
             "candidates": len(result.candidates),
+            "by_class": {label: sum(d.label == label for d in counted(result.detections)) for label in card.mapped},
         },
         # In mm2: tissue and a rim are scanned, tissue off the slide's border is counted in; what could not be read is
         # in none but its own.
@@ -71,6 +73,8 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
     }
     if (precision := measure_precision(prepared)) is not None:
         content["precision"] = precision
+    if result.segmentation is not None:
+        content["classes"] = [asdict(area) for area in result.segmentation.areas]
     if result.verification is not None:
         content["verification"] = asdict(result.verification) | {"holds": result.verification.holds}
     return content
@@ -156,6 +160,7 @@ def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:
         # Measured anew when a scan goes on: where the slide then reads differently, nothing may be mixed.
         "statistics": asdict(prepared.statistics),
         "scanned_cells": hashlib.sha256(prepared.tissue.values.tobytes()).hexdigest(),
+        "mapped": list(prepared.model.card.mapped),
         "tile_side": tile_side,
         "batch_size": prepared.settings.batch_size,
         "device": str(prepared.scorer.device),

@@ -12,6 +12,7 @@ from scanner.geometry import Box, Frame
 from scanner.hotspots import Hotspot
 from scanner.map_store import ProbabilityMap
 from scanner.probability import Scorer
+from scanner.segmentation import Segmentation
 from scanner.settings import ScanSettings, reader_count
 from scanner.slides import Slide
 from scanner.slides.grid import Grid
@@ -131,7 +132,8 @@ class ScanResult:
     #: Every peak down to the candidate floor, best first: another threshold needs no other scan.
     candidates: tuple[Detection, ...]
     hotspots: tuple[Hotspot, ...]
-    #: Probability of the model's target class; `np.asarray(result.map)` is float32 (rows, cols).
+    #: Probability of the model's target class; `np.asarray(result.map)` is float32 (rows, cols), of several classes
+    #: (classes, rows, cols).
     map: ProbabilityMap
     #: The content of run.json.
     report: dict[str, Any]
@@ -142,6 +144,10 @@ class ScanResult:
     background: Background | None = None
     #: What a second scan of some places with other tiles gave, if it was asked for.
     verification: Verification | None = None
+    #: The class of every position, from models whose task that is; they give no detections.
+    segmentation: Segmentation | None = None
+    #: The classes of the map's layers.
+    mapped: tuple[str, ...] = ("mitosis",)
 
     @property
     def frame(self) -> Frame:

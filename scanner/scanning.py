@@ -1,7 +1,8 @@
 """scan: one slide, the whole story on one page.
 
 Open the slide, find its tissue, measure its stain, plan tiles, run the dense net over them into a probability map,
-smooth the map, take its peaks as detections, find the hotspot, write the files.
+smooth the map, take its peaks as detections, find the hotspot, write the files. A segmentation has the class of every
+position instead of detections.
 
 (The file is not called scan.py because `scanner.scan` is the function.)
 """
@@ -17,15 +18,14 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
-import torch
 
 from models.card import ModelCard
 from models.registry import Model
 from scanner.background import measure_background, raw_floor, take_off
 from scanner.brightfield import refuse_other_stains
+from scanner.candidates import find_candidates
 from scanner.coarse_to_fine import coarse_to_fine
-from scanner.detections import Detection, above_threshold, detections_from_peaks
-from scanner.device_peaks import find_peaks_on_device
+from scanner.detections import above_threshold
 from scanner.errors import ResolutionError, ScanCancelledError
 from scanner.exports.files import check_exports, write_results
 from scanner.geometry import Box, plan_frame
@@ -34,14 +34,13 @@ from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder, re
 from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
 from scanner.narrowing import narrow, widen
-from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.probability import prepare_scorer, score_tiles
 from scanner.report import REPORT_NAME, describe_result, finish_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
+from scanner.segmentation import segment
 from scanner.settings import MAX_TILE_SIDE, ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
-from scanner.smoothing import smooth_map
 from scanner.statistics import measure_slide, sample_blocks
 from scanner.tally import Tally
 from scanner.tiles import Tile, map_side, plan_tiles, split_tile
@@ -126,10 +125,12 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
     frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, scan_stride(settings, card.stride))
-    if card.normalisation.channels == 3 and not settings.any_stain:
+    reads_colour = card.normalisation.channels == 3
+    if reads_colour and not settings.any_stain:
         refuse_other_stains(slide, frame)
     grid = Grid(slide, frame)
-    tissue = find_tissue(slide, frame) if settings.tissue else full_tissue(frame)
+    # Tissue is known by its colour: what a model of grey images looks at has none.
+    tissue = find_tissue(slide, frame) if settings.tissue and reads_colour else full_tissue(frame)
     # On all tissue, so that a mask changes where is scanned and nothing of what is found there.
     whole_tissue, sample = tissue, tuple(sample_blocks(tissue))
     statistics = measure_slide(grid, sample, card.normalisation)
@@ -220,7 +221,7 @@ def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:
 
 def score_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box]]:
     """A tile of which some pixels cannot be read, cell by cell; returns its values and the cells that are lost."""
-    values = np.zeros((tile.write.height, tile.write.width), np.float32)
+    values = np.zeros((len(prepared.model.card.mapped), tile.write.height, tile.write.width), np.float32)
     cells = split_tile(tile, prepared.frame.stride, prepared.scorer.seen)
     lost = []
     for scored in score_tiles(prepared.scorer, prepared.grid.read, cells, workers=prepared.readers):
@@ -228,23 +229,32 @@ def score_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box
         if scored.values is None:
             lost.append(box)
         else:
-            values[box.shifted(-tile.write.top, -tile.write.left).slices()] = scored.values
+            values[:, *box.shifted(-tile.write.top, -tile.write.left).slices()] = scored.values
     return values, lost
 
 
 def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unreadable: tuple[Box, ...]) -> ScanResult:
-    """Detections and hotspots of a finished map."""
+    """Detections and hotspots of a finished map, or its segmentation."""
     started = time.perf_counter()
     readable = prepared.tissue.without(unreadable)
-    settings = prepared.settings
+    settings, card = prepared.settings, prepared.model.card
+    if card.task == "segmentation":
+        segmentation = segment(probability_map, readable, card, threshold=prepared.threshold)
+        prepared.scorer.seconds.post = time.perf_counter() - started
+        return ScanResult(
+            (), (), (), probability_map, {}, readable, unreadable, segmentation=segmentation, mapped=card.mapped
+        )
     background = measure_background(prepared, probability_map, unreadable)
     floor = raw_floor(settings.candidate_floor, background)
-    candidates = find_candidates(probability_map, prepared.model.card, floor=floor, device=prepared.scorer.device)
-    candidates = take_off(candidates, background)
+    candidates = take_off(
+        find_candidates(probability_map, card, floor=floor, device=prepared.scorer.device), background
+    )
     detections = above_threshold(candidates, prepared.threshold)
     hotspots = find_hotspots(detections, readable, window=window_from_text(settings.hotspot), top=settings.hotspots)
     prepared.scorer.seconds.post = time.perf_counter() - started
-    return ScanResult(detections, candidates, hotspots, probability_map, {}, readable, unreadable, background)
+    return ScanResult(
+        detections, candidates, hotspots, probability_map, {}, readable, unreadable, background, mapped=card.mapped
+    )
 
 
 def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:
@@ -263,20 +273,6 @@ def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:
             "pass --mpp if the slide's own figure is wrong"
         )
     return slide.mpp, slide.mpp_source
-
-
-def find_candidates(
-    probability_map: ProbabilityMap, card: ModelCard, *, floor: float, device: torch.device
-) -> tuple[Detection, ...]:
-    """Every peak of the smoothed map from `floor` upwards, as detections; the same ones on every device."""
-    frame = probability_map.frame
-    radius_px = card.smoothing_um / frame.map_mpp
-    shape, settings = probability_map.shape, PeakSettings(floor, card.radius_um / frame.map_mpp)
-    if device.type == "cuda":
-        peaks = find_peaks_on_device(probability_map.read, shape, settings, smoothing_px=radius_px, device=device)
-    else:
-        peaks = find_map_peaks(smooth_map(probability_map.read, shape, radius_px=radius_px), shape, settings)
-    return detections_from_peaks(peaks, frame, card)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def verify_tiling(prepared: PreparedSlide, probability_map: ProbabilityMap, *, p
             continue
         box = scored.tile.write
         again = scored.values * prepared.tissue.values_for(box)
-        largest = max(largest, float(np.abs(again - probability_map.read(box)).max()))
+        largest = max(largest, float(np.abs(again - probability_map.read_layers(box)).max()))
         compared, map_px = compared + 1, map_px + box.area
     return Verification(compared, map_px, largest, TOLERANCE)
 

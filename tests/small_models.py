@@ -38,10 +38,17 @@ def dot_model(*, stride: int = 1, patch_size: int = 15) -> Model:
     return Model(card, net)
 
 
-def random_model(*, patch_size: int = 21, stride: int = 2, seed: int = 0, stain: bool = False) -> Model:
-    """A DanNet with random weights, loud enough that its map is full of peaks."""
+def random_model(
+    *,
+    patch_size: int = 21,
+    stride: int = 2,
+    seed: int = 0,
+    stain: bool = False,
+    arguments: dict[str, int] | None = None,
+) -> Model:
+    """A DanNet with random weights, loud enough that its map is full of peaks; `arguments` are further ones of it."""
     torch.manual_seed(seed)
-    arguments = {"stages": [[6, 4], [8, 3]], "patch_size": patch_size, "hidden": 10}
+    arguments = {"stages": [[6, 4], [8, 3]], "patch_size": patch_size, "hidden": 10, **(arguments or {})}
     net = DanNet(DanNetConfig(**arguments)).eval()
     with torch.no_grad():
         for parameter in net.parameters():

@@ -22,7 +22,7 @@ def store_in(work: Path, *, band: int | None = None, plan: str = "this") -> MapS
 
 
 def fill(store: MapStore, tile: Tile) -> None:
-    store.write(tile, np.full((16, 16), (tile.index + 1) / 100, np.float32), [tile.write] if tile.index == 3 else [])
+    store.write(tile, np.full((1, 16, 16), (tile.index + 1) / 100, np.float32), [tile.write] if tile.index == 3 else [])
 
 
 def test_bands_written_side_by_side_are_one_map(tmp_path: Path) -> None:

@@ -39,9 +39,9 @@ def test_all_that_is_scanned_lies_within_the_narrowed_tiles(
         assert part.write.top >= tile.write.top
         assert part.write.left >= tile.write.left
         assert part.write.top % alignment == part.write.left % alignment == 0
-        values = widen(np.ones((part.write.height, part.write.width), np.float32), part.write, tile.write)
-        assert values.shape == (tile.write.height, tile.write.width)
-        covered[tile.write.slices()] = values > 0
+        values = widen(np.ones((2, part.write.height, part.write.width), np.float32), part.write, tile.write)
+        assert values.shape == (2, tile.write.height, tile.write.width)
+        covered[tile.write.slices()] = values.all(axis=0)
         # Halo included, what is read is what the outputs see.
         assert part.read.height == (part.write.height - 1) * stride + SEEN
     whole = Box(0, 0, frame.map_height, frame.map_width)

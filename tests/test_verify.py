@@ -57,7 +57,7 @@ def test_a_seam_is_seen(slide: Path, tmp_path: Path) -> None:
         seamed = np.asarray(result.map).copy()
         seamed[32] += 0.01  # a row along the border of two tiles
         rows, cols = seamed.shape
-        store.write(Tile(0, Box(0, 0, rows, cols), Box(0, 0, 1, 1)), seamed, [])
+        store.write(Tile(0, Box(0, 0, rows, cols), Box(0, 0, 1, 1)), seamed[None], [])
         verification = verify_tiling(prepared, ProbabilityMap(store), places=20)
     assert not verification.holds
     assert verification.max_difference == pytest.approx(0.01, abs=1e-4)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from scanner.exports.dicom import check_dicom, write_annotations, write_parametric_map
@@ -11,10 +13,11 @@ from scanner.exports.geojson import write_detections, write_regions, write_tissu
 from scanner.exports.grand_challenge import write_points
 from scanner.exports.hotspot_picture import write_hotspot_pictures
 from scanner.exports.map_picture import write_map_picture
-from scanner.exports.ome_tiff import write_map
+from scanner.exports.ome_tiff import write_labels, write_map
 from scanner.exports.ome_zarr import write_zarr
 from scanner.exports.overview import write_overview
 from scanner.exports.page import write_page
+from scanner.exports.segmentation_picture import write_segmentation_picture
 from scanner.exports.table import write_table
 from scanner.masks import EXPORTED_NAME
 from scanner.result import PreparedSlide, ScanResult
@@ -29,6 +32,9 @@ MAP_NAME = "map.ome.tiff"
 MAP_PICTURE_NAME = "map.png"
 OVERVIEW_NAME = "overview.png"
 PAGE_NAME = "report.html"
+#: Only written by models for segmentation.
+LABELS_NAME = "segmentation.ome.tiff"
+CLASSES_NAME = "segmentation.png"
 #: Only written if asked for.
 ZARR_NAME = "map.ome.zarr"
 POINTS_NAME = "mitotic-figures.json"
@@ -43,8 +49,7 @@ def write_results(folder: Path, result: ScanResult, prepared: PreparedSlide) -> 
     with ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
         overview = beside.submit(write_overview, folder / OVERVIEW_NAME, result, slide)
         _write_data(folder, result, prepared)
-        write_map(folder / MAP_NAME, result.map.read, result.frame)
-        write_map_picture(folder / MAP_PICTURE_NAME, result.map.read, result.frame)
+        _write_maps(folder, result)
         pictures = write_hotspot_pictures(folder, result, slide)
         overview.result()
     write_page(folder / PAGE_NAME, result, prepared.model.card, pictures=[folder / OVERVIEW_NAME, *pictures])
@@ -60,6 +65,21 @@ def _write_data(folder: Path, result: ScanResult, prepared: PreparedSlide) -> No
     write_tissue(folder / TISSUE_NAME, prepared.tissue, origin=slide.origin)
     write_table(folder / TABLE_NAME, result.detections)
     write_table(folder / CANDIDATES_NAME, result.candidates)
+
+
+def _write_maps(folder: Path, result: ScanResult) -> None:
+    """The map of each class, and the segmentation if there is one."""
+    for layer, label in enumerate(result.mapped):
+        write_map(folder / map_name(layer, label), partial(result.map.read, layer=layer), result.frame)
+    write_map_picture(folder / MAP_PICTURE_NAME, result.map.read_highest, result.frame)
+    if result.segmentation is not None:
+        write_labels(folder / LABELS_NAME, result.segmentation.read, result.frame)
+        write_segmentation_picture(folder / CLASSES_NAME, result.segmentation, result.mapped)
+
+
+def map_name(layer: int, label: str) -> str:
+    """Name of the file with a class's map: the target's has no class in it."""
+    return MAP_NAME if layer == 0 else f"map-{re.sub(r'[^A-Za-z0-9]+', '-', label).strip('-') or layer}.ome.tiff"
 
 
 def check_exports(exports: Iterable[str], slide: Slide) -> None:

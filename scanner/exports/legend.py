@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,8 @@ LONGEST_BAR = 160 * OVERSAMPLING
 #: Left, top, right, bottom.
 Corners = tuple[int, int, int, int]
 Painter = Callable[[Image.Image, Corners], None]
+#: Texts, each with the colour that it explains.
+Classes = Sequence[tuple[str, Colour]]
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,20 @@ class _Entry:
         return self.symbol_width + GAP // 2 + math.ceil(font(TEXT_SIZE).getlength(self.text)) + 2 * GAP
 
 
-def above_legend(marked: Image.Image, *, title: str, px_um: float, parts: Container[str] = PARTS) -> Image.Image:
+def above_legend(
+    marked: Image.Image, *, title: str, px_um: float, parts: Container[str] = PARTS, classes: Classes = ()
+) -> Image.Image:
     """A picture with its legend below; arguments as for `draw_legend`."""
-    legend = draw_legend(max(marked.width, MIN_WIDTH_PX), title=title, px_um=px_um, parts=parts)
+    legend = draw_legend(max(marked.width, MIN_WIDTH_PX), title=title, px_um=px_um, parts=parts, classes=classes)
     picture = Image.new("RGB", (legend.width, marked.height + legend.height), PAPER_COLOUR)
     picture.paste(marked, ((legend.width - marked.width) // 2, 0))
     picture.paste(legend, (0, marked.height))
     return picture
 
 
-def draw_legend(width: int, *, title: str, px_um: float, parts: Container[str] = PARTS) -> Image.Image:
+def draw_legend(
+    width: int, *, title: str, px_um: float, parts: Container[str] = PARTS, classes: Classes = ()
+) -> Image.Image:
     """The legend of a picture.
 
     Parameters
@@ -83,8 +89,11 @@ def draw_legend(width: int, *, title: str, px_um: float, parts: Container[str] =
         Micrometres per pixel of the picture, for the scale bar.
     parts : container of str
         Which of PARTS the picture shows.
+    classes : sequence of (str, Colour)
+        What areas of a colour are.
     """
-    lines = _flow(_entries(px_um / OVERSAMPLING, parts), width * OVERSAMPLING - 2 * MARGIN)
+    shown = [*_entries(px_um / OVERSAMPLING, parts), *(_Entry(_filled(colour), text) for text, colour in classes)]
+    lines = _flow(shown, width * OVERSAMPLING - 2 * MARGIN)
     height = 2 * MARGIN + LINE * (len(lines) + 2)
     legend = Image.new("RGB", (width * OVERSAMPLING, height), PAPER_COLOUR)
     _write(legend, MARGIN, MARGIN, title)
@@ -113,7 +122,8 @@ def _entries(px_um: float, parts: Container[str]) -> list[_Entry]:
         _Entry(_hatched, "unreadable"),
         _Entry(_colour_bar, "probability 0 to 1", 100 * OVERSAMPLING),
     ]
-    scale = _Entry(_scale_bar, f"{bar_um / 1000:g} mm", round(bar_um / px_um))
+    length = f"{bar_um / 1000:g} mm" if bar_um >= 1 else f"{bar_um * 1000:g} nm"
+    scale = _Entry(_scale_bar, length, round(bar_um / px_um))
     return [scale, *(entry for entry in entries if entry.text in parts)]
 
 
@@ -152,6 +162,10 @@ def _ring(colour: Colour) -> Painter:
 
 def _frame(colour: Colour) -> Painter:
     return lambda legend, corners: ImageDraw.Draw(legend).rectangle(corners, outline=colour, width=STROKE)
+
+
+def _filled(colour: Colour) -> Painter:
+    return lambda legend, corners: ImageDraw.Draw(legend).rectangle(corners, fill=colour, outline=NOTICE_COLOUR)
 
 
 def _hatched(legend: Image.Image, corners: Corners) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -55,23 +56,62 @@ def write_map(path: Path, read: ReadMap, frame: Frame) -> None:
     OutputError
         The file cannot be written.
     """
+    source = _Source("probability", partial(_read_bytes, read, frame.map_width), max_pool)
     with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".levels-", dir=path.parent) as spools:
-        _write_pyramid(temporary, partial(_read_bytes, read, frame.map_width), frame, Path(spools))
+        _write_pyramid(temporary, source, frame, Path(spools))
 
 
-def _write_pyramid(path: Path, read_rows: ReadRows, frame: Frame, spools: Path) -> None:
+def write_labels(path: Path, read: Callable[[Box], Rows], frame: Frame) -> None:
+    """Write labels, uint8, as a pyramid of which each level has every second pixel of the one before.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    read : callable
+        Box within the map, in map px -> ndarray of shape (h, w), uint8.
+    frame : Frame
+        Of the map.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+
+    def read_rows(first: int, last: int) -> Rows:
+        return read(Box(first, 0, last, frame.map_width))
+
+    source = _Source("classes", read_rows, lambda labels: labels[::2, ::2])
+    with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".levels-", dir=path.parent) as spools:
+        _write_pyramid(temporary, source, frame, Path(spools))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a pyramid is made of."""
+
+    name: str
+    read_rows: ReadRows
+    #: Halves a level, odd sizes rounded up.
+    halve: Callable[[Rows], Rows]
+
+
+def _write_pyramid(path: Path, source: _Source, frame: Frame, spools: Path) -> None:
+    read_rows = source.read_rows
     shapes = level_shapes(frame.map_height, frame.map_width)
     is_big = sum(height * width for height, width in shapes) > BIG_PX
     with tifffile.TiffWriter(path, ome=True, bigtiff=is_big) as tiff:
         for index, shape in enumerate(shapes):
             place: dict[str, Any] = (
-                {"subifds": len(shapes) - 1, "metadata": _metadata(frame)}
+                {"subifds": len(shapes) - 1, "metadata": _metadata(source.name, frame)}
                 if index == 0
                 else {"subfiletype": 1, "metadata": None}
             )
             spool = spools / f"{index + 1}"
             with spool.open("wb") as file:
-                tiff.write(_tiles(read_rows, shape, file), shape=shape, **place, **ENCODING)
+                tiles = _tiles(replace(source, read_rows=read_rows), shape, file)
+                tiff.write(tiles, shape=shape, **place, **ENCODING)
             read_rows = partial(_read_spool, spool, -(-shape[1] // 2))
 
 
@@ -96,12 +136,12 @@ def bytes_from_probabilities(values: Map) -> Rows:
     return scaled
 
 
-def _tiles(read_rows: ReadRows, shape: tuple[int, int], spool: IO[bytes]) -> Iterator[Rows]:
+def _tiles(source: _Source, shape: tuple[int, int], spool: IO[bytes]) -> Iterator[Rows]:
     """The tiles of a level, row by row; the next level's pixels go to `spool` meanwhile."""
     height, width = shape
     for top in range(0, height, TILE_PX):
-        band = read_rows(top, min(top + TILE_PX, height))
-        spool.write(max_pool(band).tobytes())
+        band = source.read_rows(top, min(top + TILE_PX, height))
+        spool.write(source.halve(band).tobytes())
         for left in range(0, width, TILE_PX):
             yield band[:, left : left + TILE_PX]
 
@@ -115,13 +155,13 @@ def _read_spool(spool: Path, width: int, first: int, last: int) -> Rows:
     return np.fromfile(spool, np.uint8, count=count, offset=first * width).reshape(last - first, width)
 
 
-def _metadata(frame: Frame) -> dict[str, Any]:
+def _metadata(name: str, frame: Frame) -> dict[str, Any]:
     # The format wants an identity. A random one would make every file a different one.
-    identity = uuid.uuid5(uuid.NAMESPACE_URL, f"https://mitoscan.invalid/map/{frame}")
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, f"https://mitoscan.invalid/{name}/{frame}")
     return {
         "axes": "YX",
         "UUID": f"urn:uuid:{identity}",
-        "Name": "probability",
+        "Name": name,
         "PhysicalSizeX": frame.map_mpp,
         "PhysicalSizeXUnit": "\N{MICRO SIGN}m",
         "PhysicalSizeY": frame.map_mpp,

@@ -21,8 +21,10 @@ from scanner.exports.marks import (
     hatching,
     outline,
 )
+from scanner.exports.segmentation_picture import colour_of, describe_class, palette
 from scanner.geometry import Box, Frame
 from scanner.result import ScanResult
+from scanner.segmentation import Segmentation, sample_labels
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import read_thumbnail
 from scanner.tissue import Mask, TissueMask
@@ -33,6 +35,8 @@ SLIDE_PX = 1600
 #: Radius of the ring around a detection: of a figure, but large enough to be seen.
 RING_UM, MIN_RING_PX = 12.0, 9.0
 HOTSPOT_TEXT_PX = 16.0
+#: Of the colour of a class over the slide.
+CLASS_OPACITY = 0.55
 
 
 def write_overview(path: Path, result: ScanResult, slide: Slide) -> None:
@@ -50,6 +54,8 @@ def write_overview(path: Path, result: ScanResult, slide: Slide) -> None:
 def draw_overview(result: ScanResult, slide: Slide) -> Image.Image:
     """The overview: the slide with its marks above a legend; the result holds its report."""
     colours, px_um = _slide_colours(slide, result.frame)
+    if result.segmentation is not None:
+        return _draw_classes(colours, px_um, result, result.segmentation, name=slide.path.name)
     marked = _draw_marks(Image.fromarray(_paint(colours, px_um, result)), px_um, result)
     return above_legend(marked, title=f"{slide.path.name}: {_counts(result.report)}", px_um=px_um)
 
@@ -63,10 +69,28 @@ def _slide_colours(slide: Slide, frame: Frame) -> tuple[Colours, float]:
     return colours.repeat(factor, axis=0).repeat(factor, axis=1), cell_um / factor
 
 
+def _draw_classes(
+    colours: Colours, px_um: float, result: ScanResult, segmentation: Segmentation, *, name: str
+) -> Image.Image:
+    """The slide with the classes that have a map in their colours, above a legend with the area of each."""
+    labels = sample_labels(segmentation, (colours.shape[0], colours.shape[1]), px_um=px_um)
+    areas, mapped = segmentation.areas, result.mapped
+    shown = np.isin(labels, [area.label for area in areas if area.name in mapped])
+    mixed = (colours[shown] * (1 - CLASS_OPACITY) + palette(areas, mapped)[labels[shown]] * CLASS_OPACITY).round()
+    painted = colours.copy()
+    painted[shown] = mixed.astype(np.uint8)
+    boxes = [Box(*(round(edge * result.frame.map_mpp / px_um) for edge in box)) for box in result.unreadable]
+    painted[hatching(labels.shape, [box.clipped(*labels.shape) for box in boxes])] = UNREADABLE_COLOUR
+    classes = [(describe_class(area), colour_of(area.name, mapped)) for area in areas]
+    return above_legend(
+        Image.fromarray(painted), title=name, px_um=px_um, parts={"unreadable"} if boxes else (), classes=classes
+    )
+
+
 def _paint(colours: Colours, px_um: float, result: ScanResult) -> Colours:
     """The slide with the map, the outline of its tissue and the hatching of what could not be read."""
     shape = colours.shape[:2]
-    layer = colours_from_levels(pool_map(result.map.read, result.frame, shape, px_um=px_um)).astype(np.uint16)
+    layer = colours_from_levels(pool_map(result.map.read_highest, result.frame, shape, px_um=px_um)).astype(np.uint16)
     opacity = layer[..., 3:]
     painted = ((colours * (255 - opacity) + layer[..., :3] * opacity + 127) // 255).astype(np.uint8)
     painted[_tissue_outline(shape, px_um, result.tissue)] = TISSUE_COLOUR

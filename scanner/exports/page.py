@@ -9,10 +9,11 @@ from typing import Any
 
 from models.card import ModelCard
 from scanner.exports.html import facts, picture, table, write_html
+from scanner.exports.segmentation_picture import SMALL_MM2
 from scanner.result import ScanResult
 from scanner.windows import describe_hpf
 
-MM2 = "mm\N{SUPERSCRIPT TWO}"
+MM2, UM2 = "mm\N{SUPERSCRIPT TWO}", "um\N{SUPERSCRIPT TWO}"
 
 
 def write_page(path: Path, result: ScanResult, card: ModelCard, *, pictures: Sequence[Path]) -> None:
@@ -35,10 +36,19 @@ def write_page(path: Path, result: ScanResult, card: ModelCard, *, pictures: Seq
         The file cannot be written.
     """
     report = result.report
-    body = [*_count(report), picture(pictures[0], text="overview")]
-    body += [*_hotspots(report, pictures[1:]), *_thresholds(report), *_areas(report)]
-    body += [*_slide(report), *_model(card), *_settings(report)]
-    write_html(path, f"{report['slide']['name']}: mitotic figures", body)
+    if "classes" in report:
+        subject, body = "classes", [*_classes(report), picture(pictures[0], text="overview")]
+    else:
+        subject, body = "mitotic figures", [*_count(report), picture(pictures[0], text="overview")]
+        body += [*_hotspots(report, pictures[1:]), *_thresholds(report)]
+    body += [*_areas(report), *_slide(report), *_model(card), *_settings(report)]
+    write_html(path, f"{report['slide']['name']}: {subject}", body)
+
+
+def _classes(report: dict[str, Any]) -> Iterator[str]:
+    yield "<h2>Classes</h2>"
+    rows = [[row["name"], f"{row['share']:.1%}", _area(row["area_mm2"])] for row in report["classes"]]
+    yield table(rows, head=["class", "share", "area"])
 
 
 def _count(report: dict[str, Any]) -> Iterator[str]:
@@ -112,7 +122,7 @@ def _areas(report: dict[str, Any]) -> Iterator[str]:
         "counted": "tissue off the slide's very border, which the count refers to",
         "unreadable": "tissue that could not be read",
     }
-    yield facts((text, f"{report['area_mm2'][name]:.3f} {MM2}") for name, text in names.items())
+    yield facts((text, _area(report["area_mm2"][name])) for name, text in names.items())
 
 
 def _slide(report: dict[str, Any]) -> Iterator[str]:
@@ -155,6 +165,12 @@ def _settings(report: dict[str, Any]) -> Iterator[str]:
     yield facts((name.replace("_", " "), str(report["settings"][name])) for name in shown)
     versions = ", ".join(f"{name} {version}" for name, version in sorted(report["versions"].items()))
     yield f"<p>{escape(versions)}</p>"
+
+
+def _area(area_mm2: float) -> str:
+    if 0 < area_mm2 < SMALL_MM2:
+        return f"{area_mm2 * 1e6:.3f} {UM2}"
+    return f"{area_mm2:.3f} {MM2}"
 
 
 def _hpf(area_mm2: float) -> str:

@@ -12,6 +12,8 @@ from scanner.errors import ResolutionError, SettingsError
 
 #: Light microscopes resolve no finer than about 0.2 um; an overview level lies at tens of um per pixel.
 PLAUSIBLE_MPP = (0.05, 40.0)  # um/px
+#: What the caller may say: from electron microscopes, a tenth of a nanometre, to overviews.
+POSSIBLE_MPP = (1e-4, 40.0)  # um/px
 #: A plain field has tags from any camera or editor: believe those of a microscope only.
 PLAUSIBLE_FIELD_MPP = (0.05, 5.0)  # um/px
 #: Pixels are square within this; the mean of both sides is then right to half of it.
@@ -51,8 +53,8 @@ class Resolution:
 
 def check_override(mpp: float | None) -> None:
     """SettingsError unless `mpp` is None or a possible value."""
-    if mpp is not None and not _is_plausible(mpp, PLAUSIBLE_MPP):
-        raise SettingsError(f"mpp = {mpp!r} um/px is impossible; a slide has {_said(PLAUSIBLE_MPP)}")
+    if mpp is not None and not _is_plausible(mpp, POSSIBLE_MPP):
+        raise SettingsError(f"mpp = {mpp!r} um/px is impossible; a slide has {_said(POSSIBLE_MPP)}")
 
 
 def settle_slide_mpp(path: Path, stated: Resolution | None, override: float | None) -> tuple[float, str]:

@@ -22,6 +22,7 @@ from scanner.training.augment import (
 )
 from scanner.training.crops import crop_targets, cut_crops, draw_view
 from scanner.training.fields import LabelledField
+from scanner.training.grey import grey_images
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place, Pools, draw_places
 from scanner.training.stain import StainBook, interpolate_stains
@@ -37,12 +38,15 @@ class TrainingSet:
 
 
 def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, crop, crop), float32, normalised, and targets (N, outputs, outputs) of one step."""
+    """Images (N, C, crop, crop), float32, normalised, and targets (N, outputs, outputs) of one step."""
     rng = np.random.default_rng((recipe.seed, step))
     settings = recipe.augmentation
     places = draw_places(training_set.pools, recipe.shares, count=recipe.batch_size, rng=rng)
     fields = [training_set.fields[place.field] for place in places]
     views = [draw_view(place, field, recipe, rng) for place, field in zip(places, fields, strict=True)]
+    if recipe.channels == 1:
+        crops = cut_crops(fields, views, recipe.crop_size)
+        return grey_images(crops, settings, rng=rng), crop_targets(fields, views, recipe)
     changes = [_draw_change(training_set, place, recipe, rng) for place in places]
     images = change_stain(cut_crops(fields, views, recipe.crop_size), changes)
     images = coarsen(images, settings, rng=rng)

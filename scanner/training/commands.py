@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models import DEFAULT_MODEL, Model, load_folds
+from models import DEFAULT_MODEL, Model, ModelCard, load_folds
 from scanner.command import DeviceOption, MppOption, StrideOption, ThresholdOption, errors, fail_cleanly, open_model
-from scanner.evaluation.matching import MITOS14, RULES
+from scanner.evaluation.matching import MITOS14, RULES, Rule
+from scanner.settings import SettingsKeywords
+from scanner.training.fields import LabelledField
 
 if TYPE_CHECKING:
+    from scanner.evaluate import Evaluation
     from scanner.evaluation.cutouts import FoundFigures
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with the labelled fields.")]
@@ -24,24 +28,27 @@ def train_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to write.")],
     device: DeviceOption = "auto",
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Go on from this file if it is there, and save to it.")
+        Path | None, typer.Option(help="Go on from this file if it is there, and save to it; one in OUT if left out.")
     ] = None,
 ) -> None:
-    """Train a network on labelled fields by dense learning; writes card.toml and model.safetensors.
+    """Train a network on labelled fields by dense learning; writes card.toml, model.safetensors and the curve.
 
     Example: mitoscan train models/zoo/mitosis-1/recipe.toml --data data/ -o my-model/
     """
     from scanner.training.loop import TrainingProgress, TrainSettings
-    from scanner.training.recipe import read_recipe
+    from scanner.training.recipe import checkpoint_name, read_recipe
     from scanner.training.train import train
 
     def show(progress: TrainingProgress) -> None:
         mined = f", {progress.mined} hard negatives" if progress.mined else ""
         errors.print(f"step {progress.step} of {progress.steps}: loss {progress.loss:.4f}{mined}")
 
-    settings = TrainSettings(device=device, checkpoint=checkpoint)
-    fail_cleanly(lambda: train(read_recipe(recipe), data, out, settings=settings, on_progress=show))
-    typer.echo(out)
+    read = fail_cleanly(lambda: read_recipe(recipe))
+    own = out / checkpoint_name(read)
+    settings = TrainSettings(device=device, checkpoint=checkpoint or own)
+    trained = fail_cleanly(lambda: train(read, data, out, settings=settings, on_progress=show))
+    own.unlink(missing_ok=True)
+    typer.echo(f"{out}: {trained.card.name} {trained.card.version}, threshold {trained.card.threshold:.3f}")
 
 
 def evaluate_command(
@@ -50,7 +57,12 @@ def evaluate_command(
     model: Annotated[str, typer.Argument(help="Name of a shipped model, or a model folder.")] = DEFAULT_MODEL,
     cases: Annotated[str | None, typer.Option(help="Cases to score, with commas between; all if left out.")] = None,
     rule: Annotated[str, typer.Option(help=f"Matching rule: {', '.join(RULES)}.")] = MITOS14.name,
-    field_mpp: Annotated[float, typer.Option(help="Micrometres per pixel of the fields.")] = 0.2274,
+    field_mpp: Annotated[
+        float | None, typer.Option(help="Micrometres per pixel of the fields; the model's if left out.")
+    ] = None,
+    label_values: Annotated[
+        str | None, typer.Option(help="Value of each class in label images, with commas; their order if left out.")
+    ] = None,
     mpp: MppOption = None,
     threshold: ThresholdOption = None,
     stride: StrideOption = None,
@@ -60,42 +72,72 @@ def evaluate_command(
     ] = True,
     figures: Annotated[Path | None, typer.Option(help="Folder of cut-out figures: recall on slides held out.")] = None,
 ) -> None:
-    """Score a model on labelled fields: F1, precision, recall, AP, per case, with an interval by case.
+    """Score a model on labelled fields, by case: F1, precision, recall, AP of detections; errors of a segmentation.
 
     Example: mitoscan evaluate mitosis-1 --data data/mitos14 --cases H03,H11 -o evaluation/
     """
-    from scanner.evaluate import evaluate, write_evaluation
-    from scanner.training.fields import read_fields
-
     if rule not in RULES:
         raise typer.BadParameter(f"{rule!r}; known: {', '.join(RULES)}", param_hint="--rule")
     loaded = open_model(model)
-    fields = fail_cleanly(lambda: read_fields(data, mpp=field_mpp))
-    wanted = None if cases is None else set(cases.split(","))
-    chosen = [field for field in fields if wanted is None or field.case in wanted]
-    if not chosen:
-        known = ", ".join(sorted({field.case for field in fields}))
-        raise typer.BadParameter(f"{cases!r} names none of the cases {known}", param_hint="--cases")
-    evaluation = fail_cleanly(
-        lambda: evaluate(
-            loaded,
-            chosen,
-            rule=RULES[rule],
-            folds=load_folds(model) if folds else (),
-            on_progress=lambda done, total: errors.print(f"field {done} of {total}"),
-            mpp=mpp or field_mpp,
-            threshold=threshold,
-            stride=stride,
-            device=device,
-        )
+    values = _whole_numbers(label_values) or tuple(loaded.card.training.get("label_values", ()))
+    chosen = fail_cleanly(
+        lambda: _labelled(data, loaded.card, mpp=field_mpp or loaded.card.mpp, values=values, cases=cases)
     )
+    settings: SettingsKeywords = {"threshold": threshold, "stride": stride, "device": device}
+    if mpp is not None:
+        settings["mpp"] = mpp
+    if loaded.card.task == "segmentation":
+        fail_cleanly(lambda: _evaluate_segmentation(loaded, chosen, out, settings))
+    elif len(loaded.card.mapped) > 1:
+        fail_cleanly(lambda: _evaluate_classes(loaded, chosen, out, rule=RULES[rule], settings=settings))
+    else:
+        used = fail_cleanly(lambda: load_folds(model)) if folds else ()
+        evaluation = fail_cleanly(lambda: _evaluate(loaded, chosen, used, rule=RULES[rule], settings=settings))
+        if figures is not None:
+            evaluation = replace(evaluation, cutouts=fail_cleanly(lambda: _score_figures(loaded, figures, device)))
+        _write(out, evaluation)
+
+
+def _show(done: int, total: int) -> None:
+    errors.print(f"field {done} of {total}")
+
+
+def _evaluate(
+    model: Model, fields: list[LabelledField], folds: Sequence[Model], *, rule: Rule, settings: SettingsKeywords
+) -> Evaluation:
+    """One kind of figure; cases that the model was trained on by folds that were not."""
+    from scanner.evaluate import evaluate
+
+    evaluation = evaluate(model, fields, rule=rule, folds=folds, on_progress=_show, **settings)
     if evaluation.seen:
         errors.print(f"trained on, so no measure of new slides: {', '.join(evaluation.seen)}")
-    if figures is not None:
-        evaluation = replace(evaluation, cutouts=fail_cleanly(lambda: _score_figures(loaded, figures, device)))
+    return evaluation
+
+
+def _evaluate_classes(
+    model: Model, fields: list[LabelledField], out: Path, *, rule: Rule, settings: SettingsKeywords
+) -> None:
+    """Several classes, each in a folder of its own."""
+    from scanner.evaluate_classes import evaluate_classes
+
+    for name, evaluation in evaluate_classes(model, fields, rule=rule, on_progress=_show, **settings).items():
+        typer.echo(name)
+        _write(out / name, evaluation)
+
+
+def _write(out: Path, evaluation: Evaluation) -> None:
+    from scanner.evaluate import write_evaluation
+
     write_evaluation(out, evaluation)
-    pooled = evaluation.report()["pooled"]
-    typer.echo(f"{RULES[rule]}; threshold {evaluation.threshold:.3f}; {pooled}")
+    typer.echo(f"{evaluation.rule}; threshold {evaluation.threshold:.3f}; {evaluation.report()['pooled']}")
+
+
+def _evaluate_segmentation(model: Model, fields: list[LabelledField], out: Path, settings: SettingsKeywords) -> None:
+    from scanner.evaluate_segmentation import evaluate_segmentation, write_segmentation_evaluation
+
+    segmented = evaluate_segmentation(model, fields, on_progress=_show, **settings)
+    write_segmentation_evaluation(out, segmented)
+    typer.echo(f"threshold {segmented.threshold:.3f}; {segmented.report()['mean']}")
 
 
 def _score_figures(model: Model, folder: Path, device: str) -> tuple[FoundFigures, ...]:
@@ -107,3 +149,26 @@ def _score_figures(model: Model, folder: Path, device: str) -> tuple[FoundFigure
     figures = read_figures(folder, mpp=training.get("figures_mpp", model.card.mpp))
     held_out = split_by_slide(figures, training.get("figures_held_out", 0))[1]
     return score_cutouts(model, held_out or figures, MITOS14, device=device)
+
+
+def _labelled(
+    data: Path, card: ModelCard, *, mpp: float, values: tuple[int, ...], cases: str | None
+) -> list[LabelledField]:
+    """The labelled fields of the cases named, whatever form the labels have."""
+    from scanner.training.labels.folder import LabelRules, read_labelled
+
+    rules = LabelRules(mpp=mpp, classes=card.classes, task=card.task, values=values)
+    fields = read_labelled(data, rules)
+    wanted = None if cases is None else set(cases.split(","))
+    chosen = [field for field in fields if wanted is None or field.case in wanted]
+    if not chosen:
+        known = ", ".join(sorted({field.case for field in fields}))
+        raise typer.BadParameter(f"{cases!r} names none of the cases {known}", param_hint="--cases")
+    return chosen
+
+
+def _whole_numbers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(value) for value in text.split(",")) if text else ()
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} are no whole numbers", param_hint="--label-values") from error

@@ -16,7 +16,7 @@ from scanner.geometry import mirrored
 from scanner.training.fields import LabelledField, read_field
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
-from scanner.training.targets import make_targets, output_centres
+from scanner.training.targets import make_targets, output_centres, sample_classes
 
 #: Cut-out figures are turned this far at most: their corners would have to be invented.
 CUTOUT_TURN = math.radians(15)
@@ -61,9 +61,22 @@ def crop_targets(fields: Sequence[LabelledField], views: Sequence[View], recipe:
     rings = {"positive_px": recipe.positive_um / recipe.mpp, "ignored_px": recipe.ignored_um / recipe.mpp}
     targets = []
     for field, view in zip(fields, views, strict=True):
+        if field.pixel_classes is not None:
+            targets.append(_pixel_targets(field.pixel_classes, view, centres - middle))
+            continue
         points = (field.points - np.array(view.centre)) @ np.linalg.inv(view.matrix).T + middle
-        targets.append(make_targets(points, centres, **rings))
+        targets.append(make_targets(points, centres, kinds=field.kinds, **rings))
     return torch.from_numpy(np.stack(targets))
+
+
+def _pixel_targets(
+    pixel_classes: npt.NDArray[np.uint8], view: View, offsets: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Class at each output of a crop, whose centres lie at these offsets from its own, down and across."""
+    matrix, (row, col) = view.matrix, view.centre
+    down, across = offsets[:, None], offsets[None, :]  # (outputs, 1), (1, outputs)
+    rows, cols = (matrix[axis, 0] * down + matrix[axis, 1] * across for axis in (0, 1))
+    return sample_classes(pixel_classes, row + rows, col + cols)
 
 
 def _cut_window(pixels: npt.NDArray[np.uint8], view: View, side: int) -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -44,9 +44,15 @@ class LabelledField:
     disputed: Points = field(default_factory=lambda: np.zeros((0, 2)))
     #: Where its stain comes from, for fields of one figure each: the scanner.
     source: str = ""
+    #: Class of each figure, an index of the model's classes; 1 for all where there is one kind.
+    kinds: npt.NDArray[np.int64] | None = None
+    #: Class of every pixel, uint8 (height, width), where each has one; 255 for none.
+    pixel_classes: npt.NDArray[np.uint8] | None = None
 
 
-def read_fields(folder: Path, *, mpp: float) -> tuple[LabelledField, ...]:
+def read_fields(
+    folder: Path, *, mpp: float, class_index: Callable[[str], int | None] | None = None
+) -> tuple[LabelledField, ...]:
     """The labelled fields of a data folder, sorted by name.
 
     Parameters
@@ -55,21 +61,27 @@ def read_fields(folder: Path, *, mpp: float) -> tuple[LabelledField, ...]:
         Holds `images/`, `labels.csv` and perhaps `hard_negatives.csv`.
     mpp : float
         Micrometres per pixel of all its images.
+    class_index : callable, optional
+        What the column `label` says, "" where there is none -> the class of a point; None: of none.
 
     Raises
     ------
     SettingsError
         The folder holds no `labels.csv`, or it names an image that is absent.
     """
-    points, cases = _read_points(folder / "labels.csv")
+    rows = _read_points(folder / "labels.csv")
     disputed_csv = folder / "hard_negatives.csv"
-    disputed, disputed_cases = _read_points(disputed_csv) if disputed_csv.is_file() else ({}, {})
+    disputed = [(name, case, point, "") for name, case, point, _ in _read_points(disputed_csv, required=False)]
     fields = []
-    for name, case in sorted((disputed_cases | cases).items()):
+    for name, case in sorted({row[0]: row[1] for row in (*disputed, *rows)}.items()):
         path = folder / "images" / name
         if not path.is_file():
             raise SettingsError(f"{folder / 'labels.csv'} names {name}, which images/ does not hold")
-        fields.append(LabelledField(path, case, mpp, _as_points(points[name]), _as_points(disputed.get(name, []))))
+        own = [(point, class_index(label) if class_index else 1) for row, _, point, label in rows if row == name]
+        figures = [(point, kind) for point, kind in own if kind is not None]
+        argued = [point for point, kind in own if kind is None] + [row[2] for row in disputed if row[0] == name]
+        points, kinds = _as_points([point for point, _ in figures]), np.array([kind for _, kind in figures], np.int64)
+        fields.append(LabelledField(path, case, mpp, points, _as_points(argued), kinds=kinds))
     return tuple(fields)
 
 
@@ -148,13 +160,20 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         raise SettingsError(f"{path.parent} holds no {path.name}") from error
 
 
-def _read_points(path: Path) -> tuple[dict[str, list[tuple[float, float]]], dict[str, str]]:
-    points: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    cases: dict[str, str] = {}
-    for row in _read_rows(path):
-        points[row["image"]].append((float(row["y"]), float(row["x"])))
-        cases[row["image"]] = row["case"]
-    return points, cases
+def _read_points(path: Path, *, required: bool = True) -> list[tuple[str, str, tuple[float, float], str]]:
+    """Image, case (the image's name, if no column says it), (row, col) and label of each row."""
+    rows = _read_rows(path) if required or path.is_file() else []
+    try:
+        return [
+            (row["image"], row.get("case") or Path(row["image"]).stem, _place(row), row.get("label") or "")
+            for row in rows
+        ]
+    except (KeyError, ValueError, TypeError) as error:
+        raise SettingsError(f"{path} needs the columns image, x and y, with numbers in x and y: {error}") from error
+
+
+def _place(row: dict[str, str]) -> tuple[float, float]:
+    return float(row["y"]), float(row["x"])
 
 
 def _as_points(pairs: list[tuple[float, float]]) -> Points:

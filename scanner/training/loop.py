@@ -147,7 +147,7 @@ def _take_step(state: TrainingState, recipe: Recipe) -> float:
         group["lr"] = learning_rate(recipe, state.step)
     state.net.train()
     with mixed_precision(device):
-        loss = dense_loss(state.net, images, targets, smoothing=recipe.smoothing)
+        loss = dense_loss(state.net, images, targets, smoothing=recipe.smoothing, weights=recipe.class_weights)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimiser.step()

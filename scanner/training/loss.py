@@ -7,6 +7,7 @@ convolution that they are, on the same parameters, so that the gradient is that 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,9 @@ def apply_convolutionally(net: nn.Module, images: Tensor) -> Tensor:
     return maps
 
 
-def dense_loss(net: nn.Module, images: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+def dense_loss(
+    net: nn.Module, images: Tensor, targets: Tensor, *, smoothing: float = 0.0, weights: Sequence[float] = ()
+) -> Tensor:
     """Mean cross-entropy over the outputs of all crops that count.
 
     Parameters
@@ -46,10 +49,13 @@ def dense_loss(net: nn.Module, images: Tensor, targets: Tensor, *, smoothing: fl
         Class of each output, or IGNORED.
     smoothing : float
         Share of the target that goes to the other class: labels are noisy.
+    weights : sequence of float
+        How much an output of each class counts; all the same if left out.
     """
     logits = apply_convolutionally(net, images)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # Autocast leaves bfloat16.
-    return F.cross_entropy(logits, targets, ignore_index=IGNORED, label_smoothing=smoothing)
+    weight = logits.new_tensor(weights) if weights else None
+    return F.cross_entropy(logits, targets, weight, ignore_index=IGNORED, label_smoothing=smoothing)
 
 
 def patch_loss(net: nn.Module, images: Tensor, targets: Tensor, *, patch_size: int, stride: int) -> Tensor:

@@ -40,6 +40,8 @@ def _false_peaks(
     # Points that readers argued about have a pool of their own; mining them again would settle the argument by weight.
     known = np.concatenate([field.points, field.disputed])
     found = [(peak.row * float(stride), peak.col * float(stride)) for peak in kept]
+    if field.pixel_classes is not None:
+        return [(row, col) for row, col in found if field.pixel_classes[int(row), int(col)] == 0]
     if not len(known):
         return found
     reach = recipe.ignored_um / field.mpp

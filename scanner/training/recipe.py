@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from models.normalisation import NormalisationKind
+from models.card import TASKS
+from models.normalisation import Normalisation, NormalisationKind
 from scanner.errors import SettingsError
 
 
@@ -34,6 +36,9 @@ class Augmentation:
     coarsest: float = 2.0
     blur: float = 0.4
     noise: float = 0.3
+    #: Of grey crops: spread of the log of the contrast, and of the brightness as a share of white.
+    contrast: float = 0.15
+    brightness: float = 0.06
     jpeg: float = 0.6
     jpeg_quality: tuple[int, int] = (45, 95)
 
@@ -47,20 +52,30 @@ class Recipe:
     architecture: str
     #: Keyword arguments of the network's config; `patch_size` must be among them.
     arguments: dict[str, Any]
-    #: Distance in pixels of the outputs of a crop: the network's own stride.
-    network_stride: int
+    #: Distance in pixels of the outputs of a crop: the network's own stride; 0: told by its layers.
+    network_stride: int = 0
     mpp: float = 0.25
     normalisation: NormalisationKind = NormalisationKind.STAIN
-    #: Sub-folder of the data folder with labelled fields, and their mpp.
-    fields: str = "mitos14"
-    fields_mpp: float = 0.2275
+    #: "detection" of points, or "segmentation": a class for every pixel.
+    task: str = "detection"
+    #: The background first.
+    classes: tuple[str, ...] = ("background", "mitosis")
+    #: Grey value that stands for each class in label images; the class's index if left out.
+    label_values: tuple[int, ...] = ()
+    #: Sub-folder of the data folder with labelled fields, "" for itself; and their mpp, 0 for the recipe's.
+    fields: str = ""
+    fields_mpp: float = 0.0
     #: Sub-folder with cut-out figures, "" for none, and their mpp.
-    figures: str = "amibr"
+    figures: str = ""
     figures_mpp: float = 0.25
     #: Cases kept for validation: never trained on.
     held_out: tuple[str, ...] = ()
     #: Every so many-th slide of each scanner keeps its cut-out figures for validation; 0 for none.
     figures_held_out: int = 0
+    #: Cases that the threshold is chosen on: not trained on either.
+    tuned_on: tuple[str, ...] = ()
+    #: Of a segmentation: also a lower one for borders, by the segments that the target encloses.
+    tuned_by_borders: bool = False
     #: Crops have this many outputs in each direction.
     outputs: int = 3
     batch_size: int = 64
@@ -71,6 +86,8 @@ class Recipe:
     #: Decay of the averaged weights per step.
     averaging: float = 0.999
     smoothing: float = 0.02
+    #: How much an output of each class counts in the loss; all the same if left out.
+    class_weights: tuple[float, ...] = ()
     seed: int = 0
     #: Share of a batch that comes from each pool (sampling.py).
     shares: dict[str, float] = field(
@@ -85,18 +102,41 @@ class Recipe:
     #: Each round scans every so many-th field, the next round the next ones.
     mining_thinning: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
+    #: Fields of the card that training does not give: stride, threshold, radius_um, licence, limits, ...
+    card: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no training can run on, naming it."""
         if not isinstance(self.arguments.get("patch_size"), int):
             raise SettingsError("recipe: arguments hold no patch_size")
-        if min(self.steps, self.batch_size, self.outputs, self.network_stride) < 1:
-            raise SettingsError("recipe: steps, batch_size, outputs and network_stride are at least 1")
+        if min(self.steps, self.batch_size, self.outputs) < 1 or self.network_stride < 0:
+            raise SettingsError("recipe: steps, batch_size and outputs are at least 1, network_stride not below 0")
+        if self.task not in TASKS:
+            raise SettingsError(f"recipe: task {self.task!r} is unknown; known: {', '.join(TASKS)}")
+        if len(set(self.classes)) < max(2, len(self.classes)):
+            raise SettingsError(f"recipe: classes {list(self.classes)} must be two or more, each once")
+        if self.channels not in (1, 3):
+            raise SettingsError(f"recipe: channels = {self.channels}; images are grey (1) or in colour (3)")
+        if self.channels == 1 and self.normalisation is not NormalisationKind.AFFINE:
+            raise SettingsError("recipe: grey images have no stain; set normalisation to affine")
+        for key in ("label_values", "class_weights"):
+            if len(getattr(self, key)) not in (0, len(self.classes)):
+                raise SettingsError(f"recipe: {key} must have one value for each of {', '.join(self.classes)}")
 
     @property
     def patch_size(self) -> int:
         """Side of the network's patch."""
         return int(self.arguments["patch_size"])
+
+    @property
+    def channels(self) -> int:
+        """1 if the network reads grey images, 3 for colour."""
+        return int(self.arguments.get("channels", 3))
+
+    @property
+    def reference(self) -> Normalisation:
+        """The normalisation of a slide of which nothing was measured."""
+        return Normalisation(self.normalisation, (0.5,) * self.channels, (0.5,) * self.channels)
 
     @property
     def crop_size(self) -> int:
@@ -110,7 +150,9 @@ def recipe_from_toml(text: str) -> Recipe:
         fields = tomllib.loads(text)
         augmentation = {key: _as_tuple(value) for key, value in fields.pop("augmentation", {}).items()}
         fields = {key: _as_tuple(value) for key, value in fields.items()}
-        fields["normalisation"] = NormalisationKind(fields.get("normalisation", NormalisationKind.STAIN))
+        is_grey = fields.get("arguments", {}).get("channels", 3) == 1
+        usual = NormalisationKind.AFFINE if is_grey else NormalisationKind.STAIN
+        fields["normalisation"] = NormalisationKind(fields.get("normalisation", usual))
         return Recipe(**fields, augmentation=Augmentation(**augmentation))
     except SettingsError:
         raise
@@ -121,9 +163,17 @@ def recipe_from_toml(text: str) -> Recipe:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a TOML file."""
     try:
-        return recipe_from_toml(path.read_text(encoding="utf-8"))
+        recipe = recipe_from_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    if recipe.architecture.endswith(".py"):  # A network of one's own lies beside its recipe.
+        return replace(recipe, architecture=str(path.parent / recipe.architecture))
+    return recipe
+
+
+def checkpoint_name(recipe: Recipe) -> str:
+    """The file that a training by this recipe is continued from: another recipe has another."""
+    return f"training-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]}.checkpoint"
 
 
 def _as_tuple(value: Any) -> Any:

@@ -9,6 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.training.fields import LabelledField
+from scanner.training.targets import NO_CLASS
+
+#: Of each class that a label image has, this many pixels are places to look at.
+PLACES_PER_CLASS = 256
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,20 @@ def make_pools(fields: tuple[LabelledField, ...], sizes: Mapping[int, tuple[int,
         figures = "figures" if index in sizes else "cutouts"
         places[figures] += [Place(index, row, col) for row, col in one.points]
         places["disputed"] += [Place(index, row, col) for row, col in one.disputed]
+        if one.pixel_classes is not None:
+            places["figures"] += draw_labelled(index, one.pixel_classes)
     return Pools({name: tuple(pool) for name, pool in places.items()}, dict(sizes))
+
+
+def draw_labelled(index: int, pixel_classes: npt.NDArray[np.uint8]) -> list[Place]:
+    """Places of every class but the background in a field of which every pixel has one, as many of each at most."""
+    rng = np.random.default_rng(index)
+    places: list[Place] = []
+    for kind in np.unique(pixel_classes[(pixel_classes > 0) & (pixel_classes != NO_CLASS)]):
+        rows, cols = np.nonzero(pixel_classes == kind)
+        chosen = rng.permutation(len(rows))[:PLACES_PER_CLASS]
+        places += [Place(index, float(rows[pixel]), float(cols[pixel])) for pixel in chosen]
+    return places
 
 
 def draw_places(pools: Pools, shares: Mapping[str, float], *, count: int, rng: np.random.Generator) -> list[Place]:

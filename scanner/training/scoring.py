@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.normalisation import Normalisation, NormalisationKind, StainStatistics, apply_table, normalisation_table
+from models.normalisation import NormalisationKind, StainStatistics, apply_table, normalisation_table
 from scanner.training.loss import apply_convolutionally
 from scanner.training.recipe import Recipe
 from scanner.training.stain import Stain
@@ -66,13 +66,13 @@ def score_field(
     with torch.inference_mode(), mixed_precision(parameter.device):
         logits = apply_convolutionally(net, images)
     rows, cols = (-(-size // recipe.network_stride) for size in pixels.shape[:2])
-    probability: npt.NDArray[np.float32] = torch.softmax(logits.float(), dim=1)[0, 1, :rows, :cols].cpu().numpy()
+    figures = torch.softmax(logits.float(), dim=1)[0, 1:, :rows, :cols].sum(dim=0)  # Of whatever kind.
+    probability: npt.NDArray[np.float32] = figures.cpu().numpy()
     return probability
 
 
 def _table(recipe: Recipe, stain: Stain) -> torch.Tensor:
-    normalisation = Normalisation(recipe.normalisation)
     if recipe.normalisation is NormalisationKind.AFFINE:
-        return normalisation_table(normalisation)
+        return normalisation_table(recipe.reference)
     statistics = StainStatistics(tuple(stain.mean.tolist()), tuple(stain.std.tolist()))
-    return normalisation_table(normalisation, statistics)
+    return normalisation_table(recipe.reference, statistics)

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from models import Model, ModelCard, save_model
-from models.families import build_network
 from models.normalisation import Normalisation
+from scanner.errors import SettingsError
 from scanner.probability import choose_device
 from scanner.training.batches import TrainingSet
 from scanner.training.fields import (
     LabelledField,
     list_cases,
     read_field,
-    read_fields,
     read_figures,
     split_by_case,
     split_by_slide,
 )
-from scanner.training.loop import OnProgress, TrainSettings, run_training, start_training
+from scanner.training.labels.folder import LabelRules, read_labelled
+from scanner.training.loop import (
+    OnProgress,
+    TrainingProgress,
+    TrainSettings,
+    learning_rate,
+    run_training,
+    start_training,
+)
+from scanner.training.own_network import as_layers, make_network, own_stride, trainable, trained
 from scanner.training.recipe import Recipe
+from scanner.training.records import TrainingRecord, hash_fields
 from scanner.training.sampling import make_pools
 from scanner.training.stain import measure_stains, mix_stains
+from scanner.training.tuning import tune
 
 
 def train(
@@ -54,50 +65,74 @@ def train(
     """
     settings = settings or TrainSettings()
     device = choose_device(settings.device)
-    training_set = load_training_set(recipe, data)
     torch.manual_seed(recipe.seed)
-    net = build_network(recipe.architecture, recipe.arguments).to(device)
-    state = start_training(net, training_set, recipe)
-    trained = run_training(state, recipe, settings=settings, on_progress=on_progress)
-    return save_model(out, Model(make_card(recipe, training_set), trained.cpu()))
+    net = make_network(recipe)
+    recipe = recipe if recipe.network_stride else replace(recipe, network_stride=own_stride(net))
+    training_set = load_training_set(recipe, data)
+    record = TrainingRecord(out, steps=recipe.steps)
+
+    def report(progress: TrainingProgress) -> None:
+        record.add((progress.step, progress.loss, learning_rate(recipe, progress.step), progress.mined))
+        if on_progress is not None:
+            on_progress(progress)
+
+    state = start_training(trainable(net, recipe).to(device), training_set, recipe)
+    averaged = run_training(state, recipe, settings=settings, on_progress=report)
+    record.finish()
+    model = as_layers(Model(make_card(recipe, training_set), trained(averaged).cpu()), recipe)
+    tuning_fields = [field for field in read_recipe_fields(recipe, data) if field.case in recipe.tuned_on]
+    return save_model(out, tune(model, tuning_fields, by_borders=recipe.tuned_by_borders, device=settings.device))
+
+
+def read_recipe_fields(recipe: Recipe, data: Path) -> tuple[LabelledField, ...]:
+    """All labelled fields of a recipe, those held out as well."""
+    mpp = recipe.fields_mpp or recipe.mpp
+    rules = LabelRules(mpp=mpp, classes=recipe.classes, task=recipe.task, values=recipe.label_values)
+    return read_labelled(data / recipe.fields, rules)
 
 
 def load_training_set(recipe: Recipe, data: Path) -> TrainingSet:
     """Fields, stains and pools of a recipe, without the cases held out."""
-    labelled = read_fields(data / recipe.fields, mpp=recipe.fields_mpp)
-    fields, _ = split_by_case(labelled, recipe.held_out)
+    fields, _ = split_by_case(read_recipe_fields(recipe, data), {*recipe.held_out, *recipe.tuned_on})
     sizes = {index: read_field(one.path).shape[:2] for index, one in enumerate(fields)}
     if recipe.figures:
-        fields += split_by_slide(read_figures(data / recipe.figures, mpp=recipe.figures_mpp), recipe.figures_held_out)[
-            0
-        ]
+        figures = read_figures(data / recipe.figures, mpp=recipe.figures_mpp)
+        fields += split_by_slide(figures, recipe.figures_held_out)[0]
     return TrainingSet(fields, measure_stains(fields), make_pools(fields, sizes))
 
 
 def make_card(recipe: Recipe, training_set: TrainingSet) -> ModelCard:
     """The card of a freshly trained model: everything but what is measured afterwards."""
     stain = mix_stains([training_set.stains.fields[index] for index in training_set.pools.sizes])
-    reference = Normalisation(recipe.normalisation)
+    reference = recipe.reference
     if reference.needs_statistics:
         mean, std = (tuple(round(float(v), 4) for v in values) for values in (stain.mean, stain.std))
         reference = Normalisation(recipe.normalisation, mean, std)
-    return ModelCard(
+    card = ModelCard(
         name=recipe.name,
         version=recipe.version,
         architecture=recipe.architecture,
         arguments={key: list(v) if isinstance(v, tuple) else v for key, v in recipe.arguments.items()},
         patch_size=recipe.patch_size,
         mpp=recipe.mpp,
+        classes=recipe.classes,
+        target=recipe.classes[1],
+        targets=recipe.classes[1:] if len(recipe.classes) > 2 else (),
+        task=recipe.task,
         normalisation=reference,
         stride=recipe.network_stride,
         training=_provenance(recipe, training_set.fields),
     )
+    try:
+        return replace(card, **recipe.card)
+    except TypeError as error:
+        raise SettingsError(f"recipe: [card] {error}") from error
 
 
 def _provenance(recipe: Recipe, fields: tuple[LabelledField, ...]) -> dict[str, object]:
     labelled = [one for one in fields if not one.source]
     return {
-        "data": [recipe.fields] + ([recipe.figures] if recipe.figures else []),
+        "data": [recipe.fields or "."] + ([recipe.figures] if recipe.figures else []),
         "cases": list_cases(labelled),
         "held_out": list(recipe.held_out),
         "fields": len(labelled),
@@ -107,4 +142,6 @@ def _provenance(recipe: Recipe, fields: tuple[LabelledField, ...]) -> dict[str, 
         "figures_mpp": recipe.figures_mpp,
         "crops": recipe.steps * recipe.batch_size,
         "seed": recipe.seed,
+        **({"label_values": list(recipe.label_values)} if recipe.label_values else {}),
+        "data_sha256": hash_fields(fields),
     }

@@ -18,5 +18,5 @@ def stored_map(folder: Path, frame: Frame, values: npt.NDArray[np.float32] | Non
     store = MapStore.open(folder, frame, chunk_side=64, plan={})
     if values is not None:
         whole = Box(0, 0, frame.map_height, frame.map_width)
-        store.write(Tile(0, write=whole, read=whole), values, [])
+        store.write(Tile(0, write=whole, read=whole), values[None], [])
     return ProbabilityMap(store)

@@ -1,0 +1,57 @@
+"""Labelled fields through the scan of a model that detects several classes: each class scored by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Unpack
+
+import numpy as np
+
+from models import Model
+from scanner.evaluate import FLOOR, Evaluation, OnFields, score_detections
+from scanner.evaluation.matching import MITOS14, Rule, ScoredField
+from scanner.settings import SettingsKeywords
+from scanner.training.fields import LabelledField
+
+
+def evaluate_classes(
+    model: Model,
+    fields: Sequence[LabelledField],
+    *,
+    rule: Rule = MITOS14,
+    on_progress: OnFields | None = None,
+    **settings: Unpack[SettingsKeywords],
+) -> dict[str, Evaluation]:
+    """Scan labelled fields one by one, as `evaluate` does, and score the detections of each mapped class on its own.
+
+    Returns
+    -------
+    dict
+        An Evaluation for each mapped class: a detection of one class is never right about a figure of another.
+    """
+    scored: dict[str, list[ScoredField]] = {name: [] for name in model.card.mapped}
+    for done, field in enumerate(fields, start=1):
+        for name, one in _score_by_class(model, field, **settings).items():
+            scored[name].append(one)
+        if on_progress is not None:
+            on_progress(done, len(fields))
+    threshold = settings.get("threshold")
+    in_force = model.card.threshold if threshold is None else threshold
+    return {name: Evaluation(model, tuple(ones), in_force, rule) for name, ones in scored.items()}
+
+
+def _score_by_class(model: Model, field: LabelledField, **settings: Unpack[SettingsKeywords]) -> dict[str, ScoredField]:
+    from scanner.scanning import scan  # Here: scan reads slides, and the figures need none of that.
+
+    chosen: SettingsKeywords = {"candidate_floor": FLOOR, "mpp": field.mpp, **settings}
+    result = scan(field.path, model, **chosen)
+    result.map.close()
+    shape = (result.frame.level0_height, result.frame.level0_width)
+    kinds = np.ones(len(field.points), np.int64) if field.kinds is None else field.kinds
+    scored = {}
+    for name in model.card.mapped:
+        own = replace(field, points=field.points[kinds == model.card.classes.index(name)])
+        found = [candidate for candidate in result.candidates if candidate.label == name]
+        scored[name] = score_detections(own, found, shape=shape, margin_um=model.card.margin_um)
+    return scored

@@ -1,0 +1,121 @@
+"""A folder of fields and labels, whatever form the labels have -> labelled fields.
+
+    labels.csv                          points: image, x, y, and if wanted case, label
+    labels/NAME.geojson                 QuPath's objects of images/NAME.png
+    labels/NAME.png (or .tif)           the class of every pixel of images/NAME.png
+    labels.json, or any one .json       COCO or MIDOG
+
+`images` may be called `image`, `labels` may be called `label`; GeoJSON may also lie beside the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scanner.errors import SettingsError
+from scanner.training.fields import LabelledField, Points, read_field, read_fields
+from scanner.training.labels.coco import read_coco
+from scanner.training.labels.naming import class_of
+from scanner.training.labels.pictures import marks_of_labels, read_label_image
+from scanner.training.labels.qupath import read_qupath
+from scanner.training.labels.shapes import Mark, paint_marks
+from scanner.training.targets import NO_CLASS
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """What labels mean."""
+
+    #: Micrometres per pixel of the fields.
+    mpp: float
+    #: Classes of the model, the background first.
+    classes: Sequence[str] = ("background", "mitosis")
+    #: "segmentation" wants a class for every pixel, "detection" points.
+    task: str = "detection"
+    #: Value in label images that stands for each class; the class's index if left out.
+    values: Sequence[int] = ()
+
+
+def read_labelled(folder: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
+    """The labelled fields of a folder, sorted by name; what the labels are is seen from the files.
+
+    Raises
+    ------
+    SettingsError
+        There are no labels, they cannot be read, or they have classes that the model has not.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"{folder} is no folder")
+    if (folder / "labels.csv").is_file():
+        if rules.task == "segmentation":
+            raise SettingsError(f"{folder / 'labels.csv'} has points; a segmentation needs outlines or label images")
+        named = str(folder / "labels.csv")
+        return read_fields(folder, mpp=rules.mpp, class_index=lambda name: class_of(name, rules.classes, source=named))
+    images = next((folder / name for name in ("images", "image") if (folder / name).is_dir()), folder)
+    tables = sorted(path for path in folder.glob("*.json"))
+    if tables:
+        return _read_table(tables, images, rules)
+    pairs = [(path, label) for path in _images_in(images) if (label := _label_of(path, folder)) is not None]
+    if not pairs:
+        raise SettingsError(
+            f"{folder} holds no labels: neither labels.csv, nor a .json of COCO or MIDOG, nor labels/NAME.geojson or "
+            "labels/NAME.png for an image NAME"
+        )
+    return tuple(_field(path, _read_label(path, label, rules), rules) for path, label in pairs)
+
+
+def _read_table(tables: list[Path], images: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
+    if len(tables) > 1:
+        raise SettingsError(f"{tables[0].parent} holds several .json files; leave the one that has the labels")
+    fields = []
+    for name, marks in sorted(read_coco(tables[0], rules.classes).items()):
+        path = images / name
+        if not path.is_file():
+            raise SettingsError(f"{tables[0]} names {name}, which {images} does not hold")
+        fields.append(_field(path, marks, rules))
+    return tuple(fields)
+
+
+def _images_in(folder: Path) -> Iterable[Path]:
+    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _label_of(image: Path, folder: Path) -> Path | None:
+    """The file with the labels of an image, if there is one."""
+    beside = image.with_suffix(".geojson")
+    places = [folder / name for name in ("labels", "label") if (folder / name).is_dir()]
+    found = [place / f"{image.stem}{suffix}" for place in places for suffix in (".geojson", *LABEL_SUFFIXES)]
+    return next((path for path in (*found, beside) if path.is_file()), None)
+
+
+def _read_label(image: Path, label: Path, rules: LabelRules) -> tuple[Mark, ...] | np.ndarray:
+    if label.suffix == ".geojson":
+        return read_qupath(label, rules.classes)
+    height, width = read_field(image).shape[:2]
+    return read_label_image(label, shape=(height, width), classes=len(rules.classes), values=rules.values)
+
+
+def _field(path: Path, labels: tuple[Mark, ...] | np.ndarray, rules: LabelRules) -> LabelledField:
+    height, width = read_field(path).shape[:2]
+    if rules.task == "segmentation":
+        is_picture = isinstance(labels, np.ndarray)
+        if not is_picture and any(not mark.rings for mark in labels):
+            raise SettingsError(f"the labels of {path} have points; a segmentation needs outlines")
+        painted = labels if isinstance(labels, np.ndarray) else paint_marks(labels, (height, width))
+        return LabelledField(path, path.stem, rules.mpp, pixel_classes=painted)
+    marks = marks_of_labels(labels) if isinstance(labels, np.ndarray) else labels
+    figures = [mark for mark in marks if mark.kind not in (None, 0, NO_CLASS)]
+    disputed = [mark for mark in marks if mark.kind in (None, NO_CLASS)]
+    kinds = np.array([mark.kind for mark in figures], np.int64)
+    return LabelledField(path, path.stem, rules.mpp, _centres(figures), _centres(disputed), kinds=kinds)
+
+
+def _centres(marks: Sequence[Mark]) -> Points:
+    return np.array([mark.centre for mark in marks], np.float64).reshape(-1, 2)
