@@ -1,15 +1,18 @@
 """Speed of the dense net beside loops and other engines: `python -m benchmarks.dense [--write]`.
 
 The measurement itself is part of the package (`mitoscan bench`); here its full form is run, and with `--write` kept
-in benchmarks/results/.
+in benchmarks/results/, as a table and as a plot.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from scanner.bench.report import markdown_of_bench
+from benchmarks.plot import draw_races
+from scanner.bench.race import Race
+from scanner.bench.report import describe_machine, markdown_of_bench
 from scanner.bench.run import BenchSettings, run_bench
 
 RESULTS = Path(__file__).parent / "results"
@@ -18,20 +21,33 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Race all networks at q = 1, 2, 4, 8 and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", nargs="+", default=[], help="all if left out")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tile", type=int, default=512)
-    parser.add_argument("--stride", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--write", action="store_true", help="keep the tables in benchmarks/results/")
+    parser.add_argument("--stride", type=int, nargs="+", default=[1, 4, 2, 8])
+    parser.add_argument("--batch", type=int, nargs="+", default=[16, 4, 64])
+    parser.add_argument("--write", metavar="NAME", help="keep table and plot in benchmarks/results/ under this name")
     options = parser.parse_args()
-    settings = BenchSettings((), options.stride, options.tile, options.rounds, options.threads)
-    lines = []
-    for line in markdown_of_bench(run_bench(settings)):
+    settings = BenchSettings(
+        tuple(options.network), options.stride, options.tile, options.rounds, options.threads,
+        tuple(options.batch), compiled=True,
+    )  # fmt: skip
+    lines, races = [], list[Race]()
+    for line in markdown_of_bench(_kept(run_bench(settings), races)):
         print(line, flush=True)
         lines.append(line)
     if options.write:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"dense-{options.threads}-threads.md").write_text("\n".join(lines).rstrip() + "\n")
+        (RESULTS / f"{options.write}.md").write_text("\n".join(lines).rstrip() + "\n")
+        draw_races(races, RESULTS / f"{options.write}.png", title=describe_machine())
+
+
+def _kept(races: Iterable[Race], kept: list[Race]) -> Iterator[Race]:
+    """`races` as they come, and in `kept`."""
+    for race in races:
+        kept.append(race)
+        yield race
 
 
 if __name__ == "__main__":

@@ -195,6 +195,8 @@ def bench_command(
     tile: Annotated[int, typer.Option(help="Side of the scored area, px.")] = 512,
     rounds: Annotated[int, typer.Option(help="Interleaved rounds; the median counts.")] = 5,
     threads: Annotated[int, typer.Option(help="Threads of the processor.")] = 1,
+    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes of patch loops; 16 if left out.")] = None,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Race torch.compile too: it takes a minute.")] = False,
 ) -> None:
     """Measure the dense net on this machine, beside the patch loop and other engines; or a whole scan.
 
@@ -207,7 +209,9 @@ def bench_command(
         from scanner.bench.report import markdown_of_bench
         from scanner.bench.run import BenchSettings, run_bench
 
-        settings = BenchSettings(tuple(network or ()), tuple(stride or (1, 4)), tile, rounds, threads)
+        settings = BenchSettings(
+            tuple(network or ()), tuple(stride or (1, 4)), tile, rounds, threads, tuple(batch or (16,)), compiled
+        )
         lines = markdown_of_bench(run_bench(settings))
     while (line := fail_cleanly(lambda: next(lines, None))) is not None:
         typer.echo(line)

@@ -21,7 +21,7 @@ EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "
 #: These run on a GPU host that has torch and numpy, and nothing else.
 BARE = (
     "models", "scanner.dense", "scanner.peaks", "scanner.smoothing", "scanner.probability", "scanner.device_peaks",
-    "benchmarks.gpu.__main__",
+    "benchmarks.gpu.__main__", "scanner.bench.run", "scanner.bench.report",
 )  # fmt: skip
 
 SOURCES = {

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from scanner.bench.loops import channels_last_loop, compiled_loop, fused_loop, monai_loop, plain_loop
 from scanner.bench.subjects import Subject
-from scanner.dense import Form, PatchwiseNet, densify
+from scanner.dense import DenseNet, Form, densify
 from scanner.errors import SettingsError
 
 #: Patches that a loop is timed on: its cost per patch does not depend on their number.
 LOOP_PATCHES = 64
+#: Batch of the loop that every ratio is taken against, and of those that are raced in one size only.
+USUAL_BATCH = 16
 #: What a newcomer writes, and what every ratio is taken against.
-PLAIN_LOOP = "loop: torch contiguous, batch 16"
+PLAIN_LOOP = f"loop: torch contiguous, batch {USUAL_BATCH}"
 
 
 @dataclass(frozen=True)
@@ -26,36 +30,25 @@ class Contestant:
     net: nn.Module
     #: Loops are timed on a few patches only.
     is_loop: bool = False
+    precision: torch.dtype = torch.float32
 
 
-def patch_loops(subject: Subject, stride: int, *, batches: tuple[int, ...] = (16,)) -> list[Contestant]:
-    """The classifier patch by patch, in both layouts."""
-    loops = []
+def patch_loops(
+    subject: Subject, stride: int, *, batches: tuple[int, ...] = (USUAL_BATCH,), compiled: bool = False
+) -> Iterator[Contestant]:
+    """The classifier patch by patch: plain, channels last and fused in each batch size; compiled and MONAI's in one."""
     for batch in batches:
-        for layout in (torch.contiguous_format, torch.channels_last):
-            net = _InLayout(subject.net, layout)
-            name = f"loop: torch {'channels_last' if layout is torch.channels_last else 'contiguous'}, batch {batch}"
-            loops.append(
-                Contestant(name, PatchwiseNet(net, subject.patch_size, stride, batch_size=batch), is_loop=True)
-            )
-    return loops
-
-
-class _InLayout(nn.Module):
-    """A classifier whose weights and patches lie in one memory layout."""
-
-    def __init__(self, net: nn.Module, layout: torch.memory_format) -> None:
-        super().__init__()
-        self.net = copy.deepcopy(net).to(memory_format=layout)  # type: ignore[call-overload]
-        self.layout = layout
-
-    def forward(self, patches: Tensor) -> Tensor:
-        scores: Tensor = self.net(patches.contiguous(memory_format=self.layout))
-        return scores
+        for name, make in (("contiguous", plain_loop), ("channels_last", channels_last_loop), ("fused", fused_loop)):
+            loop = make(subject, stride, batch=batch)
+            yield Contestant(f"loop: torch {name}, batch {batch}", loop, is_loop=True)
+    if compiled and (net := compiled_loop(subject, stride, batch=USUAL_BATCH)) is not None:
+        yield Contestant(f"loop: torch compiled, batch {USUAL_BATCH}", net, is_loop=True)
+    if (splitter := monai_loop(subject, stride, batch=USUAL_BATCH)) is not None:
+        yield Contestant(f"loop: MONAI splitter, batch {USUAL_BATCH}", splitter, is_loop=True)
 
 
 def dense_forms(subject: Subject, stride: int) -> list[Contestant]:
-    """The dense net in each of its forms that this machine has."""
+    """The dense net in each of its forms that this machine has, and in bfloat16 by torch."""
     found = []
     for form in (Form.NATIVE, Form.DILATION, Form.FRAGMENTS):
         try:
@@ -63,4 +56,25 @@ def dense_forms(subject: Subject, stride: int) -> list[Contestant]:
         except SettingsError:  # no native form of this network, or on this machine
             continue
         found.append(Contestant(f"dense: {form}", net))
+    half = densify(copy.deepcopy(subject.net), subject.patch_size, stride, form=Form.DILATION).to(torch.bfloat16)
+    found.append(Contestant("dense: bfloat16", _InPrecision(half), precision=torch.bfloat16))
     return found
+
+
+def describe_choice(net: DenseNet) -> str:
+    """The form that the rule takes on a CPU, and why."""
+    if net.native is not None:
+        return f"{net.form}, {net.native.reason}"
+    return f"{net.form}: no chain in float32, or no C++ compiler, for the native form"
+
+
+class _InPrecision(nn.Module):
+    """A dense net of another precision, for float32 images and scores."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        image = image.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+        return self.net(image).float()  # type: ignore[no-any-return]

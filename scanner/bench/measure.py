@@ -12,6 +12,8 @@ import torch.nn.functional as F
 
 #: A case is repeated within a round until it has run this long: short runs measure the clock.
 MIN_SECONDS = 0.05
+#: Bytes of the copy whose rate is called the bandwidth of memory: far more than fit into the caches that are ours.
+_COPY_BYTES = 256 << 20
 #: Side and maps of the convolution whose rate is called the machine's peak.
 _PEAK_SIDE, _PEAK_MAPS = 64, 256
 
@@ -92,3 +94,10 @@ def peak_case(dtype: torch.dtype = torch.float32) -> tuple[Case, int]:
     weight = torch.randn(_PEAK_MAPS, _PEAK_MAPS, 3, 3).to(dtype).contiguous(memory_format=torch.channels_last)
     flops = 2 * _PEAK_MAPS**2 * 9 * _PEAK_SIDE**2
     return Case(f"peak {str(dtype).removeprefix('torch.')}", lambda: F.conv2d(image, weight), 1), flops
+
+
+def copy_case() -> tuple[Case, int]:
+    """A copy within memory, and the bytes that it reads and writes."""
+    source = torch.zeros(_COPY_BYTES // 8)
+    target = torch.empty_like(source)
+    return Case("copy", lambda: target.copy_(source), 1), _COPY_BYTES

@@ -7,17 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scanner.bench.contestants import Contestant
+from scanner.bench.contestants import USUAL_BATCH, Contestant
+from scanner.bench.loops import PatchLoop
 from scanner.bench.subjects import Subject
-from scanner.dense import PatchwiseNet, densify
+from scanner.dense import densify
 from scanner.dense.graph import Layout
 from scanner.dense.layers import Step
 
 
-def peers(subject: Subject, stride: int, shape: tuple[int, ...], *, batch: int = 16) -> list[Contestant]:
-    """Dense graph and patch loop in every engine that is installed; none without the onnx package."""
+def peers(
+    subject: Subject, stride: int, shape: tuple[int, ...], *, batches: tuple[int, ...] = (USUAL_BATCH,)
+) -> list[Contestant]:
+    """Dense graph, and the patch loop in each batch size, in every installed engine; none without the onnx package."""
     if importlib.util.find_spec("onnx") is None:
         return []
     from scanner.bench.onnx_graph import dense_model, is_chain, patch_model
@@ -26,15 +30,16 @@ def peers(subject: Subject, stride: int, shape: tuple[int, ...], *, batch: int =
     if not is_chain(graph):
         return []
     layout = Layout.of(graph, stride)
-    patches = patch_model(graph, (batch, 3, subject.patch_size, subject.patch_size))
     found = []
     for name, (package, engine) in _ENGINES.items():
         if importlib.util.find_spec(package) is None:
             continue
         dense = dense_model(graph, layout, shape, pools_as_slices=engine is OpenVino)
         found.append(Contestant(f"dense graph: {name}", _EveryWanted(engine(dense), layout.remainder)))
-        loop = PatchwiseNet(_OfBatch(engine(patches), batch), subject.patch_size, stride, batch_size=batch)
-        found.append(Contestant(f"loop: {name}, batch {batch}", loop, is_loop=True))
+        for batch in batches:
+            patches = engine(patch_model(graph, (batch, 3, subject.patch_size, subject.patch_size)))
+            loop = PatchLoop(_OfBatch(patches, batch), subject, stride, batch=batch)
+            found.append(Contestant(f"loop: {name}, batch {batch}", loop, is_loop=True))
     return found
 
 
@@ -96,7 +101,7 @@ class _EveryWanted(nn.Module):
 
 
 class _OfBatch(nn.Module):
-    """An engine's model that takes whole batches only."""
+    """An engine's model that takes whole batches only: the last one is filled up."""
 
     def __init__(self, engine: nn.Module, batch: int) -> None:
         super().__init__()
@@ -104,6 +109,7 @@ class _OfBatch(nn.Module):
         self.batch = batch
 
     def forward(self, patches: Tensor) -> Tensor:
-        assert len(patches) == self.batch
-        scores: Tensor = self.engine(patches.contiguous())
-        return scores
+        missing = self.batch - len(patches)
+        whole = F.pad(patches, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else patches
+        scores: Tensor = self.engine(whole.contiguous())
+        return scores[: len(patches)]

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scanner.bench.contestants import LOOP_PATCHES, PLAIN_LOOP, Contestant, dense_forms, patch_loops
-from scanner.bench.measure import Case, Timing, measure, peak_case
+from scanner.bench.contestants import (
+    LOOP_PATCHES,
+    PLAIN_LOOP,
+    USUAL_BATCH,
+    Contestant,
+    dense_forms,
+    describe_choice,
+    patch_loops,
+)
+from scanner.bench.loops import plain_loop
+from scanner.bench.measure import Case, Timing, copy_case, measure, peak_case
 from scanner.bench.peers import peers
 from scanner.bench.subjects import Subject
 from scanner.dense import densify, score_patches
@@ -35,15 +44,37 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Peaks:
+    """What the machine can do, measured between the contestants, per second of processor time."""
+
+    #: GFLOP/s of a 256-channel convolution.
+    float32: float
+    bfloat16: float
+    #: GB/s read and written by a copy.
+    copy: float
+
+
+@dataclass(frozen=True)
 class Race:
-    """All rows of one network at one stride, and the peak that was measured between them."""
+    """All rows of one network at one stride, and the peaks that were measured between them."""
 
     rows: tuple[Row, ...]
-    #: GFLOP/s of the 256-channel convolution, per second of processor time.
-    peak_gflops: float
+    peaks: Peaks
+    #: The form that the rule takes, and why.
+    choice: str
 
 
-def race(subject: Subject, stride: int, tile: int, *, rounds: int = 5, with_loops: bool = True) -> Race:
+@dataclass(frozen=True)
+class Entry:
+    """Which loops run in a race."""
+
+    #: Batch sizes; none: only the plain loop, which every ratio needs.
+    batches: tuple[int, ...] = (USUAL_BATCH,)
+    #: torch.compile takes a minute to begin.
+    compiled: bool = False
+
+
+def race(subject: Subject, stride: int, tile: int, *, rounds: int = 5, entry: Entry | None = None) -> Race:
     """Run every contestant on `tile` x `tile` pixels at output stride `stride`.
 
     Parameters
@@ -54,32 +85,41 @@ def race(subject: Subject, stride: int, tile: int, *, rounds: int = 5, with_loop
     tile : int
         Side of the scored area, in pixels; a multiple of `stride`.
     rounds : int
-    with_loops : bool
-        False: only the plain loop, which every ratio needs.
+    entry : Entry
     """
+    entry = entry or Entry()
     image = subject.image(tile)
-    contestants = [*_loops(subject, stride, with_loops=with_loops), *dense_forms(subject, stride)]
-    contestants += [peer for peer in peers(subject, stride, tuple(image.shape)) if with_loops or not peer.is_loop]
-    peak, peak_flops = peak_case()
-    timings = measure([peak, *(_case(c, image, subject, stride) for c in contestants)], rounds=rounds)
-    gflops = peak_flops / timings[0].median_cpu
-    times = timings[1:]
+    contestants = [*_loops(subject, stride, entry), *dense_forms(subject, stride)]
+    contestants += peers(subject, stride, tuple(image.shape), batches=entry.batches)
+    bounds = [peak_case(), peak_case(torch.bfloat16), copy_case()]
+    cases = [*(case for case, _amount in bounds), *(_case(c, image, subject, stride) for c in contestants)]
+    timings = measure(cases, rounds=rounds)
+    peaks = Peaks(*(amount / timing.best_cpu for (_case, amount), timing in zip(bounds, timings, strict=False)))
+    times = timings[len(bounds) :]
     plain = next(t.median_cpu for c, t in zip(contestants, times, strict=True) if c.name == PLAIN_LOOP)
-    flops = densify(subject.net, subject.patch_size).graph.flops_per_output(stride) / stride**2  # per pixel
+    dense = densify(subject.net, subject.patch_size, stride)
+    flops = dense.graph.flops_per_output(stride) / stride**2  # per pixel
     rows = tuple(
         Row(
             network=subject.name, stride=stride, tile=tile, contestant=contestant.name, timing=timing,
             ratio=plain / timing.median_cpu, difference=_difference(contestant, subject, image, stride),
-            peak_share=0.0 if contestant.is_loop else flops / timing.median_cpu / gflops,
+            peak_share=0.0 if contestant.is_loop else flops / timing.median_cpu / _peak_of(contestant, peaks),
         )
         for contestant, timing in zip(contestants, times, strict=True)
     )  # fmt: skip
-    return Race(rows, gflops)
+    return Race(rows, peaks, describe_choice(dense))
 
 
-def _loops(subject: Subject, stride: int, *, with_loops: bool) -> list[Contestant]:
-    loops = patch_loops(subject, stride)
-    return loops if with_loops else loops[:1]
+def _peak_of(contestant: Contestant, peaks: Peaks) -> float:
+    return peaks.bfloat16 if contestant.precision is torch.bfloat16 else peaks.float32
+
+
+def _loops(subject: Subject, stride: int, entry: Entry) -> list[Contestant]:
+    """The plain loop first."""
+    if not entry.batches:
+        return [Contestant(PLAIN_LOOP, plain_loop(subject, stride, batch=USUAL_BATCH), is_loop=True)]
+    others = tuple(batch for batch in entry.batches if batch != USUAL_BATCH)
+    return list(patch_loops(subject, stride, batches=(USUAL_BATCH, *others), compiled=entry.compiled))
 
 
 def _case(contestant: Contestant, image: Tensor, subject: Subject, stride: int) -> Case:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import resource
+import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 
 from scanner.bench.race import Race
 
-_PACKAGES = ("torch", "onnxruntime", "openvino")
+_PACKAGES = ("torch", "onnxruntime", "openvino", "monai")
 _COLUMNS = ("way", "CPU ns/px", "best", "wall ns/px", "ratio", "max difference", "share of peak")
 
 
@@ -41,7 +43,12 @@ def _processor() -> str:
 def markdown_of_race(race: Race) -> Iterator[str]:
     """Lines of one network's table at one stride."""
     first = race.rows[0]
-    yield f"### {first.network}, q = {first.stride}, tile {first.tile} (peak {race.peak_gflops:.0f} GFLOP/s)"
+    yield f"### {first.network}, q = {first.stride}, tile {first.tile}"
+    yield ""
+    peaks = race.peaks
+    rates = f"{peaks.float32:.0f} GFLOP/s in float32, {peaks.bfloat16:.0f} in bfloat16"
+    yield f"Peaks: {rates}; copy {peaks.copy:.1f} GB/s."
+    yield f"The rule takes: {race.choice}."
     yield ""
     yield f"| {' | '.join(_COLUMNS)} |"
     yield f"|{' --- |' * len(_COLUMNS)}"
@@ -58,8 +65,8 @@ def markdown_of_race(race: Race) -> Iterator[str]:
 LEGEND = """\
 CPU ns/px: processor time of all threads per covered image pixel, median of interleaved rounds in one process; best: the
 least disturbed round. ratio: against the plain loop (the first row). max difference: of a logit, from the classifier
-patch by patch. share of peak: FLOPs of the dense convolutions per second, against a 256-channel convolution timed
-between the others."""
+patch by patch. share of peak: FLOPs of the dense convolutions per second, against the best round of a 256-channel
+convolution of the same precision timed between the others."""
 
 
 def markdown_of_bench(races: Iterable[Race]) -> Iterator[str]:
@@ -70,3 +77,9 @@ def markdown_of_bench(races: Iterable[Race]) -> Iterator[str]:
     yield ""
     for race in races:
         yield from markdown_of_race(race)
+    yield f"Largest resident set of the process: {peak_resident_bytes() / 2**30:.2f} GiB."
+
+
+def peak_resident_bytes() -> int:
+    """Most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

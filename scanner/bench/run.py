@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from scanner.bench.race import Race, race
+from scanner.bench.contestants import LOOP_PATCHES, USUAL_BATCH
+from scanner.bench.race import Entry, Race, race
 from scanner.bench.subjects import subjects
 from scanner.errors import SettingsError
 
@@ -23,10 +24,16 @@ class BenchSettings:
     tile: int = 512
     rounds: int = 5
     threads: int = 1
+    #: Batch sizes of the loops.
+    batches: tuple[int, ...] = (USUAL_BATCH,)
+    #: Also torch.compile, which takes a minute to begin.
+    compiled: bool = False
 
 
 def run_bench(settings: BenchSettings) -> Iterator[Race]:
     """Races one after the other; loops are raced once per network, where they cost the most."""
+    if any(not 1 <= batch <= LOOP_PATCHES or LOOP_PATCHES % batch for batch in settings.batches):
+        raise SettingsError(f"batch sizes {settings.batches} must divide {LOOP_PATCHES}")
     if settings.rounds < 1 or settings.threads < 1 or any(q < 1 or settings.tile < 4 * q for q in settings.strides):
         raise SettingsError(f"impossible settings of a bench: {settings}")
     torch.set_num_threads(settings.threads)
@@ -36,4 +43,5 @@ def run_bench(settings: BenchSettings) -> Iterator[Race]:
     for subject in chosen:
         for number, stride in enumerate(settings.strides):
             tile = settings.tile // stride * stride
-            yield race(subject, stride, tile, rounds=settings.rounds, with_loops=number == 0)
+            entry = Entry(settings.batches, settings.compiled) if number == 0 else Entry(())
+            yield race(subject, stride, tile, rounds=settings.rounds, entry=entry)

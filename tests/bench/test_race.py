@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from scanner.bench.contestants import PLAIN_LOOP
+from scanner.bench.loops import monai_loop
 from scanner.bench.measure import Case, measure
 from scanner.bench.peers import peers
-from scanner.bench.race import race
+from scanner.bench.race import Entry, race
 from scanner.bench.report import markdown_of_race
 from scanner.bench.run import BenchSettings, run_bench
 from scanner.bench.subjects import Subject, subjects
@@ -20,6 +21,8 @@ from scanner.errors import SettingsError
 
 #: Rounding of float32 sums in another order, on logits of order 1.
 CLOSE = 1e-5
+#: Eight bits of precision, on the same logits.
+HALF = 0.05
 
 
 @pytest.fixture
@@ -31,11 +34,15 @@ def subject() -> Subject:
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_every_way_gives_the_same_scores(subject: Subject, stride: int) -> None:
-    found = race(subject, stride, 48, rounds=1)
+    found = race(subject, stride, 48, rounds=1, entry=Entry((4, 16)))
     assert found.rows[0].contestant == PLAIN_LOOP
     assert found.rows[0].ratio == 1
-    assert {row.contestant for row in found.rows} > {"dense: dilation", "dense: fragments"}
-    assert all(row.difference < CLOSE for row in found.rows)
+    assert {row.contestant for row in found.rows} > {
+        "dense: dilation",
+        "dense: fragments",
+        "loop: torch fused, batch 4",
+    }
+    assert all(row.difference < (CLOSE if "bfloat16" not in row.contestant else HALF) for row in found.rows)
     assert all(row.timing.median_cpu > 0 for row in found.rows)
     assert all((row.peak_share > 0) == row.contestant.startswith("dense") for row in found.rows)
 
@@ -53,6 +60,15 @@ def test_other_engines_run_the_same_graph(subject: Subject, stride: int) -> None
         torch.testing.assert_close(peer.net(image)[:, :, :rows, :cols], expected, rtol=0, atol=CLOSE)
 
 
+def test_the_splitter_of_monai_yields_the_same_patches(subject: Subject) -> None:
+    loop = monai_loop(subject, 3, batch=5)
+    if loop is None:
+        pytest.skip("needs the packages of the extra 'bench'")
+    image = subject.image(20, 25)
+    expected = score_patches(subject.net, image, subject.patch_size, 3)
+    torch.testing.assert_close(loop(image), expected, rtol=0, atol=CLOSE)
+
+
 def test_rounds_are_interleaved_and_the_first_is_thrown_away() -> None:
     order: list[str] = []
     timings = measure([Case(name, lambda name=name: order.append(name), 10**6) for name in "ab"], rounds=3)
@@ -62,9 +78,11 @@ def test_rounds_are_interleaved_and_the_first_is_thrown_away() -> None:
 
 
 def test_tables_name_every_way(subject: Subject) -> None:
-    found = race(subject, 2, 24, rounds=1, with_loops=False)
+    found = race(subject, 2, 24, rounds=1, entry=Entry(()))
     table = "\n".join(markdown_of_race(found))
     assert all(f"| {row.contestant} |" in table for row in found.rows)
+    assert [row.contestant for row in found.rows if "loop" in row.contestant] == [PLAIN_LOOP]
+    assert found.choice in table
 
 
 def test_networks_of_the_bench_are_found_by_name() -> None:
@@ -72,5 +90,7 @@ def test_networks_of_the_bench_are_found_by_name() -> None:
     assert [subject.patch_size for subject in subjects(("DNN2",))] == [101]
     with pytest.raises(SettingsError, match="no network is called nothing"):
         next(run_bench(BenchSettings(("nothing",))))
+    with pytest.raises(SettingsError, match="must divide 64"):
+        next(run_bench(BenchSettings(batches=(5,))))
     with pytest.raises(SettingsError, match="impossible"):
         next(run_bench(BenchSettings(tile=2)))
