@@ -32,23 +32,31 @@ def _card(name: str, architecture: str, patch_size: int) -> ModelCard:
     return ModelCard(name, "1", architecture, {}, patch_size, 0.25)
 
 
+def _loud(net: nn.Module) -> nn.Module:
+    """`net` with weights that keep the spread of what goes through, so that every pixel counts."""
+    for layer in net.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight)
+    return net.eval()
+
+
 def _valid(unit: nn.Module, side: int) -> nn.Module:
     layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), unit, nn.MaxPool2d(2), CropConcat(8, 3)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(10 * ((side - 4) // 2 - 2) ** 2, 2)).eval()
+    return _loud(nn.Sequential(*layers, nn.Flatten(), nn.Linear(10 * ((side - 4) // 2 - 2) ** 2, 2)))
 
 
 def models(folder: Path) -> Iterator[tuple[str, Model]]:
     """Kind and model, one by one."""
     torch.manual_seed(1)
-    yield "DNN1 (2013)", Model(_card("DNN1", "dannet", 101), DanNet(DNN1).eval())
+    yield "DNN1 (2013)", Model(_card("DNN1", "dannet", 101), _loud(DanNet(DNN1)))
     shipped = [load_model(name) for name in ("dannet-2013", "mitosis-1")]
     yield "dannet-2013 (DNN2, shipped)", shipped[0]
     yield "mitosis-1 (shipped)", shipped[1]
-    columns = [Model(replace(_card(f"column {i}", "dannet", 101), mpp=0.25 * i), DanNet(DNN1).eval()) for i in (1, 2)]
+    columns = [Model(replace(_card(f"column {i}", "dannet", 101), mpp=0.25 * i), _loud(DanNet(DNN1))) for i in (1, 2)]
     yield "committee: two columns, one at half the resolution", join_models(columns, "committee")
     yield "residual, valid", Model(_card("residual", "exported", 32), _valid(CropResidual(8, 3), 32))
     yield "highway, valid", Model(_card("highway", "exported", 32), _valid(Highway(8, 3), 32))
-    padded = vgg_like((8, 16), 48)
+    padded = _loud(vgg_like((8, 16), 48))
     yield "VGG-like, padded", Model(_card("vgg", "exported", 48), padded)
     path = write_onnx(folder / "net.onnx", shipped[0].net, patch_size=shipped[0].card.patch_size)
     write_card(folder, replace(shipped[0].card, architecture="onnx", arguments={}, sha256=""))

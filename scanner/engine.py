@@ -6,8 +6,11 @@ from torch import nn
 
 from models.registry import Model
 from scanner.dense import DenseNet, PatchwiseNet, densify
+from scanner.dense.plan import shape_of_patch
+from scanner.dense.probe import record
 from scanner.dense.symmetric import SymmetricNet, with_symmetries
 from scanner.dense.zones import ZonedNet, zone
+from scanner.dense.zones.cuts import patch_cost
 from scanner.errors import InexactLayerError, SettingsError
 
 ENGINES = ("dense", "zones", "patch")
@@ -67,4 +70,10 @@ def describe_network(net: nn.Module) -> str:
         return str(net.estimate)
     if isinstance(net, DenseNet):
         return f"dense, {net.graph.flops_per_output(net.stride) / 1e6:.2f} MFLOP a position ({net.form})"
-    return "patch by patch"
+    if not isinstance(net, PatchwiseNet):
+        return type(net).__name__
+    try:
+        flops, _ = patch_cost(record(net.net, shape_of_patch(net.patch_size)))
+    except InexactLayerError:  # It cannot be followed: nobody knows what it costs.
+        return "patch by patch"
+    return f"patch by patch, {flops / 1e6:.2f} MFLOP each"

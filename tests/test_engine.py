@@ -56,7 +56,8 @@ def test_where_zones_do_not_pay_the_refusal_says_what_they_cost() -> None:
 def test_networks_are_described_with_what_they_cost() -> None:
     assert describe_network(choose_network(random_model(), stride=2)).startswith("dense, 0.0")
     assert "times as many" in describe_network(choose_network(padded_model(), stride=2))
-    assert describe_network(choose_network(gated_model(), stride=2, engine="patch")) == "patch by patch"
+    one_by_one = choose_network(gated_model(), stride=2, engine="patch")
+    assert describe_network(one_by_one) == f"patch by patch, {2 * 2 * 3 * _SIDE**2 / 1e6:.2f} MFLOP each"
 
 
 def test_a_padded_model_scans_as_patch_by_patch(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def test_blocks_and_strides_do_not_show(name: str, monkeypatch: pytest.MonkeyPat
     net, patch_size = NETWORKS[name]()
     randomise(net, 3)
     rows, cols = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
-    image = image_for(net, rows + 13, cols + 10, count=2)
+    image = image_for(net, rows + 9, cols + 6, count=2)
     with torch.no_grad():
-        for stride in (1, 2, 3, 4):
+        for stride in (1, 2, 3):
             expected = patch_by_patch(net, image, patch_size, stride)
             monkeypatch.setattr(zoned_net, "_BLOCK_VALUES", 16 << 20)
             zoned = zone(net, patch_size, stride)
