@@ -74,6 +74,7 @@ def describe_network(net: nn.Module) -> str:
         return type(net).__name__
     try:
         flops, _ = patch_cost(record(net.net, shape_of_patch(net.patch_size)))
-    except InexactLayerError:  # It cannot be followed: nobody knows what it costs.
-        return "patch by patch"
-    return f"patch by patch, {flops / 1e6:.2f} MFLOP each"
+    except InexactLayerError:  # It cannot be followed.
+        flops = 0.0
+    # None are found in TorchScript either: nobody knows what it costs.
+    return f"patch by patch, {flops / 1e6:.2f} MFLOP each" if flops else "patch by patch"
