@@ -24,6 +24,11 @@ _UNNOTED = re.compile(
 MAX_PATH = 300
 
 
+def shown_path(path: str) -> str:
+    """The path of a request without what may be a patient's name: that of an upload by PUT."""
+    return "/uploads" if path.startswith("/uploads/") and not path.startswith("/uploads/tus") else path[:MAX_PATH]
+
+
 def note(request: Request, **facts: str) -> None:
     """Add to what the audit trail says of this request."""
     request.scope.setdefault("mitoscan.audit", {}).update(facts)
@@ -64,8 +69,7 @@ class AuditTrail:
             "client": None,
             "address": address,
             "method": scope["method"],
-            # Of uploads by PUT the path holds a name.
-            "path": "/uploads" if scope["path"].startswith("/uploads/") else scope["path"][:MAX_PATH],
+            "path": shown_path(scope["path"]),
             "status": status,
             **facts,
         }

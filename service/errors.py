@@ -23,6 +23,7 @@ from scanner import errors as scan
 from service import auth, catalog, forms, intake, jobs, limits, results, sources, store, submission, tiles, webhooks
 
 PROBLEM_JSON = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _log = logging.getLogger(__name__)
 
 
@@ -131,9 +132,13 @@ def _http_problem(_handler: object, request: Request, error: HTTPException) -> P
 
 
 def _methods(request: Request) -> list[str]:
-    """All methods of the path: the router names those of its first route alone."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+    """All methods of the path: the router names those of its first route alone, so each is tried."""
+    scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
+    return [
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _validation_problem(_handler: object, _request: Request, error: RequestValidationError) -> Problem:

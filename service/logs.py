@@ -11,6 +11,7 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.audit import shown_path
 from service.settings import LogFormat, Settings
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -105,6 +106,6 @@ def _note(scope: Scope, answer: dict[str, object], *, seconds: float) -> None:
     client = scope["client"][0] if scope.get("client") else None
     say = _log.debug if _QUIET.match(path) else _log.info
     say(
-        "request", method=scope["method"], path=path, status=answer["status"], seconds=round(seconds, 4),
+        "request", method=scope["method"], path=shown_path(path), status=answer["status"], seconds=round(seconds, 4),
         client=client, **fields,
     )  # fmt: skip

@@ -67,7 +67,7 @@ class Worker:
         if job.state is JobState.FAILED:
             self._reporter.ended(job)
             return
-        _log.info("job started", attempt=job.attempt, slide=job.request.slide_name, model=job.request.model)
+        _log.info("job started", attempt=job.attempt, slide=job.request.slide_sha256, model=job.request.model)
         if self._results.has(job.request.result_key):
             self._end(job, partial(jobs.finish, now=time.time(), cached=True))
             return

@@ -63,6 +63,7 @@ def list_files(service: ServiceDep, job: FinishedJobDep) -> FileList:
     return FileList(files=files, zarr=link_to_file(job, ZARR) if results.has_zarr(key) else None)
 
 
+@router.head("/{job_id}/files/{name}", include_in_schema=False)
 @router.get(
     "/{job_id}/files/{name}", summary="A file of a result", response_class=FileResponse, responses=_responses(_CONTENT)
 )
@@ -71,6 +72,7 @@ def get_file(service: ServiceDep, job: FinishedJobDep, name: FileName, if_none_m
     return _send(service, job, name, if_none_match)
 
 
+@router.head("/{job_id}/files/map.ome.zarr/{path:path}", include_in_schema=False)
 @router.get(
     "/{job_id}/files/map.ome.zarr/{path:path}",
     summary="A file within the map as OME-Zarr",

@@ -55,6 +55,7 @@ def test_the_trail_says_who_asked_for_what_and_no_names(server: Server) -> None:
     server.client.put("/uploads/Erika.png", content=png(make_field(35)))
     server.client.get(job["links"]["detections.csv"])
     server.client.get("/healthz")
+    assert "Erika" not in server.log
     trail = (server.folder / "data" / "audit" / "audit.jsonl").read_text()
     assert "Erika" not in trail
     entries = [json.loads(line) for line in trail.splitlines()]

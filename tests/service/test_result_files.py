@@ -52,6 +52,10 @@ def test_a_file_comes_in_ranges_and_only_if_changed(client: httpx.Client, done: 
     link = done["links"][name]
     whole = client.get(link)
     assert whole.headers["x-content-type-options"] == "nosniff"
+    head = client.head(link)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
+    assert client.post(link).headers["allow"] == "GET, HEAD"
     part = client.get(link, headers={"Range": "bytes=3-9"})
     assert part.status_code == 206
     assert part.content == whole.content[3:10]
