@@ -188,6 +188,13 @@ def with_weights(card: ModelCard, sha256: str) -> ModelCard:
     return replace(card, sha256=sha256)
 
 
+def with_choices(card: ModelCard, choices: dict[str, Any]) -> ModelCard:
+    """`card` with other fields, given as its TOML has them; CardError names what it does not know."""
+    import tomli_w
+
+    return card_from_toml(tomli_w.dumps(tomllib.loads(card_to_toml(card)) | choices))
+
+
 def _is_table(value: object) -> bool:
     if isinstance(value, dict):
         return True

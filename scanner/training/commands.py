@@ -30,14 +30,18 @@ def train_command(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Go on from this file if it is there, and save to it; one in OUT if left out.")
     ] = None,
+    compare: Annotated[
+        str | None, typer.Option(help="Say how far the result lies from this model: a shipped one, or a folder.")
+    ] = None,
 ) -> None:
     """Train a network on labelled fields by dense learning; writes card.toml, model.safetensors and the curve.
 
     Example: mitoscan train models/zoo/mitosis-1/recipe.toml --data data/ -o my-model/
     """
+    from scanner.training.distance import measure_distance
     from scanner.training.loop import TrainingProgress, TrainSettings
     from scanner.training.recipe import checkpoint_name, read_recipe
-    from scanner.training.train import train
+    from scanner.training.train import read_recipe_fields, train
 
     def show(progress: TrainingProgress) -> None:
         mined = f", {progress.mined} hard negatives" if progress.mined else ""
@@ -48,6 +52,9 @@ def train_command(
     settings = TrainSettings(device=device, checkpoint=checkpoint or own)
     trained = fail_cleanly(lambda: train(read, data, out, settings=settings, on_progress=show))
     own.unlink(missing_ok=True)
+    if compare is not None:
+        reference, fields = open_model(compare), fail_cleanly(lambda: read_recipe_fields(read, data))
+        errors.print(f"{compare}: {measure_distance(trained, reference, fields, device=device)}")
     typer.echo(f"{out}: {trained.card.name} {trained.card.version}, threshold {trained.card.threshold:.3f}")
 
 

@@ -102,6 +102,10 @@ class Recipe:
     #: Each round scans every so many-th field, the next round the next ones.
     mining_thinning: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
+    #: Groups of cases; for each group another network is trained without it, to be evaluated on it (`folds/`).
+    folds: tuple[tuple[str, ...], ...] = ()
+    #: Steps of these trainings, on fewer cases; None: as many as for the model itself.
+    fold_steps: int | None = None
     #: Fields of the card that training does not give: stride, threshold, radius_um, licence, limits, ...
     card: dict[str, Any] = field(default_factory=dict)
 
@@ -122,6 +126,10 @@ class Recipe:
         for key in ("label_values", "class_weights"):
             if len(getattr(self, key)) not in (0, len(self.classes)):
                 raise SettingsError(f"recipe: {key} must have one value for each of {', '.join(self.classes)}")
+
+    def fold(self, cases: tuple[str, ...]) -> Recipe:
+        """The recipe of the fold without `cases`."""
+        return replace(self, held_out=cases, folds=(), steps=self.fold_steps or self.steps)
 
     @property
     def patch_size(self) -> int:
@@ -177,4 +185,4 @@ def checkpoint_name(recipe: Recipe) -> str:
 
 
 def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_as_tuple(one) for one in value) if isinstance(value, list) else value

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
-from models import Model, ModelCard, save_model
+from models import Model, ModelCard, ModelError, save_model
+from models.card import CARD_NAME, with_choices
 from models.normalisation import Normalisation
+from models.registry import FOLDS_NAME
 from scanner.errors import SettingsError
 from scanner.probability import choose_device
 from scanner.training.batches import TrainingSet
@@ -64,6 +66,8 @@ def train(
         On the CPU, in eval mode; its card has no measured figures yet.
     """
     settings = settings or TrainSettings()
+    for cases in recipe.folds:
+        _train_fold(recipe.fold(cases), data, out / FOLDS_NAME / "-".join(cases), settings, on_progress)
     device = choose_device(settings.device)
     torch.manual_seed(recipe.seed)
     net = make_network(recipe)
@@ -89,6 +93,15 @@ def read_recipe_fields(recipe: Recipe, data: Path) -> tuple[LabelledField, ...]:
     mpp = recipe.fields_mpp or recipe.mpp
     rules = LabelRules(mpp=mpp, classes=recipe.classes, task=recipe.task, values=recipe.label_values)
     return read_labelled(data / recipe.fields, rules)
+
+
+def _train_fold(recipe: Recipe, data: Path, out: Path, settings: TrainSettings, on_progress: OnProgress | None) -> None:
+    """Train the network of one fold, unless that is done; its checkpoint lies beside the model's own."""
+    if (out / CARD_NAME).is_file():
+        return
+    own = settings.checkpoint
+    checkpoint = None if own is None else own.with_name(f"{own.name}.{out.name}")
+    train(recipe, data, out, settings=replace(settings, checkpoint=checkpoint), on_progress=on_progress)
 
 
 def load_training_set(recipe: Recipe, data: Path) -> TrainingSet:
@@ -124,8 +137,8 @@ def make_card(recipe: Recipe, training_set: TrainingSet) -> ModelCard:
         training=_provenance(recipe, training_set.fields),
     )
     try:
-        return replace(card, **recipe.card)
-    except TypeError as error:
+        return with_choices(card, recipe.card)
+    except ModelError as error:
         raise SettingsError(f"recipe: [card] {error}") from error
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import load_model
+from models import load_folds, load_model
 from models.families import build_network
 from scanner.training.batches import make_batch
 from scanner.training.fields import read_field
@@ -113,6 +113,23 @@ def test_folded_normalisation_changes_no_output():
         assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in folded.modules())
         wanted = apply_convolutionally(net.eval(), images)
         torch.testing.assert_close(apply_convolutionally(folded, images), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_folds_are_trained_without_their_cases_and_only_once(data_folder, small_recipe, tmp_path):
+    recipe = replace(
+        small_recipe, held_out=(), folds=(("A",), ("B", "C")), steps=4, fold_steps=2, mining=(),
+        card={"threshold": 0.7, "background": {"reference": -2.0}},
+    )  # fmt: skip
+    train(recipe, data_folder, tmp_path / "model", settings=TrainSettings("cpu"))
+    model, folds = load_model(tmp_path / "model"), load_folds(tmp_path / "model")
+    assert [fold.card.training["held_out"] for fold in folds] == [["A"], ["B", "C"]]
+    assert [fold.card.training["cases"] for fold in folds] == [["B", "C"], ["A"]]
+    assert model.card.training["cases"] == ["A", "B", "C"]
+    assert {one.card.threshold for one in (model, *folds)} == {0.7}
+    assert model.card.background.reference == -2.0
+    before = [path.stat().st_mtime_ns for path in sorted((tmp_path / "model" / "folds").rglob("*.safetensors"))]
+    train(recipe, data_folder, tmp_path / "model", settings=TrainSettings("cpu"))
+    assert before == [path.stat().st_mtime_ns for path in sorted((tmp_path / "model" / "folds").rglob("*.safetensors"))]
 
 
 def test_training_learns_and_leaves_a_model_folder(data_folder, small_recipe, tmp_path):
