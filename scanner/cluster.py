@@ -196,6 +196,7 @@ class _ClusterBatch:
         try:
             answer = self._ray.get(call)
         except self._ray.exceptions.RayActorError as error:
+            self._ray.kill(actor.handle)  # Perhaps it is only out of reach: it must not go on beside its successor.
             if task is not None:
                 self._lose(task, str(error).splitlines()[0])
             return

@@ -48,10 +48,15 @@ class FakeRay:
     begun: list[tuple[str, int, bool]] = field(default_factory=list)
     exceptions: Any = field(default_factory=lambda: SimpleNamespace(RayActorError=RayActorError))
     actors: int = 0
+    #: Actors that were told to end.
+    killed: list[int] = field(default_factory=list)
 
     def init(self, **_options: Any) -> None: ...
 
     def shutdown(self) -> None: ...
+
+    def kill(self, actor: Any) -> None:
+        self.killed.append(actor.number)
 
     def put(self, value: Any) -> Any:
         return value
@@ -72,6 +77,7 @@ class FakeRay:
             return call
 
         return SimpleNamespace(
+            number=number,
             is_ready=SimpleNamespace(remote=lambda: Call(number)),
             work=SimpleNamespace(remote=work),
             progress=SimpleNamespace(remote=lambda: Call(number, is_question=True)),
