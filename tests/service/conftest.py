@@ -28,7 +28,7 @@ from models.families import build_network
 from tests.service.local_servers import ObjectStore, WebhookReceiver
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-START_TIMEOUT = 180.0  # seconds; two idle cores start an interpreter with torch in about five, busy ones take a while
+START_TIMEOUT = 180.0  # seconds; two slow cores start an interpreter with torch in about five
 #: Workers speak often and are taken for dead soon, so that tests need not wait.
 QUICK = {"MITOSCAN_HEARTBEAT_S": "0.5", "MITOSCAN_DEAD_AFTER_S": "3", "MITOSCAN_WORKER_NICE": "0"}
 

@@ -12,7 +12,7 @@ from tests.service.hostile import corpus, send_all, spoilt
 @pytest.mark.slow
 def test_the_service_outlives_them_all(server: Server) -> None:
     before = set(server.folder.parent.iterdir())
-    send_all(server, [*corpus(), *spoilt(150, seed=5)])
+    send_all(server, [*corpus(), *spoilt(60, seed=5)])
     assert server.client.get("/readyz").status_code == httpx.codes.OK
     assert set(server.folder.parent.iterdir()) == before
     assert server.client.post("/detect", content=png(make_field(93))).json()["status"] == "SUCCEEDED"
