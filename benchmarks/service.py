@@ -1,6 +1,6 @@
 """What the service adds to a scan, and what clients see of it under load.
 
-    python -m benchmarks.service [--model NAME] [--seconds 60] [--clients 50]
+    python -m benchmarks.service [--model NAME] [--rounds 20] [--seconds 60] [--clients 50]
 
 Prints milliseconds: of a warm POST /detect of a 512 x 512 field beside the scan itself, and of /healthz while a worker
 scans and clients upload fields and poll, within the limits that a service has by default. Then waits for every accepted
@@ -54,7 +54,7 @@ def start_server(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     return process, match[0]
 
 
-def measure_overhead(address: str, model: str | None, rounds: int = 20) -> None:
+def measure_overhead(address: str, model: str | None, *, rounds: int) -> None:
     """Milliseconds of POST /detect less the scan's own, as run.json says them."""
     query = {"model": model} if model else {}
     added, total = [], []
@@ -190,13 +190,14 @@ def main() -> None:
     """Measure both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
+    parser.add_argument("--rounds", type=int, default=20, help="of the warm POST /detect")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=50)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         process, address = start_server(Path(folder))
         try:
-            measure_overhead(address, options.model)
+            measure_overhead(address, options.model, rounds=options.rounds)
             jobs = measure_load(address, options.model, clients=options.clients, seconds=options.seconds)
             wait_for_all(address, jobs)
             compare_with_command_line(address, jobs, options.model, Path(folder))

@@ -40,11 +40,12 @@ def worker(
     data: Data = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = None,
     worker_id: Annotated[str | None, typer.Option(hidden=True)] = None,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
     from service.worker import run_worker
 
-    run_worker(_settings(data=data, device=device), worker_id)
+    run_worker(_settings(data=data, device=device), worker_id, parent=parent)
 
 
 @cache

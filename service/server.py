@@ -64,7 +64,16 @@ class WorkerKeeper(threading.Thread):
                 self._process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "service.cli", "worker", "--worker-id", self._worker_id]
+        command = [
+            sys.executable,
+            "-m",
+            "service.cli",
+            "worker",
+            "--worker-id",
+            self._worker_id,
+            "--parent",
+            str(os.getpid()),
+        ]
         process = subprocess.Popen(command, env=self._environment)  # noqa: S603  (our own command)
         try:
             os.setpriority(os.PRIO_PROCESS, process.pid, self._nice)

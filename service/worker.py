@@ -201,8 +201,8 @@ class Worker:
         os._exit(EXIT_RESTART)
 
 
-def run_worker(settings: Settings, worker_id: str | None = None) -> None:
-    """Run jobs in this process until it is told to stop, or its parent is gone."""
+def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int | None = None) -> None:
+    """Run jobs in this process until it is told to stop, or the process `parent` that has started it is gone."""
     configure_logs(settings, process="worker")
     start_tracing(settings, process="worker")
     settings.results.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def run_worker(settings: Settings, worker_id: str | None = None) -> None:
     _log.info("worker started", worker=worker.id, device=settings.device)
     queue.launch_worker(engine, worker.id, duties=_duties(worker, store, settings), pace=_pace(settings))
     threading.Thread(target=worker.beat_forever, daemon=True).start()
-    _wait(must_stop, os.getppid())
+    _wait(must_stop, parent)
     try:
         worker.stop()
         stop_tracing()
@@ -265,10 +265,10 @@ def _deadly_problem(job: Job) -> dict[str, object]:
     return make_problem(422, "scan-crashed", "The scan crashed", detail=detail)
 
 
-def _wait(must_stop: threading.Event, parent: int) -> None:
-    """Until told to stop, or orphaned: whoever started this worker will start another."""
+def _wait(must_stop: threading.Event, parent: int | None) -> None:
+    """Until told to stop, or orphaned: the parent's successor starts workers of its own."""
     while not must_stop.wait(0.5):
-        if os.getppid() != parent:
+        if parent is not None and os.getppid() != parent:
             return
 
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -84,10 +85,10 @@ class Killer:
 def disturb(server: Server, slides: list[bytes], *, kills: int, seed: int) -> tuple[list[dict[str, str]], Counter[str]]:
     """Hashes of the files of each slide's result, and how often who was killed."""
     killer = Killer(server, kills=kills, seed=seed)
-    thread = threading.Thread(target=killer.run)
-    thread.start()
-    jobs = [killer.submit(slide, f"slide-{number}") for number, slide in enumerate(slides)]
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: [killer.submit(slide, f"slide-{number}") for number, slide in enumerate(slides)])
+        killer.run()  # Here, because a server ends with the thread that started it.
+        jobs = asked.result()
     for job in jobs:
         assert server.wait(job, timeout=WAIT)["status"] == "SUCCEEDED"
     assert len(set(jobs)) == len(slides)

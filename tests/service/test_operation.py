@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.queue import LONG_SCAN, QUIET_AFTER, choose_interval
 from service.settings import Settings
-from tests.service.conftest import Server, _until, make_field, png
+from tests.service.conftest import Server, _until, make_field, png, start_process
 
 
 def entries(server: Server) -> list[dict]:
@@ -141,6 +141,24 @@ def test_tile_processes_end_with_the_api_however_that_ends(tmp_path: Path, model
         while any(Path(f"/proc/{pid}/exe").exists() for pid in children):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize("parent", ["gone", "none"])
+def test_a_worker_ends_without_the_server_that_started_it_however_early_that_died(tmp_path: Path, parent: str) -> None:
+    command = [sys.executable, "-m", "service.cli", "worker", "--data", str(tmp_path)]
+    # A process number that is no parent of the worker: its server died while it was still being loaded.
+    worker = start_process([*command, "--parent", "1"] if parent == "gone" else command, stderr=subprocess.PIPE)
+    assert worker.stderr is not None
+    said = iter(worker.stderr.readline, b"")
+    assert any(b"worker started" in line for line in said)
+    if parent == "gone":
+        assert worker.wait(60) == 0
+    else:
+        time.sleep(1.5)
+        assert worker.poll() is None
+        worker.terminate()
+        worker.wait(60)
+    worker.stderr.close()
 
 
 class Collector(BaseHTTPRequestHandler):
