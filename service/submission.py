@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from service import jobs
 from service.auth import Client
@@ -70,13 +73,19 @@ def _add(service: Service, client: Client, request: ScanRequest, *, options: Job
             service.store.insert(job, enqueue=lambda _connection: None)
         else:
             require_room(service.store, service.settings, client.name)
-            service.store.insert(job, enqueue=lambda connection: service.queue.enqueue(connection, job))
+            service.store.insert(job, enqueue=partial(_enqueue, service, job))
     except DuplicateJobError:  # The same key came twice at the same moment.
         known = _find_known(service, client, request, key)
         if known is None:
             raise
         return known
     return job
+
+
+def _enqueue(service: Service, job: Job, connection: sa.Connection) -> None:
+    """Hand the job to the queue, unless others were quicker: on SQLite, where writers take turns, nobody slips in."""
+    require_room(service.store, service.settings, job.client)
+    service.queue.enqueue(connection, job)
 
 
 def _request(service: Service, slide: StoredSlide, choices: Choices) -> ScanRequest:

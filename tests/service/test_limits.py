@@ -1,0 +1,54 @@
+"""One client's limits hold however many of its requests come at the same moment."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.app import open_service
+from service.auth import Client, KeyRing, Role
+from service.catalog import Catalog
+from service.headers import Header
+from service.intake import StoredSlide
+from service.limits import RateLimit, TooManyRequestsError
+from service.settings import Settings
+from service.submission import Choices, submit
+
+OPEN = 3
+
+
+def test_open_jobs_of_a_client_are_counted_exactly(tmp_path: Path, models_folder: Path) -> None:
+    settings = Settings(data=tmp_path, models=models_folder, default_model="tiny", max_client_jobs=OPEN)
+    service = open_service(settings, KeyRing({}), Catalog(models_folder, "tiny"))
+    slide = StoredSlide("uploads/x/slide.png", "0" * 64, "slide.png", Header(".png", 10, 10))
+
+    def ask(number: int) -> str:
+        client = Client(f"client-{number % 2}", Role.SUBMIT)
+        try:
+            submit(service, client, replace(slide, sha256=f"{number:064}"), Choices())
+        except TooManyRequestsError:
+            return "refused"
+        return client.name
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(16)))
+        counted = [service.store.count_open(f"client-{number}") for number in (0, 1)]
+    finally:
+        service.tiles.close()
+        service.queue.close()
+        service.store.engine.dispose()
+    assert counted == [OPEN, OPEN]
+    assert answers.count("refused") == 16 - 2 * OPEN
+
+
+def test_a_minute_has_so_many_requests_for_each_client() -> None:
+    limit = RateLimit(5)
+    for client in ("ann", "bob"):
+        for _ in range(5):
+            limit.take(client)
+        with pytest.raises(TooManyRequestsError, match="5 requests a minute"):
+            limit.take(client)
