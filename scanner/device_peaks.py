@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scanner.geometry import Box, mirrored
 from scanner.peaks import NEIGHBOURS_ABOVE_AND_BELOW, Peak, PeakSettings, suppress
-from scanner.smoothing import UNITS, ReadMap, disk_half_widths
+from scanner.smoothing import UNITS, ReadMap, add_disk_rows, disk_half_widths
 
 #: Map px in a band; its running sums take eight bytes each, of which four copies are alive.
 BAND_PX = 2**24
@@ -59,12 +59,7 @@ def disk_mean(values: Tensor, radius_px: float) -> Tensor:
     units = (values * UNITS).round().to(torch.int32)
     running = F.pad(units.cumsum(dim=1, dtype=torch.int64), (1, 0))
     sums = torch.zeros((height, width), dtype=torch.int64, device=values.device)
-    for half_width in set(half_widths):  # Integers: the order does not matter.
-        first, last = halo - half_width, halo + half_width + 1
-        row_sums = running[:, last : last + width] - running[:, first : first + width]
-        for row, reach in enumerate(half_widths):
-            if reach == half_width:
-                sums += row_sums[row : row + height]
+    add_disk_rows(sums, running, half_widths)
     disk_px = sum(2 * half_width + 1 for half_width in half_widths)
     return (sums.double() / (disk_px * UNITS)).float()
 

@@ -1,4 +1,4 @@
-"""Readers work ahead of the device, in threads: decoders let go of Python's lock, so processes would gain nothing."""
+"""Readers work ahead of the device, in threads: decoders let go of Python's lock, so that they run side by side."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +81,20 @@ def disk_half_widths(radius_px: float) -> list[int]:
     return [math.isqrt(math.floor(radius_px**2 - row**2)) for row in range(-reach, reach + 1)]
 
 
+def add_disk_rows(sums: Any, running: Any, half_widths: list[int]) -> None:
+    """Add to `sums` (h, w) the sums of all disks, from running sums along the rows (h + 2 * reach, w + 2 * reach + 1).
+
+    Arrays or tensors, of whole numbers: the order does not matter.
+    """
+    halo, (height, width) = len(half_widths) // 2, sums.shape
+    for half_width in set(half_widths):
+        first, last = halo - half_width, halo + half_width + 1
+        row_sums = running[:, last : last + width] - running[:, first : first + width]
+        for row, reach in enumerate(half_widths):
+            if reach == half_width:
+                sums += row_sums[row : row + height]
+
+
 def _disk_mean(values: Map, radius_px: float) -> Map:
     """Means of all disks that lie within `values`: (h + 2 * reach, w + 2 * reach) -> (h, w)."""
     halo = math.floor(radius_px)
@@ -101,12 +116,7 @@ def _block_mean(values: Map, radius_px: float) -> npt.NDArray[np.float64]:
     units = np.rint(values * np.float32(UNITS)).astype(np.int32)
     np.cumsum(units, axis=1, dtype=np.int64, out=running[:, 1:])
     sums = np.zeros((height, width), np.int64)
-    for half_width in set(half_widths):  # Integers: the order does not matter.
-        first, last = halo - half_width, halo + half_width + 1
-        row_sums = running[:, last : last + width] - running[:, first : first + width]
-        for row, reach in enumerate(half_widths):
-            if reach == half_width:
-                sums += row_sums[row : row + height]
+    add_disk_rows(sums, running, half_widths)
     disk_px = sum(2 * half_width + 1 for half_width in half_widths)
     means: npt.NDArray[np.float64] = sums / (disk_px * UNITS)
     return means

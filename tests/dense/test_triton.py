@@ -26,8 +26,12 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("the triton package is not installed", allow_module_level=True)
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-#: Rounding of float32 sums in another order; of float16, which keeps 11 bits of every layer's values.
-CLOSE = {torch.float32: {"rtol": 1e-5, "atol": 1e-5}, torch.float16: {"rtol": 0.0, "atol": 2e-2}}
+#: Rounding of float32 sums in another order; of types that keep 11 and 8 bits of every layer's values.
+CLOSE = {
+    torch.float32: {"rtol": 1e-5, "atol": 1e-5},
+    torch.float16: {"rtol": 0.0, "atol": 2e-2},
+    torch.bfloat16: {"rtol": 0.0, "atol": 0.1},
+}
 #: Few programs, so that the interpreter is quick, and more than one along every axis.
 SMALL = TritonTuning(block=16, head_block=16, rows=2)
 
@@ -86,16 +90,17 @@ def test_scores_do_not_depend_on_how_the_work_is_shared_out() -> None:
     torch.testing.assert_close(found, triton_net(net, patch_size, 1).to(DEVICE)(image), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.gpu)])
 @torch.inference_mode()
-def test_float16_is_close() -> None:
+def test_few_bits_are_close(dtype: torch.dtype) -> None:
     net, patch_size = NETWORKS["dannet"]
     net = scaled(copy.deepcopy(net))
     image = torch.rand(1, 3, patch_size + 3, patch_size + 5)
-    half = copy.deepcopy(triton_net(net, patch_size, 1)).to(DEVICE, torch.float16)
-    found = half(image.to(DEVICE, torch.float16))
-    assert found.dtype == torch.float16
+    half = copy.deepcopy(triton_net(net, patch_size, 1)).to(DEVICE, dtype)
+    found = half(image.to(DEVICE, dtype))
+    assert found.dtype == dtype
     exact = densify(net, patch_size, form=Form.DILATION)(image)
-    torch.testing.assert_close(found.float().cpu(), exact, **CLOSE[torch.float16])
+    torch.testing.assert_close(found.float().cpu(), exact, **CLOSE[dtype])
 
 
 def test_what_is_no_chain_has_no_triton_form() -> None:
