@@ -191,9 +191,9 @@ def absorbs_light(colours: npt.NDArray[np.uint8]) -> Mask:
     """Which of these colours are stained tissue rather than glass or unscanned black: (..., 3) -> (...)."""
     red, green, blue = (DENSITIES[colours[..., channel]] for channel in range(3))
     is_dark = (red + green + blue) / 3 > ABSORPTION
-    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    is_coloured = spread > COLOUR
-    is_scanned = colours.max(axis=-1) >= BLACK
+    lightest = np.minimum(np.minimum(red, green), blue)
+    is_coloured = np.maximum(np.maximum(red, green), blue) - lightest > COLOUR
+    is_scanned = lightest <= DENSITIES[BLACK]
     absorbs: Mask = (is_dark | is_coloured) & is_scanned
     return absorbs
 
