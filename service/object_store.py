@@ -7,7 +7,6 @@ AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 SCHEMES = frozenset({"s3", "gs", "az"})
@@ -22,8 +21,7 @@ class ObjectStoreError(Exception):
     """The store does not answer, or not to us."""
 
 
-@asynccontextmanager
-async def open_object(url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+async def read_object(url: str) -> AsyncIterator[bytes]:
     """The bytes of an object as they come.
 
     Raises
@@ -43,8 +41,14 @@ async def open_object(url: str) -> AsyncIterator[AsyncIterator[bytes]]:
     try:
         store = from_url(f"{place.scheme}://{place.netloc}")
         found = await obstore.get_async(store, place.path.lstrip("/"))
-        yield (bytes(chunk) async for chunk in found.stream(min_chunk_size=CHUNK))
-    except (FileNotFoundError, exceptions.NotFoundError) as error:
+        chunks = found.stream(min_chunk_size=CHUNK).__aiter__()
+        while (chunk := await anext(chunks, None)) is not None:
+            yield bytes(chunk)
+    except (
+        FileNotFoundError,
+        exceptions.NotFoundError,
+        ValueError,
+    ) as error:  # ValueError: it cannot be a name of one.
         raise ObjectNotFoundError("no such object") from error
     except (exceptions.BaseError, OSError) as error:
         raise ObjectStoreError(type(error).__name__) from error

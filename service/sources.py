@@ -19,7 +19,7 @@ from service.forms import BadRequestError
 from service.intake import StoredSlide, check_header, clean_name, receive_raw
 from service.limits import require_disk
 from service.multifile import LEADERS, MAX_FILES
-from service.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
+from service.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, read_object
 from service.resumable import find_finished
 from service.settings import Settings
 
@@ -94,8 +94,7 @@ async def _fetch_object(url: str, name: str, settings: Settings) -> StoredSlide:
     if "?" in url or "#" in url:
         raise SourceForbiddenError("an object's URL has neither a query nor a fragment")
     try:
-        async with open_object(url) as chunks:
-            return await receive_raw(chunks, settings, name=name)
+        return await receive_raw(read_object(url), settings, name=name)
     except ObjectNotFoundError as error:
         raise SourceNotFoundError("no such object") from error
     except ObjectStoreError as error:

@@ -30,6 +30,9 @@ def test_an_object_is_the_slide_that_it_holds(server: Server, object_store: Obje
     ("url", "status"),
     [
         ("s3://slides/open/none.png", 404),
+        ("s3://slides/open//17.png", 404),
+        ("s3://slides/open/a\0b", 404),
+        ("s3://slides/open/", 404),
         ("s3://slides/secret/18.png", 403),
         ("s3://slides/open/../secret/18.png", 403),
         ("s3://slides/open/%2e%2e/secret/18.png", 403),
