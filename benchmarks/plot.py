@@ -21,7 +21,7 @@ def draw_races(races: Sequence[Race], path: Path, *, title: str) -> None:
         own = [race for race in races if race.rows[0].network == network]
         _draw_bars(axes[0, column], own[0])
         _draw_strides(axes[1, column], own)
-    figure.suptitle(fill(title, 160), fontsize=9)
+    figure.suptitle(fill(title, 80 * len(networks)), fontsize=8)
     figure.savefig(path, dpi=80)
 
 

@@ -27,7 +27,8 @@ def main() -> None:
     subject = next(subjects((options.network,)))
     dense = densify(subject.net, subject.patch_size, options.stride)
     # One image, and views of it: its size must not be taken for what the network needs.
-    image = subject.image(max(options.sides))
+    side = max(options.sides) + subject.patch_size - 1
+    image = torch.empty(1, 3, side, side).uniform_(-1, 1)
     held = peak_resident_bytes()
     views = [image[:, :, : side + subject.patch_size - 1, : side + subject.patch_size - 1] for side in options.sides]
     cases = [
