@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from scanner.dense import pointwise, reshape, sliding
 from scanner.dense.trace import Call, Traced, Tracer
@@ -28,6 +28,7 @@ _MODULES: list[tuple[Any, Callable[[Any, Call, Tracer], Traced]]] = [
 ]
 _FUNCTIONS: dict[str, Callable[[Call, Tracer], Traced]] = {
     "conv2d": sliding.convert_functional_convolution,
+    "batch_norm": lambda call, tracer: _convert_functional_batch_norm(call, tracer),
     **dict.fromkeys(("max_pool2d", "avg_pool2d"), sliding.convert_functional_pool),
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_max_pool2d"), sliding.convert_functional_adaptive),
     **dict.fromkeys(("mean", "sum", "amax"), sliding.convert_reduce_space),
@@ -67,6 +68,20 @@ def convert(call: Call, tracer: Tracer) -> Traced:
     if name not in _FUNCTIONS:
         raise InexactLayerError(call.name, f"{name!r} is not known to treat every position alike")
     return _FUNCTIONS[name](call, tracer)
+
+
+def _convert_functional_batch_norm(call: Call, tracer: Tracer) -> Traced:
+    """F.batch_norm with statistics that are the same for every patch: as the module in eval mode."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    bound = dict(zip(names, call.args, strict=False)) | call.kwargs
+    mean, variance, weight, bias = (bound.get(name) for name in names[1:5])
+    if bound.get("training") or not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
+        raise InexactLayerError(call.name, "it normalises by the batch; call net.eval() and keep running statistics")
+    module = nn.BatchNorm2d(len(mean), eps=bound.get("eps", 1e-5), affine=weight is not None).eval()
+    module.running_mean, module.running_var = mean, variance
+    if isinstance(weight, Tensor) and isinstance(bias, Tensor):
+        module.weight, module.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
+    return pointwise.convert_batch_norm(module, call, tracer)
 
 
 def _convert_module(module: nn.Module, call: Call, tracer: Tracer) -> Traced:

@@ -8,23 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scanner.dense.check import check_conversion
 from scanner.dense.convert import convert
 from scanner.dense.device_forms import DeviceForms
 from scanner.dense.dilation import run_dilated
 from scanner.dense.fragments import run_fragments
 from scanner.dense.fuse import fuse_graph
 from scanner.dense.graph import Graph, Layout
-from scanner.dense.heads import Heads, join_heads
+from scanner.dense.heads import Heads
 from scanner.dense.native import NativeChain, NativeUnavailableError
-from scanner.dense.patchwise import count_positions, score_patches
+from scanner.dense.patchwise import count_positions
 from scanner.dense.plan import PatchSize, shape_of_patch
-from scanner.dense.probe import image_channels
 from scanner.dense.trace import trace_classifier
 from scanner.dense.triton_chain import TritonChain, TritonUnavailableError
-from scanner.errors import InexactLayerError, SettingsError
-
-#: Largest relative difference from the classifier itself that the check at conversion lets pass, by type.
-_CHECK_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
+from scanner.errors import SettingsError
 
 
 class Form(StrEnum):
@@ -148,22 +145,5 @@ def densify(
     dense = DenseNet(graph if trainable else fuse_graph(graph), stride=stride, form=Form(form), heads=heads)
     if not trainable:
         dense.eval()
-        _check_conversion(net, dense)
+        check_conversion(net, dense)
     return dense
-
-
-@torch.no_grad()
-def _check_conversion(net: nn.Module, dense: DenseNet) -> None:
-    """Compare with the classifier itself: the last guard against code that torch.fx cannot see."""
-    weight = next(iter(dense.parameters()), None)
-    if weight is None or weight.dtype not in _CHECK_TOLERANCE:
-        return
-    shape = shape_of_patch(dense.patch_size)
-    size = (1, image_channels(net, shape), *(length + dense.stride for length in shape))
-    image = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    image = image.to(device=weight.device, dtype=weight.dtype) * 2 - 1
-    expected = join_heads(score_patches(net, image, dense.patch_size, dense.stride))
-    scale = 1 + float(expected.abs().max())
-    difference = float((join_heads(dense(image)) - expected).abs().max()) / scale
-    if not difference <= _CHECK_TOLERANCE[weight.dtype]:
-        raise InexactLayerError(type(net).__name__, f"the dense net differs from the classifier by {difference:.1e}")

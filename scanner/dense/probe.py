@@ -44,10 +44,11 @@ def _symbolic_trace(net: nn.Module) -> fx.GraphModule:
 
 
 class _LeafTracer(fx.Tracer):
-    """Modules of torch are leaves even if parametrised or subclassed trivially."""
+    """Modules of torch are leaves even if parametrised or subclassed, but not if the subclass computes otherwise."""
 
-    def is_leaf_module(self, m: nn.Module, modulequalified_name: str) -> bool:
-        return super().is_leaf_module(m, modulequalified_name) or isinstance(m, _LEAVES)
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        is_plain = any(isinstance(m, kind) and type(m).forward is kind.forward for kind in _LEAVES)
+        return super().is_leaf_module(m, module_qualified_name) or is_plain
 
 
 _LEAVES = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)

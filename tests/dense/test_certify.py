@@ -73,7 +73,7 @@ def test_each_kind_of_network_is_certified(name: str) -> None:
 def test_a_net_that_answers_for_the_neighbouring_patch_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = DenseNet.forward
     monkeypatch.setattr(DenseNet, "forward", lambda self, images: forward(self, images.roll(1, dims=2)))
-    monkeypatch.setattr("scanner.dense.dense_net._check_conversion", lambda net, dense: None)
+    monkeypatch.setattr("scanner.dense.dense_net.check_conversion", lambda net, dense: None)
     comparisons = certify(random_model(), replace(QUICK, images=("noise",)))
     assert not any(c.is_exact for c in comparisons if c.tolerance is not None)
 

@@ -148,3 +148,27 @@ def test_a_patch_too_small_is_refused_by_the_layer_that_fails() -> None:
 def test_an_output_with_space_left_is_refused() -> None:
     with pytest.raises(InexactLayerError, match="one answer per patch"):
         densify(nn.Conv2d(1, 2, 3), 5)
+
+
+class NormAndActivation(nn.BatchNorm2d):
+    """A BatchNorm in name, which does more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.1, self.eps)
+        return F.silu(out)
+
+
+class Shifted(nn.Conv2d):
+    """A convolution in name, which looks elsewhere in each patch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).roll(1, 2)
+
+
+def test_a_subclass_of_a_known_layer_is_taken_for_what_it_computes() -> None:
+    net = chain(NormAndActivation(4)).double()
+    image = torch.randn(1, 3, 15, 14, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(densify(net, 12)(image), patch_by_patch(net, image, 12), rtol=1e-12, atol=1e-12)
+    with pytest.raises(InexactLayerError, match=r"'1\.roll'"):
+        densify(chain(Shifted(4, 4, 3)), 12)

@@ -112,3 +112,14 @@ def test_a_first_layer_that_no_zone_can_hold_is_refused(layer: nn.Module) -> Non
 def test_padding_is_still_refused_by_densify() -> None:
     with pytest.raises(InexactLayerError, match=r"'0'.*padding"):
         densify(vgg_like((4,), 12), 12)
+
+
+def test_bfloat16_is_near() -> None:
+    torch.manual_seed(1)
+    stem = [nn.Conv2d(3, 32, 3, 2, padding=1), nn.Tanh(), nn.Conv2d(32, 8, 3, padding=1), nn.AdaptiveAvgPool2d(1)]
+    net = nn.Sequential(*stem, nn.Flatten(), nn.Linear(8, 2)).eval()
+    image = torch.randn(1, 3, 72, 72)
+    with torch.inference_mode():
+        expected = patch_by_patch(net, image, 64, 4)
+        found = zone(net, 64, 4).to(torch.bfloat16)(image.bfloat16()).float()
+        torch.testing.assert_close(found, expected, rtol=0, atol=0.05)

@@ -112,10 +112,14 @@ def cut(
             sizes[dim], sizes[2 + dim] = axes[dim].count, block.stop - block.start
     out = any_part.new_empty((len(any_part), *sizes, any_part.shape[5]))
     for dim, (span, block) in enumerate(zip((regions.rows, regions.cols), blocks, strict=True)):
-        if block is not None and block.start < 0:
-            out.narrow(3 + dim, 0, -block.start).fill_(fill)
-        if block is not None and block.stop > span.extent:
-            out.narrow(3 + dim, span.extent - block.start, block.stop - span.extent).fill_(fill)
+        if block is not None:
+            # Where padding is wider than a window, the window may lie in it as a whole.
+            length = block.stop - block.start
+            first, last = min(-block.start, length), max(span.extent - block.start, 0)
+            if first > 0:
+                out.narrow(3 + dim, 0, first).fill_(fill)
+            if last < length:
+                out.narrow(3 + dim, last, length - last).fill_(fill)
     for row_zone, (row_at, row_part) in pieces[0].items():
         for col_zone, (col_at, col_part) in pieces[1].items():
             source = regions.parts[row_zone, col_zone]

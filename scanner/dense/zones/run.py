@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scanner.dense.graph import GraphNode
-from scanner.dense.layers import AveragePool, MaxPool, Step
+from scanner.dense.layers import AveragePool, Convolution, MaxPool, Step
 from scanner.dense.plan import Node
 from scanner.dense.zones.axis import ONE_ELEMENT, Span, image_span, meet, slide_window
 from scanner.dense.zones.regions import (
@@ -107,9 +109,23 @@ def run_window(node: GraphNode, source: Regions, target: Spans, axes: tuple[Axis
         for cols in col_tasks:
             x = cut(source, (rows.block, cols.block), axes, fill=fill)[:, :, :, rows.phase :, cols.phase :]
             stride, dilation = Step(rows.stride, cols.stride), Step(rows.dilation, cols.dilation)
-            maps = node.layer(as_maps(x), stride, dilation)
+            maps = _run_layer(node, as_maps(x), stride, dilation)
             parts[rows.zone, cols.zone] = as_part(maps, (x.shape[0], x.shape[1], x.shape[2]))
     return Regions(target.rows, target.cols, parts)
+
+
+def _run_layer(node: GraphNode, x: Tensor, stride: Step, dilation: Step) -> Tensor:
+    """The layer on one region.
+
+    oneDNN on processors with AMX computes strided bfloat16 convolutions wrongly where they leave a single column: there
+    a second one is computed, and dropped.
+    """
+    assert node.layer is not None
+    reach = (node.cols.window.kernel - 1) * dilation.cols + 1
+    is_single = x.shape[3] - reach < stride.cols
+    if is_single and stride.cols > 1 and x.dtype is torch.bfloat16 and isinstance(node.layer, Convolution):
+        return node.layer(F.pad(x, (0, stride.cols)), stride, dilation)[..., :1]  # type: ignore[no-any-return]
+    return node.layer(x, stride, dilation)  # type: ignore[no-any-return]
 
 
 def run_pointwise(node: GraphNode, sources: list[Regions], target: Spans, axes: tuple[Axis, Axis]) -> Regions:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from scanner.dense.check import check_conversion
 from scanner.dense.fuse import fuse_graph
 from scanner.dense.graph import Graph
 from scanner.dense.heads import Heads, join_heads
@@ -171,7 +172,9 @@ def zone(net: nn.Module, patch_size: PatchSize, stride: int = 1) -> ZonedNet:
     widest = max(_values_held(leading, index) for index in range(last + 1))
     tail = Tail(tail_module(leading.recording, place), leading.recording.values[place].dim() == 2)
     graph = fuse_graph(head_graph(leading, place, patch_size))
-    return ZonedNet(graph, tail, stride=stride, estimate=estimate, widest=widest).eval()
+    zoned = ZonedNet(graph, tail, stride=stride, estimate=estimate, widest=widest).eval()
+    check_conversion(net, zoned)
+    return zoned
 
 
 def _estimate(leading: Leading, costs: list[Cost], place: fx.Node) -> ZoneEstimate:
