@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -97,6 +99,12 @@ def untimed(value: Any) -> Any:
     return [untimed(part) for part in value] if isinstance(value, list) else value
 
 
+def children_of(pid: int) -> list[int]:
+    """Processes that `pid` has started."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
 def kill_a_busy_node(cluster: Any, node: Any, work: Path, killed: list[int]) -> None:
     """Kill a node once both are in the middle of a band of the giant."""
     deadline = time.monotonic() + 240
@@ -104,7 +112,13 @@ def kill_a_busy_node(cluster: Any, node: Any, work: Path, killed: list[int]) -> 
         lines = [path.read_text().count("\n") for path in work.glob("journal-*.jsonl")]
         in_hand = [count for count in lines if 0 < count < BAND_TILES * 3 // 4]
         if len(in_hand) == 2:
+            # It takes a node a second to go, and its worker no longer to end the band: that is stopped at once.
+            workers = children_of(node.all_processes["raylet"][0].process.pid)
+            for worker in workers:
+                os.kill(worker, signal.SIGSTOP)
             cluster.remove_node(node, allow_graceful=False)
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
             killed.append(sum(lines))
             return
         time.sleep(0.01)

@@ -77,7 +77,7 @@ def stages(
         ("network", network, bounds.seconds(precision, **needed)),
         ("probability", lambda: scorer.probability(logits), (logits.numel() * item + 4 * scores.numel()) / bounds.copy),
         ("scores down", lambda: back.copy_(scores, non_blocking=True), 4 * scores.numel() / bounds.down),
-        ("smoothing", lambda: disk_mean(scores[0], radius), 8 * scores.numel() / bounds.copy),
+        ("smoothing", lambda: disk_mean(scores[0, 0], radius), 8 * scores.numel() / bounds.copy),
     ]
 
 

@@ -111,7 +111,7 @@ def test_what_is_not_one_slide_is_refused(server: Server, mirax: Path) -> None:
     alone = server.client.put("/uploads/slide-7.mrxs", content=leader["slide-7.mrxs"])
     assert alone.status_code == 422
     assert "its folder too" in alone.json()["detail"]
-    evil = detect_folder(server.client, {"../../evil.png": field, "b.png": field})
+    evil = detect_folder(server.client, {"../../outside-of-uploads.png": field, "b.png": field})
     assert evil.status_code == 400
     assert not list((server.folder / "data" / "uploads" / "incoming").iterdir())
-    assert not list(server.folder.parent.rglob("evil*"))
+    assert not list(server.folder.parent.rglob("outside-of-uploads*"))
