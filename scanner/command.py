@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -80,7 +82,17 @@ def open_model(name_or_path: str | Path) -> Model:
 
 def end_on_sigterm() -> None:
     """Let SIGTERM unwind the program as Ctrl-C does, so that temporary files go; exit code 143, as shells say it."""
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # Who started us may want it ignored.
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # A map's chunk may be on its way in a loop of its own, which then complains that the program has ended.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    if number == signal.SIGINT:
+        signal.default_int_handler(number, frame)
+    sys.exit(128 + number)
 
 
 def failure(message: str) -> typer.Exit:
