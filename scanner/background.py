@@ -101,11 +101,13 @@ def _sampled(
     """Probabilities on the readable tissue of the sampled blocks."""
     tissue = prepared.whole_tissue.without(unreadable)
     blocks = [_map_box(block, prepared) for block in prepared.sample]
-    scanned = [box for box in blocks if _is_scanned(box, prepared)]
-    for box in scanned:
-        yield probability_map.read(box)[tissue.values_for(box)]
+    rest = []
+    for box in blocks:
+        if _is_scanned(box, prepared):
+            yield probability_map.read(box)[tissue.values_for(box)]
+        else:
+            rest.append(box)
     stride, patch_size = prepared.frame.stride, prepared.model.card.patch_size
-    rest = [box for box in blocks if not _is_scanned(box, prepared)]
     tiles = [Tile(index, box, read_box(box, stride, patch_size)) for index, box in enumerate(rest)]
     scorer = replace(prepared.scorer.everywhere(), seconds=StageSeconds())  # This is no part of the scan.
     for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.readers):

@@ -66,14 +66,29 @@ class ScoredField:
 
 def assign(field: ScoredField, rule: Rule) -> npt.NDArray[np.intp]:
     """Index of the figure that each detection of a field is right about, -1 for none: (N,)."""
-    assigned = np.full(len(field.scores), -1, dtype=np.intp)
-    is_free = np.ones(len(field.figures), dtype=bool)
-    for index, detection in enumerate(field.detections):
-        distance = np.where(is_free, np.linalg.norm(field.figures - detection, axis=1), np.inf)
-        if len(distance) and distance.min() <= rule.radius_um:
-            assigned[index] = distance.argmin()
-            is_free[assigned[index]] = False
-    return assigned
+    return pair_up(field.detections, field.figures, radius_um=rule.radius_um)
+
+
+def pair_up(places: FloatArray, partners: FloatArray, *, radius_um: float) -> npt.NDArray[np.intp]:
+    """Index of the nearest partner, not taken before, of each place in turn; -1 where none is within `radius_um`.
+
+    Parameters
+    ----------
+    places, partners : ndarray of shape (N, 2) and (M, 2)
+        In micrometres.
+
+    Returns
+    -------
+    ndarray of shape (N,)
+    """
+    paired = np.full(len(places), -1, dtype=np.intp)
+    is_free = np.ones(len(partners), dtype=bool)
+    for index, place in enumerate(places):
+        distance = np.where(is_free, np.linalg.norm(partners - place, axis=1), np.inf)
+        if len(distance) and distance.min() <= radius_um:
+            paired[index] = distance.argmin()
+            is_free[paired[index]] = False
+    return paired
 
 
 def match(field: ScoredField, rule: Rule) -> npt.NDArray[np.int8]:

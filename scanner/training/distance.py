@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models import Model
+from scanner.evaluation.matching import pair_up
 from scanner.training.fields import LabelledField
 
 #: Two detections this near to each other are one.
@@ -52,13 +53,7 @@ def measure_distance(model: Model, reference: Model, fields: Sequence[LabelledFi
 
 def count_shared(first: np.ndarray, second: np.ndarray) -> int:
     """Pairs of places (N, 2) and (M, 2), in micrometres, at most SAME_UM apart, each used once, in order of `first`."""
-    free, pairs = np.ones(len(second), dtype=bool), 0
-    for place in first:
-        apart = np.where(free, np.linalg.norm(second - place, axis=1), np.inf)
-        if len(apart) and apart.min() <= SAME_UM:
-            free[apart.argmin()] = False
-            pairs += 1
-    return pairs
+    return int((pair_up(first, second, radius_um=SAME_UM) >= 0).sum())
 
 
 def _weights_apart(model: Model, reference: Model) -> float | None:
