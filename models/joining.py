@@ -46,10 +46,34 @@ def join_models(models: Sequence[Model], name: str) -> Model:
     committee = Committee(nets, views).eval()
     card = replace(
         first, name=name, version="1", architecture="committee", arguments={"columns": columns},
-        patch_size=committee.patch_size, sha256="", training={"columns": [model.card.name for model in models]},
-        measured=(),
+        patch_size=committee.patch_size, sha256="", training=_provenance([model.card for model in models]), measured=(),
     )  # fmt: skip
     return Model(card, committee)
+
+
+def join_folds(columns: Sequence[Sequence[Model]], name: str) -> tuple[Model, ...]:
+    """Committees of the folds that every column has, trained without the same cases.
+
+    Parameters
+    ----------
+    columns : sequence of sequences of Model
+        The folds of each column (`load_folds`).
+    name : str
+        Name of the committee.
+    """
+    by_cases = [{tuple(fold.card.training.get("held_out", ())): fold for fold in folds} for folds in columns]
+    shared = [cases for cases in by_cases[0] if cases and all(cases in other for other in by_cases)]
+    return tuple(join_models([folds[cases] for folds in by_cases], name) for cases in shared)
+
+
+def _provenance(cards: Sequence[ModelCard]) -> dict[str, Any]:
+    """What the columns were trained on: a case that one of them has seen, the committee has seen."""
+    training = [card.training for card in cards]
+    seen = {case for one in training for case in one.get("cases", ())}
+    held_out = {case for one in training for case in one.get("held_out", ())} - seen
+    known = {"cases": sorted(seen), "held_out": sorted(held_out)} if seen else {}
+    mpp = {one.get("fields_mpp") for one in training} - {None}
+    return {"columns": [card.name for card in cards], **known, **({"fields_mpp": mpp.pop()} if len(mpp) == 1 else {})}
 
 
 def _view(card: ModelCard, base: ModelCard) -> View:

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from models import Model, save_model
+from models import Model, load_folds, save_model
 from models.card import ModelCard
 from models.importing.intake import import_bundle, import_model
-from models.joining import join_models
+from models.joining import join_folds, join_models
 from models.normalisation import Normalisation
+from models.registry import FOLDS_NAME
 from scanner.command import fail_cleanly, failure, open_model
 from scanner.engine import choose_network, describe_network
 from scanner.errors import InexactLayerError
@@ -85,6 +86,9 @@ def committee_command(
     joined = fail_cleanly(lambda: join_models(columns, name or out.name))
     card = fail_cleanly(lambda: replace(joined.card, symmetries=symmetries))
     fail_cleanly(lambda: save_model(out, replace(joined, card=card)))
+    for fold in fail_cleanly(lambda: join_folds([load_folds(column) for column in models], joined.card.name)):
+        folder = out / FOLDS_NAME / "-".join(fold.card.training["held_out"])
+        save_model(folder, replace(fold, card=replace(fold.card, symmetries=symmetries)))
     for column in columns:
         typer.echo(f"column {column.card.name}: {_how(column, card.stride)}")
     typer.echo(f"{out}: {card.name}, {_how(open_model(out), card.stride)}")

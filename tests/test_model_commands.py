@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import load_model, save_model
+from models import load_folds, load_model, save_model
 from models.registry import CERTIFICATE_NAME
 from service.catalog import Catalog
 from tests import models_factory as factory
@@ -75,6 +76,27 @@ def test_columns_are_joined_and_their_cost_is_shown(tmp_path: Path) -> None:
     assert "both, 8 symmetries, each dense" in said
     report, _ = scan_with(tmp_path / "both", tmp_path)
     assert report["certificate"]["is_exact"]
+
+
+def test_folds_that_all_columns_have_are_joined_too(tmp_path: Path) -> None:
+    def save(folder: Path, seed: int, **training: object) -> None:
+        model = random_model(seed=seed)
+        save_model(folder, replace(model, card=replace(model.card, training=training)))
+
+    for seed, column in enumerate(("a", "b")):
+        save(tmp_path / column, seed, cases=["1", "2", "3"], fields_mpp=0.24)
+        save(tmp_path / column / "folds" / "1", seed + 10, cases=["2", "3"], held_out=["1"])
+    save(tmp_path / "a" / "folds" / "2", 20, cases=["1", "3"], held_out=["2"])
+    code, _, errors = in_process("committee", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "both")
+    assert (code, errors) == (0, "")
+    training = load_model(tmp_path / "both").card.training
+    assert training == {"columns": ["random"] * 2, "cases": ["1", "2", "3"], "held_out": [], "fields_mpp": 0.24}
+    (fold,) = load_folds(tmp_path / "both")
+    assert (fold.card.training["cases"], fold.card.training["held_out"]) == (["2", "3"], ["1"])
+    patches, columns = torch.randn(2, 3, *[fold.card.patch_size] * 2), [load_folds(tmp_path / c)[0] for c in "ab"]
+    with torch.no_grad():
+        expected = sum(torch.softmax(column.net(patches), 1) for column in columns) / 2
+        torch.testing.assert_close(torch.exp(fold.net(patches)), expected)
 
 
 def test_what_cannot_be_imported_is_one_line_and_leaves_no_model(tmp_path: Path) -> None:

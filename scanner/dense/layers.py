@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from scanner.dense.shifted_max import shifted_max
+from scanner.dense.views import shifted_views
 
 
 class Step(NamedTuple):
@@ -74,6 +78,10 @@ class MaxPool(nn.Module):
 
     def forward(self, x: Tensor, stride: Step, dilation: Step) -> Tensor:
         """(N, C, H, W) -> (N, C, h, w)."""
+        if torch.is_grad_enabled() and x.requires_grad:
+            # Columns first: of equal maxima the first of the window wins, row by row, as in max_pool2d.
+            x = shifted_max(x, self.kernel.cols, stride.cols, dilation.cols, 3)
+            return shifted_max(x, self.kernel.rows, stride.rows, dilation.rows, 2)
         # Rows, then columns, by shifted views: several times faster than max_pool2d at stride 1.
         x = _reduce_axis(x, torch.maximum, self.kernel.rows, stride.rows, dilation.rows, dim=2)
         return _reduce_axis(x, torch.maximum, self.kernel.cols, stride.cols, dilation.cols, dim=3)
@@ -136,17 +144,7 @@ def _reduce_axis(
     x: Tensor, combine: Callable[[Tensor, Tensor], Tensor], kernel: int, stride: int, dilation: int, *, dim: int
 ) -> Tensor:
     """`combine` over `kernel` shifted views of one axis."""
-    count = (x.shape[dim] - (kernel - 1) * dilation - 1) // stride + 1
-    views = [_strided(x, dim, k * dilation, count, stride) for k in range(kernel)]
-    total = views[0]
-    for view in views[1:]:
-        total = combine(total, view)
-    return total
-
-
-def _strided(x: Tensor, dim: int, start: int, count: int, stride: int) -> Tensor:
-    stop = start + (count - 1) * stride + 1
-    return x[:, :, start:stop:stride] if dim == 2 else x[:, :, :, start:stop:stride]
+    return functools.reduce(combine, shifted_views(x, kernel, stride, dilation, dim))
 
 
 def _fuses(x: Tensor) -> bool:

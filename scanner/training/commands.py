@@ -65,7 +65,8 @@ def evaluate_command(
     cases: Annotated[str | None, typer.Option(help="Cases to score, with commas between; all if left out.")] = None,
     rule: Annotated[str, typer.Option(help=f"Matching rule: {', '.join(RULES)}.")] = MITOS14.name,
     field_mpp: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel of the fields; the model's if left out.")
+        float | None,
+        typer.Option(help="Micrometres per pixel of the fields; that of the fields trained on if left out."),
     ] = None,
     label_values: Annotated[
         str | None, typer.Option(help="Value of each class in label images, with commas; their order if left out.")
@@ -86,10 +87,10 @@ def evaluate_command(
     if rule not in RULES:
         raise typer.BadParameter(f"{rule!r}; known: {', '.join(RULES)}", param_hint="--rule")
     loaded = open_model(model)
-    values = _whole_numbers(label_values) or tuple(loaded.card.training.get("label_values", ()))
-    chosen = fail_cleanly(
-        lambda: _labelled(data, loaded.card, mpp=field_mpp or loaded.card.mpp, values=values, cases=cases)
-    )
+    trained_on = loaded.card.training
+    values = _whole_numbers(label_values) or tuple(trained_on.get("label_values", ()))
+    fields_mpp = field_mpp or trained_on.get("fields_mpp", loaded.card.mpp)
+    chosen = fail_cleanly(lambda: _labelled(data, loaded.card, mpp=fields_mpp, values=values, cases=cases))
     settings: SettingsKeywords = {"threshold": threshold, "stride": stride, "device": device}
     if mpp is not None:
         settings["mpp"] = mpp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -12,6 +13,7 @@ from models.committee import Committee
 from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, PatchwiseNet, densify, score_patches
+from scanner.dense.layers import MaxPool, Step
 from scanner.errors import SettingsError
 from tests.networks import Classifier, CropResidual, Highway, MultiScale, classifiers, randomise
 from tests.reference import patch_by_patch
@@ -120,6 +122,22 @@ def test_gradients_through_the_dense_net_are_those_of_the_patches() -> None:
         (densify(net, 13, form=form, trainable=True)(image) * weights).sum().backward()
         for name, parameter in net.named_parameters():
             torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**16))
+def test_of_equal_maxima_the_first_has_the_gradient(rows: int, cols: int, stride: int, seed: int) -> None:
+    """Few different values, so that most windows hold a tie: decided as max_pool2d decides it."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(0, 3, (2, 3, 11, 12), generator=generator).double()
+    ours, reference = (values.clone().requires_grad_() for _ in range(2))
+    pooled = MaxPool((rows, cols))(ours, Step(stride, stride), Step(1, 1))
+    expected = F.max_pool2d(reference, (rows, cols), stride)
+    weights = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    (pooled * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(pooled, expected, rtol=0, atol=0)
+    torch.testing.assert_close(ours.grad, reference.grad, **EXACT)
 
 
 def test_float32_stays_within_1e_5_of_patch_by_patch() -> None:
