@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,6 +12,9 @@ from typing import Any
 
 #: The shipped model that is used where none is named; equal to models.DEFAULT_MODEL.
 DEFAULT_MODEL = "mitosis-1"
+CARD = "card.toml"
+#: Weights whose checksum a card written by hand may leave out.
+_WEIGHTS = ("model.onnx", "model.pt2")
 
 
 class UnknownModelError(LookupError):
@@ -22,7 +27,10 @@ class CatalogEntry:
 
     name: str
     folder: Path
+    #: Of the weights.
     sha256: str
+    #: Of all that the card says: threshold, radius and calibration change a result as the weights do.
+    card_sha256: str
     mpp: float
     #: The whole card, as written.
     card: dict[str, Any]
@@ -33,7 +41,7 @@ class Catalog:
 
     def __init__(self, extra: Path | None, default: str | None) -> None:
         roots = [_zoo(), *([extra] if extra else [])]
-        entries = [_read(path) for root in roots for path in sorted(root.glob("*/card.toml"))]
+        entries = [read_entry(path) for root in roots for path in sorted(root.glob(f"*/{CARD}"))]
         # TorchScript is code: the service runs none that it is handed.
         self.entries = {entry.name: entry for entry in entries if entry.card.get("architecture") != "torchscript"}
         self._default = default
@@ -60,6 +68,17 @@ def _zoo() -> Path:
     return Path(spec.submodule_search_locations[0]) / "zoo"
 
 
-def _read(path: Path) -> CatalogEntry:
+def read_entry(path: Path) -> CatalogEntry:
+    """The model of a card."""
     card = tomllib.loads(path.read_text(encoding="utf-8"))
-    return CatalogEntry(card["name"], path.parent, card.get("sha256", ""), float(card["mpp"]), card)
+    card_sha256 = hashlib.sha256(json.dumps(card, sort_keys=True, default=str).encode()).hexdigest()
+    sha256 = card.get("sha256") or _weights_sha256(path.parent)
+    return CatalogEntry(card["name"], path.parent, sha256, card_sha256, float(card["mpp"]), card)
+
+
+def _weights_sha256(folder: Path) -> str:
+    for path in (folder / name for name in _WEIGHTS):
+        if path.is_file():
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""

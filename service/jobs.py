@@ -45,6 +45,8 @@ class ScanRequest:
     slide_name: str
     model: str
     model_sha256: str
+    #: Of the model's whole card; empty in jobs of before it was noted.
+    card_sha256: str = ""
     threshold: float | None = None
     stride: int | None = None
     mpp: float | None = None
@@ -56,6 +58,8 @@ class ScanRequest:
         """Address of the result: the same bytes, model and settings have the same one."""
         identity = asdict(self)
         del identity["slide"], identity["slide_name"]
+        if not self.card_sha256:
+            del identity["card_sha256"]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

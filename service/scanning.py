@@ -17,7 +17,7 @@ from scanner.result import Progress, ScanResult
 from scanner.scanning import scan
 from scanner.slides import open_slide
 from service import jobs
-from service.catalog import Catalog, UnknownModelError
+from service.catalog import CARD, Catalog, UnknownModelError, read_entry
 from service.intake import check_size
 from service.jobs import Job, JobProgress, JobState
 from service.results import REGIONS, Answer
@@ -200,11 +200,15 @@ def _find_slide(job: Job, settings: Settings) -> Path:
 
 def _find_model(job: Job, catalog: Catalog) -> Model:
     entry = catalog.find(job.request.model)
-    if entry.sha256 != job.request.model_sha256:
+    now = read_entry(
+        entry.folder / CARD
+    )  # The worker may have started before the API, or long before the card changed.
+    asked = (job.request.model_sha256, job.request.card_sha256 or now.card_sha256)
+    if (now.sha256, now.card_sha256) != asked:
         raise UnknownModelError(f"model {entry.name!r} has changed since the job was asked for")
-    return _load(entry.folder, entry.sha256)
+    return _load(entry.folder, asked)
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, _sha256: str) -> Model:
+def _load(folder: Path, _checksums: tuple[str, str]) -> Model:
     return load_model(folder)

@@ -14,6 +14,8 @@ from sqlalchemy import event
 from service.jobs import Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
 
 BUSY_TIMEOUT_MS = 30_000
+#: Advisory locks of ours on Postgres: any two numbers.
+TABLES_LOCK, INSERT_LOCK = 7061461, 7061462
 
 metadata = sa.MetaData()
 _jobs = sa.Table(
@@ -109,7 +111,7 @@ class Store:
             if self.engine.dialect.name == "sqlite":
                 connection.execute(sa.text("BEGIN IMMEDIATE"))  # Two processes may start at once.
             else:
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7061461)"))
+                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({TABLES_LOCK})"))
             metadata.create_all(connection)
 
     def ping(self) -> None:
@@ -118,9 +120,10 @@ class Store:
             connection.execute(sa.select(1))
 
     def insert(self, job: Job, *, enqueue: Callable[[sa.Connection], object]) -> None:
-        """Write a new job and hand it to the queue, both or neither."""
+        """Write a new job and hand it to the queue, both or neither; one job at a time."""
         try:
             with self.engine.begin() as connection:
+                self._take_turn(connection)
                 connection.execute(_jobs.insert().values(_row_from_job(job)))
                 enqueue(connection)
                 self._tell(connection, job)
@@ -167,6 +170,11 @@ class Store:
                 if connection.execute(_jobs.update().where(where).values(values)).rowcount == 1:
                     self._tell(connection, changed)
                     return replace(changed, version=job.version + 1)
+
+    def _take_turn(self, connection: sa.Connection) -> None:
+        """On Postgres, make whoever else inserts a job wait for the end of this transaction; SQLite does so itself."""
+        if self.engine.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({INSERT_LOCK})"))
 
     def _tell(self, connection: sa.Connection, job: Job) -> None:
         if self._on_end and job.state.is_final:

@@ -57,7 +57,8 @@ def resubmit(service: Service, client: Client, job: Job, *, key: str | None) -> 
         request = replace(request, slide_sha256=find_path(request.slide, service.settings).sha256)
     elif not (service.settings.data.resolve() / request.slide).exists():
         raise SourceNotFoundError("the upload has been removed")
-    request = replace(request, model_sha256=service.catalog.find(request.model).sha256)
+    entry = service.catalog.find(request.model)
+    request = replace(request, model_sha256=entry.sha256, card_sha256=entry.card_sha256)
     return _add(service, client, request, options=job.options, key=key)
 
 
@@ -83,7 +84,7 @@ def _add(service: Service, client: Client, request: ScanRequest, *, options: Job
 
 
 def _enqueue(service: Service, job: Job, connection: sa.Connection) -> None:
-    """Hand the job to the queue, unless others were quicker: on SQLite, where writers take turns, nobody slips in."""
+    """Hand the job to the queue, unless others were quicker: who inserts a job has the store to itself here."""
     require_room(service.store, service.settings, job.client)
     service.queue.enqueue(connection, job)
 
@@ -96,6 +97,7 @@ def _request(service: Service, slide: StoredSlide, choices: Choices) -> ScanRequ
         slide_name=slide.name,
         model=entry.name,
         model_sha256=entry.sha256,
+        card_sha256=entry.card_sha256,
         threshold=choices.threshold,
         stride=choices.stride,
         mpp=choices.mpp,

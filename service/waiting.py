@@ -1,18 +1,63 @@
-"""Waiting: one loop reads the store for everyone who waits for a job, so that a hundred clients cost one query."""
+"""Waiting: one loop reads the store for everyone who waits for a job, so that a hundred clients cost one query.
+
+Where the store can say for next to nothing that it has changed, which SQLite can, the query waits for that.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
+import sqlalchemy as sa
 from anyio import to_thread
 
 from service.jobs import Job
 from service.store import Store
 
-#: Seconds between two looks at the store while someone waits.
-POLL_INTERVAL = 0.02
+#: Seconds between two looks at the store: few while somebody has only begun to wait, for a field's scan is short, more
+#: for those who have waited longer. So nobody waits much more than a hundredth longer than the scan takes.
+POLL_INTERVAL = 0.005
+LONGEST_INTERVAL = 0.1
+PATIENCE = 0.01
+#: The same while the store does not answer.
+AWAY_INTERVAL = 1.0
+
+
+def choose_pause(waiting_since: Iterable[float], now: float) -> float:
+    """Seconds until the next look, by who has waited least."""
+    return min(LONGEST_INTERVAL, max(POLL_INTERVAL, PATIENCE * (now - max(waiting_since, default=now))))
+
+
+_log = logging.getLogger(__name__)
+
+
+class ChangeMark:
+    """Tells whether another process may have written since the last look."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._connection = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+        self._seen: object = None
+        if self._connection:
+            self._connection.cursor().execute("PRAGMA busy_timeout=0")  # It is asked within the event loop.
+
+    def has_moved(self) -> bool:
+        """False if nothing was written; True also where only a query can tell."""
+        if self._connection is None:
+            return True
+        try:
+            mark = self._connection.cursor().execute("PRAGMA data_version").fetchone()
+        except sqlite3.OperationalError:
+            return True
+        seen, self._seen = self._seen, mark
+        return bool(mark != seen)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._connection:
+            self._connection.close()
 
 
 class JobWaiter:
@@ -20,29 +65,47 @@ class JobWaiter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._subscribers: dict[str, list[asyncio.Event]] = {}
+        #: Of each job: who waits for it, and since when.
+        self._subscribers: dict[str, dict[asyncio.Event, float]] = {}
         self._versions: dict[str, int] = {}
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
         """Look at the store for as long as anyone waits. Runs until cancelled."""
-        while True:
-            if not self._subscribers:
-                self._wake.clear()
-                await self._wake.wait()
+        mark, is_due = ChangeMark(self._store.engine), True
+        try:
+            while True:
+                if not self._subscribers:
+                    self._wake.clear()
+                    await self._wake.wait()
+                is_due = mark.has_moved() or is_due
+                if is_due:
+                    is_due = not await self._look()
+                since = [began for events in self._subscribers.values() for began in events.values()]
+                await asyncio.sleep(choose_pause(since, time.monotonic()))
+        finally:
+            mark.close()
+
+    async def _look(self) -> bool:
+        """Tell of what has changed; False if the store does not answer: those who wait outlive that."""
+        try:
             versions = await to_thread.run_sync(self._store.versions, list(self._subscribers))
-            for job_id, version in versions.items():
-                if self._versions.get(job_id) != version:
-                    self._versions[job_id] = version
-                    for event in self._subscribers.get(job_id, ()):
-                        event.set()
-            await asyncio.sleep(POLL_INTERVAL)
+        except sa.exc.SQLAlchemyError:
+            _log.exception("the store does not answer those who wait")
+            await asyncio.sleep(AWAY_INTERVAL)
+            return False
+        for job_id, version in versions.items():
+            if self._versions.get(job_id) != version:
+                self._versions[job_id] = version
+                for event in self._subscribers.get(job_id, ()):
+                    event.set()
+        return True
 
     async def changes(self, job_id: str, *, timeout_s: float | None = None) -> AsyncIterator[Job]:
         """The job as it is, then whenever it has changed, until it is final or the time is over."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         changed = asyncio.Event()
-        self._subscribers.setdefault(job_id, []).append(changed)
+        self._subscribers.setdefault(job_id, {})[changed] = time.monotonic()
         self._wake.set()
         try:
             while True:
@@ -69,7 +132,7 @@ class JobWaiter:
 
     def _leave(self, job_id: str, event: asyncio.Event) -> None:
         events = self._subscribers[job_id]
-        events.remove(event)
+        del events[event]
         if not events:
             del self._subscribers[job_id]
             self._versions.pop(job_id, None)

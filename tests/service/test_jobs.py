@@ -60,6 +60,7 @@ def test_a_second_start_keeps_the_first_time() -> None:
         ("slide_sha256", "c" * 64, False),
         ("model", "other", False),
         ("model_sha256", "c" * 64, False),
+        ("card_sha256", "c" * 64, False),
         ("threshold", 0.5, False),
         ("stride", 8, False),
         ("mpp", 0.25, False),

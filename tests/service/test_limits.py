@@ -16,12 +16,27 @@ from service.intake import StoredSlide
 from service.limits import RateLimit, TooManyRequestsError
 from service.settings import Settings
 from service.submission import Choices, submit
+from tests.service.own_postgres import run_postgres
 
 OPEN = 3
 
 
-def test_open_jobs_of_a_client_are_counted_exactly(tmp_path: Path, models_folder: Path) -> None:
-    settings = Settings(data=tmp_path, models=models_folder, default_model="tiny", max_client_jobs=OPEN)
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_open_jobs_of_a_client_are_counted_exactly(tmp_path: Path, models_folder: Path, store: str) -> None:
+    (tmp_path / "postgres").mkdir()
+    with run_postgres(tmp_path / "postgres", wanted=store == "postgres") as environment:
+        url = environment.get("MITOSCAN_DATABASE_URL")
+        settings = Settings(
+            data=tmp_path, database_url=url, models=models_folder, default_model="tiny", max_client_jobs=OPEN
+        )
+        answers, counted = ask_at_once(settings)
+    assert counted == [OPEN, OPEN]
+    assert answers.count("refused") == 16 - 2 * OPEN
+
+
+def ask_at_once(settings: Settings) -> tuple[list[str], list[int]]:
+    """What 16 requests of two clients were answered, and how many jobs each has then."""
+    models_folder = settings.models
     service = open_service(settings, KeyRing({}), Catalog(models_folder, "tiny"))
     slide = StoredSlide("uploads/x/slide.png", "0" * 64, "slide.png", Header(".png", 10, 10))
 
@@ -41,8 +56,7 @@ def test_open_jobs_of_a_client_are_counted_exactly(tmp_path: Path, models_folder
         service.tiles.close()
         service.queue.close()
         service.store.engine.dispose()
-    assert counted == [OPEN, OPEN]
-    assert answers.count("refused") == 16 - 2 * OPEN
+    return answers, counted
 
 
 def test_a_minute_has_so_many_requests_for_each_client() -> None:
