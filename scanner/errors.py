@@ -13,6 +13,7 @@ ScannerError
       ├── SlideNotFoundError      no such file, or it may not be read
       ├── UnsupportedSlideError   not a slide or image that any reader knows
       ├── DamagedSlideError       the file is broken as a whole
+      ├── SlideMemoryError        to open it takes more memory than there is
       ├── UnreadableRegionError   some pixels cannot be decoded, the rest can
       └── ResolutionError         mpp is missing or implausible; says which flag to pass
 """
@@ -74,6 +75,10 @@ class UnsupportedSlideError(SlideError, ValueError):
 
 class DamagedSlideError(SlideError, OSError):
     """The file is broken as a whole."""
+
+
+class SlideMemoryError(SlideError, MemoryError):
+    """To open the slide takes more memory than there is."""
 
 
 class UnreadableRegionError(SlideError, OSError):

@@ -8,8 +8,9 @@ streams: one up, one that computes, one down.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,10 @@ class StageSeconds:
     #: Time for which the device computed.
     net: float = 0.0
     post: float = 0.0
+
+
+#: What torch says where the host has no memory; it has no type for that.
+_NO_HOST_MEMORY = "can't allocate memory"
 
 
 class Pending(Protocol):
@@ -81,7 +86,19 @@ class HostLane:
         if self._ended is not None:
             self._seconds.wait += started - self._ended
         pixels = parts[0][None] if len(parts) == 1 else np.stack(parts)
-        values: FloatMap = self._compute(torch.from_numpy(pixels)).numpy()
+        with _torch_says_memory():
+            values: FloatMap = self._compute(torch.from_numpy(pixels)).numpy()
         self._ended = time.perf_counter()
         self._seconds.net += self._ended - started
         return values
+
+
+@contextmanager
+def _torch_says_memory() -> Iterator[None]:
+    """MemoryError, where torch raises RuntimeError because the host has no memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _NO_HOST_MEMORY in str(error):
+            raise MemoryError(str(error)) from error
+        raise

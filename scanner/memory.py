@@ -6,6 +6,7 @@ The bound is on the resident set of the process on a CPU, and on the memory of t
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,10 +130,16 @@ def _watching_layers(net: nn.Module) -> Iterator[list[int]]:
 
 
 def memory_of_machine(device: torch.device) -> int:
-    """Bytes that a GPU has free, or that the machine has in all, or the container if that is less."""
+    """Bytes that a GPU has free, or that the machine has in all, or the container or this process, if that is less."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
+    own, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return installed_memory() if own == resource.RLIM_INFINITY else min(installed_memory(), own)
+
+
+def installed_memory() -> int:
+    """Bytes that the machine has, or the container if that is less."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([total, *_container_limits()])
 

@@ -21,6 +21,8 @@ from pydantic_settings import (
 from standardwebhooks import Webhook
 
 GIB = 1024**3
+#: With less, a worker has no room for the smallest tiles.
+MIN_WORKER_MEMORY = 2 * GIB
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -58,6 +60,13 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `serve` starts beside itself.")
     worker_nice: int = Field(
         default=5, ge=0, le=19, description="Niceness of those workers, so that the API stays quick."
+    )
+
+    worker_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory that a worker may take, beside a GPU's, 2 GiB at least; "
+        "0: three quarters of the machine or container, divided among `workers`.",
     )
 
     api_keys: dict[str, str] = Field(
@@ -141,6 +150,13 @@ class Settings(BaseSettings):
         description="Trace requests and scans by OpenTelemetry (extra `otel`) to OTEL_EXPORTER_OTLP_ENDPOINT.",
     )
     config: Annotated[Path | None, NoDecode] = Field(default=None, description="TOML file with any of these settings.")
+
+    @field_validator("worker_memory_bytes")
+    @classmethod
+    def _is_enough(cls, size: int) -> int:
+        if 0 < size < MIN_WORKER_MEMORY:
+            raise ValueError(f"{size} bytes are not enough for a scan: at least {MIN_WORKER_MEMORY}")
+        return size
 
     @field_validator("webhook_secret")
     @classmethod

@@ -16,9 +16,8 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from scanner.errors import OutputExistsError
-from service import jobs, queue, retention, webhooks
+from service import bounds, jobs, queue, retention, webhooks
 from service.catalog import Catalog
-from service.errors import make_problem, problem_from_exception
 from service.jobs import Job, JobState, TransitionError
 from service.logs import configure_logs
 from service.measures import Measures
@@ -101,18 +100,18 @@ class Worker:
     def _start(self, job: Job) -> Job:
         """The job, started; or failed, if workers have died of it too often."""
         if job.state is JobState.RUNNING and job.attempt >= self._settings.max_attempts:
-            return jobs.fail(job, problem=_deadly_problem(job), now=time.time())
+            return jobs.fail(job, problem=bounds.deadly_problem(job), now=time.time())
         return jobs.start(job, worker=self.id, now=time.time())
 
     def _scan(self, job: Job) -> None:
-        watch = self._watch = Watch(self._store, job, timeout_s=_timeout_s(job, self._settings))
+        watch = self._watch = Watch(self._store, job, timeout_s=bounds.timeout_s(job, self._settings))
         try:
             self._scan_into_folder(job, watch)
             self._end(job, partial(jobs.finish, now=time.time()))
         except ScanStoppedError as stopped:
             self._end_stopped(job, stopped)
         except Exception as error:  # Whatever it is, the job must end and the client be told.
-            self._end(job, partial(jobs.fail, problem=_problem_of(error, job, self._settings), now=time.time()))
+            self._end(job, partial(jobs.fail, problem=bounds.problem_of(error, job, self._settings), now=time.time()))
         finally:
             self._watch = None
             watch.ended.set()
@@ -132,7 +131,7 @@ class Worker:
         if stopped.why is Stop.CANCEL:
             self._end(job, partial(jobs.cancel, now=time.time()))
         elif stopped.why is Stop.TIMEOUT:
-            self._end(job, partial(jobs.fail, problem=_timeout_problem(job, self._settings), now=time.time()))
+            self._end(job, partial(jobs.fail, problem=bounds.timeout_problem(job, self._settings), now=time.time()))
         elif stopped.why is Stop.SHUTDOWN:
             self._end(job, jobs.requeue)
             assert self._watch
@@ -196,7 +195,7 @@ class Worker:
         if watch.why is Stop.CANCEL:
             self._end(watch.job, partial(jobs.cancel, now=time.time()))
         else:
-            problem = _timeout_problem(watch.job, self._settings)
+            problem = bounds.timeout_problem(watch.job, self._settings)
             self._end(watch.job, partial(jobs.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
 
@@ -204,6 +203,7 @@ class Worker:
 def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int | None = None) -> None:
     """Run jobs in this process until it is told to stop, or the process `parent` that has started it is gone."""
     configure_logs(settings, process="worker")
+    bounds.bound_memory(settings)
     start_tracing(settings, process="worker")
     settings.results.mkdir(parents=True, exist_ok=True)
     queue.migrate(settings.store_url)
@@ -243,26 +243,6 @@ def _pace(settings: Settings) -> queue.Pace:
     return queue.Pace(
         settings.queue_poll_s, settings.webhook_attempts, settings.webhook_pause_s, settings.cleaning_schedule
     )
-
-
-def _problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
-    """The problem that the client sees: without the server's paths, with the client's own name for the slide."""
-    path = str(settings.data.resolve() / job.request.slide)
-    return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
-
-
-def _timeout_s(job: Job, settings: Settings) -> float:
-    return min(settings.job_timeout_s, job.options.timeout_s or settings.job_timeout_s)
-
-
-def _timeout_problem(job: Job, settings: Settings) -> dict[str, object]:
-    detail = f"the scan took longer than {_timeout_s(job, settings):g} s"
-    return make_problem(422, "scan-timeout", "The scan took too long", detail=detail)
-
-
-def _deadly_problem(job: Job) -> dict[str, object]:
-    detail = f"{job.attempt} workers have died while they scanned this slide"
-    return make_problem(422, "scan-crashed", "The scan crashed", detail=detail)
 
 
 def _wait(must_stop: threading.Event, parent: int | None) -> None:

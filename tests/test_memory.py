@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from scanner import memory
 from scanner.errors import SettingsError
+from scanner.lanes import HostLane, StageSeconds
 from scanner.memory import choose_tile_side, memory_bound, memory_of_machine, widest_layer
 from scanner.probability import Scorer, prepare_scorer
 from scanner.settings import ScanSettings, reader_count, tile_side
@@ -86,3 +88,17 @@ def test_patch_by_patch_needs_no_more_for_a_larger_tile() -> None:
 
 def test_the_machine_has_memory() -> None:
     assert memory_of_machine(torch.device("cpu")) > 1 << 30
+
+
+def test_a_process_that_may_take_less_than_the_machine_has_plans_with_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _kind: (12345, memory.resource.RLIM_INFINITY))
+    assert memory_of_machine(torch.device("cpu")) == 12345
+
+
+def test_a_host_without_memory_is_told_of_as_a_device_is() -> None:
+    lane = HostLane(lambda _pixels: torch.empty(1 << 60), StageSeconds())
+    try:
+        with pytest.raises(MemoryError):
+            lane.launch([np.zeros((1, 1, 3), np.uint8)]).result()
+    finally:
+        lane.close()

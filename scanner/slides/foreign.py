@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scanner.errors import ScannerError, SlideError, SlideNotFoundError, UnreadableRegionError
+from scanner.errors import (
+    DamagedSlideError,
+    ScannerError,
+    SlideError,
+    SlideMemoryError,
+    SlideNotFoundError,
+    UnreadableRegionError,
+)
 
 #: What the system says of a file whose share or disk has gone, also when a file of that name is there again.
 GONE = {
@@ -29,9 +36,13 @@ def foreign_errors_become(error_type: type[SlideError], what: str) -> Iterator[N
         yield
     except ScannerError:
         raise
+    except MemoryError as error:
+        # A tile that asks for too much is damaged; a slide that does may only be too large for this machine.
+        raise (SlideMemoryError if error_type is DamagedSlideError else error_type)(
+            f"{what}: not enough memory ({_reason(error)})"
+        ) from error
     except Exception as error:
-        reason = str(error).strip() or type(error).__name__
-        raise error_type(f"{what}: {reason}") from error
+        raise error_type(f"{what}: {_reason(error)}") from error
 
 
 @contextmanager
@@ -62,6 +73,10 @@ def check_still_there(path: Path) -> None:
                 file.read(1)
     except OSError as error:
         raise _gone(path, error) from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__
 
 
 def _gone(path: Path, error: OSError) -> SlideNotFoundError:

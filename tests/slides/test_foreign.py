@@ -12,9 +12,9 @@ import pytest
 
 from scanner import scan
 from scanner.batch import Status, scan_batch
-from scanner.errors import SlideNotFoundError, UnreadableRegionError
+from scanner.errors import DamagedSlideError, SlideMemoryError, SlideNotFoundError, UnreadableRegionError
 from scanner.slides import open_slide
-from scanner.slides.foreign import reading_region
+from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.worklist import Job
 from tests.slides_factory import pyramid, texture, write_pyramid
 from tests.small_models import random_model
@@ -94,3 +94,11 @@ def test_a_scan_goes_on_when_the_share_is_back(tmp_path: Path) -> None:
     assert result.unreadable == ()
     np.testing.assert_array_equal(np.asarray(result.map), np.asarray(expected.map))
     assert (tmp_path / "out" / "map.ome.tiff").read_bytes() == (tmp_path / "whole" / "map.ome.tiff").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("usual", "told"), [(DamagedSlideError, SlideMemoryError), (UnreadableRegionError, UnreadableRegionError)]
+)
+def test_a_slide_too_large_for_the_memory_is_not_called_damaged(usual: type, told: type) -> None:
+    with pytest.raises(told, match="not enough memory"), foreign_errors_become(usual, "a.png: damaged image"):
+        raise MemoryError

@@ -1,0 +1,54 @@
+"""Bounds on what a worker spends on one job, memory and time, and what the client is told of a job that breaks them."""
+
+from __future__ import annotations
+
+import resource
+
+from scanner.memory import SHARE, installed_memory
+from service.errors import make_problem, problem_from_exception
+from service.jobs import Job
+from service.settings import MIN_WORKER_MEMORY, Settings
+
+
+def bound_memory(settings: Settings) -> None:
+    """Bound what this process can allocate: a decoder that wants more fails, and not the machine.
+
+    Not its address space: CUDA reserves more of that than any machine has memory.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    size = memory_bytes(settings)
+    resource.setrlimit(resource.RLIMIT_DATA, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
+
+
+def memory_bytes(settings: Settings) -> int:
+    """What a worker may allocate."""
+    share = int(SHARE * installed_memory() / max(1, settings.workers))
+    return settings.worker_memory_bytes or max(share, MIN_WORKER_MEMORY)
+
+
+def timeout_s(job: Job, settings: Settings) -> float:
+    """Seconds that a job may take."""
+    return min(settings.job_timeout_s, job.options.timeout_s or settings.job_timeout_s)
+
+
+def problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
+    """The problem that the client sees: without the server's paths, with the client's own name for the slide."""
+    if isinstance(error, MemoryError):
+        detail = (
+            f"{job.request.slide_name}: {memory_bytes(settings)} bytes, all that a worker here may use, are too few"
+        )
+        return make_problem(422, "memory-exceeded", "The scan needs too much memory", detail=detail)
+    path = str(settings.data.resolve() / job.request.slide)
+    return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
+
+
+def timeout_problem(job: Job, settings: Settings) -> dict[str, object]:
+    """The problem of a job that took too long."""
+    detail = f"the scan took longer than {timeout_s(job, settings):g} s"
+    return make_problem(422, "scan-timeout", "The scan took too long", detail=detail)
+
+
+def deadly_problem(job: Job) -> dict[str, object]:
+    """The problem of a job that its workers die of."""
+    detail = f"{job.attempt} workers have died while they scanned this slide"
+    return make_problem(422, "scan-crashed", "The scan crashed", detail=detail)
