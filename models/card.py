@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import CardError, ModelDamagedError, ModelNotFoundError
-from models.normalisation import Normalisation, NormalisationKind
+from models.normalisation import STAINED_CHANNELS, Normalisation, NormalisationKind
 
 CARD_NAME = "card.toml"
 
@@ -124,6 +124,7 @@ class ModelCard:
         for key, holds in checks.items():
             if not holds:
                 raise CardError(f"card of {self.name!r}: {key} = {getattr(self, key)!r} is impossible")
+        check_normalisation(self.normalisation, self.name)
 
     @property
     def mapped(self) -> tuple[str, ...]:
@@ -134,6 +135,18 @@ class ModelCard:
     def target_index(self) -> int:
         """Index of `target` among the network's outputs."""
         return self.classes.index(self.target)
+
+
+def check_normalisation(normalisation: Normalisation, name: str) -> None:
+    """CardError if no pixels can be normalised so."""
+    mean, std = normalisation.mean, normalisation.std
+    if not mean or len(mean) != len(std) or min(std) <= 0:
+        raise CardError(f"card of {name!r}: mean {mean} and std {std} are not one number, and one above 0, a channel")
+    if normalisation.needs_statistics and len(mean) != STAINED_CHANNELS:
+        raise CardError(
+            f"card of {name!r}: normalisation by stain is for red, green and blue, not for {len(mean)} channels, which "
+            'have no stain; set kind = "affine"'
+        )
 
 
 def card_from_toml(text: str) -> ModelCard:

@@ -85,6 +85,8 @@ def _view(card: ModelCard, base: ModelCard) -> View:
     if abs(card.mpp / base.mpp - scale) > _MPP_TOLERANCE * scale:
         raise CardError(f"{card.name} has {card.mpp} um/px, which is no multiple of the {base.mpp} of {base.name}")
     own, shared = card.normalisation, base.normalisation
+    if own.channels != shared.channels:
+        raise CardError(f"{card.name} reads {own.channels} channels, {base.name} reads {shared.channels}")
     if own == shared:
         return View(card.patch_size, scale)
     if not own.kind == shared.kind == NormalisationKind.AFFINE:

@@ -19,6 +19,10 @@ MAX_OPTICAL_DENSITY = 2.408
 LUMINANCE = (299, 587, 114)
 
 
+#: A stain is seen in the red, green and blue of light that went through.
+STAINED_CHANNELS = 3
+
+
 class NormalisationKind(StrEnum):
     """How the table is made."""
 
@@ -28,7 +32,7 @@ class NormalisationKind(StrEnum):
 
 @dataclass(frozen=True)
 class StainStatistics:
-    """Optical density of a slide's tissue, per colour channel."""
+    """Optical density of a slide's tissue, per colour."""
 
     #: Mean optical density of tissue pixels, one per channel.
     mean: tuple[float, ...]
@@ -47,8 +51,13 @@ class Normalisation:
 
     @property
     def channels(self) -> int:
-        """Number of colour channels that the model reads."""
+        """Number of channels that the model reads."""
         return len(self.mean)
+
+    @property
+    def pixel_channels(self) -> int:
+        """Number of channels that a slide's pixels must have: grey is made of red, green and blue."""
+        return 3 if self.channels == 1 else self.channels
 
     @property
     def needs_statistics(self) -> bool:

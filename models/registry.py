@@ -99,7 +99,7 @@ def _load_network(source: Source, card: ModelCard) -> nn.Module:
         net = known.load(source.weights)
         if "resize" in arguments:
             net = Resized(net, int(arguments["resize"]))
-    return fit(net.eval(), card.arguments, patch_size=card.patch_size, classes=len(card.classes))
+    return fit(net.eval(), card)
 
 
 def _with_weights(net: nn.Module, weights: Path, architecture: str) -> nn.Module:

@@ -21,9 +21,9 @@ from scanner.exports.run_report import write_report
 from scanner.map_store import remove_leftovers
 from scanner.report import REPORT_NAME, asked_for
 from scanner.result import OnProgress, PreparedSlide, Progress, Survey
-from scanner.scanning import prepare_slide, scan_prepared, survey_slide
+from scanner.scanning import open_for, prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings, SettingsKeywords
-from scanner.slides import Slide, open_slide
+from scanner.slides import Slide
 from scanner.worklist import Job
 
 BATCH_NAME = "batch.json"
@@ -156,7 +156,7 @@ def begin_job(job: Job, order: BatchOrder) -> _Begun:
 def open_job(job: Job, order: BatchOrder) -> Begun:
     """Open and survey a slide."""
     settings = order.settings_of(job)
-    slide = open_slide(job.slide, settings.mpp)
+    slide = open_for(job.slide, order.model.card, settings)
     try:
         return Begun(slide, settings, survey_slide(slide, order.model.card, settings))
     except BaseException:

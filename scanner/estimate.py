@@ -121,7 +121,8 @@ def time_network(scorer: Scorer, side: int, stride: int) -> float:
     is_dear = isinstance(getattr(scorer.net, "inner", scorer.net), (PatchwiseNet, ZonedNet))
     probe_side = min(side, _PATCHES_PROBED * stride) if is_dear else side
     length = (map_side(probe_side, stride) - 1) * stride + scorer.seen
-    pixels = np.random.default_rng(0).integers(0, 256, (1, length, length, 3), np.uint8)
+    shape = (1, length, length, scorer.card.normalisation.pixel_channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     started = time.perf_counter()
     scorer(pixels)
     seconds = time.perf_counter() - started

@@ -34,8 +34,13 @@ def import_command(
     ] = None,
     classes: Annotated[str, typer.Option(help="Its classes, in order, with commas between.")] = "background,mitosis",
     target: Annotated[str | None, typer.Option(help="The class that is looked for; the last if left out.")] = None,
-    mean: Annotated[tuple[float, float, float], typer.Option(help="Subtracted from values of 0 to 1.")] = (0.5,) * 3,
-    std: Annotated[tuple[float, float, float], typer.Option(help="What is left is divided by this.")] = (0.5,) * 3,
+    channels: Annotated[
+        int, typer.Option(min=1, help="1: grey, 3: red, green and blue, else so many channels of the file.")
+    ] = 3,
+    mean: Annotated[
+        str, typer.Option(help="Subtracted from values of 0 to 1: one number, or one a channel, with commas.")
+    ] = "0.5",
+    std: Annotated[str, typer.Option(help="What is left is divided by this; given likewise.")] = "0.5",
     channel_order: Annotated[str, typer.Option(help='"RGB" or "BGR".')] = "RGB",
     scores: Annotated[str, typer.Option(help='What it returns: "logits" or "probabilities".')] = "logits",
     output: Annotated[str | None, typer.Option(help="Which output, of several: position or name.")] = None,
@@ -60,10 +65,11 @@ def import_command(
             "output": int(output) if output is not None and output.isdigit() else output,
         }  # fmt: skip
         adaptation = {key: value for key, value in adaptation.items() if value not in (None, "RGB", "logits")}
+        means, stds = _numbers(mean, channels, "--mean"), _numbers(std, channels, "--std")
         card = fail_cleanly(
             lambda: ModelCard(
                 name=name or out.name, version="1", architecture="", arguments=adaptation, patch_size=side, mpp=mpp,
-                classes=names, target=target or names[-1], normalisation=Normalisation(mean=mean, std=std),
+                classes=names, target=target or names[-1], normalisation=Normalisation(mean=means, std=stds),
                 stride=stride, threshold=threshold, radius_um=radius_um,
             )
         )  # fmt: skip
@@ -92,6 +98,18 @@ def committee_command(
     for column in columns:
         typer.echo(f"column {column.card.name}: {_how(column, card.stride)}")
     typer.echo(f"{out}: {card.name}, {_how(open_model(out), card.stride)}")
+
+
+def _numbers(text: str, channels: int, option: str) -> tuple[float, ...]:
+    """One number for each channel."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} are no numbers", param_hint=option) from error
+    values = values * channels if len(values) == 1 else values
+    if len(values) != channels:
+        raise typer.BadParameter(f"{text!r} are {len(values)} numbers for {channels} channels", param_hint=option)
+    return values
 
 
 def _how(model: Model, stride: int) -> str:

@@ -27,10 +27,10 @@ from scanner.settings import ScanSettings, reader_count, tile_side
 PROCESS_BYTES = 450 << 20
 #: Strips of the slide and bands of the map, read one at a time for tissue, peaks and pictures.
 STRIPS_BYTES = 600 << 20
-#: A grid px on its way into the network: 8 bits, table index, three channels, and these stacked.
-BYTES_PER_INPUT_PX = 48
-#: A grid px that waits for the device, or is being resampled from a finer slide.
-BYTES_PER_READ_PX = 24
+#: A channel of a grid px on its way into the network: 8 bits, table index, a number, and these stacked.
+BYTES_PER_INPUT = 16
+#: One that waits for the device, or is being resampled from a finer slide.
+BYTES_PER_READ = 8
 #: Convolutions keep a second copy of what they work on, in a layout of their own.
 SCRATCH = 2.0
 #: A tile may take this share of the machine: others live there too.
@@ -82,8 +82,8 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
         From `widest_layer`, if it is known.
     """
     widest = widest_layer(scorer, scorer.stride) if widest is None else widest
-    read_px = (side + scorer.seen) ** 2
-    network = settings.batch_size * read_px * (BYTES_PER_INPUT_PX + SCRATCH * widest)
+    read_px, channels = (side + scorer.seen) ** 2, scorer.card.normalisation.pixel_channels
+    network = settings.batch_size * read_px * (BYTES_PER_INPUT * channels + SCRATCH * widest)
     network += getattr(scorer.net, "block_bytes", 0)
     if scorer.device.type == "cuda":
         # A tile of another shape may be run beside the memory that graphs hold for the one before.
@@ -91,7 +91,8 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
     waiting = (
         (reader_count(settings, scorer.device.type) * READ_AHEAD + IN_FLIGHT * settings.batch_size)
         * read_px
-        * BYTES_PER_READ_PX
+        * channels
+        * BYTES_PER_READ
     )
     return int(PROCESS_BYTES + STRIPS_BYTES + network + waiting)
 
@@ -105,7 +106,7 @@ def widest_layer(scorer: Scorer, stride: int) -> float:
         return 0.0
     scorer = scorer.everywhere()
     side = scorer.card.patch_size + (_PROBE_OUTPUTS - 1) * stride
-    pixels = np.full((1, side, side, 3), 200, np.uint8)
+    pixels = np.full((1, side, side, scorer.card.normalisation.pixel_channels), 200, np.uint8)
     with _watching_layers(scorer.net) as sizes:
         scorer(pixels)
     scorer.seconds.net = 0.0  # The probe is no part of the scan.

@@ -41,6 +41,8 @@ from scanner.segmentation import segment
 from scanner.settings import MAX_TILE_SIDE, ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
+from scanner.slides.opening import expect_channels
+from scanner.slides.protocol import RGB
 from scanner.statistics import measure_slide, sample_blocks
 from scanner.tally import Tally
 from scanner.tiles import Tile, map_side, plan_tiles, split_tile
@@ -88,7 +90,7 @@ def scan(
         One of its kinds; the message holds the value and the way out.
     """
     settings = ScanSettings(**keywords)
-    with _opened(slide, settings.mpp) as opened:
+    with _opened(slide, model.card, settings) as opened:
         prepared = prepare_slide(opened, model, settings)
         return scan_prepared(prepared, out, on_progress=on_progress, should_stop=should_stop)
 
@@ -121,15 +123,16 @@ def scan_prepared(
 def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Survey:
     """Find the tissue, measure the stain: what a scan must know of a slide before the network runs."""
     started = time.perf_counter()
+    expect_channels(slide, card.normalisation.pixel_channels)
     check_exports(settings.exports, slide)
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
     frame = plan_frame((level0.height, level0.width), level0_mpp, card.mpp, scan_stride(settings, card.stride))
-    reads_colour = card.normalisation.channels == 3
+    reads_colour = card.normalisation.channels == RGB
     if reads_colour and not settings.any_stain:
         refuse_other_stains(slide, frame)
     grid = Grid(slide, frame)
-    # Tissue is known by its colour: what a model of grey images looks at has none.
+    # Tissue is known by its colour: what a model of other channels looks at has none.
     tissue = find_tissue(slide, frame) if settings.tissue and reads_colour else full_tissue(frame)
     # On all tissue, so that a mask changes where is scanned and nothing of what is found there.
     whole_tissue, sample = tissue, tuple(sample_blocks(tissue))
@@ -275,10 +278,17 @@ def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:
     return slide.mpp, slide.mpp_source
 
 
+def open_for(path: str | Path, card: ModelCard, settings: ScanSettings) -> Slide:
+    """The slide at that path, with the channels that the model reads."""
+    channels = card.normalisation.pixel_channels
+    # Three channels that are no red, green and blue are scanned by models of three only if that is wanted.
+    return open_slide(path, settings.mpp, channels=None if settings.any_stain and channels == RGB else channels)
+
+
 @contextmanager
-def _opened(slide: Slide | str | Path, mpp: float | None) -> Iterator[Slide]:
+def _opened(slide: Slide | str | Path, card: ModelCard, settings: ScanSettings) -> Iterator[Slide]:
     """The slide itself, left open for its owner; or the slide at that path, closed in the end."""
     owned: AbstractContextManager[Slide]
-    owned = open_slide(slide, mpp) if isinstance(slide, (str, Path)) else nullcontext(slide)
+    owned = open_for(slide, card, settings) if isinstance(slide, (str, Path)) else nullcontext(slide)
     with owned as opened:
         yield opened

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.normalisation import Normalisation, StainStatistics, optical_density
+from models.normalisation import STAINED_CHANNELS, Normalisation, StainStatistics, optical_density
 from scanner.errors import UnreadableRegionError
 from scanner.geometry import Box
 from scanner.slides.grid import Grid
@@ -59,30 +59,28 @@ def measure_slide(grid: Grid, sample: Iterable[Box], normalisation: Normalisatio
     """
     if not normalisation.needs_statistics:
         return SlideStatistics(None, sampled_px=0, tissue_px=0)
-    return stain_statistics(_read_blocks(grid, sample), channels=normalisation.channels)
+    return stain_statistics(_read_blocks(grid, sample))
 
 
-def stain_statistics(blocks: Iterable[Pixels], *, channels: int = 3) -> SlideStatistics:
+def stain_statistics(blocks: Iterable[Pixels]) -> SlideStatistics:
     """Mean and standard deviation of the tissue's optical density.
 
     Parameters
     ----------
     blocks : iterable of ndarray of shape (h, w, 3), uint8
         Only pixels that absorb light count, so that gaps between cells do not shift the stain.
-    channels : int
-        The first so many channels are measured.
 
     Returns
     -------
     SlideStatistics
         From exact counts: independent of the order of the blocks.
     """
-    counts = np.zeros((channels, 256), np.int64)
+    counts = np.zeros((STAINED_CHANNELS, 256), np.int64)
     sampled_px = 0
     for block in blocks:
         pixels = block[absorbs_light(block)]  # (n, 3)
         sampled_px += block.shape[0] * block.shape[1]
-        counts += [np.bincount(pixels[:, channel], minlength=256) for channel in range(channels)]
+        counts += [np.bincount(pixels[:, channel], minlength=256) for channel in range(STAINED_CHANNELS)]
     tissue_px = int(counts[0].sum())
     stain = _stain_from_counts(counts) if tissue_px >= MIN_TISSUE_PX else None
     return SlideStatistics(stain, sampled_px, tissue_px)

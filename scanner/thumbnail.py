@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scanner.errors import UnreadableRegionError
 from scanner.geometry import Box, Frame
+from scanner.slides.colour import shown_as_rgb
 from scanner.slides.protocol import WHITE, Pixels, Slide
 
 Edges = npt.NDArray[np.intp]
@@ -107,7 +108,7 @@ def _edges(cells: float, cell_px: float, length: int) -> Edges:
 def _read_cells(slide: Slide, plan: _CellPlan, cells: Box) -> Iterator[tuple[Box, Pixels | None]]:
     """Boxes that make up `cells`, each with its mean colours, or None where it cannot be read."""
     try:
-        pixels = slide.read(plan.level, plan.level_box(cells))
+        pixels = shown_as_rgb(slide.read(plan.level, plan.level_box(cells)))
     except UnreadableRegionError:
         if max(cells.height, cells.width) <= SMALLEST_CUT:
             yield cells, None

@@ -14,8 +14,8 @@ from models import Model, load_model
 from scanner.errors import ScanCancelledError
 from scanner.exports.geojson import write_regions
 from scanner.result import Progress, ScanResult
-from scanner.scanning import scan
-from scanner.slides import open_slide
+from scanner.scanning import open_for, scan
+from scanner.settings import ScanSettings
 from service import jobs
 from service.catalog import CARD, Catalog, UnknownModelError, read_entry
 from service.intake import check_size
@@ -123,7 +123,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
     model = _find_model(job, catalog)
     path = _find_slide(job, settings)
     try:
-        with open_slide(path, request.mpp) as slide:
+        with open_for(path, model.card, ScanSettings(mpp=request.mpp)) as slide:
             check_size(slide.levels[0].width, slide.levels[0].height, settings)  # Not every header tells its size.
             result = scan(
                 slide,

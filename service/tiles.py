@@ -30,6 +30,7 @@ from PIL import Image
 from scanner.errors import DamagedSlideError, UnreadableRegionError
 from scanner.geometry import Box
 from scanner.slides import Slide, open_slide
+from scanner.slides.colour import shown_as_rgb
 
 TILE_SIDE = 512  # px of a DeepZoom level
 JPEG_QUALITY = 85
@@ -220,7 +221,7 @@ def read_reduced(slide: Slide, box: Box, downsample: int) -> npt.NDArray[np.uint
 def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np.uint8]:
     """Pixels of a level, (height, width, 3); grey where they cannot be read, to the nearest UNREADABLE_SIDE."""
     try:
-        return slide.read(level, box)
+        return shown_as_rgb(slide.read(level, box))
     except UnreadableRegionError:
         pixels = np.full((box.height, box.width, 3), UNREADABLE_GREY, np.uint8)
         if max(box.height, box.width) <= UNREADABLE_SIDE:
@@ -236,7 +237,7 @@ def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np
 
 @lru_cache(maxsize=8)
 def _open(path: Path, mpp: float | None) -> Slide:
-    return open_slide(path, mpp)
+    return open_slide(path, mpp, channels=None)
 
 
 def _in_time(function: Callable[..., R], *args: object) -> R:

@@ -24,6 +24,7 @@ class ArraySlide:
         self.mpp_source = "override"
         self.origin = (0, 0)
         self.has_icc = False
+        self.channels = levels[0].shape[2]
         self.largest_read = 0
         self.levels_read: set[int] = set()
         self._arrays = levels
@@ -36,7 +37,7 @@ class ArraySlide:
         if any(self._touches(lost, wanted, self.levels[level].downsample) for lost in self._unreadable):
             raise UnreadableRegionError("made so")
         inside = wanted.clipped(*self._arrays[level].shape[:2])
-        pixels = np.full((wanted.height, wanted.width, 3), WHITE, np.uint8)
+        pixels = np.full((wanted.height, wanted.width, self.channels), WHITE, np.uint8)
         target = inside.shifted(-wanted.top, -wanted.left)
         pixels[target.slices()] = self._arrays[level][inside.slices()]
         return pixels

@@ -44,11 +44,13 @@ def random_model(
     stride: int = 2,
     seed: int = 0,
     stain: bool = False,
+    channels: int = 3,
     arguments: dict[str, int] | None = None,
 ) -> Model:
     """A DanNet with random weights, loud enough that its map is full of peaks; `arguments` are further ones of it."""
     torch.manual_seed(seed)
     arguments = {"stages": [[6, 4], [8, 3]], "patch_size": patch_size, "hidden": 10, **(arguments or {})}
+    arguments |= {} if channels == 3 else {"channels": channels}
     net = DanNet(DanNetConfig(**arguments)).eval()
     with torch.no_grad():
         for parameter in net.parameters():
@@ -56,6 +58,7 @@ def random_model(
     card = ModelCard(
         name="random", version="1", architecture="dannet", arguments=arguments, patch_size=patch_size, mpp=0.25,
         stride=stride, threshold=0.5, radius_um=3.0, smoothing_um=1.0, margin_um=1.0,
+        normalisation=Normalisation(mean=(0.5,) * channels, std=(0.5,) * channels),
     )  # fmt: skip
     if stain:
         card = replace(card, normalisation=Normalisation(NormalisationKind.STAIN, (0.2, 0.4, 0.2), (0.1, 0.2, 0.1)))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.card import ModelCard
 from models.errors import CardError
 
 #: What a network's outputs are.
@@ -47,17 +48,16 @@ def split_arguments(arguments: dict[str, Any]) -> tuple[Adaptation, dict[str, An
 
 
 class Adapted(nn.Module):
-    """(N, 3, P, P) in RGB -> logits (N, classes), whatever the network itself takes and gives."""
+    """(N, C, P, P), in RGB if that is it, -> logits (N, classes), whatever the network itself takes and gives."""
 
-    def __init__(self, net: nn.Module, adaptation: Adaptation, *, patch_size: int, classes: int) -> None:
+    def __init__(self, net: nn.Module, adaptation: Adaptation, *, patch_size: int, channels: int) -> None:
         super().__init__()
         self.net = net
         self.adaptation = adaptation
         self.patch_size = patch_size
-        self.classes = classes
         #: A network with one output for two classes gives the second one's; the first has the rest.
         self.is_single = False
-        self.image_channels = 3
+        self.image_channels = channels
 
     def forward(self, patches: Tensor) -> Tensor:
         """Logits for the centre of each patch."""
@@ -78,7 +78,7 @@ class Adapted(nn.Module):
 
 
 @torch.inference_mode()
-def fit(net: nn.Module, arguments: dict[str, Any], *, patch_size: int, classes: int) -> nn.Module:
+def fit(net: nn.Module, card: ModelCard) -> nn.Module:
     """`net`, adapted, and seen to answer for each class of a patch.
 
     Raises
@@ -86,14 +86,17 @@ def fit(net: nn.Module, arguments: dict[str, Any], *, patch_size: int, classes: 
     CardError
         It fails on such patches, or gives another number of scores.
     """
-    adaptation, _ = split_arguments(arguments)
-    adapted = Adapted(net, adaptation, patch_size=patch_size, classes=classes).eval()
+    adaptation, _ = split_arguments(card.arguments)
+    side, channels, classes = card.patch_size, card.normalisation.channels, len(card.classes)
+    if adaptation.channel_order == "BGR" and channels != len("BGR"):
+        raise CardError(f"channel_order = 'BGR' is for three channels, not for {channels}")
+    adapted = Adapted(net, adaptation, patch_size=side, channels=channels).eval()
     weight = next((p for p in (*net.parameters(), *net.buffers()) if p.is_floating_point()), torch.zeros(()))
     try:
-        scores = adapted(torch.zeros(2, 3, patch_size, patch_size, dtype=weight.dtype))
+        scores = adapted(torch.zeros(2, channels, side, side, dtype=weight.dtype))
     except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise CardError(f"the network fails on patches of {patch_size} px in 3 channels: {reason}") from error
+        raise CardError(f"the network fails on patches of {side} px in {channels} channels: {reason}") from error
     if not isinstance(scores, Tensor):
         kind = type(scores).__name__
         raise CardError(f"the network returns a {kind} of outputs; say which in the card: [arguments] output = ...")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -125,19 +125,32 @@ class ChannelAffine(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """A function of the tensors' values at each position alone; several inputs are aligned before."""
+    """A function of the tensors' values at each position alone; several inputs are aligned before.
 
-    def __init__(self, function: Callable[..., Tensor], module: nn.Module | None = None, *, label: str = "") -> None:
+    Constants are handed to it after the inputs; being buffers, they are of the network's type and on its device.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        module: nn.Module | None = None,
+        *,
+        label: str = "",
+        constants: Sequence[Tensor] = (),
+    ) -> None:
         super().__init__()
         self.function = function
         #: The classifier's own module, if it is one.
         self.module = module
         #: The function's name, e.g. "tanh".
         self.label = label
+        self._constants = [f"constant_{index}" for index in range(len(constants))]
+        for name, constant in zip(self._constants, constants, strict=True):
+            self.register_buffer(name, constant)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """(N, C, H, W), ... -> (N, C', H, W)."""
-        return self.function(*inputs)
+        return self.function(*inputs, *(self.get_buffer(name) for name in self._constants))
 
 
 def _reduce_axis(

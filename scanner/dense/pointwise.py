@@ -109,25 +109,28 @@ def convert_pointwise(call: Call, tracer: Tracer) -> Traced:
     if any(tracer.extent(s.index) != tracer.extent(sources[0].index) for s in sources):
         sizes = ", ".join(str(tracer.extent(s.index)) for s in sources)
         raise InexactLayerError(call.name, f"it spreads one value over the patch: sizes {sizes} meet")
-    constants = {
-        id(a): _constant(a, call, tracer) for a in (*call.args, *call.kwargs.values()) if isinstance(a, Tensor)
-    }
+    constants = [_constant(a, call, tracer) for a in (*call.args, *call.kwargs.values()) if isinstance(a, Tensor)]
     function = getattr(torch.Tensor, call.target) if isinstance(call.target, str) else _out_of_place(call.target)
 
     def apply(*tensors: Tensor) -> Tensor:
-        waiting = iter(tensors)
-        args = [next(waiting) if isinstance(a, Source) else constants.get(id(a), a) for a in call.args]
-        kwargs = {
-            key: next(waiting) if isinstance(a, Source) else constants.get(id(a), a) for key, a in call.kwargs.items()
-        }
-        return function(*args, **kwargs)
+        computed, fixed = iter(tensors[: len(sources)]), iter(tensors[len(sources) :])
 
-    return Traced(Pointwise(apply, label=function.__name__.strip("_")), inputs=tuple(s.index for s in sources))
+        def value_of(argument: Any) -> Any:
+            if isinstance(argument, Source):
+                return next(computed)
+            return next(fixed) if isinstance(argument, Tensor) else argument
+
+        args = [value_of(argument) for argument in call.args]
+        return function(*args, **{key: value_of(argument) for key, argument in call.kwargs.items()})
+
+    layer = Pointwise(apply, label=function.__name__.strip("_"), constants=constants)
+    return Traced(layer, inputs=tuple(s.index for s in sources))
 
 
 def _constant(value: Tensor, call: Call, tracer: Tracer) -> Tensor:
     """A parameter as it meets a map: one value for all, or one per channel."""
     source = call.sources[0]
+    value = value if tracer.trainable else value.detach()
     if value.numel() == 1:
         return value
     per_channel = value.dim() <= 2 and tracer.flattened.get(source.index, (0, 1, 1))[1:] == (1, 1)

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from scanner.evaluation.matching import Rule, ScoredField, Verdict, match, missed_figures
 from scanner.exports.marks import font
 from scanner.geometry import mirrored
-from scanner.training.fields import LabelledField, read_field
+from scanner.slides.colour import shown_as_rgb
+from scanner.training.fields import LabelledField
 
 #: Side of what a cell shows, micrometres, and of the cell, pixels.
 CELL_UM, CELL_PX = 16.0, 128
@@ -94,7 +95,7 @@ def _draw_band(title: str, cells: Sequence[_Cell]) -> Image.Image:
 
 
 def _cut(cell: _Cell) -> Image.Image:
-    pixels = read_field(cell.field.path)
+    pixels = shown_as_rgb(cell.field.read())
     side = round(CELL_UM / cell.field.mpp)
     top, left = round(cell.row) - side // 2, round(cell.col) - side // 2
     rows, cols = mirrored(top, top + side, pixels.shape[0]), mirrored(left, left + side, pixels.shape[1])

@@ -124,7 +124,9 @@ def best_threshold(curve: Curve, *, spread: float = 0.03) -> float:
         low -= 1
     while high + 1 < len(is_near) and is_near[high + 1]:
         high += 1
-    return float((curve.thresholds[low] + curve.thresholds[high]) / 2)
+    # Where nothing scores lower, any lower threshold is as good.
+    lowest = curve.thresholds[high] if high + 1 < len(is_near) else 0.0
+    return float((curve.thresholds[low] + lowest) / 2)
 
 
 def interval_of_f1(fields: Sequence[ScoredField], rule: Rule, *, threshold: float) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from models import Model
 from scanner.errors import SettingsError
 from scanner.evaluation.matching import Rule
 from scanner.settings import SettingsKeywords
-from scanner.training.fields import LabelledField, read_field
+from scanner.training.fields import LabelledField
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def score_cutouts(
 
 def lay_out(figures: Sequence[LabelledField]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
     """Cut-outs side by side as one field, and where their figures are: (H, W, 3) and (row, col) of each, (N, 2)."""
-    patches = [read_field(one.path) for one in figures]
+    patches = [one.read() for one in figures]
     if len({patch.shape for patch in patches}) != 1:
         raise SettingsError(f"the cut-outs of slide {figures[0].case} differ in size")
     height, width, _ = patches[0].shape

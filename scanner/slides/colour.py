@@ -1,4 +1,4 @@
-"""Every kind of pixel a brightfield file may hold -> RGB of 8 bits."""
+"""Every kind of pixel a brightfield file may hold -> RGB of 8 bits; and what other channels are shown as."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scanner.slides.protocol import WHITE, Pixels
+from scanner.slides.protocol import RGB, WHITE, Pixels
 
 
 def eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -21,6 +21,14 @@ def eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def rgb_from_grey(grey: npt.NDArray[np.uint8]) -> Pixels:
     """Grey (h, w) -> RGB (h, w, 3)."""
     return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def shown_as_rgb(pixels: Pixels) -> Pixels:
+    """Pixels (h, w, channels) as pictures show them, (h, w, 3): the first three channels, as red, green and blue."""
+    missing = RGB - pixels.shape[2]
+    if missing <= 0:
+        return pixels[:, :, :RGB]
+    return np.pad(pixels, ((0, 0), (0, 0), (0, missing)))
 
 
 def composite(rgba: npt.NDArray[np.uint8], background: tuple[int, int, int] = (WHITE, WHITE, WHITE)) -> Pixels:

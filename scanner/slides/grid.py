@@ -36,7 +36,7 @@ class Grid:
         self._is_level = same_size and abs(ratio - 1) <= SAME_SCALE
 
     def read(self, box: Box) -> Pixels:
-        """Grid pixels of `box`, (height, width, 3); outside the grid mirrored, the edge not repeated.
+        """Grid pixels of `box`, (height, width, channels); outside the grid mirrored, the edge not repeated.
 
         Raises
         ------
@@ -48,14 +48,16 @@ class Grid:
         rows = mirrored(box.top, box.bottom, self.height)
         cols = mirrored(box.left, box.right, self.width)
         if not (rows.size and cols.size):
-            return np.empty((rows.size, cols.size, 3), np.uint8)
+            return np.empty((rows.size, cols.size, self._slide.channels), np.uint8)
         inside = Box(int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
         pixels = self._read_inside(inside)
         return pixels[(rows - inside.top)[:, None], cols - inside.left]
 
     def _read_inside(self, box: Box) -> Pixels:
         read = partial(self._slide.read, self.level)
-        return read(box) if self._is_level else resample(read, box, rows=self._rows, cols=self._cols)
+        if self._is_level:
+            return read(box)
+        return resample(read, box, rows=self._rows, cols=self._cols, channels=self._slide.channels)
 
 
 def choose_level(levels: tuple[Level, ...], scale: float) -> int:

@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from scanner.geometry import Box
-from scanner.slides.protocol import WHITE, Level, Pixels
+from scanner.slides.protocol import RGB, WHITE, Level, Pixels
 
 #: Decoded tiles kept per slide: 1024 rows of a slide 87,000 px wide, so that a row of a scan finds what its halo
 #: shares with the row above.
@@ -58,7 +58,9 @@ class TileCache:
             self._bytes -= self._tiles.popitem(last=False)[1].nbytes
 
 
-def assemble(level: Level, box: Box, *, tile_shape: tuple[int, int], tile_at: Callable[[int, int], Pixels]) -> Pixels:
+def assemble(
+    level: Level, box: Box, *, tile_shape: tuple[int, int], tile_at: Callable[[int, int], Pixels], channels: int = RGB
+) -> Pixels:
     """The pixels of `box`, white outside the level.
 
     Parameters
@@ -69,12 +71,14 @@ def assemble(level: Level, box: Box, *, tile_shape: tuple[int, int], tile_at: Ca
         (tile_height, tile_width) in pixels.
     tile_at : callable
         (tile_row, tile_col) -> pixels of that tile; what reaches beyond the level is not looked at.
+    channels : int
+        Of a pixel.
     """
     inside = box.clipped(level.height, level.width)
     if inside == box:
-        pixels = np.empty((box.height, box.width, 3), np.uint8)
+        pixels = np.empty((box.height, box.width, channels), np.uint8)
     else:
-        pixels = np.full((box.height, box.width, 3), WHITE, np.uint8)
+        pixels = np.full((box.height, box.width, channels), WHITE, np.uint8)
     if not inside.area:
         return pixels
     tile_height, tile_width = tile_shape

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
 from scanner.slides.image import ImageSlide, reader_for
-from scanner.slides.protocol import Slide
+from scanner.slides.protocol import RGB, Slide
 from scanner.slides.resolution import check_override
 from scanner.slides.tiff import TiffSlide
 from scanner.slides.tiff_page import UnsupportedCompressionError
@@ -20,7 +20,7 @@ _TIFF_HEADS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _OUR_TIFFS = (None, "aperio", "generic-tiff")
 
 
-def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
+def open_slide(path: str | os.PathLike[str], mpp: float | None = None, *, channels: int | None = RGB) -> Slide:
     """The slide, or plain field, in a file; or in a folder, if that is Zarr's.
 
     Parameters
@@ -30,13 +30,17 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
         leads to the others: the .mrxs beside its folder, any file of a DICOM series.
     mpp : float, optional
         Micrometres per level-0 pixel, where the file does not say or is wrong. It wins over the file.
+    channels : int, optional
+        What a pixel shall hold: 3, red, green and blue, whatever the file has of a brightfield slide; or so many
+        channels of the file, in its order, which only TIFF, OME-TIFF and Zarr have. None: RGB if the file has that,
+        else its channels.
 
     Raises
     ------
     SlideNotFoundError
         There is no such file, or it may not be read.
     UnsupportedSlideError
-        No reader knows what is in the file.
+        No reader knows what is in the file, or its channels are others than were asked for.
     DamagedSlideError
         The file is broken as a whole.
     ResolutionError
@@ -46,15 +50,44 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> Slide:
     """
     check_override(mpp)
     path = Path(path)
+    if channels is not None:
+        return _open(path, mpp, channels)
+    try:
+        return _open(path, mpp, RGB)
+    except UnsupportedSlideError:
+        return _open(path, mpp, None)
+
+
+def expect_channels(slide: Slide, channels: int) -> None:
+    """UnsupportedSlideError if the slide's pixels hold others than so many channels."""
+    if slide.channels != channels:
+        raise UnsupportedSlideError(
+            f"{slide.path}: {slide.channels} channels, but {channels} are needed; TIFF, OME-TIFF and Zarr can hold any "
+            "number"
+        )
+
+
+def _open(path: Path, mpp: float | None, channels: int | None) -> Slide:
+    slide = _find_reader(path, mpp, channels)
+    try:
+        if channels is not None:
+            expect_channels(slide, channels)
+    except UnsupportedSlideError:
+        slide.close()
+        raise
+    return slide
+
+
+def _find_reader(path: Path, mpp: float | None, channels: int | None) -> Slide:
     if is_zarr(path):
-        return ZarrSlide(path, mpp)
+        return ZarrSlide(path, mpp, channels=channels)
     head = _read_head(path)
     is_tiff = head.startswith(_TIFF_HEADS)
     # OpenSlide first: a MIRAX index begins like a JPEG, an NDPI like a TIFF.
     vendor = detect_vendor(path)
     if is_tiff and vendor in _OUR_TIFFS:
         try:
-            return TiffSlide(path, mpp)
+            return TiffSlide(path, mpp, channels=channels)
         except UnsupportedCompressionError:
             if vendor != "aperio":
                 raise

@@ -11,11 +11,13 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-#: (height, width, 3) uint8.
+#: (height, width, channels) uint8; RGB, but for a slide that was opened for more channels or fewer.
 Pixels = npt.NDArray[np.uint8]
 
 #: What lies outside a level, and under transparent pixels: no tissue.
 WHITE = 255
+#: Channels of a brightfield slide.
+RGB = 3
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Slide(Protocol):
     origin: tuple[int, int] = (0, 0)
     #: Whether the file carries an ICC profile. Pixels are read as they are stored, the profile is not applied.
     has_icc: bool = False
+    #: Channels of a pixel. Where there are not three, they are the file's own, in its order, and no colours.
+    channels: int = RGB
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of the half-open (top, left, bottom, right) `box` in that level's pixels; white outside the level.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from scanner.geometry import Box
-from scanner.slides.protocol import Pixels
+from scanner.slides.protocol import RGB, Pixels
 
 #: Weights of one output pixel add up to this.
 ONE = 4096
@@ -64,9 +64,9 @@ class Axis:
         return sparse.csr_array((weights.ravel(), (taps - first).ravel(), row_starts), shape=shape), first, last
 
 
-def resample(read: Callable[[Box], Pixels], box: Box, *, rows: Axis, cols: Axis) -> Pixels:
+def resample(read: Callable[[Box], Pixels], box: Box, *, rows: Axis, cols: Axis, channels: int = RGB) -> Pixels:
     """Grid pixels of `box`, made from the level pixels that `read` gives."""
-    pixels = np.empty((box.height, box.width, 3), np.uint8)
+    pixels = np.empty((box.height, box.width, channels), np.uint8)
     for top in range(box.top, box.bottom, rows.piece):
         for left in range(box.left, box.right, cols.piece):
             piece = Box(top, left, min(top + rows.piece, box.bottom), min(left + cols.piece, box.right))
@@ -78,12 +78,13 @@ def _resample_piece(read: Callable[[Box], Pixels], piece: Box, rows: Axis, cols:
     down, top, bottom = rows.matrix(piece.top, piece.bottom)
     across, left, right = cols.matrix(piece.left, piece.right)
     level_pixels = read(Box(top, left, bottom, right)).astype(np.float32)
-    halfway = down @ level_pixels.reshape(bottom - top, -1)  # (h, level w * 3)
+    halfway = down @ level_pixels.reshape(bottom - top, -1)  # (h, level w * channels)
     _round_in_place(halfway, STEPS / ONE)
-    values: npt.NDArray[np.float32] = across @ np.ascontiguousarray(halfway.T).reshape(right - left, -1)  # (w, 3 * h)
+    # (w, channels * h)
+    values: npt.NDArray[np.float32] = across @ np.ascontiguousarray(halfway.T).reshape(right - left, -1)
     _round_in_place(values, 1 / (STEPS * ONE))
     np.clip(values, 0, 255, out=values)
-    return values.astype(np.uint8).reshape(-1, piece.height).T.reshape(piece.height, piece.width, 3)
+    return values.astype(np.uint8).reshape(-1, piece.height).T.reshape(piece.height, piece.width, -1)
 
 
 def _round_in_place(values: npt.NDArray[np.float32], factor: float) -> None:

@@ -9,28 +9,28 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from tifffile import TiffFile
+from tifffile import TiffFile, TiffPage
 
 from scanner.errors import DamagedSlideError, SlideError
 from scanner.geometry import Box
 from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.mosaic import TileCache, assemble
-from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
+from scanner.slides.protocol import RGB, Pixels, Slide, levels_from_sizes
 from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
-from scanner.slides.tiff_metadata import is_aperio, refuse_channels, stated_resolution
-from scanner.slides.tiff_page import TiffLevel, plan_level
-from scanner.slides.tiff_pyramid import COPY, find_levels
+from scanner.slides.tiff_metadata import is_aperio, refuse_stacks, stated_resolution
+from scanner.slides.tiff_page import TiffLevel, plan_level, plan_stack
+from scanner.slides.tiff_pyramid import COPY, find_levels, find_stacks
 
 
 class TiffSlide(Slide):
-    """A TIFF whose pages are the levels of a slide, or a plain field in a TIFF."""
+    """A TIFF whose pages are the levels of a slide, or a plain field in a TIFF; read as RGB, or as its channels."""
 
-    def __init__(self, path: Path, mpp: float | None = None) -> None:
+    def __init__(self, path: Path, mpp: float | None = None, *, channels: int | None = RGB) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged TIFF"), TiffFile(path) as tiff:
-            refuse_channels(tiff.pages.first, path)
-            pages = find_levels(tiff, path)
-            self._tiff_levels = [plan_level(page, f"{path}: level {index}") for index, page in enumerate(pages)]
+            refuse_stacks(tiff.pages.first, path, channels=channels)
+            pages, self._tiff_levels = (_plan_rgb if channels == RGB else _plan_channels)(tiff, path)
+            self.channels = self._tiff_levels[0].channels
             _check_whole(self._tiff_levels, tiff.filehandle.size, path)
             self.levels = levels_from_sizes([(level.height, level.width) for level in self._tiff_levels])
             stated = None if mpp is not None else stated_resolution(pages, self.levels, path)
@@ -45,7 +45,8 @@ class TiffSlide(Slide):
         """Pixels of `box` in that level's pixels; see `Slide.read`."""
         tiles = self._tiff_levels[level]
         tile_shape = (tiles.tile_height, tiles.tile_width)
-        return assemble(self.levels[level], Box(*box), tile_shape=tile_shape, tile_at=partial(self._tile_at, level))
+        tile_at = partial(self._tile_at, level)
+        return assemble(self.levels[level], Box(*box), tile_shape=tile_shape, tile_at=tile_at, channels=self.channels)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -61,6 +62,19 @@ class TiffSlide(Slide):
         what = f"{self.path}: level {level}, TIFF tile in row {row}, column {col}"
         with reading_region(self.path, what):
             return self._tiff_levels[level].read_tile(self._file.fileno(), row, col)
+
+
+def _plan_rgb(tiff: TiffFile, path: Path) -> tuple[list[TiffPage], list[TiffLevel]]:
+    """The page of each level, and the level."""
+    pages = find_levels(tiff, path)
+    return pages, [plan_level(page, f"{path}: level {index}") for index, page in enumerate(pages)]
+
+
+def _plan_channels(tiff: TiffFile, path: Path) -> tuple[list[TiffPage], list[TiffLevel]]:
+    """The first page of each level, and the level with all its channels."""
+    stacks = find_stacks(tiff, path)
+    levels = [plan_stack(stack, f"{path}: level {index}") for index, stack in enumerate(stacks)]
+    return [stack[0] for stack in stacks], levels
 
 
 def _check_whole(levels: list[TiffLevel], size: int, path: Path) -> None:

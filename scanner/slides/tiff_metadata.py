@@ -8,7 +8,7 @@ from pathlib import Path
 from tifffile import TiffPage
 
 from scanner.errors import UnsupportedSlideError
-from scanner.slides.protocol import Level
+from scanner.slides.protocol import RGB, Level
 from scanner.slides.resolution import (
     Resolution,
     check_level,
@@ -27,15 +27,20 @@ def is_aperio(page: TiffPage) -> bool:
     return bool(page.description.startswith("Aperio"))
 
 
-def refuse_channels(first: TiffPage, path: Path) -> None:
-    """UnsupportedSlideError if the first page is one channel, focus or time of several in OME-TIFF."""
+def refuse_stacks(first: TiffPage, path: Path, *, channels: int | None = RGB) -> None:
+    """UnsupportedSlideError if the first page is one focus or time of several in OME-TIFF, or one of unwanted channels.
+
+    None takes any number of channels.
+    """
     pixels = ome_pixels(first.description)
     if pixels is None:
         return
-    allowed = {"SizeC": ("1", str(first.samplesperpixel)), "SizeZ": ("1",), "SizeT": ("1",)}
+    allowed: dict[str, tuple[str, ...]] = {"SizeZ": ("1",), "SizeT": ("1",)}
+    if channels == RGB:
+        allowed["SizeC"] = ("1", str(first.samplesperpixel))
     more = [f"{size} = {pixels.get(size)}" for size, values in allowed.items() if pixels.get(size, "1") not in values]
     if more:
-        raise UnsupportedSlideError(f"{path}: {', '.join(more)} in its OME-XML: a scan needs one RGB plane")
+        raise UnsupportedSlideError(f"{path}: {', '.join(more)} in its OME-XML: a scan needs one plane")
 
 
 def stated_resolution(pages: Sequence[TiffPage], levels: Sequence[Level], path: Path) -> Resolution | None:

@@ -1,4 +1,4 @@
-"""One TIFF page as a level: where its TIFF tiles lie, and how their bytes become RGB.
+"""A level's TIFF pages: where their TIFF tiles lie, and how the bytes become RGB, or the channels that they are.
 
 Pages are planned once, from the headers, into plain values. Reading a tile is then one `os.pread` and one call of
 tifffile's decoder, which holds no state: threads need no lock.
@@ -7,8 +7,8 @@ tifffile's decoder, which holds no state: threads need no lock.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.slides.colour import composite, composite_premultiplied, eight_bits, rgb_from_grey
 from scanner.slides.compressed import check_declared_size
-from scanner.slides.protocol import WHITE, Pixels
+from scanner.slides.protocol import RGB, WHITE, Pixels
 
 #: A longer side is no slide (a 300 mm slide at 0.05 um/px has 6e6) but a broken header.
 MAX_SIDE = 2**24  # px
@@ -45,23 +45,28 @@ class UnsupportedCompressionError(UnsupportedSlideError):
     """Perhaps OpenSlide can."""
 
 
-ToRGB = Callable[[npt.NDArray[Any]], Pixels]
+#: Samples (h, w, samples) -> pixels.
+ToPixels = Callable[[npt.NDArray[Any]], Pixels]
 
 
 @dataclass(frozen=True)
 class TiffLevel:
-    """The TIFF tiles of one page; strips are tiles as wide as the page."""
+    """The TIFF tiles of a level; strips are tiles as wide as the level."""
 
     height: int
     width: int
     tile_height: int
     tile_width: int
-    #: Of every tile in raster order, (planes, tiles): where it starts in the file, and its length; 0 = left out.
+    #: Of every tile in raster order, (planes, tiles): where it starts in the file, and its length; 0 = left out. Planes
+    #: are those of one page, or the pages of a channel each.
     offsets: npt.NDArray[np.int64]
     byte_counts: npt.NDArray[np.int64]
     #: (bytes, tile index) -> samples of one plane, (h, w, samples).
     decode: Callable[[bytes, int], npt.NDArray[Any]]
-    to_rgb: ToRGB
+    to_pixels: ToPixels
+    channels: int = RGB
+    #: What a tile holds that was left out.
+    blank: int = WHITE
 
     def read_tile(self, descriptor: int, row: int, col: int) -> Pixels:
         """Read and decode one tile.
@@ -71,7 +76,7 @@ class TiffLevel:
         index = row * -(-self.width // self.tile_width) + col
         if not self.byte_counts[:, index].all():
             # Scanners leave out tiles without tissue; OpenSlide shows them transparent.
-            return np.full((self.tile_height, self.tile_width, 3), WHITE, np.uint8)
+            return np.full((self.tile_height, self.tile_width, self.channels), self.blank, np.uint8)
         planes = [self._read_plane(descriptor, plane, index) for plane in range(len(self.offsets))]
         samples = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)  # (h, w, samples)
         needed = (
@@ -80,7 +85,7 @@ class TiffLevel:
         )
         if samples.shape[0] < needed[0] or samples.shape[1] < needed[1]:
             raise ValueError(f"decodes to {samples.shape[:2]} px instead of {needed}")
-        return self.to_rgb(samples)
+        return self.to_pixels(samples)
 
     def _read_plane(self, descriptor: int, plane: int, index: int) -> npt.NDArray[Any]:
         offset, count = int(self.offsets[plane, index]), int(self.byte_counts[plane, index])
@@ -100,14 +105,49 @@ def plan_level(page: TiffPage, name: str) -> TiffLevel:
     DamagedSlideError
         The page's header contradicts itself.
     """
-    to_rgb = _plan_colour(page, name)
+    return _plan_pixels(page, name, _plan_colour(page, name))
+
+
+def plan_stack(pages: Sequence[TiffPage], name: str) -> TiffLevel:
+    """Where and how the pixels of a level of other channels than RGB are read: a page for each, or one with all.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        They are not of 8 bits, or none of the above.
+    DamagedSlideError
+        The header of a page contradicts itself, or the pages each other.
+    """
+    for page in pages:
+        if page.dtype != np.uint8 or page.bitspersample != 8:
+            raise UnsupportedSlideError(
+                f"{name}: channels of {page.bitspersample}-bit {page.dtype} are not read; write them as 8 bits, each "
+                "channel scaled as it was for training"
+            )
+        if len(pages) > 1 and page.samplesperpixel > 1:
+            raise UnsupportedSlideError(f"{name}: {len(pages)} pages of {page.samplesperpixel} samples each")
+    planes = [_plan_pixels(page, name, np.ascontiguousarray) for page in pages]
+    first, tiles = planes[0], planes[0].offsets.shape[1]
+    if any((one.tile_height, one.tile_width) != (first.tile_height, first.tile_width) for one in planes):
+        raise DamagedSlideError(f"{name}: its channels have TIFF tiles of different sizes")
+    return replace(
+        first,
+        offsets=np.concatenate([one.offsets for one in planes]),
+        byte_counts=np.concatenate([one.byte_counts for one in planes]),
+        decode=first.decode if len(planes) == 1 else lambda encoded, i: planes[i // tiles].decode(encoded, i % tiles),
+        channels=len(planes) if len(planes) > 1 else pages[0].samplesperpixel,
+        blank=0,  # No light: these are no transmitted ones.
+    )
+
+
+def _plan_pixels(page: TiffPage, name: str, to_pixels: ToPixels) -> TiffLevel:
     if page.compression not in COMPRESSIONS:
         raise UnsupportedCompressionError(f"{name}: compression {page.compression!r} is not supported")
     height, width = page.imagelength, page.imagewidth
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise DamagedSlideError(f"{name}: {width} x {height} px is not the size of a slide")
     if _is_one_run(page):
-        return _plan_bands(page, to_rgb)
+        return _plan_bands(page, to_pixels)
     tile_height, tile_width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
     if not (tile_height > 0 and tile_width > 0 and tile_height * tile_width <= MAX_TILE_AREA):
         raise DamagedSlideError(f"{name}: TIFF tiles of {tile_width} x {tile_height} px are impossible")
@@ -118,7 +158,7 @@ def plan_level(page: TiffPage, name: str) -> TiffLevel:
     offsets, byte_counts = (
         np.array(values, np.int64).reshape(planes, tiles) for values in (page.dataoffsets, page.databytecounts)
     )
-    return TiffLevel(height, width, tile_height, tile_width, offsets, byte_counts, _plan_decode(page), to_rgb)
+    return TiffLevel(height, width, tile_height, tile_width, offsets, byte_counts, _plan_decode(page), to_pixels)
 
 
 def _plan_decode(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
@@ -141,7 +181,7 @@ def _is_one_run(page: TiffPage) -> bool:
     return bool(not page.is_tiled and page.planarconfig == 1 and page.fillorder == 1 and page.is_memmappable)
 
 
-def _plan_bands(page: TiffPage, to_rgb: ToRGB) -> TiffLevel:
+def _plan_bands(page: TiffPage, to_pixels: ToPixels) -> TiffLevel:
     """Bands of a few rows, whatever the strips: some writers put a whole slide into one."""
     height, width = page.imagelength, page.imagewidth
     dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
@@ -155,10 +195,10 @@ def _plan_bands(page: TiffPage, to_rgb: ToRGB) -> TiffLevel:
         return values.reshape(-1, width, page_samples)
 
     page_samples = page.samplesperpixel
-    return TiffLevel(height, width, BAND_ROWS, width, offsets[None], (rows * row_bytes)[None], decode, to_rgb)
+    return TiffLevel(height, width, BAND_ROWS, width, offsets[None], (rows * row_bytes)[None], decode, to_pixels)
 
 
-def _plan_colour(page: TiffPage, name: str) -> ToRGB:
+def _plan_colour(page: TiffPage, name: str) -> ToPixels:
     """How samples (h, w, samples) of that page become RGB."""
     if page.dtype not in (np.uint8, np.uint16) or page.bitspersample not in (8, 16):
         raise UnsupportedSlideError(f"{name}: {page.bitspersample}-bit {page.dtype} pixels are not brightfield RGB")

@@ -19,27 +19,44 @@ COPY = "copy it again"
 def find_levels(tiff: TiffFile, path: Path) -> list[TiffPage]:
     """The pages of the slide's levels, from full resolution downwards.
 
-    Level 0 is the largest page. A further page is a level if it shows the same picture smaller: the same kind of
-    samples, the same layout (tiles or strips: thumbnails are strips) and the same proportions to within the pixel
-    that rounding may cost. Pages come from the main chain and, as in OME-TIFF, from level 0's SubIFDs.
-
     Raises
     ------
     UnsupportedSlideError
         Several pages are of full size: a focus stack, a time series or separate colour channels.
     """
+    levels = find_stacks(tiff, path)
+    if len(levels[0]) > 1:
+        raise UnsupportedSlideError(f"{path}: several pages of full size (a stack, or separate channels)")
+    return [page for (page,) in levels]
+
+
+def find_stacks(tiff: TiffFile, path: Path) -> list[list[TiffPage]]:
+    """The pages of each of the slide's levels, from full resolution downwards: one, or one for each channel.
+
+    Level 0 is the largest page, with those of its size. Further pages are a level if they show the same picture
+    smaller: as many, the same kind of samples, the same layout (tiles or strips: thumbnails are strips) and the same
+    proportions to within the pixel that rounding may cost. Pages come from the main chain and, as in OME-TIFF, from
+    the SubIFDs of level 0.
+    """
     pages = list(_pages(tiff, path))
-    level0 = max(pages, key=lambda page: page.imagelength * page.imagewidth)
-    pages += _sub_pages(level0, path)
+    largest = max(pages, key=_area)
+    level0 = [page for page in pages if _is_alike(page, largest) and _size(page) == _size(largest)]
+    smaller = [page for page in pages if _is_alike(page, largest) and _size(page) != _size(largest)]
+    smaller += [page for page in _sub_pages(level0, path) if _is_alike(page, largest)]
     levels = [level0]
-    for page in sorted(pages, key=lambda page: -page.imagewidth * page.imagelength):
-        if page is level0 or not _is_alike(page, level0):
-            continue
-        if page.imagelength == level0.imagelength and page.imagewidth == level0.imagewidth:
-            raise UnsupportedSlideError(f"{path}: several pages of full size (a stack, or separate channels)")
-        if _is_reduction(page, level0) and page.imagewidth < levels[-1].imagewidth:
-            levels.append(page)
+    for size in sorted({_size(page) for page in smaller}, key=lambda size: -size[0] * size[1]):
+        stack = [page for page in smaller if _size(page) == size][: len(level0)]
+        if len(stack) == len(level0) and _is_reduction(stack[0], largest) and size[1] < levels[-1][0].imagewidth:
+            levels.append(stack)
     return levels
+
+
+def _size(page: TiffPage) -> tuple[int, int]:
+    return page.imagelength, page.imagewidth
+
+
+def _area(page: TiffPage) -> int:
+    return int(page.imagelength * page.imagewidth)
 
 
 def _pages(tiff: TiffFile, path: Path) -> Iterator[TiffPage]:
@@ -73,10 +90,10 @@ def _check_end(tiff: TiffFile, last: TiffPage | TiffFrame, path: Path) -> None:
         raise DamagedSlideError(f"{path}: the file is cut off at byte {file.size}: a page begins at {offset}; {COPY}")
 
 
-def _sub_pages(level0: TiffPage, path: Path) -> list[TiffPage]:
-    if len(level0.subifds or ()) > MAX_PAGES:
+def _sub_pages(level0: list[TiffPage], path: Path) -> list[TiffPage]:
+    if sum(len(page.subifds or ()) for page in level0) > MAX_PAGES:
         raise DamagedSlideError(f"{path}: more than {MAX_PAGES} SubIFDs")
-    return [page for page in level0.pages or () if isinstance(page, TiffPage)]
+    return [sub for page in level0 for sub in page.pages or () if isinstance(sub, TiffPage)]
 
 
 def _is_alike(page: TiffPage, level0: TiffPage) -> bool:

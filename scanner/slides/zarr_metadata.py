@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
+from scanner.slides.protocol import RGB
 from scanner.slides.resolution import Resolution
 
 _UM_PER_UNIT = {
@@ -32,18 +33,19 @@ class Multiscale:
     resolution: Resolution | None
 
 
-def read_multiscale(attributes: Mapping[str, Any], name: str) -> Multiscale | None:
+def read_multiscale(attributes: Mapping[str, Any], name: str, *, channels: int | None = RGB) -> Multiscale | None:
     """The first image that a group's attributes describe; None if they describe none.
 
     Raises
     ------
     UnsupportedSlideError
-        Its channels are no red, green and blue.
+        RGB is wanted, but its channels are no red, green and blue.
     """
     attributes = attributes.get("ome", attributes)  # 0.5 has a namespace of its own.
     if not attributes.get("multiscales"):
         return None
-    _refuse_stains(attributes.get("omero", {}).get("channels", ()), name)
+    if channels == RGB:
+        _refuse_stains(attributes.get("omero", {}).get("channels", ()), name)
     image = attributes["multiscales"][0]
     datasets = image["datasets"]
     axes = image.get("axes") or [{"name": letter} for letter in "tczyx"]  # Before 0.3 there was no choice.
@@ -80,7 +82,9 @@ def _refuse_stains(channels: Sequence[Mapping[str, Any]], name: str) -> None:
         raise UnsupportedSlideError(f"{name}: channels {labels} are not the red, green and blue of a brightfield slide")
 
 
-def plan_axes(axes: tuple[str, ...], shape: tuple[int, ...], name: str) -> tuple[int, int, int | None]:
+def plan_axes(
+    axes: tuple[str, ...], shape: tuple[int, ...], name: str, *, channels: int | None = RGB
+) -> tuple[int, int, int | None]:
     """Which axes are rows, columns and, if any, channels.
 
     Raises
@@ -88,14 +92,15 @@ def plan_axes(axes: tuple[str, ...], shape: tuple[int, ...], name: str) -> tuple
     DamagedSlideError
         Axes and shape contradict each other.
     UnsupportedSlideError
-        A further axis is longer than 1: a stack or a time series; or there are neither one nor three channels.
+        A further axis is longer than 1: a stack or a time series; or RGB is wanted, and there are neither one nor three
+        channels.
     """
     if len(axes) != len(shape) or len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes):
         raise DamagedSlideError(f"{name}: axes {', '.join(axes)} do not fit an array of shape {shape}")
     longer = [f"{axis} = {side}" for axis, side in zip(axes, shape, strict=True) if axis not in "yxc" and side != 1]
     if longer:
-        raise UnsupportedSlideError(f"{name}: {', '.join(longer)}: a scan needs one RGB plane")
+        raise UnsupportedSlideError(f"{name}: {', '.join(longer)}: a scan needs one plane")
     channel = axes.index("c") if "c" in axes else None
-    if channel is not None and shape[channel] not in (1, 3):
-        raise UnsupportedSlideError(f"{name}: c = {shape[channel]}: a scan needs the three channels of RGB")
+    if channels == RGB and channel is not None and shape[channel] not in (1, RGB):
+        raise UnsupportedSlideError(f"{name}: c = {shape[channel]}: a model of stained tissue needs the three of RGB")
     return axes.index("y"), axes.index("x"), channel

@@ -18,7 +18,7 @@ from scanner.geometry import Box
 from scanner.slides.colour import rgb_from_grey
 from scanner.slides.foreign import check_still_there, foreign_errors_become, reading_region
 from scanner.slides.mosaic import TileCache, assemble
-from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
+from scanner.slides.protocol import RGB, Pixels, Slide, levels_from_sizes
 from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_page import MAX_SIDE, MAX_TILE_AREA
 from scanner.slides.zarr_metadata import Multiscale, plan_axes, read_multiscale
@@ -39,6 +39,15 @@ class _ZarrLevel:
     row_axis: int
     col_axis: int
     channel_axis: int | None
+    #: True if grey is shown as RGB.
+    is_rgb: bool
+
+    @property
+    def channels(self) -> int:
+        """Of the pixels that are read."""
+        if self.is_rgb:
+            return RGB
+        return 1 if self.channel_axis is None else int(self.array.shape[self.channel_axis])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +62,7 @@ class _ZarrLevel:
         return height, width
 
     def read(self, box: Box) -> Pixels:
-        """RGB of a box within the level."""
+        """Pixels of a box within the level, (h, w, channels)."""
         place: list[int | slice] = [0] * self.array.ndim
         place[self.row_axis], place[self.col_axis] = box.slices()
         if self.channel_axis is not None:
@@ -62,19 +71,21 @@ class _ZarrLevel:
         kept = [axis for axis in range(self.array.ndim) if isinstance(place[axis], slice)]
         order = [kept.index(axis) for axis in (self.row_axis, self.col_axis, self.channel_axis) if axis is not None]
         pixels = np.ascontiguousarray(values.transpose(order))  # (h, w) or (h, w, channels)
-        return pixels if pixels.ndim == 3 and pixels.shape[2] == 3 else rgb_from_grey(pixels.reshape(pixels.shape[:2]))
+        pixels = pixels.reshape(*pixels.shape[:2], -1)
+        return rgb_from_grey(pixels[:, :, 0]) if self.is_rgb and pixels.shape[2] == 1 else pixels
 
 
 class ZarrSlide(Slide):
-    """A Zarr group with OME's multiscales, or a plain array (rows, columns, RGB), which is taken for a field.
+    """A Zarr group with OME's multiscales, or a plain array (rows, columns, channels), which is taken for a field.
 
     A chunk that is not there has the array's fill value: Zarr does not tell it from one that was lost.
     """
 
-    def __init__(self, path: Path, mpp: float | None = None) -> None:
+    def __init__(self, path: Path, mpp: float | None = None, *, channels: int | None = RGB) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged Zarr"):
-            self._zarr_levels, image = _open_levels(path)
+            self._zarr_levels, image = _open_levels(path, channels)
+            self.channels = self._zarr_levels[0].channels
             self.levels = levels_from_sizes([level.size for level in self._zarr_levels])
         stated = None if image is None else image.resolution
         settle_mpp = settle_slide_mpp if len(self.levels) > 1 else settle_field_mpp
@@ -85,7 +96,8 @@ class ZarrSlide(Slide):
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of `box` in that level's pixels; see `Slide.read`."""
         tile_shape = self._zarr_levels[level].tile_shape
-        return assemble(self.levels[level], Box(*box), tile_shape=tile_shape, tile_at=partial(self._tile_at, level))
+        tile_at = partial(self._tile_at, level)
+        return assemble(self.levels[level], Box(*box), tile_shape=tile_shape, tile_at=tile_at, channels=self.channels)
 
     def close(self) -> None:
         """Forget the pixels; no file is open between two reads."""
@@ -112,30 +124,32 @@ def is_zarr(path: Path) -> bool:
     return any(os.path.isfile(path / mark) for mark in MARKS)  # Path.is_file raises where a folder may not be read.
 
 
-def _open_levels(path: Path) -> tuple[list[_ZarrLevel], Multiscale | None]:
+def _open_levels(path: Path, channels: int | None) -> tuple[list[_ZarrLevel], Multiscale | None]:
     node: zarr.Array[Any] | zarr.Group = zarr.open(str(path), mode="r")
     if isinstance(node, zarr.Array):
-        return [_plan_level(node, ("y", "x", "c")[: node.ndim], f"{path}: level 0")], None
+        return [_plan_level(node, ("y", "x", "c")[: node.ndim], f"{path}: level 0", channels=channels)], None
     attributes: Mapping[str, Any] = node.attrs.asdict()
     if "bioformats2raw.layout" in attributes.get("ome", attributes):
         node = node["0"]  # The slide; what follows are its label and its macro picture.
     assert isinstance(node, zarr.Group)
-    image = read_multiscale(node.attrs.asdict(), str(path))
+    image = read_multiscale(node.attrs.asdict(), str(path), channels=channels)
     if image is None:
         raise UnsupportedSlideError(f"{path}: a Zarr group without OME's multiscales is no slide")
-    levels = [_plan_level(node[place], image.axes, f"{path}: level {place!r}") for place in image.paths]
+    levels = [
+        _plan_level(node[place], image.axes, f"{path}: level {place!r}", channels=channels) for place in image.paths
+    ]
     for above, below in pairwise(levels):
         if not (below.size[0] <= above.size[0] and below.size[1] < above.size[1]):
             raise DamagedSlideError(f"{path}: levels of {above.size} and {below.size} px do not make a pyramid")
     return levels, image
 
 
-def _plan_level(array: object, axes: tuple[str, ...], name: str) -> _ZarrLevel:
+def _plan_level(array: object, axes: tuple[str, ...], name: str, *, channels: int | None) -> _ZarrLevel:
     if not isinstance(array, zarr.Array):
         raise DamagedSlideError(f"{name} is no array")
-    level = _ZarrLevel(array, *plan_axes(axes, array.shape, name))
+    level = _ZarrLevel(array, *plan_axes(axes, array.shape, name, channels=channels), is_rgb=channels == RGB)
     if array.dtype != np.uint8:
-        raise UnsupportedSlideError(f"{name}: {array.dtype} pixels are not brightfield RGB of 8 bits")
+        raise UnsupportedSlideError(f"{name}: {array.dtype} pixels are not read; write them as 8 bits")
     height, width = level.size
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise DamagedSlideError(f"{name}: {width} x {height} px is not the size of a slide")

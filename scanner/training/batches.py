@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ from scanner.training.augment import (
 )
 from scanner.training.crops import crop_targets, cut_crops, draw_view
 from scanner.training.fields import LabelledField
-from scanner.training.grey import grey_images
-from scanner.training.recipe import Recipe
+from scanner.training.plain import plain_images
+from scanner.training.recipe import Augmentation, Recipe
 from scanner.training.sampling import Place, Pools, draw_places
 from scanner.training.stain import StainBook, interpolate_stains
 
@@ -33,7 +34,8 @@ class TrainingSet:
     """What batches are drawn from."""
 
     fields: tuple[LabelledField, ...]
-    stains: StainBook
+    #: None for images that have none: grey ones, and those of other channels.
+    stains: StainBook | None
     pools: Pools
 
 
@@ -44,11 +46,13 @@ def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Te
     places = draw_places(training_set.pools, recipe.shares, count=recipe.batch_size, rng=rng)
     fields = [training_set.fields[place.field] for place in places]
     views = [draw_view(place, field, recipe, rng) for place, field in zip(places, fields, strict=True)]
-    if recipe.channels == 1:
-        crops = cut_crops(fields, views, recipe.crop_size)
-        return grey_images(crops, settings, rng=rng), crop_targets(fields, views, recipe)
-    changes = [_draw_change(training_set, place, recipe, rng) for place in places]
-    images = change_stain(cut_crops(fields, views, recipe.crop_size), changes)
+    crops = cut_crops(fields, views, recipe.crop_size)
+    if training_set.stains is None:
+        images = plain_images(crops, settings, channels=recipe.channels, rng=rng)
+        return images, crop_targets(fields, views, recipe)
+    draw = partial(_draw_change, training_set.stains, settings=settings, rng=rng)
+    changes = [draw(place, is_cutout=bool(field.source)) for place, field in zip(places, fields, strict=True)]
+    images = change_stain(crops, changes)
     images = coarsen(images, settings, rng=rng)
     images = blur_or_sharpen(images, chance=settings.blur, rng=rng)
     images = add_noise(images, chance=settings.noise, rng=rng)
@@ -60,11 +64,11 @@ def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Te
     return normalise(pixels, changes), targets
 
 
-def _draw_change(training_set: TrainingSet, place: Place, recipe: Recipe, rng: np.random.Generator) -> StainChange:
-    settings, stains = recipe.augmentation, training_set.stains
+def _draw_change(
+    stains: StainBook, place: Place, *, is_cutout: bool, settings: Augmentation, rng: np.random.Generator
+) -> StainChange:
     # A scan measures anything from one field to a whole slide.
     measured = interpolate_stains(stains.fields[place.field], stains.cases[place.field], rng.random())
-    is_cutout = bool(training_set.fields[place.field].source)
     exchange = rng.random() < (settings.exchange_figures if is_cutout else settings.exchange)
     target = stains.fields[int(rng.integers(len(stains.fields)))] if exchange else None
     return draw_stain_change(measured, target, settings, rng)

@@ -165,7 +165,7 @@ def _labelled(
     """The labelled fields of the cases named, whatever form the labels have."""
     from scanner.training.labels.folder import LabelRules, read_labelled
 
-    rules = LabelRules(mpp=mpp, classes=card.classes, task=card.task, values=values)
+    rules = LabelRules(mpp, card.classes, card.task, values, card.normalisation.pixel_channels)
     fields = read_labelled(data, rules)
     wanted = None if cases is None else set(cases.split(","))
     chosen = [field for field in fields if wanted is None or field.case in wanted]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scanner.geometry import mirrored
-from scanner.training.fields import LabelledField, read_field
+from scanner.training.fields import LabelledField
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
 from scanner.training.targets import make_targets, output_centres, sample_classes
@@ -44,13 +44,14 @@ def draw_view(place: Place, field: LabelledField, recipe: Recipe, rng: np.random
 
 
 def cut_crops(fields: Sequence[LabelledField], views: Sequence[View], size: int) -> Tensor:
-    """The views, resampled bilinearly: float32 (N, 3, size, size) of grey levels 0 to 255."""
+    """The views, resampled bilinearly: float32 (N, C, size, size) of levels 0 to 255."""
     reach = max(float(np.abs(view.matrix).sum(axis=1).max()) for view in views)
     side = math.ceil(size * reach) + 4
-    windows = np.stack([_cut_window(read_field(f.path), v, side) for f, v in zip(fields, views, strict=True)])
+    windows = np.stack([_cut_window(f.read(), v, side) for f, v in zip(fields, views, strict=True)])
     thetas = np.stack([_theta(view, size=size, side=side) for view in views])
-    grid = F.affine_grid(torch.from_numpy(thetas).float(), [len(views), 3, size, size], align_corners=False)
-    images = torch.from_numpy(windows).permute(0, 3, 1, 2).float()  # (N, 3, side, side)
+    images = torch.from_numpy(windows).permute(0, 3, 1, 2).float()  # (N, C, side, side)
+    shape = [*images.shape[:2], size, size]
+    grid = F.affine_grid(torch.from_numpy(thetas).float(), shape, align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

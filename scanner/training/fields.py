@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.errors import SettingsError
+from scanner.slides import open_slide
+from scanner.slides.protocol import RGB
 
 #: Centres (row, col) in level-0 pixels, float64 (N, 2).
 Points = npt.NDArray[np.float64]
@@ -48,6 +50,12 @@ class LabelledField:
     kinds: npt.NDArray[np.int64] | None = None
     #: Class of every pixel, uint8 (height, width), where each has one; 255 for none.
     pixel_classes: npt.NDArray[np.uint8] | None = None
+    #: Channels of a pixel; 3: red, green and blue.
+    channels: int = RGB
+
+    def read(self) -> npt.NDArray[np.uint8]:
+        """Its pixels, uint8 (height, width, channels); not to be written to."""
+        return read_field(self.path, self.channels)
 
 
 def read_fields(
@@ -142,12 +150,16 @@ def list_cases(fields: Iterable[LabelledField]) -> list[str]:
 
 
 @lru_cache(maxsize=DECODED_FIELDS)
-def read_field(path: Path) -> npt.NDArray[np.uint8]:
-    """Pixels of a field, uint8 (height, width, 3); not to be written to."""
-    from PIL import Image
+def read_field(path: Path, channels: int = RGB) -> npt.NDArray[np.uint8]:
+    """Pixels of a field, uint8 (height, width, channels); not to be written to."""
+    if channels == RGB:
+        from PIL import Image
 
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"))
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    else:
+        with open_slide(path, channels=channels) as slide:
+            pixels = slide.read(0, (0, 0, slide.levels[0].height, slide.levels[0].width))
     pixels.flags.writeable = False
     return pixels
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from scanner.peaks import find_peaks, suppress
 from scanner.training.batches import TrainingSet
-from scanner.training.fields import LabelledField, read_field
+from scanner.training.fields import LabelledField
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
 from scanner.training.scoring import fold_normalisation, score_field
@@ -35,7 +35,8 @@ def _false_peaks(
     net: nn.Module, field: LabelledField, training_set: TrainingSet, *, index: int, recipe: Recipe
 ) -> list[tuple[float, float]]:
     stride = recipe.network_stride
-    scores = score_field(net, read_field(field.path), recipe, stain=training_set.stains.fields[index])
+    stain = None if training_set.stains is None else training_set.stains.fields[index]
+    scores = score_field(net, field.read(), recipe, stain=stain)
     kept = suppress(find_peaks(scores, floor=FLOOR), recipe.ignored_um / field.mpp / stride)
     # Points that readers argued about have a pool of their own; mining them again would settle the argument by weight.
     known = np.concatenate([field.points, field.disputed])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.card import TASKS
-from models.normalisation import Normalisation, NormalisationKind
+from models.normalisation import STAINED_CHANNELS, Normalisation, NormalisationKind
 from scanner.errors import SettingsError
 
 
@@ -36,7 +36,8 @@ class Augmentation:
     coarsest: float = 2.0
     blur: float = 0.4
     noise: float = 0.3
-    #: Of grey crops: spread of the log of the contrast, and of the brightness as a share of white.
+    #: Of crops without a stain, in each channel: spread of the log of the contrast, and of the brightness as a share of
+    #: white.
     contrast: float = 0.15
     brightness: float = 0.06
     jpeg: float = 0.6
@@ -119,10 +120,13 @@ class Recipe:
             raise SettingsError(f"recipe: task {self.task!r} is unknown; known: {', '.join(TASKS)}")
         if len(set(self.classes)) < max(2, len(self.classes)):
             raise SettingsError(f"recipe: classes {list(self.classes)} must be two or more, each once")
-        if self.channels not in (1, 3):
-            raise SettingsError(f"recipe: channels = {self.channels}; images are grey (1) or in colour (3)")
-        if self.channels == 1 and self.normalisation is not NormalisationKind.AFFINE:
-            raise SettingsError("recipe: grey images have no stain; set normalisation to affine")
+        if self.channels < 1:
+            raise SettingsError(f"recipe: channels = {self.channels} is impossible")
+        if self.channels != STAINED_CHANNELS and self.normalisation is NormalisationKind.STAIN:
+            raise SettingsError(
+                f"recipe: images of {self.channels} channels have no stain, as red, green and blue have; set "
+                "normalisation to affine"
+            )
         for key in ("label_values", "class_weights"):
             if len(getattr(self, key)) not in (0, len(self.classes)):
                 raise SettingsError(f"recipe: {key} must have one value for each of {', '.join(self.classes)}")
@@ -138,7 +142,7 @@ class Recipe:
 
     @property
     def channels(self) -> int:
-        """1 if the network reads grey images, 3 for colour."""
+        """What the network reads of a pixel: 1 grey, 3 red, green and blue, else so many channels of the file."""
         return int(self.arguments.get("channels", 3))
 
     @property
@@ -158,8 +162,8 @@ def recipe_from_toml(text: str) -> Recipe:
         fields = tomllib.loads(text)
         augmentation = {key: _as_tuple(value) for key, value in fields.pop("augmentation", {}).items()}
         fields = {key: _as_tuple(value) for key, value in fields.items()}
-        is_grey = fields.get("arguments", {}).get("channels", 3) == 1
-        usual = NormalisationKind.AFFINE if is_grey else NormalisationKind.STAIN
+        is_stained = fields.get("arguments", {}).get("channels", STAINED_CHANNELS) == STAINED_CHANNELS
+        usual = NormalisationKind.STAIN if is_stained else NormalisationKind.AFFINE
         fields["normalisation"] = NormalisationKind(fields.get("normalisation", usual))
         return Recipe(**fields, augmentation=Augmentation(**augmentation))
     except SettingsError:

@@ -44,16 +44,16 @@ def fold_normalisation(net: nn.Module) -> nn.Module:
 
 
 def score_field(
-    net: nn.Module, pixels: npt.NDArray[np.uint8], recipe: Recipe, *, stain: Stain
+    net: nn.Module, pixels: npt.NDArray[np.uint8], recipe: Recipe, *, stain: Stain | None
 ) -> npt.NDArray[np.float32]:
     """Probability of a figure at every `network_stride`-th pixel of a field.
 
     Parameters
     ----------
-    pixels : ndarray of shape (H, W, 3), uint8
+    pixels : ndarray of shape (H, W, C), uint8
         Mirrored at its border, as a scan does.
-    stain : Stain
-        What a scan would have measured.
+    stain : Stain or None
+        What a scan would have measured, of images that have one.
 
     Returns
     -------
@@ -71,8 +71,8 @@ def score_field(
     return probability
 
 
-def _table(recipe: Recipe, stain: Stain) -> torch.Tensor:
-    if recipe.normalisation is NormalisationKind.AFFINE:
+def _table(recipe: Recipe, stain: Stain | None) -> torch.Tensor:
+    if recipe.normalisation is NormalisationKind.AFFINE or stain is None:
         return normalisation_table(recipe.reference)
     statistics = StainStatistics(tuple(stain.mean.tolist()), tuple(stain.std.tolist()))
     return normalisation_table(recipe.reference, statistics)

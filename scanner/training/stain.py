@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.tissue import absorbs_light
-from scanner.training.fields import LabelledField, Points, read_field
+from scanner.training.fields import LabelledField, Points
 
 Array = npt.NDArray[np.float64]
 
@@ -91,7 +91,7 @@ def measure_stains(fields: Iterable[LabelledField]) -> StainBook:
     fields = tuple(fields)
     # A cut-out is half figure, which its slide is not: only its rim counts.
     rims = [one.points if one.source else None for one in fields]
-    own = [measure_stain(read_field(f.path), mpp=f.mpp, without=rim) for f, rim in zip(fields, rims, strict=True)]
+    own = [measure_stain(f.read(), mpp=f.mpp, without=rim) for f, rim in zip(fields, rims, strict=True)]
     cases, sources = defaultdict(list), defaultdict(list)
     for one, stain in zip(fields, own, strict=True):
         cases[one.case].append(stain)

@@ -13,11 +13,11 @@ from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
 from scanner.errors import SettingsError
 from scanner.probability import choose_device
+from scanner.slides.protocol import RGB
 from scanner.training.batches import TrainingSet
 from scanner.training.fields import (
     LabelledField,
     list_cases,
-    read_field,
     read_figures,
     split_by_case,
     split_by_slide,
@@ -91,7 +91,8 @@ def train(
 def read_recipe_fields(recipe: Recipe, data: Path) -> tuple[LabelledField, ...]:
     """All labelled fields of a recipe, those held out as well."""
     mpp = recipe.fields_mpp or recipe.mpp
-    rules = LabelRules(mpp=mpp, classes=recipe.classes, task=recipe.task, values=recipe.label_values)
+    channels = recipe.reference.pixel_channels
+    rules = LabelRules(mpp, recipe.classes, recipe.task, recipe.label_values, channels)
     return read_labelled(data / recipe.fields, rules)
 
 
@@ -107,18 +108,19 @@ def _train_fold(recipe: Recipe, data: Path, out: Path, settings: TrainSettings, 
 def load_training_set(recipe: Recipe, data: Path) -> TrainingSet:
     """Fields, stains and pools of a recipe, without the cases held out."""
     fields, _ = split_by_case(read_recipe_fields(recipe, data), {*recipe.held_out, *recipe.tuned_on})
-    sizes = {index: read_field(one.path).shape[:2] for index, one in enumerate(fields)}
+    sizes = {index: one.read().shape[:2] for index, one in enumerate(fields)}
     if recipe.figures:
         figures = read_figures(data / recipe.figures, mpp=recipe.figures_mpp)
         fields += split_by_slide(figures, recipe.figures_held_out)[0]
-    return TrainingSet(fields, measure_stains(fields), make_pools(fields, sizes))
+    stains = measure_stains(fields) if recipe.channels == RGB else None
+    return TrainingSet(fields, stains, make_pools(fields, sizes))
 
 
 def make_card(recipe: Recipe, training_set: TrainingSet) -> ModelCard:
     """The card of a freshly trained model: everything but what is measured afterwards."""
-    stain = mix_stains([training_set.stains.fields[index] for index in training_set.pools.sizes])
-    reference = recipe.reference
-    if reference.needs_statistics:
+    reference, stains = recipe.reference, training_set.stains
+    if reference.needs_statistics and stains is not None:
+        stain = mix_stains([stains.fields[index] for index in training_set.pools.sizes])
         mean, std = (tuple(round(float(v), 4) for v in values) for values in (stain.mean, stain.std))
         reference = Normalisation(recipe.normalisation, mean, std)
     card = ModelCard(

@@ -55,6 +55,12 @@ def test_the_chosen_threshold_is_hardly_worse_than_the_best(scores, figures):
     assert chosen.f1 >= curve.f1.max() - 0.03 - 1e-9
 
 
+def test_where_nothing_wrong_is_found_the_threshold_leaves_room_below():
+    # On a new field the same figures may score a little less.
+    assert best_threshold(trace_curve([line_of([0.8, 0.95], 2)], MITOS14)) == 0.4
+    assert best_threshold(trace_curve([line_of([0.8, 0.95, 0.1], 2)], MITOS14)) == 0.8
+
+
 def test_nothing_found_is_a_result():
     curve = trace_curve([line_of([], 3)], MITOS14)
     assert curve.average_precision == 0

@@ -114,3 +114,13 @@ def test_a_card_with_symmetries_loads_and_is_certified(tmp_path: Path) -> None:
     patches = torch.randn(2, 3, 13, 13)
     with torch.no_grad():
         torch.testing.assert_close(load_model(tmp_path / "again").net(patches), loaded.net(patches))
+
+
+def test_what_a_column_adds_to_colours_is_in_the_networks_numbers() -> None:
+    _, joined = committee()
+    dense = densify(joined.net, 30, 2).to(torch.bfloat16)
+    image = torch.randn(1, 3, 37, 35)
+    with torch.no_grad():
+        fast, exact = dense(image.bfloat16()), densify(joined.net, 30, 2)(image)
+    assert fast.dtype is torch.bfloat16
+    torch.testing.assert_close(fast.float(), exact, rtol=0, atol=0.1)

@@ -118,7 +118,7 @@ def test_fluorescent_channels_are_refused(tmp_path: Path) -> None:
     ("shape", "axes", "dtype", "reason"),
     [
         ((4, 90, 90), "cyx", "u1", "c = 4"),
-        ((5, 90, 90), "zyx", "u1", "z = 5: a scan needs one RGB plane"),
+        ((5, 90, 90), "zyx", "u1", "z = 5: a scan needs one plane"),
         ((2, 1, 1, 90, 90), "tczyx", "u1", "t = 2"),
         ((3, 90, 90), "cyx", "u2", "uint16 pixels"),
         ((3, 90, 90), "cyx", "f4", "float32 pixels"),

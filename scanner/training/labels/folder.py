@@ -11,12 +11,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from scanner.errors import SettingsError
+from scanner.slides.protocol import RGB
 from scanner.training.fields import LabelledField, Points, read_field, read_fields
 from scanner.training.labels.coco import read_coco
 from scanner.training.labels.naming import class_of
@@ -41,6 +43,8 @@ class LabelRules:
     task: str = "detection"
     #: Value in label images that stands for each class; the class's index if left out.
     values: Sequence[int] = ()
+    #: Channels of the fields' pixels.
+    channels: int = RGB
 
 
 def read_labelled(folder: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
@@ -57,7 +61,9 @@ def read_labelled(folder: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
         if rules.task == "segmentation":
             raise SettingsError(f"{folder / 'labels.csv'} has points; a segmentation needs outlines or label images")
         named = str(folder / "labels.csv")
-        return read_fields(folder, mpp=rules.mpp, class_index=lambda name: class_of(name, rules.classes, source=named))
+        class_index = partial(class_of, classes=rules.classes, source=named)
+        points = read_fields(folder, mpp=rules.mpp, class_index=class_index)
+        return tuple(replace(field, channels=rules.channels) for field in points)
     images = next((folder / name for name in ("images", "image") if (folder / name).is_dir()), folder)
     tables = sorted(path for path in folder.glob("*.json"))
     if tables:
@@ -98,23 +104,24 @@ def _label_of(image: Path, folder: Path) -> Path | None:
 def _read_label(image: Path, label: Path, rules: LabelRules) -> tuple[Mark, ...] | np.ndarray:
     if label.suffix == ".geojson":
         return read_qupath(label, rules.classes)
-    height, width = read_field(image).shape[:2]
+    height, width = read_field(image, rules.channels).shape[:2]
     return read_label_image(label, shape=(height, width), classes=len(rules.classes), values=rules.values)
 
 
 def _field(path: Path, labels: tuple[Mark, ...] | np.ndarray, rules: LabelRules) -> LabelledField:
-    height, width = read_field(path).shape[:2]
+    height, width = read_field(path, rules.channels).shape[:2]
     if rules.task == "segmentation":
         is_picture = isinstance(labels, np.ndarray)
         if not is_picture and any(not mark.rings for mark in labels):
             raise SettingsError(f"the labels of {path} have points; a segmentation needs outlines")
         painted = labels if isinstance(labels, np.ndarray) else paint_marks(labels, (height, width))
-        return LabelledField(path, path.stem, rules.mpp, pixel_classes=painted)
+        return LabelledField(path, path.stem, rules.mpp, pixel_classes=painted, channels=rules.channels)
     marks = marks_of_labels(labels) if isinstance(labels, np.ndarray) else labels
     figures = [mark for mark in marks if mark.kind not in (None, 0, NO_CLASS)]
     disputed = [mark for mark in marks if mark.kind in (None, NO_CLASS)]
     kinds = np.array([mark.kind for mark in figures], np.int64)
-    return LabelledField(path, path.stem, rules.mpp, _centres(figures), _centres(disputed), kinds=kinds)
+    points, argued = _centres(figures), _centres(disputed)
+    return LabelledField(path, path.stem, rules.mpp, points, argued, kinds=kinds, channels=rules.channels)
 
 
 def _centres(marks: Sequence[Mark]) -> Points:
