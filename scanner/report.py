@@ -6,6 +6,7 @@ import hashlib
 import platform
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -177,10 +178,15 @@ def describe_timing(seconds: StageSeconds, total: float) -> dict[str, float]:
 
 def describe_software() -> dict[str, str]:
     """Versions of what computed the result."""
-    found = {"python": platform.python_version()}
+    return dict(_software())
+
+
+@cache
+def _software() -> tuple[tuple[str, str], ...]:
+    found = [("python", platform.python_version())]
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            found.append((package, version(package)))
         except PackageNotFoundError:
             continue
-    return found
+    return tuple(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -136,12 +137,23 @@ def _cell_means(pixels: Pixels, plan: _CellPlan, cells: Box) -> Pixels:
 
 def _means_between(pixels: Pixels, rows: Edges, cols: Edges) -> Pixels:
     """Means of the pixels between the edges of rows and columns of cells; `pixels` starts at the first of both."""
-    sums = np.add.reduceat(pixels, rows[:-1] - rows[0], axis=0, dtype=np.uint32)  # (rows, w, 3)
-    sums = np.add.reduceat(sums, cols[:-1] - cols[0], axis=1)  # (rows, cols, 3)
-    # Where two cells share the level's last pixel, reduceat gives that pixel to both.
-    counts = np.maximum(1, np.diff(rows))[:, None] * np.maximum(1, np.diff(cols))
-    means: Pixels = ((sums + counts[..., None] // 2) // counts[..., None]).astype(np.uint8)
+    # Where two cells share the level's last pixel, each has it.
+    heights, widths = np.maximum(1, np.diff(rows)), np.maximum(1, np.diff(cols))
+    sums = _sums_of_rows(pixels, rows[:-1] - rows[0], heights)  # (rows, w, 3)
+    sums = _sums_of_rows(sums.swapaxes(0, 1), cols[:-1] - cols[0], widths).swapaxes(0, 1)  # (rows, cols, 3)
+    counts = (heights[:, None] * widths).astype(np.uint32)[..., None]
+    means: Pixels = ((sums + counts // 2) // counts).astype(np.uint8)
     return means
+
+
+def _sums_of_rows(values: npt.NDArray[Any], starts: Edges, lengths: Edges) -> npt.NDArray[np.uint32]:
+    """For each run of rows its sum: (h, w, 3) -> (runs, w, 3)."""
+    # The first row of all runs, then the second: a few large additions, where reduceat makes one for every few pixels.
+    sums = values[starts].astype(np.uint32)
+    for further in range(1, int(lengths.max())):
+        longer = np.flatnonzero(lengths > further)
+        sums[longer] += values[starts[longer] + further]
+    return sums
 
 
 def _halves(box: Box) -> tuple[Box, Box]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from PIL import Image
+
 from scanner.exports.files import OVERVIEW_NAME, PAGE_NAME
 from scanner.exports.html import picture, write_html
 from scanner.exports.page import MM2
@@ -75,6 +77,7 @@ def _report(folder: Path) -> dict[str, Any]:
 
 def _thumbnail(folder: Path) -> str:
     try:
-        return picture(folder / OVERVIEW_NAME, text="overview", longest_px=THUMBNAIL_PX)
+        with Image.open(folder / OVERVIEW_NAME) as overview:
+            return picture(overview, text="overview", longest_px=THUMBNAIL_PX)
     except OSError:
         return ""

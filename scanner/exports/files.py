@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from scanner.exports.atomic import write_picture
 from scanner.exports.dicom import check_dicom, write_annotations, write_parametric_map
 from scanner.exports.geojson import write_detections, write_regions, write_tissue
 from scanner.exports.grand_challenge import write_points
@@ -15,7 +16,7 @@ from scanner.exports.hotspot_picture import write_hotspot_pictures
 from scanner.exports.map_picture import write_map_picture
 from scanner.exports.ome_tiff import write_labels, write_map
 from scanner.exports.ome_zarr import write_zarr
-from scanner.exports.overview import write_overview
+from scanner.exports.overview import draw_overview
 from scanner.exports.page import write_page
 from scanner.exports.segmentation_picture import write_segmentation_picture
 from scanner.exports.table import write_table
@@ -45,14 +46,15 @@ MAP_DICOM_NAME = "map.dcm"
 def write_results(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
     """Write the files of a scan into `folder`, each whole or not at all: those of every scan, and those asked for."""
     slide = prepared.slide
-    # The overview takes about as long as all others: it is drawn beside them.
+    # The overview takes about as long as all others: it is drawn and written beside them.
     with ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
-        overview = beside.submit(write_overview, folder / OVERVIEW_NAME, result, slide)
+        drawing = beside.submit(draw_overview, result, slide)
+        writing = beside.submit(lambda: write_picture(folder / OVERVIEW_NAME, drawing.result()))
         _write_data(folder, result, prepared)
         _write_maps(folder, result)
-        pictures = write_hotspot_pictures(folder, result, slide)
-        overview.result()
-    write_page(folder / PAGE_NAME, result, prepared.model.card, pictures=[folder / OVERVIEW_NAME, *pictures])
+        hotspots = write_hotspot_pictures(folder, result, slide)
+        write_page(folder / PAGE_NAME, result, prepared.model.card, overview=drawing.result(), hotspots=hotspots)
+        writing.result()
     for name in prepared.settings.exports:
         EXTRAS[name](folder, result, prepared)
 

@@ -28,21 +28,29 @@ RING_UM, MIN_RING_PX = 12.0, 9.0
 LEGEND = ("detection", "on the border, not counted", "hotspot")
 
 
-def write_hotspot_pictures(folder: Path, result: ScanResult, slide: Slide) -> list[Path]:
+def write_hotspot_pictures(folder: Path, result: ScanResult, slide: Slide) -> dict[str, Image.Image]:
     """Write a picture of each hotspot, hotspot-1.png the best; those of an earlier scan that had more are removed.
+
+    Returns
+    -------
+    dict
+        The pictures by their files' names without the suffix.
 
     Raises
     ------
     OutputError
         A file cannot be written.
     """
-    paths = [folder / f"hotspot-{rank}.png" for rank in range(1, len(result.hotspots) + 1)]
-    for rank, (path, hotspot) in enumerate(zip(paths, result.hotspots, strict=True), start=1):
-        picture = draw_hotspot(hotspot, result, slide, title=f"{slide.path.name}, hotspot {rank}")
-        write_picture(path, picture)
-    for path in sorted(set(folder.glob("hotspot-*.png")) - set(paths)):
-        path.unlink()
-    return paths
+    pictures = {
+        f"hotspot-{rank}": draw_hotspot(hotspot, result, slide, title=f"{slide.path.name}, hotspot {rank}")
+        for rank, hotspot in enumerate(result.hotspots, start=1)
+    }
+    for name, picture in pictures.items():
+        write_picture(folder / f"{name}.png", picture)
+    for path in sorted(folder.glob("hotspot-*.png")):
+        if path.stem not in pictures:
+            path.unlink()
+    return pictures
 
 
 def draw_hotspot(hotspot: Hotspot, result: ScanResult, slide: Slide, *, title: str) -> Image.Image:

@@ -73,14 +73,13 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     return f"<table>\n{rows}</table>"
 
 
-def picture(source: Path, *, text: str, longest_px: int | None = None) -> str:
-    """A picture file as an element that holds it, as JPEG, reduced to `longest_px` if that is given."""
-    with Image.open(source) as image:
-        shown = image.convert("RGB")
-        if longest_px is not None:
-            shown.thumbnail((longest_px, longest_px))
-        buffer = io.BytesIO()
-        shown.save(buffer, format="JPEG", quality=JPEG_QUALITY)
+def picture(image: Image.Image, *, text: str, longest_px: int | None = None) -> str:
+    """A picture as an element that holds it, as JPEG, reduced to `longest_px` if that is given."""
+    shown = image.convert("RGB")
+    if longest_px is not None:
+        shown.thumbnail((longest_px, longest_px))
+    buffer = io.BytesIO()
+    shown.save(buffer, format="JPEG", quality=JPEG_QUALITY)
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f'<img alt="{escape(text)}" width="{shown.width}" src="data:image/jpeg;base64,{encoded}">'
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from scanner.exports.atomic import write_picture
 from scanner.exports.legend import above_legend
 from scanner.exports.map_picture import Colours, colours_from_levels, pool_map
 from scanner.exports.marks import (
@@ -37,18 +35,6 @@ RING_UM, MIN_RING_PX = 12.0, 9.0
 HOTSPOT_TEXT_PX = 16.0
 #: Of the colour of a class over the slide.
 CLASS_OPACITY = 0.55
-
-
-def write_overview(path: Path, result: ScanResult, slide: Slide) -> None:
-    """Write the overview as PNG; the same result gives the same bytes.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
-    picture = draw_overview(result, slide)
-    write_picture(path, picture)
 
 
 def draw_overview(result: ScanResult, slide: Slide) -> Image.Image:
@@ -90,9 +76,12 @@ def _draw_classes(
 def _paint(colours: Colours, px_um: float, result: ScanResult) -> Colours:
     """The slide with the map, the outline of its tissue and the hatching of what could not be read."""
     shape = colours.shape[:2]
-    layer = colours_from_levels(pool_map(result.map.read_highest, result.frame, shape, px_um=px_um)).astype(np.uint16)
-    opacity = layer[..., 3:]
-    painted = ((colours * (255 - opacity) + layer[..., :3] * opacity + 127) // 255).astype(np.uint8)
+    layer = colours_from_levels(pool_map(result.map.read_highest, result.frame, shape, px_um=px_um))
+    shown = layer[..., 3] > 0
+    above, below = layer[shown].astype(np.uint16), colours[shown]  # (n, 4), (n, 3)
+    opacity = above[:, 3:]
+    painted = colours.copy()
+    painted[shown] = (below * (255 - opacity) + above[:, :3] * opacity + 127) // 255
     painted[_tissue_outline(shape, px_um, result.tissue)] = TISSUE_COLOUR
     px_per_map_px = result.frame.map_mpp / px_um
     boxes = [Box(*(round(edge * px_per_map_px) for edge in box)).clipped(*shape) for box in result.unreadable]

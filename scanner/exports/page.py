@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from models.card import ModelCard
 from scanner.exports.html import facts, picture, table, write_html
@@ -16,7 +18,9 @@ from scanner.windows import describe_hpf
 MM2, UM2 = "mm\N{SUPERSCRIPT TWO}", "um\N{SUPERSCRIPT TWO}"
 
 
-def write_page(path: Path, result: ScanResult, card: ModelCard, *, pictures: Sequence[Path]) -> None:
+def write_page(
+    path: Path, result: ScanResult, card: ModelCard, *, overview: Image.Image, hotspots: Mapping[str, Image.Image]
+) -> None:
     """Write the page of a slide.
 
     Parameters
@@ -27,8 +31,9 @@ def write_page(path: Path, result: ScanResult, card: ModelCard, *, pictures: Seq
         With its report, but for the times: a second scan gives the same page.
     card : ModelCard
         Of the model that scanned.
-    pictures : sequence of Path
-        The overview, then the hotspots; they become part of the page.
+    overview : Image
+    hotspots : mapping of str to Image
+        By their names. All pictures become part of the page.
 
     Raises
     ------
@@ -37,10 +42,10 @@ def write_page(path: Path, result: ScanResult, card: ModelCard, *, pictures: Seq
     """
     report = result.report
     if "classes" in report:
-        subject, body = "classes", [*_classes(report), picture(pictures[0], text="overview")]
+        subject, body = "classes", [*_classes(report), picture(overview, text="overview")]
     else:
-        subject, body = "mitotic figures", [*_count(report), picture(pictures[0], text="overview")]
-        body += [*_hotspots(report, pictures[1:]), *_thresholds(report)]
+        subject, body = "mitotic figures", [*_count(report), picture(overview, text="overview")]
+        body += [*_hotspots(report, hotspots), *_thresholds(report)]
     body += [*_areas(report), *_slide(report), *_model(card), *_settings(report)]
     write_html(path, f"{report['slide']['name']}: {subject}", body)
 
@@ -73,7 +78,7 @@ def _count(report: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _hotspots(report: dict[str, Any], pictures: Sequence[Path]) -> Iterator[str]:
+def _hotspots(report: dict[str, Any], pictures: Mapping[str, Image.Image]) -> Iterator[str]:
     yield "<h2>Hotspots</h2>"
     if not report["hotspots"]:
         yield "<p>Nothing was counted, so there is none.</p>"
@@ -95,7 +100,7 @@ def _hotspots(report: dict[str, Any], pictures: Sequence[Path]) -> Iterator[str]
         for rank, spot in enumerate(report["hotspots"], start=1)
     ]
     yield table(rows, head=head)
-    shown = (picture(path, text=path.stem) for path in pictures)
+    shown = (picture(image, text=name) for name, image in pictures.items())
     yield f'<div class="pictures">{"".join(shown)}</div>'
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from scanner.geometry import Box, Frame, mirrored
 from scanner.slides.protocol import Level, Pixels, Slide
 from scanner.slides.resampling import Axis, resample
+
+Places = npt.NDArray[np.int64]
 
 #: A level up to this much coarser than the grid may serve it (relative).
 LEVEL_TOLERANCE = 0.02
@@ -50,14 +54,26 @@ class Grid:
         if not (rows.size and cols.size):
             return np.empty((rows.size, cols.size, self._slide.channels), np.uint8)
         inside = Box(int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
-        pixels = self._read_inside(inside)
-        return pixels[(rows - inside.top)[:, None], cols - inside.left]
+        return _mirrored_pixels(self._read_inside(inside), rows - inside.top, cols - inside.left)
 
     def _read_inside(self, box: Box) -> Pixels:
         read = partial(self._slide.read, self.level)
         if self._is_level:
             return read(box)
         return resample(read, box, rows=self._rows, cols=self._cols, channels=self._slide.channels)
+
+
+def _mirrored_pixels(pixels: Pixels, rows: Places, cols: Places) -> Pixels:
+    """`pixels[rows[:, None], cols]`, several times as fast where most columns follow one another, as in a tile's."""
+    taken = pixels[rows]  # (height, w, 3): whole rows at a time.
+    turns = np.flatnonzero(np.diff(cols) != 1) + 1
+    edges = [0, *turns.tolist(), len(cols)]
+    first, last = max(pairwise(edges), key=lambda run: run[1] - run[0])
+    mirrored_pixels = np.empty((len(rows), len(cols), 3), np.uint8)
+    mirrored_pixels[:, first:last] = taken[:, cols[first] : cols[first] + last - first]
+    for part in (slice(None, first), slice(last, None)):
+        mirrored_pixels[:, part] = taken[:, cols[part]]
+    return mirrored_pixels
 
 
 def choose_level(levels: tuple[Level, ...], scale: float) -> int:

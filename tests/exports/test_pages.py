@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from models.card import Measurement, ModelCard
 from scanner.exports.batch_page import write_batch_page
@@ -81,7 +82,8 @@ def test_names_are_text_and_not_markup(tmp_path: Path, result: ScanResult, prepa
         tmp_path / "evil.html",
         replace(result, report=result.report | {"slide": slide}),
         card,
-        pictures=[tmp_path / "overview.png"],
+        overview=OVERVIEW,
+        hotspots={},
     )
     page = Page(tmp_path / "evil.html")
     assert evil in page.text
@@ -91,10 +93,11 @@ def test_names_are_text_and_not_markup(tmp_path: Path, result: ScanResult, prepa
 def test_nothing_found_is_a_page_as_well(tmp_path: Path, result: ScanResult, prepared: PreparedSlide) -> None:
     write_results(tmp_path, result, prepared)
     nothing = replace(result, hotspots=(), report=result.report | {"hotspots": [], "count": 0})
-    write_page(tmp_path / "report.html", nothing, ModelCard(**CARD), pictures=[tmp_path / "overview.png"])
+    write_page(tmp_path / "report.html", nothing, ModelCard(**CARD), overview=OVERVIEW, hotspots={})
     assert "Nothing was counted" in Page(tmp_path / "report.html").text
 
 
+OVERVIEW = Image.new("RGB", (30, 20))
 CARD = {"name": "a", "version": "1", "architecture": "none", "arguments": {}, "patch_size": 9, "mpp": 0.25}
 
 
