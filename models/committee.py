@@ -73,10 +73,13 @@ class Committee(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Log of the averaged class probabilities."""
-        total = None
-        for column, crop, size in zip(self.columns, self.crops, self.sizes, strict=True):
-            logits = column(patches[:, :, crop : crop + size, crop : crop + size])
-            probabilities = torch.softmax(logits, dim=1)
-            total = probabilities if total is None else total + probabilities
-        assert total is not None
-        return torch.log(total / len(self.sizes))
+        parts = zip(self.columns, self.crops, self.sizes, strict=True)
+        return average([net(patches[:, :, crop : crop + size, crop : crop + size]) for net, crop, size in parts])
+
+
+def average(logits: Sequence[Tensor]) -> Tensor:
+    """Log of the mean of the probabilities that each column's logits (N, classes, ...) give."""
+    total = torch.softmax(logits[0], dim=1)
+    for column in logits[1:]:
+        total = total + torch.softmax(column, dim=1)
+    return torch.log(total / len(logits))

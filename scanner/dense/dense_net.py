@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.committee import Committee
 from scanner.dense.check import check_conversion
+from scanner.dense.columns import DenseColumns
 from scanner.dense.convert import convert
 from scanner.dense.device_forms import DeviceForms
 from scanner.dense.dilation import run_dilated
@@ -41,18 +43,23 @@ class DenseNet(nn.Module):
     `patch_size // 2` further along both axes. rows = (H - patch_size) // stride + 1.
     """
 
-    def __init__(self, graph: Graph, *, stride: int, form: Form, heads: Heads | None = None) -> None:
+    def __init__(
+        self, graph: Graph, *, stride: int, form: Form, heads: Heads | None = None, columns: DenseColumns | None = None
+    ) -> None:
         super().__init__()
         self.graph = graph
         self.heads = heads
         self.stride = stride
         self.patch_size = graph.patch_size
         self.layout = Layout.of(graph, stride)
-        self.native = _native_chain(graph, self.layout, form)
+        #: Of a committee on a CPU: its columns, each in the native form.
+        self.columns = columns
+        self.native = None if columns else _native_chain(graph, self.layout, form)
         self.triton = _triton_chain(graph, self.layout) if form is Form.TRITON else None
         #: On a GPU, if the form was left to us.
         self.device_forms = DeviceForms(graph, self.layout) if form is Form.AUTO else None
-        self.form = choose_form(is_native=self.native is not None) if form is Form.AUTO else form
+        is_native = self.native is not None or columns is not None
+        self.form = choose_form(is_native=is_native) if form is Form.AUTO else form
         self.layers = nn.ModuleList(node.layer for node in graph.nodes if node.layer is not None)
 
     def forward(self, images: Tensor) -> Any:
@@ -61,6 +68,8 @@ class DenseNet(nn.Module):
         A classifier with several heads gets them back as it returns them, in a tuple or dict of such tensors.
         """
         rows, cols = count_positions(images, self.patch_size, self.stride)
+        if self.columns is not None and NativeChain.takes(images):
+            return self.columns(images)[:, :, :rows, :cols]
         out = self._run(images)
         step = self.layout.remainder
         out = out[:, :, : (rows - 1) * step.rows + 1 : step.rows, : (cols - 1) * step.cols + 1 : step.cols]
@@ -97,6 +106,14 @@ def _native_chain(graph: Graph, layout: Layout, form: Form) -> NativeChain | Non
         if form is Form.NATIVE:
             raise SettingsError(f"there is no native form: {error}") from error
         return None
+
+
+def _native_columns(net: nn.Module, stride: int, form: Form) -> DenseColumns | None:
+    """The columns of a committee as dense nets of their own, if all of them have a native form."""
+    if form not in {Form.AUTO, Form.NATIVE} or not isinstance(net, Committee):
+        return None
+    columns = [densify(column, side, stride) for column, side in zip(net.columns, net.sizes, strict=True)]
+    return DenseColumns(columns, net.crops) if all(column.form is Form.NATIVE for column in columns) else None
 
 
 def _triton_chain(graph: Graph, layout: Layout) -> TritonChain:
@@ -142,7 +159,9 @@ def densify(
     if form not in list(Form):
         raise SettingsError(f"form {form!r} is unknown; known: {', '.join(Form)}")
     graph, heads = trace_classifier(net, patch_size, convert, trainable=trainable)
-    dense = DenseNet(graph if trainable else fuse_graph(graph), stride=stride, form=Form(form), heads=heads)
+    columns = None if trainable else _native_columns(net, stride, Form(form))
+    graph = graph if trainable else fuse_graph(graph)
+    dense = DenseNet(graph, stride=stride, form=Form(form), heads=heads, columns=columns)
     if not trainable:
         dense.eval()
         check_conversion(net, dense)

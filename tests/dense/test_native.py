@@ -20,7 +20,7 @@ from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load
 from scanner.dense.native.chain import choose_rows
 from scanner.dense.native.packing import Shape
 from scanner.errors import SettingsError
-from tests.networks import Classifier, randomise
+from tests.networks import Classifier, CropResidual, randomise
 from tests.reference import patch_by_patch
 
 #: Rounding of float32 sums in another order, on logits of order 1.
@@ -155,12 +155,29 @@ def test_a_broken_pixel_spoils_just_the_patches_that_see_it(rows: Rows) -> None:
 
 
 def test_other_graphs_and_types_take_the_dilated_form() -> None:
-    small = DanNetConfig(stages=((4, 3), (4, 2)), patch_size=15, hidden=6)
-    committee = Committee([DanNet(small), DanNet(small)], [15, 15]).eval()
-    assert densify(committee, 15).form is Form.DILATION
+    residual = nn.Sequential(CropResidual(3, 3), nn.Flatten(), nn.Linear(3 * 11 * 11, 2)).eval()
+    assert densify(residual, 13).form is Form.DILATION
     with pytest.raises(SettingsError, match="no native form: the network is no chain"):
-        densify(committee, 15, form=Form.NATIVE)
+        densify(residual, 13, form=Form.NATIVE)
+    small = DanNetConfig(stages=((4, 3), (4, 2)), patch_size=15, hidden=6)
     assert densify(DanNet(small).double().eval(), 15).form is Form.DILATION
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 2**16))
+def test_columns_of_a_committee_are_native_each(stride: int, more_rows: int, more_cols: int, seed: int) -> None:
+    torch.manual_seed(seed)  # As they are initialised: their logits are of order 1.
+    sides = 15, 24, 17
+    columns = [DanNet(DanNetConfig(stages=((4, 3), (5, 2)), patch_size=side, hidden=6)) for side in sides]
+    committee = Committee(columns, sides).eval()
+    dense = densify(committee, 24, stride)
+    assert dense.form is Form.NATIVE
+    image = torch.rand(2, 3, 24 + more_rows, 24 + more_cols, generator=torch.Generator().manual_seed(seed))
+    with torch.inference_mode():
+        expected = patch_by_patch(committee, image, 24, stride)
+        torch.testing.assert_close(dense(image), expected, **CLOSE)
+        torch.testing.assert_close(copy.deepcopy(dense)(image), dense(image), rtol=0, atol=0)
+        torch.testing.assert_close(dense.double()(image.double()).float(), expected, **CLOSE)
 
 
 def test_gradients_of_the_image_and_copies_of_the_net_are_served() -> None:

@@ -1,0 +1,25 @@
+"""A committee column by column: each is a dense net of its own, on the part of the patch that it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from models.committee import average
+
+
+class DenseColumns(nn.Module):
+    """The averaged columns of a committee: (N, C, H, W) -> (N, classes, rows, cols), as its dense net gives them."""
+
+    def __init__(self, nets: Sequence[nn.Module], crops: Sequence[int]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+        #: Pixels of the committee's patch above and left of each column's.
+        self.crops = tuple(crops)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Columns with smaller patches find more of them in an image: what all have is kept."""
+        maps = [net(images[:, :, crop:, crop:]) for net, crop in zip(self.nets, self.crops, strict=True)]
+        rows, cols = (min(scores.shape[axis] for scores in maps) for axis in (2, 3))
+        return average([scores[:, :, :rows, :cols] for scores in maps])
