@@ -37,7 +37,7 @@ COPY scanner scanner
 COPY service service
 # hadolint ignore=DL3013
 RUN pip install --no-cache-dir --constraint constraints.txt hatchling editables && \
-    pip install --no-cache-dir --constraint constraints.txt --no-build-isolation .
+    pip install --no-cache-dir --constraint constraints.txt --no-build-isolation '.[dicom,objects,oidc,otel]'
 
 FROM python
 COPY --from=build /opt/mitoscan /opt/mitoscan

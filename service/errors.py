@@ -20,7 +20,21 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from scanner import errors as scan
-from service import auth, catalog, forms, intake, jobs, limits, results, sources, store, submission, tiles, webhooks
+from service import (
+    auth,
+    catalog,
+    forms,
+    intake,
+    jobs,
+    limits,
+    remote,
+    results,
+    sources,
+    store,
+    submission,
+    tiles,
+    webhooks,
+)
 
 PROBLEM_JSON = "application/problem+json"
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -56,7 +70,7 @@ RULES = (
     Rule(limits.TooLargeError, 413, "too-large", "The slide is larger than this service accepts"),
     Rule(sources.SourceForbiddenError, 403, "source-forbidden", "This source is not on the allow list"),
     Rule(sources.SourceNotFoundError, 404, "source-not-found", "No such source"),
-    Rule(sources.SourceFetchError, 502, "source-unreachable", "The source could not be fetched"),
+    Rule(remote.SourceFetchError, 502, "source-unreachable", "The source could not be fetched"),
     Rule(webhooks.WebhookForbiddenError, 403, "webhook-forbidden", "This webhook is not on the allow list"),
     Rule(auth.IdentityProviderError, 503, "identity-unknown", "Who asks cannot be found out now"),
     Rule(limits.IdempotencyConflictError, 409, "idempotency-conflict", "The Idempotency-Key was used before"),

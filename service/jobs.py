@@ -37,7 +37,8 @@ class TransitionError(Exception):
 class ScanRequest:
     """What is to be scanned, and how."""
 
-    #: The slide file: relative to the data folder, or absolute if it lies in an allowed folder of the server.
+    #: The slide file: relative to the data folder, or absolute in an allowed folder of the server; empty while
+    #: it is still to be fetched.
     slide: str
     #: Identity of the slide's bytes: SHA-256 of an upload, a fingerprint of a file on the server.
     slide_sha256: str
@@ -83,6 +84,23 @@ class JobOptions:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """A slide that the service fetches itself, from an address that the client has named."""
+
+    url: str
+    bytes_done: int = 0
+    #: None where the other side does not say.
+    bytes_total: int | None = None
+    #: True once the slide is here.
+    is_done: bool = False
+
+    @property
+    def identity(self) -> str:
+        """What stands for the slide's bytes until they are here."""
+        return hashlib.sha256(self.url.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class JobProgress:
     """How far a scan is."""
 
@@ -102,6 +120,7 @@ class Job:
     client: str
     created_at: float
     options: JobOptions = field(default_factory=JobOptions)
+    fetch: Fetch | None = None
     state: JobState = JobState.QUEUED
     started_at: float | None = None
     finished_at: float | None = None
@@ -118,6 +137,16 @@ class Job:
     idempotency_key: str | None = None
     #: Counts changes, so that a change based on an outdated reading is refused.
     version: int = 0
+
+    @property
+    def awaits_slide(self) -> bool:
+        """True while the slide is still to be fetched."""
+        return self.fetch is not None and not self.fetch.is_done
+
+    @property
+    def asked(self) -> ScanRequest:
+        """The request as the client made it, when the slide at an address was not known yet."""
+        return replace(self.request, slide_sha256=self.fetch.identity) if self.fetch else self.request
 
 
 def start(job: Job, *, worker: str, now: float) -> Job:
@@ -136,6 +165,20 @@ def advance(job: Job, progress: JobProgress) -> Job:
     """The job, further on."""
     _require(job, JobState.RUNNING)
     return replace(job, progress=progress)
+
+
+def advance_fetch(job: Job, *, bytes_done: int, bytes_total: int | None) -> Job:
+    """The job, more of its slide here."""
+    _require(job, JobState.QUEUED)
+    assert job.fetch
+    return replace(job, fetch=replace(job.fetch, bytes_done=bytes_done, bytes_total=bytes_total))
+
+
+def arrive(job: Job, request: ScanRequest) -> Job:
+    """The job, its slide here: ready for a worker."""
+    _require(job, JobState.QUEUED)
+    assert job.fetch
+    return replace(job, request=request, fetch=replace(job.fetch, is_done=True))
 
 
 def finish(job: Job, *, now: float, cached: bool = False) -> Job:

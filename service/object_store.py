@@ -6,8 +6,13 @@ AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from obstore import GetResult
 
 SCHEMES = frozenset({"s3", "gs", "az"})
 CHUNK = 1 << 20
@@ -21,29 +26,41 @@ class ObjectStoreError(Exception):
     """The store does not answer, or not to us."""
 
 
-async def read_object(url: str) -> AsyncIterator[bytes]:
-    """The bytes of an object as they come.
+async def open_object(url: str) -> tuple[int, AsyncIterator[bytes]]:
+    """Bytes in an object, and its content as it comes.
 
     Raises
     ------
     ObjectNotFoundError
         There is none.
     ObjectStoreError
-        The store refuses or cannot be reached, or obstore is not installed.
+        The store refuses or cannot be reached, or obstore is not installed. Also while the content comes.
     """
     try:
         import obstore
-        from obstore import exceptions
         from obstore.store import from_url
     except ImportError as error:
         raise ObjectStoreError("object stores need the extra 'objects': pip install 'mitoscan[objects]'") from error
     place = urlsplit(url)
-    try:
+    with _own_errors():
         store = from_url(f"{place.scheme}://{place.netloc}")
         found = await obstore.get_async(store, place.path.lstrip("/"))
+    return found.meta["size"], _chunks(found)
+
+
+async def _chunks(found: GetResult) -> AsyncIterator[bytes]:
+    with _own_errors():
         chunks = found.stream(min_chunk_size=CHUNK).__aiter__()
         while (chunk := await anext(chunks, None)) is not None:
             yield bytes(chunk)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    from obstore import exceptions
+
+    try:
+        yield
     except (
         FileNotFoundError,
         exceptions.NotFoundError,

@@ -2,7 +2,8 @@
 
 The API process enqueues with `DBOSClient` and never runs a workflow; a worker process launches DBOS. A workflow is one
 job: running it again after a crash is safe, because a scan goes on from its checkpoints and a finished job stays so.
-Beside the scans go errands, which keep no scan waiting: telling webhooks, and cleaning by a schedule.
+Beside the scans go fetches, which end by enqueueing the scan of what they have fetched, and errands, which keep neither
+waiting: telling webhooks, and cleaning by a schedule.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from service.settings import Settings
 
 NAME = "mitoscan"
 QUEUE = "mitoscan-scans"
+FETCHES = "mitoscan-fetches"
 ERRANDS = "mitoscan-errands"
 WORKFLOW = "scan"
+FETCH_WORKFLOW = "fetch"
 WEBHOOK_WORKFLOW = "tell-webhook"
 CLEANING_WORKFLOW = "clean"
 #: DBOS takes the smallest first.
@@ -34,6 +37,9 @@ MAX_RECOVERY_ATTEMPTS = 1000
 #: Errands of one worker at a time, and how often it looks for them.
 ERRANDS_AT_ONCE = 4
 ERRANDS_POLL_INTERVAL = 1.0  # seconds
+#: The same of fetches: two, so that a small slide need not wait for a large one.
+FETCHES_AT_ONCE = 2
+FETCHES_POLL_INTERVAL = 0.5  # seconds
 #: A webhook that fails is told again after the first pause, then after ever longer ones.
 WEBHOOK_BACKOFF = 3.0
 #: Without a new job for this long, workers look less often.
@@ -48,6 +54,8 @@ class Duties:
 
     #: Scan for the job of this id.
     run_job: Callable[[str], None]
+    #: Fetch the slide of the job of this id, and enqueue its scan.
+    fetch_slide: Callable[[str], None]
     #: Tell the webhook of the job of this id; an exception means that it shall be tried again.
     tell_webhook: Callable[[str], None]
     #: Remove what is past its time.
@@ -76,6 +84,12 @@ class QueueClient:
     def enqueue(self, connection: sa.Connection, job: Job) -> None:
         """Enqueue a job within the transaction that writes it."""
         options = _options(WORKFLOW, QUEUE, job.id)
+        options["priority"] = PRIORITIES[job.options.priority]
+        self._client.enqueue_in_transaction(connection, options, job.id)
+
+    def enqueue_fetch(self, connection: sa.Connection, job: Job) -> None:
+        """Enqueue the fetch of a job's slide within the transaction that writes the job."""
+        options = _options(FETCH_WORKFLOW, FETCHES, f"fetch-{job.id}")
         options["priority"] = PRIORITIES[job.options.priority]
         self._client.enqueue_in_transaction(connection, options, job.id)
 
@@ -119,6 +133,10 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, duties: Duties, pace: Pa
     def scan_workflow(job_id: str) -> None:
         duties.run_job(job_id)
 
+    @DBOS.workflow(name=FETCH_WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
+    def fetch_workflow(job_id: str) -> None:
+        duties.fetch_slide(job_id)
+
     @DBOS.step(
         retries_allowed=True,
         max_attempts=pace.webhook_attempts,
@@ -136,10 +154,9 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, duties: Duties, pace: Pa
     def cleaning_workflow(_scheduled_at: datetime, _context: Any) -> None:
         duties.clean()
 
-    DBOS.listen_queues([QUEUE, ERRANDS])
+    DBOS.listen_queues([QUEUE, FETCHES, ERRANDS])
     DBOS.launch()
-    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=pace.poll_s)
-    DBOS.register_queue(ERRANDS, worker_concurrency=ERRANDS_AT_ONCE, polling_interval_sec=ERRANDS_POLL_INTERVAL)
+    _register_queues(pace)
     DBOS.apply_schedules(
         [
             {
@@ -150,6 +167,12 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, duties: Duties, pace: Pa
             }
         ]
     )
+
+
+def _register_queues(pace: Pace) -> None:
+    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=pace.poll_s)
+    DBOS.register_queue(FETCHES, worker_concurrency=FETCHES_AT_ONCE, polling_interval_sec=FETCHES_POLL_INTERVAL)
+    DBOS.register_queue(ERRANDS, worker_concurrency=ERRANDS_AT_ONCE, polling_interval_sec=ERRANDS_POLL_INTERVAL)
 
 
 def choose_interval(settings: Settings, *, asked_s: float | None, free_workers: int, youngest_s: float | None) -> float:

@@ -81,9 +81,9 @@ def _remove_unneeded(jobs: list[Job], settings: Settings, *, older_than: float) 
 
 
 def _upload_of(job: Job, settings: Settings) -> list[Path]:
-    """The upload folder that a job reads from; none if it reads from the server's own folders."""
+    """The upload folder that a job reads from; none if it reads from the server's own folders, or has no slide yet."""
     path = Path(job.request.slide)
-    return [] if path.is_absolute() else [(settings.data.resolve() / path).parent]
+    return [] if path.is_absolute() or not job.request.slide else [(settings.data.resolve() / path).parent]
 
 
 def _is_older(path: Path, than: float) -> bool:

@@ -51,6 +51,10 @@ class ProgressOut(BaseModel):
     mm2_done: float
     mm2_total: float
     eta_s: Annotated[float | None, Field(description="seconds to go, by the pace so far")] = None
+    bytes_done: Annotated[int | None, Field(description="of a slide that is being fetched; null once it is here")] = (
+        None
+    )
+    bytes_total: Annotated[int | None, Field(description="of a slide that is being fetched, if known")] = None
 
 
 class ProblemOut(BaseModel):
@@ -229,10 +233,18 @@ def _common(job: Job) -> dict[str, Any]:
         "cached": job.cached,
         "cancel_requested": job.cancel_requested,
         "attempt": job.attempt,
-        "progress": ProgressOut(**vars(job.progress), eta_s=_eta_s(job)),
+        "progress": _progress(job),
         "problem": job.problem,
         "links": links_of(job),
     }
+
+
+def _progress(job: Job) -> ProgressOut:
+    progress = ProgressOut(**vars(job.progress), eta_s=_eta_s(job))
+    if not job.awaits_slide:
+        return progress
+    assert job.fetch
+    return progress.model_copy(update={"bytes_done": job.fetch.bytes_done, "bytes_total": job.fetch.bytes_total})
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -1,6 +1,6 @@
-"""Sources: slides that a client names instead of sending: a server path, an earlier upload, a URL, an object.
+"""Sources: slides that a client names instead of sending, and that are here: a server path, an earlier upload.
 
-Nothing is reachable that the settings do not list: no folder and no URL by default.
+Nothing is reachable that the settings do not list: no folder by default.
 """
 
 from __future__ import annotations
@@ -10,22 +10,15 @@ import os
 import re
 from itertools import islice
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
-
-from service.allowlist import is_allowed
 from service.forms import BadRequestError
-from service.intake import StoredSlide, check_header, clean_name, receive_raw
-from service.limits import require_disk
+from service.intake import StoredSlide, check_header, clean_name
 from service.multifile import LEADERS, MAX_FILES
-from service.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, read_object
 from service.resumable import find_finished
 from service.settings import Settings
 
 #: Bytes read from both ends of a server file for its fingerprint.
 SAMPLE = 1 << 20
-URL_TIMEOUT = 30.0  # seconds without a byte
 _UPLOAD_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,10 +28,6 @@ class SourceForbiddenError(Exception):
 
 class SourceNotFoundError(LookupError):
     """On the allow list, but not there."""
-
-
-class SourceFetchError(Exception):
-    """The URL could not be fetched."""
 
 
 def find_path(path: str, settings: Settings) -> StoredSlide:
@@ -67,38 +56,6 @@ def find_upload(upload_id: str, settings: Settings) -> StoredSlide:
     os.utime(folder)  # A client may name an old upload at the moment when it would be cleaned away.
     relative = str(found.relative_to(settings.data.resolve()))
     return StoredSlide(relative, upload_id, found.name, check_header(found, settings))
-
-
-async def fetch_url(url: str, settings: Settings) -> StoredSlide:
-    """The slide at an allowed URL, streamed to disk. Redirects are not followed: they could lead anywhere."""
-    if not is_allowed(url, settings.url_prefixes):
-        raise SourceForbiddenError("the URL is not on this service's allow list")
-    require_disk(settings)
-    place = urlsplit(url)
-    name = place.path.rsplit("/", 1)[-1]
-    if place.scheme in SCHEMES:
-        return await _fetch_object(url, name, settings)
-    try:
-        async with (
-            httpx.AsyncClient(timeout=URL_TIMEOUT, follow_redirects=False, trust_env=False) as client,
-            client.stream("GET", url) as response,
-        ):
-            if response.status_code != httpx.codes.OK:
-                raise SourceFetchError(f"the URL answered {response.status_code}")
-            return await receive_raw(response.aiter_bytes(), settings, name=name)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SourceFetchError(type(error).__name__) from error
-
-
-async def _fetch_object(url: str, name: str, settings: Settings) -> StoredSlide:
-    if "?" in url or "#" in url:
-        raise SourceForbiddenError("an object's URL has neither a query nor a fragment")
-    try:
-        return await receive_raw(read_object(url), settings, name=name)
-    except ObjectNotFoundError as error:
-        raise SourceNotFoundError("no such object") from error
-    except ObjectStoreError as error:
-        raise SourceFetchError(str(error)) from error
 
 
 def fingerprint(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from service.jobs import Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
+from service.jobs import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
 
 BUSY_TIMEOUT_MS = 30_000
 #: Advisory locks of ours on Postgres: any two numbers.
@@ -157,8 +157,17 @@ class Store:
             row = connection.execute(query).mappings().first()
         return _job_from_row(row) if row else None
 
-    def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
-        """Apply a transition to the job as it stands now; TransitionError if its state forbids it."""
+    def update(
+        self,
+        job_id: str,
+        transition: Callable[[Job], Job],
+        *,
+        then: Callable[[sa.Connection, Job], object] | None = None,
+    ) -> Job:
+        """Apply a transition to the job as it stands now, and do `then` in the same transaction.
+
+        TransitionError if the job's state forbids it.
+        """
         while True:
             job = self.get(job_id)
             changed = transition(job)
@@ -169,6 +178,8 @@ class Store:
             with self.engine.begin() as connection:
                 if connection.execute(_jobs.update().where(where).values(values)).rowcount == 1:
                     self._tell(connection, changed)
+                    if then:
+                        then(connection, changed)
                     return replace(changed, version=job.version + 1)
 
     def _take_turn(self, connection: sa.Connection) -> None:
@@ -253,7 +264,9 @@ def _row_from_job(job: Job) -> dict[str, Any]:
     return row | {
         "state": str(job.state),
         "result_key": job.request.result_key,
-        "request": json.dumps(asdict(job.request) | {"options": asdict(job.options)}),
+        "request": json.dumps(
+            asdict(job.request) | {"options": asdict(job.options), "fetch": job.fetch and asdict(job.fetch)}
+        ),
         "reason": str(job.problem["type"]) if job.problem else None,
         "problem": json.dumps(job.problem) if job.problem else None,
         **asdict(job.progress),
@@ -266,6 +279,8 @@ def _job_from_row(row: sa.RowMapping) -> Job:
     fields["state"] = JobState(fields["state"])
     request = json.loads(fields["request"])
     options = request.pop("options", {})
+    fetch = request.pop("fetch", None)
+    fields["fetch"] = Fetch(**fetch) if fetch else None
     fields["options"] = JobOptions(**options | {"priority": Priority(options.get("priority", Priority.NORMAL))})
     fields["request"] = ScanRequest(**request | {"exports": tuple(request.get("exports", ()))})
     fields["progress"] = JobProgress(**{part.name: fields.pop(part.name) for part in dataclass_fields(JobProgress)})

@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from service import jobs
 from service.auth import Client
 from service.context import Service
-from service.intake import StoredSlide
-from service.jobs import Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
-from service.limits import IdempotencyConflictError, require_room
+from service.headers import Header
+from service.intake import StoredSlide, clean_name
+from service.jobs import Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
+from service.limits import IdempotencyConflictError, require_disk, require_room
+from service.remote import check_url, name_in
 from service.sources import SourceNotFoundError, find_path
 from service.store import DuplicateJobError
 
@@ -41,42 +43,64 @@ class ExportImpossibleError(Exception):
 
 def submit(service: Service, client: Client, slide: StoredSlide, choices: Choices) -> Job:
     """A new job in the queue, or done if its result is there; the earlier job of the same idempotency key."""
-    if "dicom" in choices.exports and slide.header.suffix != ".dcm":
+    check_exports(choices.exports, slide)
+    request = _request(service, choices, slide=slide.path, sha256=slide.sha256, name=slide.name)
+    return _add(service, _job(client, request, choices))
+
+
+def submit_url(service: Service, client: Client, url: str, choices: Choices) -> Job:
+    """A new job whose slide a worker fetches first; the earlier job of the same idempotency key."""
+    check_url(url, service.settings)
+    require_disk(service.settings)
+    fetch = Fetch(url)
+    request = _request(service, choices, slide="", sha256=fetch.identity, name=clean_name(name_in(url)))
+    return _add(service, replace(_job(client, request, choices), fetch=fetch))
+
+
+def check_exports(exports: tuple[str, ...], slide: StoredSlide) -> None:
+    """Raise ExportImpossibleError if a file was asked for that cannot be made of this slide."""
+    if "dicom" in exports and slide.header.suffix != ".dcm":
         raise ExportImpossibleError("export=dicom needs a DICOM slide")
-    request = _request(service, slide, choices)
-    options = JobOptions(choices.priority, choices.timeout_s, choices.webhook)
-    return _add(service, client, request, options=options, key=choices.idempotency_key)
 
 
 def resubmit(service: Service, client: Client, job: Job, *, key: str | None) -> Job:
     """A new job that asks for the same as one that has failed or was cancelled."""
     if job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise TransitionError(f"job {job.id} is {job.state}: only what has failed or was cancelled is tried again")
-    request = job.request
-    if Path(request.slide).is_absolute():  # It may have changed since, or no longer be allowed.
+    request, fetch = job.request, job.fetch and Fetch(job.fetch.url)
+    if fetch:  # Fetched again: what lies there may be another slide by now.
+        check_url(fetch.url, service.settings)
+        request = replace(job.asked, slide="")
+    elif Path(request.slide).is_absolute():  # It may have changed since, or no longer be allowed.
         request = replace(request, slide_sha256=find_path(request.slide, service.settings).sha256)
     elif not (service.settings.data.resolve() / request.slide).exists():
         raise SourceNotFoundError("the upload has been removed")
     entry = service.catalog.find(request.model)
     request = replace(request, model_sha256=entry.sha256, card_sha256=entry.card_sha256)
-    return _add(service, client, request, options=job.options, key=key)
+    again = Job(uuid.uuid4().hex, request, client.name, time.time(), job.options, fetch, idempotency_key=key)
+    return _add(service, again)
 
 
-def _add(service: Service, client: Client, request: ScanRequest, *, options: JobOptions, key: str | None) -> Job:
-    known = _find_known(service, client, request, key)
+def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
+    options = JobOptions(choices.priority, choices.timeout_s, choices.webhook)
+    key = choices.idempotency_key
+    return Job(uuid.uuid4().hex, request, client.name, time.time(), options, idempotency_key=key)
+
+
+def _add(service: Service, job: Job) -> Job:
+    """The job, written and handed on; the earlier one of its idempotency key, if there is one."""
+    known = _find_known(service, job)
     if known:
         return known
-    now = time.time()
-    job = Job(uuid.uuid4().hex, request, client.name, now, options, idempotency_key=key)
     try:
-        if service.results.has(request.result_key):
-            job = jobs.finish(job, now=now, cached=True)
+        if service.results.has(job.request.result_key):
+            job = jobs.finish(job, now=time.time(), cached=True)
             service.store.insert(job, enqueue=lambda _connection: None)
         else:
-            require_room(service.store, service.settings, client.name)
+            require_room(service.store, service.settings, job.client)
             service.store.insert(job, enqueue=partial(_enqueue, service, job))
     except DuplicateJobError:  # The same key came twice at the same moment.
-        known = _find_known(service, client, request, key)
+        known = _find_known(service, job)
         if known is None:
             raise
         return known
@@ -86,15 +110,15 @@ def _add(service: Service, client: Client, request: ScanRequest, *, options: Job
 def _enqueue(service: Service, job: Job, connection: sa.Connection) -> None:
     """Hand the job to the queue, unless others were quicker: who inserts a job has the store to itself here."""
     require_room(service.store, service.settings, job.client)
-    service.queue.enqueue(connection, job)
+    (service.queue.enqueue_fetch if job.awaits_slide else service.queue.enqueue)(connection, job)
 
 
-def _request(service: Service, slide: StoredSlide, choices: Choices) -> ScanRequest:
+def _request(service: Service, choices: Choices, *, slide: str, sha256: str, name: str) -> ScanRequest:
     entry = service.catalog.find(choices.model)
     return ScanRequest(
-        slide=slide.path,
-        slide_sha256=slide.sha256,
-        slide_name=slide.name,
+        slide=slide,
+        slide_sha256=sha256,
+        slide_name=name,
         model=entry.name,
         model_sha256=entry.sha256,
         card_sha256=entry.card_sha256,
@@ -105,14 +129,14 @@ def _request(service: Service, slide: StoredSlide, choices: Choices) -> ScanRequ
     )
 
 
-def _find_known(service: Service, client: Client, request: ScanRequest, key: str | None) -> Job | None:
-    job = service.store.find_by_idempotency_key(client.name, key) if key else None
-    if job and job.request.result_key != request.result_key:
+def _find_known(service: Service, job: Job) -> Job | None:
+    key = job.idempotency_key
+    known = service.store.find_by_idempotency_key(job.client, key) if key else None
+    if known and known.asked.result_key != job.asked.result_key:
         raise IdempotencyConflictError("the key came with another slide, model or setting before")
-    return job
+    return known
 
 
-def is_small(slide: StoredSlide, limit_pixels: int) -> bool:
+def is_small(header: Header, limit_pixels: int) -> bool:
     """True if a client can wait for the slide's scan."""
-    pixels = slide.header.pixels
-    return pixels is not None and pixels <= limit_pixels
+    return header.pixels is not None and header.pixels <= limit_pixels

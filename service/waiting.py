@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 import sqlalchemy as sa
 from anyio import to_thread
@@ -101,7 +101,7 @@ class JobWaiter:
                     event.set()
         return True
 
-    async def changes(self, job_id: str, *, timeout_s: float | None = None) -> AsyncIterator[Job]:
+    async def changes(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[Job]:
         """The job as it is, then whenever it has changed, until it is final or the time is over."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         changed = asyncio.Event()

@@ -18,6 +18,7 @@ from structlog.contextvars import bound_contextvars
 from scanner.errors import OutputExistsError
 from service import bounds, jobs, queue, retention, webhooks
 from service.catalog import Catalog
+from service.fetching import Fetcher
 from service.jobs import Job, JobState, TransitionError
 from service.logs import configure_logs
 from service.measures import Measures
@@ -41,14 +42,14 @@ class Worker:
 
     def __init__(self, settings: Settings, store: Store, worker_id: str) -> None:
         self.id = worker_id
-        self._settings = settings
+        self.settings = settings
         self._store = store
         self._results = Results(settings.results)
         self._catalog = Catalog(settings.models, settings.default_model)
         self._started_at = time.time()
         self._stopping = threading.Event()
         self._watch: Watch | None = None
-        self._reporter = Reporter(Measures(store.engine), worker_id)
+        self.reporter = Reporter(Measures(store.engine), worker_id)
 
     def run_job(self, job_id: str) -> None:
         """Scan for one job, and note how it ended."""
@@ -64,7 +65,7 @@ class Worker:
             _log.info("job is not run", reason=str(error))
             return
         if job.state is JobState.FAILED:
-            self._reporter.ended(job)
+            self.reporter.ended(job)
             return
         _log.info("job started", attempt=job.attempt, slide=job.request.slide_sha256, model=job.request.model)
         if self._results.has(job.request.result_key):
@@ -74,7 +75,7 @@ class Worker:
 
     def beat_forever(self) -> None:
         """Say that this worker lives, and look after those that do not, until it stops."""
-        while not self._stopping.wait(self._settings.heartbeat_s):
+        while not self._stopping.wait(self.settings.heartbeat_s):
             try:
                 self.beat()
                 self._look_around()
@@ -85,9 +86,9 @@ class Worker:
     def beat(self, *, is_last: bool = False) -> None:
         """Say that this worker lives, or that it ends."""
         seen_at = 0.0 if is_last else time.time()
-        row = WorkerRow(self.id, socket.gethostname(), self._settings.device, self._started_at, seen_at)
+        row = WorkerRow(self.id, socket.gethostname(), self.settings.device, self._started_at, seen_at)
         self._store.beat(row)
-        self._reporter.beat()
+        self.reporter.beat()
 
     def stop(self) -> None:
         """Stop the running scan at its next tile and give its job back."""
@@ -99,19 +100,19 @@ class Worker:
 
     def _start(self, job: Job) -> Job:
         """The job, started; or failed, if workers have died of it too often."""
-        if job.state is JobState.RUNNING and job.attempt >= self._settings.max_attempts:
+        if job.state is JobState.RUNNING and job.attempt >= self.settings.max_attempts:
             return jobs.fail(job, problem=bounds.deadly_problem(job), now=time.time())
         return jobs.start(job, worker=self.id, now=time.time())
 
     def _scan(self, job: Job) -> None:
-        watch = self._watch = Watch(self._store, job, timeout_s=bounds.timeout_s(job, self._settings))
+        watch = self._watch = Watch(self._store, job, timeout_s=bounds.timeout_s(job, self.settings))
         try:
             self._scan_into_folder(job, watch)
             self._end(job, partial(jobs.finish, now=time.time()))
         except ScanStoppedError as stopped:
             self._end_stopped(job, stopped)
         except Exception as error:  # Whatever it is, the job must end and the client be told.
-            self._end(job, partial(jobs.fail, problem=bounds.problem_of(error, job, self._settings), now=time.time()))
+            self._end(job, partial(jobs.fail, problem=bounds.problem_of(error, job, self.settings), now=time.time()))
         finally:
             self._watch = None
             watch.ended.set()
@@ -119,19 +120,19 @@ class Worker:
     def _scan_into_folder(self, job: Job, watch: Watch) -> None:
         work = self._results.work_folder(job.id)
         try:
-            scanned = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
+            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, watch=watch)
         except OutputExistsError:
             # A worker that was taken for dead still holds the folder. It will find that the job is ours.
             work = self._results.work_folder(f"{job.id}.{job.attempt}")
-            scanned = run_scan(job, work, settings=self._settings, catalog=self._catalog, watch=watch)
+            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, watch=watch)
         self._results.publish(work, job.request.result_key, scanned.answer)
-        self._reporter.scanned(scanned.answer.area_mm2["scanned"], scanned.stage_seconds)
+        self.reporter.scanned(scanned.answer.area_mm2["scanned"], scanned.stage_seconds)
 
     def _end_stopped(self, job: Job, stopped: ScanStoppedError) -> None:
         if stopped.why is Stop.CANCEL:
             self._end(job, partial(jobs.cancel, now=time.time()))
         elif stopped.why is Stop.TIMEOUT:
-            self._end(job, partial(jobs.fail, problem=bounds.timeout_problem(job, self._settings), now=time.time()))
+            self._end(job, partial(jobs.fail, problem=bounds.timeout_problem(job, self.settings), now=time.time()))
         elif stopped.why is Stop.SHUTDOWN:
             self._end(job, jobs.requeue)
             assert self._watch
@@ -161,13 +162,13 @@ class Worker:
         problem = ended.problem or {}
         _log.info("job ended", state=ended.state, reason=problem.get("type"), detail=problem.get("detail"))
         if ended.state.is_final:
-            self._reporter.ended(ended)
+            self.reporter.ended(ended)
             self._results.discard_work(job.id)
 
     def _look_around(self) -> None:
         """Take over from dead workers, and choose how often the living look for jobs."""
         now = time.time()
-        silent_since = now - self._settings.dead_after_s
+        silent_since = now - self.settings.dead_after_s
         rows, running = self._store.list_workers(), self._store.list_jobs(state=JobState.RUNNING, limit=1000)
         alive = {row.id for row in rows if row.seen_at >= silent_since} | {self.id}
         dead = ({row.id for row in rows} | {job.worker for job in running if job.worker}) - alive
@@ -176,10 +177,10 @@ class Worker:
             queue.take_over(sorted(dead))
             for worker_id in dead:
                 self._store.remove_worker(worker_id, seen_before=silent_since)
-                self._reporter.forget(worker_id)
+                self.reporter.forget(worker_id)
         last_asked_at = self._store.last_asked_at()
         interval = queue.choose_interval(
-            self._settings,
+            self.settings,
             asked_s=None if last_asked_at is None else now - last_asked_at,
             free_workers=len(alive - {job.worker for job in running}),
             youngest_s=min((now - (job.started_at or now) for job in running), default=None),
@@ -195,7 +196,7 @@ class Worker:
         if watch.why is Stop.CANCEL:
             self._end(watch.job, partial(jobs.cancel, now=time.time()))
         else:
-            problem = bounds.timeout_problem(watch.job, self._settings)
+            problem = bounds.timeout_problem(watch.job, self.settings)
             self._end(watch.job, partial(jobs.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
 
@@ -208,7 +209,8 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
     settings.results.mkdir(parents=True, exist_ok=True)
     queue.migrate(settings.store_url)
     engine = make_engine(settings.store_url)
-    store = Store(engine, queue.QueueClient(engine).announce_end)
+    queues = queue.QueueClient(engine)
+    store = Store(engine, queues.announce_end)
     store.create_tables()
     worker = Worker(settings, store, worker_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}")
     must_stop = threading.Event()
@@ -220,7 +222,7 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
     signal.signal(signal.SIGINT, on_signal)
     worker.beat()
     _log.info("worker started", worker=worker.id, device=settings.device)
-    queue.launch_worker(engine, worker.id, duties=_duties(worker, store, settings), pace=_pace(settings))
+    queue.launch_worker(engine, worker.id, duties=_duties(worker, store, queues), pace=_pace(settings))
     threading.Thread(target=worker.beat_forever, daemon=True).start()
     _wait(must_stop, parent)
     try:
@@ -231,9 +233,11 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
         os._exit(0)
 
 
-def _duties(worker: Worker, store: Store, settings: Settings) -> queue.Duties:
+def _duties(worker: Worker, store: Store, queues: queue.QueueClient) -> queue.Duties:
+    settings = worker.settings
     return queue.Duties(
         run_job=worker.run_job,
+        fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
         tell_webhook=partial(webhooks.tell_webhook, store, settings),
         clean=lambda: retention.clean(store, settings, time.time()),
     )

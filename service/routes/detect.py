@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -11,25 +12,28 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from service.asked import DetectQuery, DetectSource, PathSource, UploadSource
+from service.asked import DetectQuery, DetectSource, PathSource, UploadSource, UrlSource
 from service.audit import note
 from service.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
 from service.errors import JobFailedError
 from service.forms import BadRequestError
-from service.intake import StoredSlide, receive_form, receive_raw
+from service.headers import Header as ImageHeader
+from service.intake import StoredSlide, check_header, receive_form, receive_raw
 from service.jobs import Job, JobState
 from service.limits import TooLargeError, require_disk
 from service.retention import folder_size
 from service.routes.problems import LOCATION, problems
 from service.schemas import JobOut, UploadOut, job_out
-from service.sources import fetch_url, find_path, find_upload
-from service.submission import Choices, is_small, submit
+from service.sources import find_path, find_upload
+from service.submission import Choices, is_small, submit, submit_url
 from service.webhooks import check_webhook
 
 router = APIRouter(tags=["scan"])
 
 #: A JSON body that names its source is short.
 MAX_JSON = 16_384
+#: A file with more bytes than this for each pixel that is waited for is no small image: 16 bits of each channel.
+MAX_FIELD_BYTES_PER_PIXEL = 8
 _BYTES = {"type": "string", "format": "binary"}
 #: Bodies that a machine can make up from their description alone. The bytes of a slide are taken under any other
 #: content type too: what counts is what is in them.
@@ -67,18 +71,21 @@ async def detect(
 
     SVS, TIFF, OME-TIFF, NDPI, SCN, BIF, DICOM, PNG, JPEG, WebP and BMP are recognised by their content, under any
     content type (application/octet-stream, say).
-    Small images answer 200 with the result. Large ones, or `Prefer: respond-async`, answer 202 with the job.
+    Small images answer 200 with the result. Large ones, or `Prefer: respond-async`, answer 202 with the job. A slide at
+    a URL is fetched after that.
     """
     check_webhook(query.webhook, service.settings)
     service.catalog.find(query.model)  # An unknown model is refused before gigabytes are taken in.
     slide = await _receive(request, service)
-    note(request, slide=slide.sha256)
     choices = Choices(**query.model_dump(), idempotency_key=idempotency_key)
-    job = await to_thread.run_sync(submit, service, client, slide, choices)
+    if isinstance(slide, UrlSource):
+        job = await to_thread.run_sync(submit_url, service, client, slide.url, choices)
+    else:
+        note(request, slide=slide.sha256)
+        job = await to_thread.run_sync(submit, service, client, slide, choices)
     note(request, job=job.id)
-    is_waited_for = "respond-async" not in (prefer or "").lower()
-    if is_waited_for and not job.state.is_final and is_small(slide, service.settings.sync_max_pixels):
-        job = await service.waiter.wait(job.id, timeout_s=service.settings.sync_timeout_s)
+    if "respond-async" not in (prefer or "").lower():
+        job = await _wait_if_small(service, job, None if isinstance(slide, UrlSource) else slide.header)
     return await to_thread.run_sync(_answer, service, job)
 
 
@@ -124,7 +131,26 @@ def _upload_out(request: Request, service: Service, slide: StoredSlide) -> Uploa
     return UploadOut(id=slide.sha256, name=slide.name, bytes=size, width=slide.header.width, height=slide.header.height)
 
 
-async def _receive(request: Request, service: Service) -> StoredSlide:
+async def _wait_if_small(service: Service, job: Job, header: ImageHeader | None) -> Job:
+    """The job once it has ended, if its slide is small; what a slide that is being fetched is like shows on the way."""
+    settings = service.settings
+    async with aclosing(service.waiter.changes(job.id, timeout_s=settings.sync_timeout_s)) as changes:
+        async for job in changes:
+            if job.awaits_slide:
+                assert job.fetch
+                size = max(job.fetch.bytes_done, job.fetch.bytes_total or 0)
+                if size > MAX_FIELD_BYTES_PER_PIXEL * settings.sync_max_pixels:
+                    break
+            elif not job.state.is_final:
+                path = settings.data.resolve() / job.request.slide
+                if header is None:
+                    header = await to_thread.run_sync(check_header, path, settings)
+                if not is_small(header, settings.sync_max_pixels):
+                    break
+    return job
+
+
+async def _receive(request: Request, service: Service) -> StoredSlide | UrlSource:
     if _content_type(request) != "application/json":
         return await _receive_bytes(request, service)
     source = _parse_source(await _read_json(request)).source
@@ -132,7 +158,7 @@ async def _receive(request: Request, service: Service) -> StoredSlide:
         return await to_thread.run_sync(find_path, source.path, service.settings)
     if isinstance(source, UploadSource):
         return await to_thread.run_sync(find_upload, source.upload, service.settings)
-    return await fetch_url(source.url, service.settings)
+    return source
 
 
 async def _receive_bytes(request: Request, service: Service) -> StoredSlide:

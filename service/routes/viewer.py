@@ -178,4 +178,6 @@ def _shown() -> Iterator[None]:
 
 
 def _slide_path(service: Service, job: Job) -> FilePath:
+    if not job.request.slide:
+        raise NotFinishedError("the slide has not been fetched" if job.state.is_final else "the slide is being fetched")
     return service.settings.data.resolve() / job.request.slide

@@ -45,12 +45,16 @@ class LocalServer:
 
 
 class ObjectStore(LocalServer):
-    """The files of a folder as the objects of S3 buckets, for those who sign with the right key id."""
+    """The files of a folder as the objects of S3 buckets, for those who sign with the right key id.
+
+    Objects whose name begins with "held" are given only once `released` is set.
+    """
 
     KEY_ID = "slides-reader"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.released = threading.Event()
         super().__init__(self._answer)
 
     @property
@@ -69,6 +73,8 @@ class ObjectStore(LocalServer):
         path = self.folder / request.path.lstrip("/")
         if not path.is_file():
             return 404, b"<Error><Code>NoSuchKey</Code></Error>", {}
+        if path.name.startswith("held"):
+            self.released.wait(20)
         return 200, path.read_bytes(), {"ETag": '"1"', "Last-Modified": "Wed, 25 Nov 2026 10:00:00 GMT"}
 
 

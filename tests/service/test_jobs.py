@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import jobs
-from service.jobs import Job, JobProgress, JobState, ScanRequest, TransitionError
+from service.jobs import Fetch, Job, JobProgress, JobState, ScanRequest, TransitionError
 
 REQUEST = ScanRequest("uploads/a/slide.tif", "a" * 64, "slide.tif", "tiny", "b" * 64)
 JOB = Job("j", REQUEST, "local", created_at=1.0)
+FETCHED = replace(JOB, request=replace(REQUEST, slide=""), fetch=Fetch("s3://slides/a.tif"))
 CHANGES = {
     "start": lambda job: jobs.start(job, worker="w", now=2.0),
     "advance": lambda job: jobs.advance(job, JobProgress(1, 2, 0.5, 1.0)),
@@ -20,13 +21,15 @@ CHANGES = {
     "fail": lambda job: jobs.fail(job, problem={"type": "x"}, now=3.0),
     "request_cancel": lambda job: jobs.request_cancel(job, now=3.0),
     "cancel": lambda job: jobs.cancel(job, now=3.0),
+    "advance_fetch": lambda job: jobs.advance_fetch(job, bytes_done=1, bytes_total=2),
+    "arrive": lambda job: jobs.arrive(job, REQUEST),
     "requeue": lambda job: jobs.requeue(job),
 }
 
 
 @given(st.lists(st.sampled_from(sorted(CHANGES)), max_size=12))
 def test_whatever_happens_a_final_job_stays_as_it_is(names: list[str]) -> None:
-    job = JOB
+    job = FETCHED
     for name in names:
         before = job
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from models import DEFAULT_MODEL
 from scanner.scanning import COARSEST
 from service import app, catalog, jobs
-from service.jobs import Job, JobProgress, JobState, ScanRequest
+from service.jobs import Fetch, Job, JobProgress, JobState, ScanRequest
 from service.measures import Measures
 from service.results import Answer, Results
 from service.retention import DAY, clean
@@ -53,6 +54,15 @@ def test_a_job_comes_back_as_it_went(store: Store) -> None:
     assert done.version == 3
     with pytest.raises(JobNotFoundError):
         store.get("b")
+
+
+def test_a_job_whose_slide_is_fetched_comes_back_too(store: Store) -> None:
+    add(store, replace(job("a"), fetch=Fetch("s3://slides/a.tif")))
+    store.update("a", lambda now: jobs.advance_fetch(now, bytes_done=5, bytes_total=9))
+    assert store.get("a").fetch == Fetch("s3://slides/a.tif", 5, 9)
+    here = store.update("a", lambda now: jobs.arrive(now, job("b").request))
+    assert (store.get("a"), here.awaits_slide, here.request.slide) == (here, False, "uploads/b/slide.tif")
+    assert here.asked.result_key != here.request.result_key
 
 
 def test_the_store_knows_the_newest_job_and_the_one_that_waits_longest(store: Store) -> None:

@@ -74,15 +74,18 @@ function row(job) {
   const state = make("span", { className: "state", textContent: job.status.toLowerCase(), title: job.problem?.detail ?? "" });
   state.dataset.state = job.status;
   const cells = [[image], [link], [job.model_name], [state], [new Date(job.created_at).toLocaleString()]];
-  const { tiles_done, tiles_total } = job.progress;
+  const { tiles_done, tiles_total, bytes_done, bytes_total } = job.progress;
+  if (job.status === "QUEUED" && bytes_done != null) state.textContent = "being fetched";
   if (job.status === "RUNNING" && tiles_total) cells[3].push(make("progress", { max: tiles_total, value: tiles_done }));
+  if (job.status === "QUEUED" && bytes_total) cells[3].push(make("progress", { max: bytes_total, value: bytes_done }));
   if (job.problem) cells[3].push(make("small", { textContent: job.problem.title }));
   for (const content of cells) entry.insertCell().append(...content);
   return entry;
 }
 
-// A slide that cannot be read has none.
+// A slide that cannot be read has none, and one that is being fetched none yet.
 async function showThumbnail(image, job) {
+  if (job.progress.bytes_done != null) { image.remove(); return; }
   if (!thumbnails.has(job.id)) thumbnails.set(job.id, job.status === "FAILED" ? null : picture(`/jobs/${job.id}/thumbnail.jpeg`).catch(() => null));
   const address = await thumbnails.get(job.id);
   if (address) image.src = address;

@@ -7,6 +7,7 @@ import { Stage, scaleBar } from "./stage.js";
 
 const LIVE_INTERVAL = 2000; // ms
 const FINAL = ["SUCCEEDED", "FAILED", "CANCELLED"];
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 const WORDS = { QUEUED: "Waiting for a worker", RUNNING: "Scanning", SUCCEEDED: "Scanned", FAILED: "Failed", CANCELLED: "Cancelled" };
 const ABOUT = {
   "detections.geojson": "opens on the slide in QuPath", "detections.csv": "a table", "map.ome.tiff": "the map, a pyramid",
@@ -20,21 +21,35 @@ const make = (tag, properties) => Object.assign(document.createElement(tag), pro
 let job, stage, marks, list, candidates = [], floor = 0;
 
 function showState(now) {
-  const { tiles_done: done, tiles_total: total, mm2_done, mm2_total, eta_s } = now.progress;
+  const { tiles_done: done, tiles_total: total, mm2_done, mm2_total, eta_s, bytes_done, bytes_total } = now.progress;
   const isOpen = !FINAL.includes(now.status);
   let text = WORDS[now.status];
+  const isFetched = isOpen && bytes_done != null;
+  if (isFetched) text = "Fetching the slide";
   if (now.cancel_requested && isOpen) text = "Stopping at the next tile";
   if (now.problem) text += `: ${now.problem.detail}`;
   if (now.status === "SUCCEEDED" && now.cached) text += ", known from an earlier scan";
   element("state").textContent = text;
   element("state").dataset.state = now.status;
   element("progress").hidden = element("cancel").hidden = !isOpen;
-  element("progress").value = total ? done / total : 0;
+  element("progress").value = isFetched ? bytes_done / (bytes_total || Infinity) : total ? done / total : 0;
   const pace = total && isOpen ? [`${mm2_done.toFixed(2)} of ${mm2_total.toFixed(2)} mm²`, `tile ${done} of ${total}`] : [];
+  if (isFetched && bytes_done) pace.push(`${megabytes(bytes_done)} ${bytes_total ? `of ${megabytes(bytes_total)} ` : ""}MB`);
   if (isOpen && eta_s != null) pace.push(eta_s < 90 ? `${Math.ceil(eta_s)} s to go` : `${Math.ceil(eta_s / 60)} min to go`);
   element("pace").textContent = pace.join(" · ");
   const percent = total && isOpen ? `${Math.round((100 * done) / total)} % · ` : "";
   document.title = `${percent}${now.name}`;
+}
+
+async function showSlide() {
+  try {
+    if (!window.OpenSeadragon) throw new Error("OpenSeadragon is not installed: run `npm ci` in service/viewer. The files of the result are there all the same.");
+    element("missing").hidden = true;
+    await openSlide();
+  } catch (error) {
+    element("missing").hidden = false;
+    element("missing").textContent = error.message || "The slide cannot be shown.";
+  }
 }
 
 async function openSlide() {
@@ -190,7 +205,12 @@ async function followScan() {
     await stage.showMap(`${jobPath}/live-map.png`).then(() => { document.body.dataset.live = "shown"; }).catch(() => {});
     isAsking = false;
   }, LIVE_INTERVAL);
-  await follow(`${jobPath}/events`, (now) => { job = now; showState(now); });
+  await follow(`${jobPath}/events`, (now) => {
+    const hasCome = job.progress.bytes_done != null && now.progress.bytes_done == null;
+    job = now;
+    showState(now);
+    if (hasCome) showSlide();
+  });
   clearInterval(live);
 }
 
@@ -200,12 +220,6 @@ job = await json(jobPath);
 element("name").textContent = job.name;
 element("model").textContent = `Model: ${job.model_name}`;
 showState(job);
-try {
-  if (!window.OpenSeadragon) throw new Error("OpenSeadragon is not installed: run `npm ci` in service/viewer. The files of the result are there all the same.");
-  await openSlide();
-} catch (error) {
-  element("missing").hidden = false;
-  element("missing").textContent = error.message || "The slide cannot be shown.";
-}
+await showSlide();
 if (!FINAL.includes(job.status)) await followScan();
 if (job.status === "SUCCEEDED" && marks) await showResult();

@@ -1,0 +1,94 @@
+"""Fetching: a worker brings a job's slide from where the client says it is, while scans go on, and enqueues its scan.
+
+Done again after a crash it begins anew; a job whose slide is here stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+
+from service import bounds, jobs
+from service.intake import StoredSlide, receive_raw
+from service.jobs import Job, JobState, ScanRequest, TransitionError
+from service.limits import TooLargeError, require_disk
+from service.queue import QueueClient
+from service.remote import Remote, SourceFetchError, open_url
+from service.reporter import Reporter
+from service.settings import Settings
+from service.store import JobNotFoundError, Store
+from service.submission import check_exports
+
+#: Seconds between two notes of how far a fetch is, which are also when a cancelled one ends.
+NOTE_INTERVAL = 0.5
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """Fetches slides for the jobs of a store."""
+
+    settings: Settings
+    store: Store
+    queues: QueueClient
+    reporter: Reporter
+
+    def fetch_slide(self, job_id: str) -> None:
+        """Fetch the slide of a job and enqueue its scan, or end the job with the reason why that cannot be."""
+        try:
+            job = self.store.get(job_id)
+        except JobNotFoundError:
+            return
+        if job.state is not JobState.QUEUED or not job.awaits_slide:
+            return
+        with suppress(TransitionError, JobNotFoundError):  # Cancelled or removed meanwhile.
+            try:
+                request = asyncio.run(self._fetch(job))
+            except (TransitionError, JobNotFoundError):
+                raise
+            except Exception as error:  # Whatever it is, the job must end and the client be told.
+                self._fail(job, error)
+            else:
+                self.store.update(job.id, partial(jobs.arrive, request=request), then=self.queues.enqueue)
+                _log.info("slide fetched", job=job.id, slide=request.slide_sha256)
+
+    async def _fetch(self, job: Job) -> ScanRequest:
+        assert job.fetch
+        async with open_url(job.fetch.url, self.settings) as remote:
+            if (remote.size or 0) > self.settings.max_upload_bytes:
+                raise TooLargeError(f"the slide has more than {self.settings.max_upload_bytes} bytes")
+            require_disk(self.settings, remote.size or 0)
+            slide = await receive_raw(self._watched(remote, job), self.settings, name=job.request.slide_name)
+        check_exports(job.request.exports, slide)
+        return _request_for(job, slide)
+
+    async def _watched(self, remote: Remote, job: Job) -> AsyncIterator[bytes]:
+        """The slide's bytes; notes how many there are, and ends when the job has ended or its time is over."""
+        done, next_note = 0, 0.0
+        deadline = time.monotonic() + bounds.timeout_s(job, self.settings)
+        async for chunk in remote.chunks:
+            done += len(chunk)
+            now = time.monotonic()
+            if now > deadline:
+                raise SourceFetchError(f"the slide did not come within {bounds.timeout_s(job, self.settings):g} s")
+            if now >= next_note:
+                next_note = now + NOTE_INTERVAL
+                self.store.update(job.id, partial(jobs.advance_fetch, bytes_done=done, bytes_total=remote.size))
+            yield chunk
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        problem = bounds.problem_of(error, job, self.settings)
+        ended = self.store.update(job.id, partial(jobs.fail, problem=problem, now=time.time()))
+        _log.info("slide not fetched", job=job.id, reason=problem["type"], detail=problem["detail"])
+        self.reporter.ended(ended)
+
+
+def _request_for(job: Job, slide: StoredSlide) -> ScanRequest:
+    return replace(job.request, slide=slide.path, slide_sha256=slide.sha256)

@@ -1,0 +1,75 @@
+"""Remote slides: at an allowed URL or in an allowed object store, opened as a stream. By default none is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from service.allowlist import is_allowed
+from service.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
+from service.settings import Settings
+from service.sources import SourceForbiddenError, SourceNotFoundError
+
+URL_TIMEOUT = 30.0  # seconds without a byte
+
+
+class SourceFetchError(Exception):
+    """The URL could not be fetched."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A slide elsewhere, opened."""
+
+    #: Bytes, if the other side says.
+    size: int | None
+    chunks: AsyncIterator[bytes]
+
+
+def check_url(url: str, settings: Settings) -> None:
+    """Raise SourceForbiddenError unless this service may fetch from there."""
+    if not is_allowed(url, settings.url_prefixes):
+        raise SourceForbiddenError("the URL is not on this service's allow list")
+    if urlsplit(url).scheme in SCHEMES and ("?" in url or "#" in url):
+        raise SourceForbiddenError("an object's URL has neither a query nor a fragment")
+
+
+def name_in(url: str) -> str:
+    """What the slide at a URL is called."""
+    return urlsplit(url).path.rsplit("/", 1)[-1]
+
+
+@asynccontextmanager
+async def open_url(url: str, settings: Settings) -> AsyncIterator[Remote]:
+    """The slide at an allowed URL. Redirects are not followed: they could lead anywhere.
+
+    Raises
+    ------
+    SourceForbiddenError, SourceNotFoundError, SourceFetchError
+        Also while its chunks are read.
+    """
+    check_url(url, settings)
+    try:
+        if urlsplit(url).scheme in SCHEMES:
+            yield Remote(*await open_object(url))
+            return
+        async with (
+            httpx.AsyncClient(timeout=URL_TIMEOUT, follow_redirects=False, trust_env=False) as client,
+            client.stream("GET", url) as response,
+        ):
+            if response.status_code == httpx.codes.NOT_FOUND:
+                raise SourceNotFoundError("the URL answered 404")
+            if response.status_code != httpx.codes.OK:
+                raise SourceFetchError(f"the URL answered {response.status_code}")
+            declared = response.headers.get("content-length", "")
+            yield Remote(int(declared) if declared.isdecimal() else None, response.aiter_bytes())
+    except ObjectNotFoundError as error:
+        raise SourceNotFoundError("no such object") from error
+    except ObjectStoreError as error:
+        raise SourceFetchError(str(error)) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SourceFetchError(type(error).__name__) from error
