@@ -65,11 +65,11 @@ class Grid:
 
 def _mirrored_pixels(pixels: Pixels, rows: Places, cols: Places) -> Pixels:
     """`pixels[rows[:, None], cols]`, several times as fast where most columns follow one another, as in a tile's."""
-    taken = pixels[rows]  # (height, w, 3): whole rows at a time.
+    taken = pixels[rows]  # (height, w, channels): whole rows at a time.
     turns = np.flatnonzero(np.diff(cols) != 1) + 1
     edges = [0, *turns.tolist(), len(cols)]
     first, last = max(pairwise(edges), key=lambda run: run[1] - run[0])
-    mirrored_pixels = np.empty((len(rows), len(cols), 3), np.uint8)
+    mirrored_pixels = np.empty((len(rows), len(cols), pixels.shape[2]), np.uint8)
     mirrored_pixels[:, first:last] = taken[:, cols[first] : cols[first] + last - first]
     for part in (slice(None, first), slice(last, None)):
         mirrored_pixels[:, part] = taken[:, cols[part]]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scanner.geometry import Box, Frame, mirrored, plan_frame
 from scanner.slides import Level, Slide, open_slide
 from scanner.slides.grid import Grid, choose_level
+from tests.array_slide import ArraySlide
 from tests.slides_factory import Pixels, texture, write_pyramid
 
 #: Grid px per level-0 px: reduced within a level, from a lower level, enlarged.
@@ -82,6 +83,13 @@ def test_beyond_the_edge_the_grid_is_mirrored(before: int, after: int, shape: tu
     rows, cols = mirrored(-before, shape[0] + after, shape[0]), mirrored(-after, shape[1] + before, shape[1])
     expected = np.pad(array, ((before, after), (after, before), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(array[np.ix_(rows, cols)], expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_all_channels_are_mirrored(channels: int) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (30, 20, channels), np.uint8)
+    pixels = grid_at(ArraySlide([array]), 1.0).read(Box(-9, -25, 33, 50))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(pixels, array[np.ix_(mirrored(-9, 33, 30), mirrored(-25, 50, 20))])
 
 
 def test_a_grid_of_the_same_size_at_another_scale_is_resampled(tmp_path: Path) -> None:
