@@ -39,7 +39,7 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEV): $(RUNTIME)
-	$(INSTALL) --editable '.[dev,dicom,cluster,onnx,objects,oidc,otel]'
+	$(INSTALL) --editable '.[dev,dicom,cluster,onnx,objects,oidc,otel,tensorboard,timm]'
 	@touch $@
 
 # The scripts of the service's pages, as the lock file has them. npm comes by pip where the machine has none; without

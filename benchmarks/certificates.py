@@ -1,7 +1,7 @@
 """Certificates of one model of each kind, as a table: `python -m benchmarks.certificates [--write]`.
 
 What `mitoscan certify` compares, at two strides. Networks that are not shipped have random weights, as large as trained
-ones'. Classifiers of timm are left out where it is not installed.
+ones'. Those of timm need the extra `timm`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from torch import nn
 from models import Model, ModelCard, load_model, save_model
 from models.card import write_card
 from models.dannet import DNN1, DanNet
+from models.importing.libraries import build_timm
 from models.joining import join_models
+from models.normalisation import Normalisation
 from scanner.dense.certify import Effort, certify, describe_certificate, full_effort
 from tests.models_factory import write_onnx
 from tests.networks import CropConcat, CropResidual, Highway
@@ -40,8 +42,8 @@ def _loud(net: nn.Module) -> nn.Module:
     return net.eval()
 
 
-def _valid(unit: nn.Module, side: int) -> nn.Module:
-    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), unit, nn.MaxPool2d(2), CropConcat(8, 3)]
+def _valid(unit: nn.Module, side: int, channels: int = 3) -> nn.Module:
+    layers = [nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), unit, nn.MaxPool2d(2), CropConcat(8, 3)]
     return _loud(nn.Sequential(*layers, nn.Flatten(), nn.Linear(10 * ((side - 4) // 2 - 2) ** 2, 2)))
 
 
@@ -56,6 +58,8 @@ def models(folder: Path) -> Iterator[tuple[str, Model]]:
     yield "committee: two columns, one at half the resolution", join_models(columns, "committee")
     yield "residual, valid", Model(_card("residual", "exported", 32), _valid(CropResidual(8, 3), 32))
     yield "highway, valid", Model(_card("highway", "exported", 32), _valid(Highway(8, 3), 32))
+    five = replace(_card("five", "exported", 32), normalisation=Normalisation(mean=(0.5,) * 5, std=(0.5,) * 5))
+    yield "residual, of five channels", Model(five, _valid(CropResidual(8, 3), 32, 5))
     padded = _loud(vgg_like((8, 16), 48))
     yield "VGG-like, padded", Model(_card("vgg", "exported", 48), padded)
     path = write_onnx(folder / "net.onnx", shipped[0].net, patch_size=shipped[0].card.patch_size)
@@ -64,12 +68,8 @@ def models(folder: Path) -> Iterator[tuple[str, Model]]:
     yield "ONNX file of dannet-2013", load_model(path)
     save_model(folder / "program", Model(_card("program", "exported", 32), _valid(CropResidual(8, 3), 32)))
     yield "torch.export program", load_model(folder / "program")
-    try:
-        import timm
-    except (ImportError, RuntimeError):
-        return
     for name in ("resnet18", "efficientnet_b0"):
-        net = timm.create_model(name, num_classes=2).eval()
+        net = _loud(build_timm(name=name))
         yield f"timm {name}, 64 px", Model(replace(_card(name, "timm", 64), stride=64), net)
 
 

@@ -33,6 +33,11 @@ def section(name: str) -> str:
     return dict(zip(parts[1::2], parts[2::2], strict=True))[name]
 
 
+def test_the_table_of_certificates_is_the_one_that_was_measured() -> None:
+    measured = (ROOT / "benchmarks" / "results" / "certificates.md").read_text()
+    assert measured in (ROOT / "docs" / "models.md").read_text()
+
+
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
     text = (ROOT / "docs" / "cli.md").read_text()
     assert sorted(re.findall(r"^## mitoscan (\S+)$", text, re.MULTILINE)) == sorted(COMMANDS)

@@ -11,9 +11,15 @@ import torch
 from safetensors.torch import save_file
 
 from models import load_folds, load_model, save_model
+from models.errors import CardError
+from models.importing.libraries import build_timm, build_torchvision
 from models.registry import CERTIFICATE_NAME
+from scanner.dense import densify
+from scanner.engine import choose_network
+from scanner.errors import InexactLayerError
 from service.catalog import Catalog
 from tests import models_factory as factory
+from tests.reference import patch_by_patch
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 from tests.test_cli import in_process
@@ -118,13 +124,24 @@ def test_what_cannot_be_imported_is_one_line_and_leaves_no_model(tmp_path: Path)
 
 @pytest.mark.parametrize(("name", "layer"), [("resnet18", "conv1"), ("efficientnet_b0", "conv_stem")])
 def test_classifiers_of_timm_come_by_name(name: str, layer: str, tmp_path: Path) -> None:
-    try:
-        import timm
-    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision was built for another torch.
-        pytest.skip(f"timm cannot be used here: {error}")
     torch.manual_seed(0)
-    save_file(timm.create_model(name, num_classes=2).state_dict(), tmp_path / "weights.safetensors")
+    net = build_timm(name=name, num_classes=2).eval()
+    with pytest.raises(InexactLayerError, match=f"layer '{layer}' cannot be made dense exactly: padding"):
+        densify(net, 64)
+    save_file(net.state_dict(), tmp_path / "weights.safetensors")
     how = ("--mpp", "0.5", "--patch-size", "64", "--stride", "64", "--weights", tmp_path / "weights.safetensors")
     code, said, _ = in_process("import", f"timm:{name}", "-o", tmp_path / "m", *how)
     assert code == 0
     assert f"patch by patch only: layer 'net.{layer}' cannot be made dense exactly: padding" in said
+    runner, image = choose_network(load_model(tmp_path / "m"), stride=32, engine="patch"), torch.rand(1, 3, 96, 100)
+    with torch.no_grad():
+        torch.testing.assert_close(runner(image), patch_by_patch(net, image, 64, 32))
+
+
+def test_classifiers_of_torchvision_come_by_name() -> None:
+    net = build_torchvision(name="resnet18", num_classes=3).eval()
+    assert net(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
+    with pytest.raises(CardError, match="torchvision makes no 'nothing'"):
+        build_torchvision(name="nothing")
+    with pytest.raises(CardError, match="timm makes no 'nothing'"):
+        build_timm(name="nothing")

@@ -35,7 +35,8 @@ class TrainingRecord:
         self._folder = folder
         self._steps = steps
         self._rows = read_curve(folder / CURVE_NAME)
-        self._board = open_tensorboard(folder / TENSORBOARD_NAME)
+        self._has_begun = False
+        self._board: Any = None
 
     def add(self, row: Row) -> None:
         """Add a report; whatever an earlier, broken off training has reported from there on is dropped."""
@@ -45,9 +46,12 @@ class TrainingRecord:
             *(f"{step},{loss:.6g},{rate:.6g},{mined}" for step, loss, rate, mined in self._rows),
         ]
         write_text(self._folder / CURVE_NAME, "\n".join(lines) + "\n")
+        if not self._has_begun:
+            self._board = open_tensorboard(self._folder / TENSORBOARD_NAME, first_step=row[0])
+            self._has_begun = True
         if self._board is not None:
-            self._board.add_scalar("loss", row[1], row[0])
-            self._board.add_scalar("learning rate", row[2], row[0])
+            for name, value in zip(COLUMNS[1:], row[1:], strict=True):
+                self._board.add_scalar(name, value, row[0])
 
     def finish(self) -> None:
         """Draw the picture."""
@@ -91,13 +95,13 @@ def draw_curve(rows: list[Row], *, steps: int) -> Image.Image:
     return picture
 
 
-def open_tensorboard(folder: Path) -> Any:
-    """A writer of TensorBoard's, or None where it is not installed."""
+def open_tensorboard(folder: Path, *, first_step: int) -> Any:
+    """A writer of TensorBoard's, or None where it is not installed; what lies there from `first_step` on is dropped."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=first_step)
 
 
 def hash_fields(fields: Iterable[LabelledField]) -> str:

@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from scanner.training.fields import read_fields
 from scanner.training.recipe import checkpoint_name
-from scanner.training.records import TrainingRecord, draw_curve, hash_fields, read_curve
+from scanner.training.records import COLUMNS, TrainingRecord, draw_curve, hash_fields, read_curve
 
 
 def test_a_resumed_training_goes_on_with_its_curve(tmp_path: Path) -> None:
@@ -22,6 +23,25 @@ def test_a_resumed_training_goes_on_with_its_curve(tmp_path: Path) -> None:
     resumed.finish()
     with Image.open(tmp_path / "training.png") as picture:
         assert np.asarray(picture).min() < 100
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_shows_the_same_curve(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    rows = [(10, 0.5, 0.1, 0), (20, 0.25, 0.05, 7), (30, 0.125, 0.025, 7)]
+    record = TrainingRecord(tmp_path, steps=40)
+    for row in (rows[0], (20, 3.0, 0.3, 3)):
+        record.add(row)
+    record.finish()
+    resumed = TrainingRecord(tmp_path, steps=40)
+    for row in rows[1:]:
+        resumed.add(row)
+    resumed.finish()
+    board = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name, values in zip(COLUMNS[1:], list(zip(*rows, strict=True))[1:], strict=True):
+        shown = [(event.step, event.value) for event in board.Scalars(name)]
+        assert shown == [(row[0], pytest.approx(value)) for row, value in zip(rows, values, strict=True)]
+    assert read_curve(tmp_path / "training.csv") == rows
 
 
 def test_a_curve_falls_to_the_right() -> None:
