@@ -125,7 +125,7 @@ class Settings(BaseSettings):
 
     job_timeout_s: float = Field(default=6 * 3600.0, gt=0, description="A scan that takes longer fails.")
     max_attempts: int = Field(default=3, ge=1, description="A job whose worker died this often fails.")
-    queue_poll_s: float = Field(default=0.02, gt=0, description="How often a worker looks for a job.")
+    queue_poll_s: float = Field(default=0.01, gt=0, description="How often a worker looks for a job.")
     queue_idle_poll_s: float = Field(
         default=0.25, gt=0, description="The same after a minute without a new job, and while no worker is free."
     )
