@@ -38,6 +38,8 @@ class _Slot:
 class CudaLane:
     """Three streams and a few sets of buffers."""
 
+    at_once = 1
+
     def __init__(self, compute: Compute, seconds: StageSeconds, device: torch.device, *, is_graphed: bool) -> None:
         self._device = device
         self._seconds = seconds

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Barrier, Lock
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +52,9 @@ class Pending(Protocol):
 class Lane(Protocol):
     """A device's queue."""
 
+    #: Launches that are computed side by side: so many need twice as many to be on their way.
+    at_once: int
+
     def launch(self, parts: Sequence[Pixels]) -> Pending:
         """Let the device score tiles of one shape, (h, w, 3) each, and do not wait."""
 
@@ -62,35 +66,82 @@ class Lane(Protocol):
 
 
 class HostLane:
-    """One thread that computes, in the order of the launches."""
+    """Threads that compute, in the order of the launches: one with all processors, or `at_once` that share them.
 
-    def __init__(self, compute: Compute, seconds: StageSeconds) -> None:
+    Those that share them never wait for each other, which threads on one tile do after every few rows; and where a
+    reader takes a processor, one of them alone stands still.
+    """
+
+    def __init__(self, compute: Compute, seconds: StageSeconds, *, at_once: int = 1) -> None:
+        self.at_once = at_once
         self._compute = compute
-        self._seconds = seconds
-        self._ended: float | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
+        self._clock = _Clock(seconds)
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="network")
+        if at_once > 1:
+            self._share_processors()
 
     def launch(self, parts: Sequence[Pixels]) -> Future[FloatMap]:
         """As the protocol says."""
-        return self._thread.submit(self._run, parts)
+        return self._threads.submit(self._run, parts)
 
     def relieve(self) -> None:
         """Nothing is held."""
 
     def close(self) -> None:
         """Drop what has not begun, and wait for what has."""
-        self._thread.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     def _run(self, parts: Sequence[Pixels]) -> FloatMap:
-        started = time.perf_counter()
-        if self._ended is not None:
-            self._seconds.wait += started - self._ended
-        pixels = parts[0][None] if len(parts) == 1 else np.stack(parts)
-        with _torch_says_memory():
+        with self._clock.running(), _torch_says_memory():
+            pixels = parts[0][None] if len(parts) == 1 else np.stack(parts)
             values: FloatMap = self._compute(torch.from_numpy(pixels)).numpy()
-        self._ended = time.perf_counter()
-        self._seconds.net += self._ended - started
         return values
+
+    def _share_processors(self) -> None:
+        """Give each thread its part of them; torch keeps a number for each thread."""
+        processors, meeting = torch.get_num_threads(), Barrier(self.at_once + 1)
+
+        def begin() -> None:
+            torch.set_num_threads(max(1, processors // self.at_once))
+            meeting.wait()
+
+        for _ in range(self.at_once):
+            self._threads.submit(begin)
+        meeting.wait()
+        torch.set_num_threads(processors)  # Any thread to come begins with what was set last.
+
+
+class _Clock:
+    """Counts when at least one thread computes, and when none does between two that do."""
+
+    def __init__(self, seconds: StageSeconds) -> None:
+        self._seconds = seconds
+        self._lock = Lock()
+        self._busy = 0
+        #: When the first thread began, or the last ended.
+        self._turned: float | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            now, was_busy = time.perf_counter(), self._busy > 0
+            self._busy += more
+            if was_busy == (self._busy > 0):
+                return
+            if self._turned is not None:
+                passed = now - self._turned
+                if was_busy:
+                    self._seconds.net += passed
+                else:
+                    self._seconds.wait += passed
+            self._turned = now
 
 
 @contextmanager

@@ -83,13 +83,13 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
     """
     widest = widest_layer(scorer, scorer.stride) if widest is None else widest
     read_px, channels = (side + scorer.seen) ** 2, scorer.card.normalisation.pixel_channels
-    network = settings.batch_size * read_px * (BYTES_PER_INPUT * channels + SCRATCH * widest)
+    network = scorer.at_once * settings.batch_size * read_px * (BYTES_PER_INPUT * channels + SCRATCH * widest)
     network += getattr(scorer.net, "block_bytes", 0)
     if scorer.device.type == "cuda":
         # A tile of another shape may be run beside the memory that graphs hold for the one before.
         return int(2 * network)
     waiting = (
-        (reader_count(settings, scorer.device.type) * READ_AHEAD + IN_FLIGHT * settings.batch_size)
+        (reader_count(settings, scorer.device.type) * READ_AHEAD + IN_FLIGHT * scorer.at_once * settings.batch_size)
         * read_px
         * channels
         * BYTES_PER_READ

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from models.normalisation import StainStatistics, apply_table, normalisation_tab
 from models.registry import Model
 from scanner.blank import BlankScores
 from scanner.cuda_lane import CudaLane
-from scanner.dense import DenseNet
+from scanner.dense import DenseNet, Form
 from scanner.engine import choose_network
 from scanner.errors import SettingsError
 from scanner.geometry import Box
@@ -31,8 +32,10 @@ from scanner.lanes import FloatMap, HostLane, Lane, Pending, Pixels, StageSecond
 from scanner.read_ahead import ReadTile, batches, read_ahead
 from scanner.tiles import Tile
 
-#: Batches on their way through the device: one computes, the other goes up or down.
+#: Batches on their way through the device, for each that it computes at once: the other goes up or down.
 IN_FLIGHT = 2
+#: Batches that a processor computes at once, if there are SEVERAL or more: with fewer, all of it works on one.
+SIDE_BY_SIDE, SEVERAL = 2, 4
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,18 @@ class Scorer:
         scores = logits.float()
         return torch.stack([target_probability(scores, self.card, target) for target in self.card.mapped], dim=1)
 
-    def open_lane(self) -> Lane:
-        """A queue in front of the device."""
+    @property
+    def at_once(self) -> int:
+        """Batches that are computed side by side, if there are several."""
+        # torch's own forms take too much memory for two, and their threads wait for each other no more than they must.
+        is_native = getattr(self.net, "form", None) is Form.NATIVE and self.dtype is torch.float32
+        return SIDE_BY_SIDE if is_native and self.device.type == "cpu" and torch.get_num_threads() > 1 else 1
+
+    def open_lane(self, *, batches: int) -> Lane:
+        """A queue in front of the device, for so many batches or more."""
         if self.device.type == "cuda":
             return CudaLane(self.compute, self.seconds, self.device, is_graphed=self.is_fixed)
-        return HostLane(self.compute, self.seconds)
+        return HostLane(self.compute, self.seconds, at_once=self.at_once if batches >= SEVERAL else 1)
 
 
 #: Numbers that a network may be run in, by the name of the setting.
@@ -226,14 +236,16 @@ def score_tiles(
     workers : int
         Reader threads.
     """
-    with closing(scorer.open_lane()) as lane:
+    remaining = iter(tiles)
+    first = list(islice(remaining, SEVERAL * batch_size))
+    with closing(scorer.open_lane(batches=len(first) // batch_size)) as lane:
         room = Room(lane, seen=scorer.seen, stride=scorer.stride, alignment=scorer.alignment)
         blank = BlankScores(room, seen=scorer.seen)
         flight: deque[tuple[list[ReadTile], Pending]] = deque()
-        for batch in batches(read_ahead(scorer.seconds, read, tiles, workers=workers), batch_size):
+        for batch in batches(read_ahead(scorer.seconds, read, chain(first, remaining), workers=workers), batch_size):
             parts = [pixels for _, pixels in batch if pixels is not None]
             flight.append((batch, blank.of(parts) or room.launch(parts)))
-            if len(flight) == IN_FLIGHT:
+            if len(flight) == IN_FLIGHT * lane.at_once:
                 yield from _landed(*flight.popleft())
         while flight:
             yield from _landed(*flight.popleft())

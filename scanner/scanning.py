@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from scanner.coarse_to_fine import coarse_to_fine
 from scanner.detections import above_threshold
 from scanner.errors import ResolutionError, ScanCancelledError
 from scanner.exports.files import check_exports, write_results
+from scanner.exports.overview import is_soon_read, read_backdrop
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
 from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder, read_plan
@@ -105,7 +107,9 @@ def scan_prepared(
     """The second half of `scan`, for callers that survey one slide while another is being scanned."""
     started = time.perf_counter() - prepared.seconds
     results, places = None if out is None else Path(out), prepared.settings.verify_places
-    with WorkFolder(results) as work:
+    with WorkFolder(results) as work, ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
+        is_drawn_ahead = results is not None and is_soon_read(prepared.slide, prepared.frame)
+        backdrop = beside.submit(read_backdrop, prepared.slide, prepared.frame) if is_drawn_ahead else None
         watch = Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
         prepared = as_begun(prepared, work)
         probability_map, unreadable = score_slide(prepared, work, watch)
@@ -116,7 +120,7 @@ def scan_prepared(
         if results is not None:
             # Whoever finds run.json finds a complete scan: an older one ends where its files are replaced.
             (results / REPORT_NAME).unlink(missing_ok=True)
-            write_results(results, result, prepared)
+            write_results(results, result, prepared, backdrop=backdrop)
         return finish_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
 
 

@@ -88,10 +88,16 @@ def read_thumbnail(slide: Slide, frame: Frame, *, cell_um: float, within: Box | 
     return Thumbnail(colours, is_readable, cell_um)
 
 
-def _plan_cells(slide: Slide, frame: Frame, cell_um: float) -> _CellPlan:
+def choose_level(slide: Slide, frame: Frame, cell_um: float) -> int:
+    """Index of the smallest level whose pixels are not larger than a cell."""
     cell_px = cell_um / frame.level0_mpp
     fitting = [index for index, level in enumerate(slide.levels) if level.downsample <= cell_px]
-    index = max(fitting, key=lambda index: slide.levels[index].downsample, default=0)
+    return max(fitting, key=lambda index: slide.levels[index].downsample, default=0)
+
+
+def _plan_cells(slide: Slide, frame: Frame, cell_um: float) -> _CellPlan:
+    cell_px = cell_um / frame.level0_mpp
+    index = choose_level(slide, frame, cell_um)
     level = slide.levels[index]
     return _CellPlan(
         index,

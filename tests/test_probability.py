@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +15,7 @@ from torch import Tensor, nn
 
 from scanner.errors import DeviceMemoryError, UnreadableRegionError
 from scanner.geometry import Box, plan_frame
-from scanner.lanes import StageSeconds
+from scanner.lanes import HostLane, StageSeconds
 from scanner.probability import Scorer, exact_convolutions, prepare_scorer, score_tiles
 from scanner.tiles import Tile, plan_tiles
 from tests.slides_factory import texture
@@ -120,6 +123,43 @@ def test_the_network_runs_while_scores_are_used(scorer: Scorer) -> None:
             assert begun.acquire(timeout=30)
         if number == 3:
             break
+
+
+@pytest.mark.parametrize("tiles", [1, 3, 4, 9])
+def test_tiles_that_share_the_processors_have_the_same_scores(scorer: Scorer, tiles: int) -> None:
+    plan, processors = tiles_of(40)[:tiles], torch.get_num_threads()
+    alone = list(score_tiles(scorer, read, plan))
+    try:
+        torch.set_num_threads(5)
+        if scorer.at_once == 1:
+            pytest.skip("there is no native form here")
+        with closing(scorer.open_lane(batches=tiles)) as lane:
+            assert lane.at_once == (2 if tiles >= 4 else 1)
+        shared = list(score_tiles(scorer, read, plan))
+        assert torch.get_num_threads() == 5
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 5, "threads to come have all processors"
+    finally:
+        torch.set_num_threads(processors)
+    assert [part.tile for part in shared] == plan
+    for one, other in zip(alone, shared, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_launches_that_run_side_by_side_count_once() -> None:
+    seconds, meeting = StageSeconds(), threading.Barrier(2)
+
+    def compute(pixels: Tensor) -> Tensor:
+        meeting.wait(30)
+        threading.Event().wait(0.2)
+        return pixels
+
+    started = time.perf_counter()
+    with closing(HostLane(compute, seconds, at_once=2)) as lane:
+        for pending in [lane.launch([np.zeros((1, 1, 3), np.uint8)]) for _ in range(2)]:
+            pending.result()
+    assert 0.2 <= seconds.net <= time.perf_counter() - started
+    assert seconds.wait == 0
 
 
 def test_leaving_early_stops_readers_and_network(scorer: Scorer) -> None:

@@ -106,7 +106,7 @@ def run_loop(scorer: Scorer, side: int, count: int) -> tuple[float, float]:
     """Seconds of `count` tiles, and the share of them in which the device computed nothing."""
     length = side + scorer.card.patch_size - 1
     pixels = torch.randint(0, 256, (length, length, 3), dtype=torch.uint8).numpy()
-    lane = scorer.open_lane()
+    lane = scorer.open_lane(batches=1)
     try:
         for _ in range(2 * IN_FLIGHT):  # Buffers, the choice of a form, and the graph.
             lane.launch([pixels]).result()

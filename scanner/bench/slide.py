@@ -114,11 +114,11 @@ def _network_alone(prepared: PreparedSlide) -> tuple[Clock, int]:
         if shape not in pixels:
             pixels[shape] = np.ascontiguousarray(prepared.grid.read(part.read))
     started = _now()
-    with closing(scorer.open_lane()) as lane:
+    with closing(scorer.open_lane(batches=len(shapes))) as lane:
         flight = []
         for shape in shapes:
             flight.append(lane.launch([pixels[shape]]))
-            if len(flight) == IN_FLIGHT:
+            if len(flight) == IN_FLIGHT * lane.at_once:
                 flight.pop(0).result()
         for pending in flight:
             pending.result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from scanner.exports.hotspot_picture import write_hotspot_pictures
 from scanner.exports.map_picture import write_map_picture
 from scanner.exports.ome_tiff import write_labels, write_map
 from scanner.exports.ome_zarr import write_zarr
-from scanner.exports.overview import draw_overview
+from scanner.exports.overview import Backdrop, draw_overview
 from scanner.exports.page import write_page
 from scanner.exports.segmentation_picture import write_segmentation_picture
 from scanner.exports.table import write_table
@@ -43,12 +43,14 @@ ANNOTATIONS_NAME = "annotations.dcm"
 MAP_DICOM_NAME = "map.dcm"
 
 
-def write_results(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
+def write_results(
+    folder: Path, result: ScanResult, prepared: PreparedSlide, *, backdrop: Future[Backdrop] | None = None
+) -> None:
     """Write the files of a scan into `folder`, each whole or not at all: those of every scan, and those asked for."""
     slide = prepared.slide
     # The overview takes about as long as all others: it is drawn and written beside them.
     with ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
-        drawing = beside.submit(draw_overview, result, slide)
+        drawing = beside.submit(draw_overview, result, slide, backdrop)
         writing = beside.submit(lambda: write_picture(folder / OVERVIEW_NAME, drawing.result()))
         _write_data(folder, result, prepared)
         _write_maps(folder, result)

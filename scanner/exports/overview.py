@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,17 @@ from scanner.geometry import Box, Frame
 from scanner.result import ScanResult
 from scanner.segmentation import Segmentation, sample_labels
 from scanner.slides.protocol import Slide
-from scanner.thumbnail import read_thumbnail
+from scanner.thumbnail import choose_level, read_thumbnail
 from scanner.tissue import Mask, TissueMask
 from scanner.windows import Shape
 
+#: Colours of the slide, and micrometres per pixel.
+Backdrop = tuple[Colours, float]
+
 #: Longest side of the slide in the picture; smaller fields are enlarged by a whole factor, to half of it or more.
 SLIDE_PX = 1600
+#: Level px that are read while the network still runs: a second's work, which a scan that is cancelled waits for.
+SOON_PX = 2**26
 #: Radius of the ring around a detection: of a figure, but large enough to be seen.
 RING_UM, MIN_RING_PX = 12.0, 9.0
 HOTSPOT_TEXT_PX = 16.0
@@ -37,22 +43,32 @@ HOTSPOT_TEXT_PX = 16.0
 CLASS_OPACITY = 0.55
 
 
-def draw_overview(result: ScanResult, slide: Slide) -> Image.Image:
-    """The overview: the slide with its marks above a legend; the result holds its report."""
-    colours, px_um = _slide_colours(slide, result.frame)
+def draw_overview(result: ScanResult, slide: Slide, backdrop: Future[Backdrop] | None = None) -> Image.Image:
+    """The overview: the slide, perhaps read already, with its marks above a legend; the result holds its report."""
+    colours, px_um = read_backdrop(slide, result.frame) if backdrop is None else backdrop.result()
     if result.segmentation is not None:
         return _draw_classes(colours, px_um, result, result.segmentation, name=slide.path.name)
     marked = _draw_marks(Image.fromarray(_paint(colours, px_um, result)), px_um, result)
     return above_legend(marked, title=f"{slide.path.name}: {_counts(result.report)}", px_um=px_um)
 
 
-def _slide_colours(slide: Slide, frame: Frame) -> tuple[Colours, float]:
+def read_backdrop(slide: Slide, frame: Frame) -> Backdrop:
     """The slide at the overview's size, and its micrometres per pixel."""
-    longest_px = max(frame.level0_height, frame.level0_width)
-    cell_um = frame.level0_mpp * max(1.0, longest_px / SLIDE_PX)
+    longest_px, cell_um = max(frame.level0_height, frame.level0_width), _cell_um(frame)
     colours = read_thumbnail(slide, frame, cell_um=cell_um).colours
     factor = max(1, SLIDE_PX // longest_px)
     return colours.repeat(factor, axis=0).repeat(factor, axis=1), cell_um / factor
+
+
+def is_soon_read(slide: Slide, frame: Frame) -> bool:
+    """True if `read_backdrop` takes no longer than it may beside a scan."""
+    level = slide.levels[choose_level(slide, frame, _cell_um(frame))]
+    return level.height * level.width <= SOON_PX
+
+
+def _cell_um(frame: Frame) -> float:
+    """Side of the square of the slide that is a pixel of the overview, before it is enlarged."""
+    return frame.level0_mpp * max(1.0, max(frame.level0_height, frame.level0_width) / SLIDE_PX)
 
 
 def _draw_classes(
