@@ -17,8 +17,9 @@ from service.livemap import VEIL
 from service.routes.pages import VENDOR
 from service.tiles import TILE_SIDE, UNREADABLE_GREY
 from tests.conftest import require_system
+from tests.dicom_factory import write_dicom_series
 from tests.service.conftest import Server, make_field, make_large_field, png
-from tests.slides_factory import damage_tile, texture, write_pyramid
+from tests.slides_factory import damage_tile, pyramid, texture, write_pyramid
 
 PATIENCE_MS = 120_000
 
@@ -189,6 +190,17 @@ def test_a_new_user_uploads_a_slide_and_looks_at_it(server: Server, page, pictur
     dark = picture("dark")
     assert light[10, 400].min() > 200 > 60 > dark[10, 400].max(), "what is beside the slide is dark"
     assert light[400, 10].min() > 200 > 60 > dark[400, 10].max(), "what is beside the slide is dark"
+
+
+def test_a_folder_is_uploaded_as_one_slide(server: Server, page, tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    write_dicom_series(tmp_path / "series", pyramid(make_field(66, 512, 384), 2))
+    page.goto(f"{server.client.base_url}")
+    page.wait_for_selector("#model option", state="attached")
+    page.set_input_files("#folder", tmp_path / "series")
+    page.wait_for_url("**/view")
+    page.wait_for_selector("body[data-result=shown]")
+    assert page.inner_text("#name") == "series"
 
 
 def test_the_map_changes_no_colour_where_it_is_clear(server: Server, page, picture) -> None:

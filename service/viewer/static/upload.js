@@ -7,27 +7,56 @@ const make = (tag, properties) => Object.assign(document.createElement(tag), pro
 const thumbnails = new Map(); // job -> address
 let models = [];
 
+const single = (file) => ({ name: file.name, body: file, headers: { "Content-Type": "application/octet-stream", "X-File-Name": encodeURIComponent(file.name) } });
+
+// The files of one slide, each [its path in the folder, itself], as one form.
+function folder(files) {
+  const body = new FormData();
+  for (const [path, file] of files) body.append("file", file, path);
+  return { name: files[0][0].split("/")[0], body, headers: {} };
+}
+
+// The files in what was dropped.
+async function walk(entry, path = entry.name) {
+  if (entry.isFile) return [[path, await new Promise((resolve, reject) => entry.file(resolve, reject))]];
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) { // It gives a hundred at a time.
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return found;
+    for (const child of some) found.push(...await walk(child, `${path}/${child.name}`));
+  }
+}
+
+async function sendDropped(items) {
+  const entries = [...items].map((item) => item.webkitGetAsEntry()).filter(Boolean); // At once: the list is gone after that.
+  const slides = [];
+  for (const entry of entries) {
+    const files = await walk(entry);
+    if (files.length) slides.push(entry.isFile ? single(files[0][1]) : folder(files));
+  }
+  await sendAll(slides);
+}
+
 // The answer, once the slide has been sent.
-function send(file, place) {
+function send(slide, place) {
   const query = new URLSearchParams({ model: element("model").value });
   for (const name of ["threshold", "mpp"]) if (element(name).value) query.set(name, element(name).value);
   const request = new XMLHttpRequest(); // fetch cannot tell how much has been sent.
   request.open("POST", `/detect?${query}`);
-  for (const [name, value] of Object.entries({ ...headers(), Prefer: "respond-async" })) request.setRequestHeader(name, value);
-  request.setRequestHeader("Content-Type", "application/octet-stream");
-  request.setRequestHeader("X-File-Name", encodeURIComponent(file.name));
+  for (const [name, value] of Object.entries({ ...headers(), ...slide.headers, Prefer: "respond-async" })) request.setRequestHeader(name, value);
   element("stop").onclick = () => request.abort();
   const started = performance.now();
-  request.upload.onprogress = ({ loaded, total }) => showSent(place + file.name, loaded, total, (performance.now() - started) / 1000);
+  request.upload.onprogress = ({ loaded, total }) => showSent(place + slide.name, loaded, total, (performance.now() - started) / 1000);
   return new Promise((resolve, reject) => {
-    request.onabort = () => reject(new Error(`${file.name}: stopped`));
-    request.onerror = () => reject(new Error(`${file.name}: the connection broke; drop it again`));
+    request.onabort = () => reject(new Error(`${slide.name}: stopped`));
+    request.onerror = () => reject(new Error(`${slide.name}: the connection broke; drop it again`));
     request.onload = () => {
       const answer = JSON.parse(request.responseText);
       if (request.status < 300) resolve(answer);
-      else reject(new Error(`${file.name}: ${answer.detail || answer.title}`));
+      else reject(new Error(`${slide.name}: ${answer.detail || answer.title}`));
     };
-    request.send(file);
+    request.send(slide.body);
   });
 }
 
@@ -40,23 +69,23 @@ function showSent(name, loaded, total, seconds) {
 
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
-async function sendAll(files) {
-  if (!files.length) return;
+async function sendAll(slides) {
+  if (!slides.length) return;
   element("problem").textContent = "";
   element("sending").hidden = false;
   let answer;
   try {
-    for (const [index, file] of files.entries()) {
+    for (const [index, slide] of slides.entries()) {
       element("sent").value = 0;
-      answer = await send(file, files.length > 1 ? `${index + 1} of ${files.length}, ` : "");
-      if (files.length > 1) await listJobs();
+      answer = await send(slide, slides.length > 1 ? `${index + 1} of ${slides.length}, ` : "");
+      if (slides.length > 1) await listJobs();
     }
-    if (files.length === 1) location.href = answer.links.view;
+    if (slides.length === 1) location.href = answer.links.view;
   } catch (error) {
     element("problem").textContent = error.message;
   }
   element("sending").hidden = true;
-  element("file").value = "";
+  element("file").value = element("folder").value = "";
 }
 
 async function listJobs() {
@@ -103,9 +132,11 @@ function listen() {
   const drop = element("drop");
   drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
   drop.ondragleave = () => drop.classList.remove("over");
-  drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); sendAll([...event.dataTransfer.files]); };
+  drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); sendDropped(event.dataTransfer.items); };
   drop.onkeydown = (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); element("file").click(); } };
-  element("file").onchange = (event) => sendAll([...event.target.files]);
+  element("file").onchange = (event) => sendAll([...event.target.files].map(single));
+  element("folder").onchange = (event) => sendAll([folder([...event.target.files].map((file) => [file.webkitRelativePath, file]))]);
+  element("choose-folder").onclick = () => element("folder").click();
   element("model").onchange = describeModel;
   element("theme").onclick = window.flipTheme;
 }

@@ -101,7 +101,8 @@ function applyThreshold() {
   element("hotspot").hidden = !spot;
   if (spot) {
     const count = counted.filter((detection) => isWithin(detection, spot)).length;
-    element("hotspot").textContent = `Hotspot: ${count} in ${spot.area_mm2.toFixed(2)} mm² = ${(count / spot.area_mm2).toFixed(1)} per mm²`;
+    const part = spot.tissue_mm2 < 0.95 * spot.area_mm2 ? `, ${spot.tissue_mm2.toFixed(2)} mm² of it tissue` : "";
+    element("hotspot").textContent = `Hotspot: ${count} in ${spot.area_mm2.toFixed(2)} mm² = ${(count / spot.area_mm2).toFixed(1)} per mm²${part}`;
     element("hotspot").title = `go there (h); the window was chosen at threshold ${job.threshold}`;
   }
   const listed = list.show(marks.detections);
