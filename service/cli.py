@@ -40,12 +40,16 @@ def worker(
     data: Data = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = None,
     worker_id: Annotated[str | None, typer.Option(hidden=True)] = None,
+    number: Annotated[int | None, typer.Option(hidden=True)] = None,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
-    from service.worker import run_worker
+    from service.worker import own_device, run_worker
 
-    run_worker(_settings(data=data, device=device), worker_id, parent=parent)
+    settings = _settings(data=data, device=device)
+    if number is not None:
+        settings = settings.model_copy(update={"device": own_device(settings.device, number)})
+    run_worker(settings, worker_id, parent=parent)
 
 
 @cache

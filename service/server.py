@@ -33,6 +33,7 @@ class WorkerKeeper(threading.Thread):
 
     def __init__(self, settings: Settings, number: int) -> None:
         super().__init__(daemon=True, name=f"worker-keeper-{number}")
+        self._number = number
         self._worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{number}"
         self._nice = settings.worker_nice
         self._environment = os.environ | settings.to_environment()
@@ -71,6 +72,8 @@ class WorkerKeeper(threading.Thread):
             "worker",
             "--worker-id",
             self._worker_id,
+            "--number",
+            str(self._number),
             "--parent",
             str(os.getpid()),
         ]

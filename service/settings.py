@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     models: Path | None = Field(default=None, description="Folder of further model folders, beside the shipped models.")
     default_model: str | None = Field(default=None, description="Model of a request that names none.")
     device: str = Field(default="auto", description="Device of the workers: auto, cpu, cuda, cuda:1.")
-    workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `serve` starts beside itself.")
+    workers: int = Field(
+        default=1, ge=0, le=64, description="Worker processes that `serve` starts beside itself: one per GPU."
+    )
     worker_nice: int = Field(
         default=5, ge=0, le=19, description="Niceness of those workers, so that the API stays quick."
     )

@@ -13,6 +13,7 @@ from functools import partial
 from types import FrameType
 
 import structlog
+import torch
 from structlog.contextvars import bound_contextvars
 
 from scanner.errors import OutputExistsError
@@ -199,6 +200,12 @@ class Worker:
             problem = bounds.timeout_problem(watch.job, self.settings)
             self._end(watch.job, partial(jobs.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
+
+
+def own_device(device: str, number: int) -> str:
+    """The device of the worker of that number among those of one host: while there are enough GPUs, one of its own."""
+    gpus = torch.cuda.device_count() if device in {"auto", "cuda"} else 0
+    return f"cuda:{number % gpus}" if gpus else device
 
 
 def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int | None = None) -> None:

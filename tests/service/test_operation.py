@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -21,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.queue import LONG_SCAN, QUIET_AFTER, choose_interval
 from service.settings import Settings
+from service.worker import own_device
 from tests.service.conftest import Server, _until, make_field, png, start_process
 
 
@@ -99,6 +101,21 @@ def test_workers_look_often_while_a_job_could_be_taken(asked_s, free, youngest_s
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "service.cli", *arguments]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "devices"),
+    [
+        ("auto", 2, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda", 4, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("auto", 0, ["auto"] * 3),
+        ("cpu", 2, ["cpu"] * 3),
+        ("cuda:1", 2, ["cuda:1"] * 3),
+    ],
+)
+def test_each_worker_has_a_gpu_of_its_own(monkeypatch, device: str, gpus: int, devices: list[str]) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert [own_device(device, number) for number in range(3)] == devices
 
 
 def test_settings_come_from_toml_and_the_environment_comes_first(tmp_path: Path, monkeypatch) -> None:
