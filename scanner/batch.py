@@ -55,6 +55,8 @@ class Outcome:
     seconds: float | None = None
     #: Largest difference that a second scan of some places, with other tiles, has found.
     tiling_difference: float | None = None
+    #: Of a segmentation, which counts nothing: the area of each class.
+    class_mm2: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,8 @@ def _outcome(job: Job, out: Path, status: Status, report: dict[str, Any]) -> Out
     difference = report.get("verification", {}).get("max_difference")
     place, area_mm2 = os.path.relpath(job.folder, out), report["area_mm2"]
     areas = area_mm2["tissue"], area_mm2["unreadable"]
-    return Outcome(str(job.slide), status, "", place, report["count"], *areas, seconds, difference)
+    classes = {one["name"]: one["area_mm2"] for one in report["classes"]} if "classes" in report else None
+    return Outcome(str(job.slide), status, "", place, report["count"], *areas, seconds, difference, classes)
 
 
 def write_batch(out: Path, outcomes: Iterable[Outcome], *, total: int) -> None:

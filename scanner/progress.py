@@ -13,6 +13,7 @@ from rich.text import Text
 
 from scanner import result
 from scanner.batch import Outcome, Status, Watcher
+from scanner.exports.segmentation_picture import describe_area
 from scanner.worklist import Job
 
 
@@ -64,12 +65,19 @@ def describe_outcome(outcome: Outcome) -> str:
     """One line on how a slide ended."""
     if outcome.status is Status.FAILED:
         return f"{outcome.slide}: failed: {outcome.reason}"
-    found = f"{outcome.count} detections in {outcome.tissue_mm2:.2f} mm2 of tissue"
+    found = describe_findings(outcome)
     if outcome.unreadable_mm2:
-        found += f" ({outcome.unreadable_mm2:.3f} mm2 more cannot be read)"
+        found += f" ({describe_area(outcome.unreadable_mm2)} more cannot be read)"
     if outcome.status is Status.SKIPPED:
         return f"{outcome.slide}: {found}, done before"
     line = f"{outcome.slide}: {found}, {outcome.seconds:.1f} s"
     if outcome.tiling_difference is not None:
         line += f"; shifted tiles differ by at most {outcome.tiling_difference:.1e}"
     return line
+
+
+def describe_findings(outcome: Outcome) -> str:
+    """Detections in so much tissue; of a segmentation the area of each class."""
+    if outcome.class_mm2 is not None:
+        return ", ".join(f"{name} {describe_area(area)}" for name, area in outcome.class_mm2.items())
+    return f"{outcome.count} detections in {describe_area(outcome.tissue_mm2 or 0.0)} of tissue"

@@ -40,21 +40,30 @@ def test_a_bar_has_area_rate_and_time_left() -> None:
 
 
 def test_a_log_file_gets_a_line_per_slide_and_no_bar() -> None:
-    assert shown(terminal=False) == "1/2 slides/a.svs: 7 detections in 12.50 mm2 of tissue, 90.0 s\n"
+    assert shown(terminal=False) == "1/2 slides/a.svs: 7 detections in 12.500 mm2 of tissue, 90.0 s\n"
+
+
+def test_a_segmentation_has_areas_and_no_detections() -> None:
+    areas = {"inside": 1.25, "membrane": 4.19e-6}
+    outcome = Outcome("a.png", Status.OK, "", "a", 0, 1.25, 0.0, 9.0, class_mm2=areas)
+    assert describe_outcome(outcome) == "a.png: inside 1.250 mm2, membrane 4.190 um2, 9.0 s"
 
 
 @pytest.mark.parametrize(
     ("outcome", "line"),
     [
         (Outcome("a.svs", Status.FAILED, "no mpp", "a"), "a.svs: failed: no mpp"),
-        (Outcome("a.svs", Status.SKIPPED, "", "a", 7, 12.5), "a.svs: 7 detections in 12.50 mm2 of tissue, done before"),
+        (
+            Outcome("a.svs", Status.SKIPPED, "", "a", 7, 12.5),
+            "a.svs: 7 detections in 12.500 mm2 of tissue, done before",
+        ),
         (
             Outcome("a.svs", Status.OK, "", "a", 7, 12.5, 0.25, 90.0),
-            "a.svs: 7 detections in 12.50 mm2 of tissue (0.250 mm2 more cannot be read), 90.0 s",
+            "a.svs: 7 detections in 12.500 mm2 of tissue (0.250 mm2 more cannot be read), 90.0 s",
         ),
         (
             Outcome("a.svs", Status.OK, "", "a", 7, 12.5, 0.0, 90.0, 3e-8),
-            "a.svs: 7 detections in 12.50 mm2 of tissue, 90.0 s; shifted tiles differ by at most 3.0e-08",
+            "a.svs: 7 detections in 12.500 mm2 of tissue, 90.0 s; shifted tiles differ by at most 3.0e-08",
         ),
     ],
 )

@@ -16,11 +16,13 @@ from PIL import Image
 from models import Model
 from models.normalisation import Normalisation, NormalisationKind, apply_table, normalisation_table
 from scanner import scan
+from scanner.batch import scan_batch
 from scanner.geometry import Box
 from scanner.map_store import MapStore
 from scanner.result import ScanResult
 from scanner.segmentation import NOT_SCANNED, label_values
 from scanner.smoothing import smooth
+from scanner.worklist import Job
 from tests.array_slide import ArraySlide
 from tests.reference import patch_by_patch
 from tests.slides_factory import texture
@@ -134,6 +136,17 @@ def test_the_files_show_the_labels(tmp_path: Path) -> None:
         written = tifffile.imread(tmp_path / "out" / name)
         np.testing.assert_allclose(written / 255, np.asarray(result.map)[index], atol=0.5 / 255 + 1e-6)
     assert "classes" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_batch_says_the_areas_of_the_classes(tmp_path: Path) -> None:
+    Image.fromarray(texture(150, 131)).save(tmp_path / "field.png")
+    job = Job(tmp_path / "field.png", tmp_path / "out" / "field")
+    model = several_classes(task="segmentation")
+    (outcome,) = scan_batch([job], model, tmp_path / "out", keywords={"tissue": False})
+    report = json.loads((tmp_path / "out" / "field" / "run.json").read_text())
+    assert outcome.class_mm2 == {row["name"]: row["area_mm2"] for row in report["classes"]}
+    (line,) = json.loads((tmp_path / "out" / "batch.json").read_text())["slides"]
+    assert line["class_mm2"] == outcome.class_mm2
 
 
 def test_figures_of_each_class_are_detected_as_that_class(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def write_batch_page(out: Path, content: dict[str, Any]) -> None:
     rows = "".join(_row(out, slide) for slide in content["slides"])
     head = "".join(f"<th>{name}</th>" for name in HEAD) + "".join(f'<th class="number">{name}</th>' for name in NUMBERS)
     body = [f"<p>{content['total']} slides: {statuses}.</p>", f"<table>\n<tr>{head}</tr>\n{rows}</table>"]
-    write_html(out / BATCH_PAGE_NAME, f"{out.resolve().name}: mitotic figures", body)
+    write_html(out / BATCH_PAGE_NAME, f"{out.resolve().name}: scanned slides", body)
 
 
 def _row(out: Path, slide: dict[str, Any]) -> str:
@@ -56,13 +56,13 @@ def _row(out: Path, slide: dict[str, Any]) -> str:
 
 
 def _numbers(folder: Path, slide: dict[str, Any]) -> Iterator[str]:
-    report = _report(folder)
-    yield str(slide["count"])
+    report, counts = _report(folder), not slide.get("class_mm2")  # A segmentation counts nothing.
+    yield str(slide["count"]) if counts else ""
     yield f"{slide['tissue_mm2']:.2f}"
     yield f"{slide['unreadable_mm2']:.3f}" if slide["unreadable_mm2"] else "0"
-    yield f"{report.get('count_per_mm2', 0.0):.1f}"
+    yield f"{report.get('count_per_mm2', 0.0):.1f}" if counts else ""
     spots = report.get("hotspots") or []
-    yield f"{spots[0]['count']} in {spots[0]['area_mm2']:.2f} {MM2}" if spots else "none"
+    yield f"{spots[0]['count']} in {spots[0]['area_mm2']:.2f} {MM2}" if spots else "none" if counts else ""
     yield "" if slide["seconds"] is None else f"{slide['seconds']:.0f}"
 
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from models import Model, ModelCard, save_model
 from models.families import build_network
+from service.routes.pages import VENDOR
+from tests.conftest import require_system
 from tests.service.local_servers import ObjectStore, WebhookReceiver
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PATIENCE_MS = 120_000  # of a browser
 START_TIMEOUT = 180.0  # seconds; two slow cores start an interpreter with torch in about five
 #: Workers speak often and are taken for dead soon, so that tests need not wait.
 QUICK = {"MITOSCAN_HEARTBEAT_S": "0.5", "MITOSCAN_DEAD_AFTER_S": "3", "MITOSCAN_WORKER_NICE": "0"}
@@ -224,3 +228,42 @@ def server(
 @pytest.fixture
 def client(server: Server) -> httpx.Client:
     return server.client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    chromium = require_system("chromium")
+    if not VENDOR["openseadragon.min.js"].is_file():
+        pytest.skip("needs OpenSeadragon: npm ci in service/viewer")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=PATIENCE_MS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page, which must end without an error in its console."""
+    errors: list[str] = []
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE_MS)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield page
+    page.close()
+    # The map of a scan that has just ended: the browser itself notes the answer.
+    assert [error for error in errors if "409 (Conflict)" not in error] == []
+
+
+@pytest.fixture
+def picture(page: Page, tmp_path: Path) -> Callable[[str], np.ndarray]:
+    """Takes a screenshot, kept under that name in the folder MITOSCAN_SCREENSHOTS if there is one."""
+    folder = Path(os.environ.get("MITOSCAN_SCREENSHOTS", tmp_path))
+
+    def take(name: str) -> np.ndarray:
+        page.wait_for_timeout(1000)  # Tiles and opacities fade.
+        page.screenshot(path=folder / f"{name}.png")
+        return np.asarray(Image.open(folder / f"{name}.png").convert("RGB")).astype(int)
+
+    return take

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from service.livemap import VEIL
-from service.routes.pages import VENDOR
 from service.tiles import TILE_SIDE, UNREADABLE_GREY
-from tests.conftest import require_system
 from tests.dicom_factory import write_dicom_series
-from tests.service.conftest import Server, make_field, make_large_field, png
+from tests.service.conftest import PATIENCE_MS, Server, make_field, make_large_field, png
 from tests.slides_factory import damage_tile, pyramid, texture, write_pyramid
-
-PATIENCE_MS = 120_000
 
 
 def test_tiles_of_all_levels_join_to_the_slide(server: Server) -> None:
@@ -126,45 +120,6 @@ def lost_corners(regions: list[dict]) -> tuple[list[int], list[int]]:
     lost = [feature["geometry"] for feature in regions if feature["properties"]["name"] == "Unreadable"]
     corners = np.array([corner for geometry in lost for corner in geometry["coordinates"][0]])
     return corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
-    chromium = require_system("chromium")
-    if not VENDOR["openseadragon.min.js"].is_file():
-        pytest.skip("needs OpenSeadragon: npm ci in service/viewer")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=PATIENCE_MS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """An empty page, which must end without an error in its console."""
-    errors: list[str] = []
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(PATIENCE_MS)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield page
-    page.close()
-    # The map of a scan that has just ended: the browser itself notes the answer.
-    assert [error for error in errors if "409 (Conflict)" not in error] == []
-
-
-@pytest.fixture
-def picture(page: Page, tmp_path: Path) -> Callable[[str], np.ndarray]:
-    """Takes a screenshot, kept under that name in the folder MITOSCAN_SCREENSHOTS if there is one."""
-    folder = Path(os.environ.get("MITOSCAN_SCREENSHOTS", tmp_path))
-
-    def take(name: str) -> np.ndarray:
-        page.wait_for_timeout(1000)  # Tiles and opacities fade.
-        page.screenshot(path=folder / f"{name}.png")
-        return np.asarray(Image.open(folder / f"{name}.png").convert("RGB")).astype(int)
-
-    return take
 
 
 @pytest.mark.slow

@@ -8,12 +8,14 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Page
 
 from models import load_model
 from scanner.training.recipe import Augmentation, Recipe
@@ -21,7 +23,10 @@ from tests.conftest import ROOT
 from tests.service.conftest import Server
 
 TEXT = (ROOT / "docs" / "your-own.md").read_text()
-CELL_PX = 6
+#: Height and width of a field, and the radius of its cells.
+FIELD, CELL_PX = (200, 240), 6
+#: Radius of the viewer's rings, 12 um, at the recipe's 0.5 um/px.
+RING_PX = 24
 
 
 def block(language: str, containing: str) -> str:
@@ -34,8 +39,8 @@ def block(language: str, containing: str) -> str:
 def write_field(folder: Path, seed: int) -> None:
     """A field with dark cells, and QuPath's GeoJSON of them."""
     rng = np.random.default_rng(seed)
-    pixels = rng.normal((215, 160, 200), 10, (200, 240, 3))
-    rows, cols = np.mgrid[:200, :240]
+    pixels = rng.normal((215, 160, 200), 10, (*FIELD, 3))
+    rows, cols = np.mgrid[: FIELD[0], : FIELD[1]]
     cells = [(row, col) for row in range(24, 180, 38) for col in range(24, 220, 44)]
     cells = [(row + int(rng.integers(-5, 6)), col + int(rng.integers(-5, 6))) for row, col in cells]
     for row, col in cells:
@@ -69,7 +74,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_story_runs_as_it_is_written(workplace: Path) -> None:
+def test_the_story_runs_as_it_is_written(workplace: Path, page: Page, picture: Callable[[str], np.ndarray]) -> None:
     for line in block("sh", "mitoscan certify").splitlines():
         program, *arguments = shlex.split(line)
         assert program == "mitoscan"
@@ -87,11 +92,11 @@ def test_the_story_runs_as_it_is_written(workplace: Path) -> None:
     evaluation = json.loads((workplace / "evaluation" / "evaluation.json").read_text())
     assert evaluation["pooled"]["f1"] > 0.8
     assert json.loads((workplace / "out" / "field-5" / "run.json").read_text())["count"] > 0
-    _look_at_it(workplace)
+    _look_at_it(workplace, page, picture)
 
 
-def _look_at_it(workplace: Path) -> None:
-    """The last part of the story: `serve` and `curl`."""
+def _look_at_it(workplace: Path, page: Page, picture: Callable[[str], np.ndarray]) -> None:
+    """The last part of the story: `serve`, `curl`, and the page in a browser."""
     serve, curl = block("sh", "mitoscan serve").splitlines()
     assert serve == "MITOSCAN_MODELS=models mitoscan serve"
     url = re.search(r"'http://127\.0\.0\.1:8000(/\S+)'", curl)
@@ -104,9 +109,35 @@ def _look_at_it(workplace: Path) -> None:
             answer = server.client.post(url[1], files={"file": file}).raise_for_status().json()
         scanned = json.loads((workplace / "out" / "field-5" / "run.json").read_text())
         assert answer["count"] == scanned["count"]
-        page = server.client.get(f"/jobs/{answer['id']}/view")
-        assert page.status_code == 200
-        assert server.client.get(f"/jobs/{answer['id']}/files/map.png").status_code == 200
+        page.goto(f"{server.client.base_url}/jobs/{answer['id']}/view")
+        page.wait_for_selector("body[data-result=shown]")
+        assert page.inner_text("#count") == str(answer["count"])
+        for layer in ("#show-hotspot", "#show-tissue", "#show-map"):
+            page.uncheck(layer)
+        marked = picture("your-own")
+        page.uncheck("#show-marks")
+        plain = picture("your-own-unmarked")
+        box = page.evaluate("document.querySelector('#slide').getBoundingClientRect().toJSON()")
+    _check_view(plain, marked, answer["detections"], box)
+
+
+def _check_view(
+    plain: np.ndarray, marked: np.ndarray, detections: list[dict[str, float]], box: dict[str, float]
+) -> None:
+    """The field fills the page's box; each detection is a dark cell with a ring around it, and nothing else has one."""
+    scale = min(box["width"] / FIELD[1], box["height"] / FIELD[0])
+    left, top = (box["x"] + (box["width"] - scale * FIELD[1]) / 2, box["y"] + (box["height"] - scale * FIELD[0]) / 2)
+    rows, cols = np.mgrid[: plain.shape[0], : plain.shape[1]]
+    distances = np.stack(
+        [np.hypot(rows - top - (d["y"] + 0.5) * scale, cols - left - (d["x"] + 0.5) * scale) for d in detections]
+    )
+    is_ring = (np.abs(marked - plain) > 40).any(axis=-1)
+    navigator = (rows < 0.25 * box["height"]) & (cols > box["x"] + 0.75 * box["width"])
+    is_field = (cols >= left) & ~navigator
+    for distance in distances:
+        assert plain[distance < CELL_PX * scale / 2].mean(axis=0) == pytest.approx((90, 40, 120), abs=15)
+        assert is_ring[is_field & (np.abs(distance - RING_PX * scale) < 2)].mean() > 0.5
+    assert not is_ring[is_field & (np.abs(distances - RING_PX * scale).min(axis=0) > 4)].any()
 
 
 def test_every_key_of_a_recipe_is_documented() -> None:
