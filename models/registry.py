@@ -72,7 +72,9 @@ def load_model(name_or_path: str | Path, *, allow_code: bool = False) -> Model:
         raise CodeRefusedError(f"{source.weights} is TorchScript, which is code; it is not accepted here")
     card = _checked_card(source)
     net = _load_network(source, card).eval()
-    net = Symmetric(net).eval() if card.symmetries > 1 else net
+    if card.symmetries > 1:
+        net = Symmetric(net, card.patch_size).eval()
+        card = replace(card, patch_size=net.side)
     return Model(card, net, source.weights.parent, source.is_code)
 
 
@@ -130,17 +132,18 @@ def save_model(folder: str | Path, model: Model) -> Model:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    net = model.net
+    net, card = model.net, model.card
     while isinstance(net, (Adapted, Symmetric)):  # The card says that they are wanted.
+        card = replace(card, patch_size=net.patch_size)
         net = net.net
-    if model.card.architecture == "exported":
+    if card.architecture == "exported":
         weights = folder / FORMAT_OF["exported"].name
-        _export(net, model.card, weights)
+        _export(net, card, weights)
     else:
         weights = folder / WEIGHTS_NAME
         _save_weights(net, weights)
     weights.chmod(0o644)  # The writer leaves it readable by its owner alone.
-    saved = replace(model, card=with_weights(model.card, file_sha256(weights)), folder=folder)
+    saved = replace(model, card=with_weights(card, file_sha256(weights)), folder=folder)
     write_card(folder, saved.card)
     (folder / CERTIFICATE_NAME).unlink(missing_ok=True)  # It was that of the model which lay here before.
     return saved

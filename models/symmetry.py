@@ -12,15 +12,25 @@ SYMMETRIES = tuple((turns, is_mirrored) for is_mirrored in (False, True) for tur
 
 
 class Symmetric(nn.Module):
-    """The mean probability over the eight symmetries, as log-probabilities: (N, C, P, P) -> (N, classes)."""
+    """The mean probability over the eight symmetries, as log-probabilities: (N, C, S, S) -> (N, classes).
 
-    def __init__(self, net: nn.Module) -> None:
+    S is odd, the side of the network's own patch or one more: all eight views must be of the same pixel, and an even
+    patch has none in its middle. Turned about the middle of S, each view is cut to the network's patch around it.
+    """
+
+    def __init__(self, net: nn.Module, patch_size: int) -> None:
         super().__init__()
         self.net = net
+        #: Of the network itself, whose centre is its pixel `patch_size` // 2.
+        self.patch_size = patch_size
+        self.side = patch_size | 1
 
     def forward(self, patches: Tensor) -> Tensor:
         """Log of the averaged class probabilities."""
-        return average(lambda turns, is_mirrored: self.net(turned(patches, turns, is_mirrored=is_mirrored)))
+        own = slice(0, self.patch_size)
+        return average(
+            lambda turns, is_mirrored: self.net(turned(patches, turns, is_mirrored=is_mirrored)[..., own, own])
+        )
 
 
 def average(logits_of: Callable[[int, bool], Tensor]) -> Tensor:

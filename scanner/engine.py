@@ -33,11 +33,10 @@ def choose_network(model: Model, *, stride: int, engine: str = "dense") -> nn.Mo
     InexactLayerError
         "dense" is wanted, and is not to be had exactly for less than patch by patch; names the first layer.
     """
-    side = model.card.patch_size
     if engine not in ENGINES:
         raise SettingsError(f"engine {engine!r} is unknown; known: {', '.join(ENGINES)}")
 
-    def make(net: nn.Module) -> nn.Module:
+    def make(net: nn.Module, side: int) -> nn.Module:
         if engine == "patch" or model.is_code:
             return PatchwiseNet(net, side, stride)
         if engine == "zones":
@@ -47,7 +46,7 @@ def choose_network(model: Model, *, stride: int, engine: str = "dense") -> nn.Mo
         except InexactLayerError as error:
             return _by_zones(net, side, stride, refusal=error)
 
-    return with_symmetries(model.net, make)
+    return with_symmetries(model.net, model.card.patch_size, make)
 
 
 def _by_zones(net: nn.Module, side: int, stride: int, *, refusal: InexactLayerError) -> ZonedNet:

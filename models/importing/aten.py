@@ -87,11 +87,13 @@ def _module(make: Callable[[Arguments], nn.Module]) -> Callable[[Arguments], Bui
 
 
 def _function(function: Callable[..., Any], *names: str) -> Callable[[Arguments], Built]:
-    """A function of the image's values and of these further arguments, as far as they are given."""
+    """A function of the image's values and of these further arguments, as far as they are given: the first of them."""
 
     def build(a: Arguments) -> Built:
-        first = next(iter(a.values()))
-        return function, [first, *(a[name] for name in names if name in a)]
+        first, given = next(iter(a.values())), [name for name in names if name in a]
+        if given != list(names[: len(given)]):
+            raise ModelDamagedError(f"{', '.join(given)} without what stands before them is not known")
+        return function, [first, *(a[name] for name in given)]
 
     return build
 
@@ -104,6 +106,11 @@ def _binary(function: Callable[..., Any]) -> Callable[[Arguments], Built]:
         return function, [a["self"], a["other"]]
 
     return build
+
+
+def _reversed_subtraction(a: Arguments) -> Built:
+    alpha = a.get("alpha", 1)
+    return (lambda x, y: y - x * alpha), [a["self"], a["other"]]
 
 
 def _reshape(a: Arguments) -> Built:
@@ -119,7 +126,8 @@ def _slice(a: Arguments) -> Built:
     end = None if end == _NO_END else end
     if start is None and end is None and step == 1:
         return nn.Identity(), [a["self"]]
-    index = (slice(None),) * a.get("dim", 0) + (slice(start, end, step),)
+    dim, part = a.get("dim", 0), slice(start, end, step)
+    index = (*[slice(None)] * dim, part) if dim >= 0 else (..., part, *[slice(None)] * (-1 - dim))
     return (lambda x: x[index]), [a["self"]]
 
 
@@ -192,7 +200,7 @@ HANDLERS: dict[str, Callable[[Arguments], Built]] = {
     "permute.default": _function(torch.permute, "dims"),
     **{f"{name}.{kind}": _binary(function) for kind in ("Tensor", "Scalar") for name, function in (
         ("add", torch.add), ("sub", torch.sub), ("mul", torch.mul), ("div", torch.div))},
-    "rsub.Scalar": lambda a: (torch.rsub, [a["self"], a["other"]]),
+    "rsub.Scalar": _reversed_subtraction,
     **{f"{name}.default": _function(getattr(torch, name)) for name in ("exp", "log", "sqrt", "rsqrt", "neg", "abs")},
     "pow.Tensor_Scalar": _function(torch.pow, "exponent"),
     "clamp.default": lambda a: (torch.clamp, [a["self"], a.get("min"), a.get("max")]),

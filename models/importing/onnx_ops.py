@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from models.errors import ModelDamagedError
 from models.importing.program import Ref, Window, batch_norm, convolution, linear
 
+#: ONNX's numbers for types.
+_FLOATS, _WHOLE = {1, 10, 11, 16}, {6: torch.int32, 7: torch.int64, 9: torch.bool}
 #: A layer or function, and the values that it takes; None for a constant.
 Built = tuple[Any, list[Any]] | None
 
@@ -161,6 +163,8 @@ def _entry(bound: Any, place: int) -> Any:
 
 
 def _pad(op: Operation) -> Built:
+    if op.optional(3) is not None:
+        raise ModelDamagedError(f"{op.name}: pads of some axes alone; export them for all")
     pads, value = op.numbers("pads", 1) or [], op.optional(2)
     half = len(pads) // 2
     order = [amount for axis in reversed(range(half)) for amount in (pads[axis], pads[half + axis])]
@@ -175,12 +179,10 @@ def _pad(op: Operation) -> Built:
 
 def _gather(op: Operation) -> Built:
     index, axis = op.fixed(1), op.get("axis", 0)
-    shape = tuple(index.shape)
     if isinstance(op.x, Ref):
         raise ModelDamagedError(f"{op.name}: picking single places of the image is not known")
-    return (lambda x: x.index_select(axis, index.flatten()).reshape(x.shape[:axis] + shape + x.shape[axis + 1 :])), [
-        op.x
-    ]
+    # An index of any shape takes the place of the axis.
+    return (lambda x: x[(slice(None),) * (axis % x.dim()) + (index,)]), [op.x]
 
 
 def _concatenate(op: Operation) -> Built:
@@ -211,11 +213,7 @@ def _reduce(function: Callable[..., Tensor]) -> Callable[[Operation], Built]:
 
 
 def _over_axis(function: Callable[..., Tensor]) -> Callable[[Operation], Built]:
-    def build(op: Operation) -> Built:
-        axis = op.get("axis", -1)
-        return (lambda x: function(x, dim=axis)), [op.x]
-
-    return build
+    return lambda op: ((lambda x: function(x, dim=op.get("axis", -1))), [op.x])
 
 
 def _clip(op: Operation) -> Built:
@@ -224,6 +222,16 @@ def _clip(op: Operation) -> Built:
         for key, i in (("min", 1), ("max", 2))
     )
     return (lambda x: torch.clamp(x, low, high)), [op.x]
+
+
+def _cast(op: Operation) -> Built:
+    """Values of the image stay in the numbers that the network runs in; those of the file become what is asked for."""
+    to = op.attributes["to"]
+    if to in _FLOATS:
+        return nn.Identity(), [op.x]
+    if not isinstance(op.x, Tensor) or to not in _WHOLE:
+        raise ModelDamagedError(f"{op.name}: values that are cut to whole numbers are not known")
+    return (lambda x: x.to(_WHOLE[to])), [op.x]
 
 
 def _plain(make: Callable[[], nn.Module]) -> Callable[[Operation], Built]:
@@ -258,7 +266,8 @@ OPERATIONS: dict[str, Callable[[Operation], Built]] = {
     "LeakyRelu": _module(lambda op: nn.LeakyReLU(op.get("alpha", 0.01))),
     "Elu": _module(lambda op: nn.ELU(op.get("alpha", 1.0))),
     "Gelu": _module(lambda op: nn.GELU(op.get("approximate", "none"))),
-    **dict.fromkeys(("Identity", "Dropout", "Cast"), _plain(nn.Identity)),
+    **dict.fromkeys(("Identity", "Dropout"), _plain(nn.Identity)),
+    "Cast": _cast,
     "Clip": _clip,
     "Flatten": _flatten,
     "Reshape": _reshape,

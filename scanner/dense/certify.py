@@ -127,11 +127,11 @@ def _runs(net: nn.Module, model: Model, stride: int, effort: Effort) -> Iterator
     side, dtype = model.card.patch_size, next((p.dtype for p in net.parameters()), torch.float32)
     if way_of(model) == "dense":
         for form in effort.forms:
-            yield str(form), with_symmetries(net, partial(densify, patch_size=side, stride=stride, form=form)), dtype
+            yield str(form), with_symmetries(net, side, partial(densify, stride=stride, form=form)), dtype
     elif way_of(model) == "zones":
-        yield "zones", with_symmetries(net, lambda n: zone(n, side, stride)), dtype
+        yield "zones", with_symmetries(net, side, lambda n, s: zone(n, s, stride)), dtype
     else:
-        yield "patch", with_symmetries(net, lambda n: PatchwiseNet(n, side, stride)), dtype
+        yield "patch", with_symmetries(net, side, lambda n, s: PatchwiseNet(n, s, stride)), dtype
 
 
 def way_of(model: Model) -> str:
@@ -143,7 +143,7 @@ def way_of(model: Model) -> str:
 
 def _way_of_padded(model: Model) -> str:
     try:
-        zone(without_symmetries(model.net), model.card.patch_size, model.card.stride)
+        zone(*without_symmetries(model.net, model.card.patch_size), model.card.stride)
     except InexactLayerError:
         return "patch"
     return "zones"
@@ -152,8 +152,7 @@ def _way_of_padded(model: Model) -> str:
 def refusal_of(model: Model) -> InexactLayerError | None:
     """Why the classifier cannot be one dense net: its first inexact layer."""
     try:
-        net = without_symmetries(model.net)
-        densify(net, model.card.patch_size, model.card.stride, form=Form.DILATION)
+        densify(*without_symmetries(model.net, model.card.patch_size), model.card.stride, form=Form.DILATION)
     except InexactLayerError as refusal:
         return refusal
     return None

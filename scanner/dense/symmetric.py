@@ -16,7 +16,9 @@ class SymmetricNet(nn.Module):
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
-        self.patch_size: int = inner.patch_size  # type: ignore[assignment]
+        self._own_size: int = inner.patch_size  # type: ignore[assignment]
+        #: Odd, as `Symmetric` has it.
+        self.patch_size = self._own_size | 1
         self.stride: int = inner.stride  # type: ignore[assignment]
         self.form = inner.form
         self.block_bytes: int = getattr(inner, "block_bytes", 0)
@@ -27,19 +29,22 @@ class SymmetricNet(nn.Module):
         # Whole strides only: else the last patch, which a turn makes the first, would lie beside the grid.
         height, width = ((count - 1) * self.stride + self.patch_size for count in counts)
         images = images[:, :, :height, :width]
+        spare = self.patch_size - self._own_size
 
         def logits(turns: int, is_mirrored: bool) -> Tensor:
-            scores = self.inner(turned(images, turns, is_mirrored=is_mirrored))
+            view = turned(images, turns, is_mirrored=is_mirrored)
+            scores = self.inner(view[:, :, : view.shape[2] - spare, : view.shape[3] - spare])
             return turned_back(scores, turns, is_mirrored=is_mirrored)
 
         return average(logits)
 
 
-def with_symmetries(net: nn.Module, make: Callable[[nn.Module], nn.Module]) -> nn.Module:
-    """What `make` makes of `net`; for a network that is averaged over its symmetries, of what is averaged."""
-    return SymmetricNet(make(net.net)) if isinstance(net, Symmetric) else make(net)
+def with_symmetries(net: nn.Module, patch_size: int, make: Callable[[nn.Module, int], nn.Module]) -> nn.Module:
+    """What `make` makes of a network and its patch; if it is averaged over its symmetries, of what is averaged."""
+    inner = make(*without_symmetries(net, patch_size))
+    return SymmetricNet(inner) if isinstance(net, Symmetric) else inner
 
 
-def without_symmetries(net: nn.Module) -> nn.Module:
-    """The network that is averaged, or `net` itself."""
-    return net.net if isinstance(net, Symmetric) else net
+def without_symmetries(net: nn.Module, patch_size: int) -> tuple[nn.Module, int]:
+    """The network that is averaged and the side of its own patch; or `net` itself."""
+    return (net.net, net.patch_size) if isinstance(net, Symmetric) else (net, patch_size)

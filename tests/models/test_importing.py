@@ -7,7 +7,9 @@ import pickle
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -214,6 +216,39 @@ def test_unknown_operations_and_weights_elsewhere_are_named(tmp_path: Path) -> N
     onnx.save(graph, str(path), save_as_external_data=True, size_threshold=0)
     with pytest.raises(ModelDamagedError, match="kept in another file"):
         load_onnx(path)
+
+
+class _Rare(nn.Module):
+    """What exporters seldom write: parts from behind, a reversed subtraction of a multiple."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        part = torch.ops.aten.slice.Tensor(x, -1, 2, 9)  # Of the columns, counted from behind.
+        return torch.rsub(part.flatten(1)[:, :2], 1.5, alpha=3)
+
+
+def test_parts_counted_from_behind_and_multiples_are_followed(tmp_path: Path) -> None:
+    net = _Rare().eval()
+    patches = factory.patches_of(3)
+    program = load_exported(factory.write_exported(tmp_path / "net.pt2", net))
+    torch.testing.assert_close(program(patches), net(patches))
+
+
+def _onnx_of(path: Path, node: Any, *constants: Any) -> Path:
+    """An ONNX file of one operation on the image."""
+    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["patches", 3, 8, 8])
+    found = onnx.helper.make_tensor_value_info("found", onnx.TensorProto.FLOAT, None)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "one", [image], [found], list(constants))), path)
+    return path
+
+
+def test_what_would_be_read_wrongly_is_refused(tmp_path: Path) -> None:
+    cut = onnx.helper.make_node("Cast", ["image"], ["found"], to=onnx.TensorProto.INT32)
+    with pytest.raises(ModelDamagedError, match="cut to whole numbers"):
+        load_onnx(_onnx_of(tmp_path / "cast.onnx", cut))
+    pad = onnx.helper.make_node("Pad", ["image", "pads", "", "axes"], ["found"])
+    numbers = [onnx.numpy_helper.from_array(np.array(v, np.int64), n) for n, v in (("pads", [1, 1]), ("axes", [2]))]
+    with pytest.raises(ModelDamagedError, match="pads of some axes alone"):
+        load_onnx(_onnx_of(tmp_path / "pad.onnx", pad, *numbers))
 
 
 def test_a_changed_file_is_not_the_one_of_the_card(tmp_path: Path) -> None:

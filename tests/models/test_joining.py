@@ -91,27 +91,41 @@ def test_turning_back_undoes_turning() -> None:
 @pytest.mark.parametrize("patch_size", [13, 14])
 def test_eight_symmetries_of_the_tile_are_those_of_every_patch(patch_size: int) -> None:
     model = column(3, patch_size=patch_size)
-    net = Symmetric(model.net).double().eval()
-    averaged = Model(replace(model.card, symmetries=8), net)
+    net = Symmetric(model.net, patch_size).double().eval()
+    averaged = Model(replace(model.card, symmetries=8, patch_size=net.side), net)
     image = torch.randn(1, 3, 26, 31, dtype=torch.float64)
     with torch.no_grad():
         for stride in (1, 2, 3):
-            expected = patch_by_patch(net, image, patch_size, stride)
+            expected = patch_by_patch(net, image, net.side, stride)
             for engine in ("dense", "patch"):
                 found = choose_network(averaged, stride=stride, engine=engine)(image)
                 torch.testing.assert_close(found, expected, **EXACT)
     assert describe_network(choose_network(averaged, stride=2)).startswith("8 symmetries, each dense")
 
 
-def test_a_card_with_symmetries_loads_and_is_certified(tmp_path: Path) -> None:
-    model = column(4)
+@pytest.mark.parametrize("patch_size", [13, 14])
+def test_all_views_are_of_the_same_pixel(patch_size: int) -> None:
+    class Centre(nn.Module):
+        def forward(self, patches: torch.Tensor) -> torch.Tensor:
+            value = patches[:, :1, patch_size // 2, patch_size // 2]
+            return torch.cat([-value, value], dim=1)
+
+    net = Symmetric(Centre(), patch_size)
+    patches = torch.randn(5, 3, net.side, net.side)
+    assert net.side // 2 == patch_size // 2, "the centre is where it was"
+    torch.testing.assert_close(torch.exp(net(patches)), torch.softmax(Centre()(patches), 1))
+
+
+@pytest.mark.parametrize("patch_size", [13, 14])
+def test_a_card_with_symmetries_loads_and_is_certified(tmp_path: Path, patch_size: int) -> None:
+    model = column(4, patch_size=patch_size)
     save_model(tmp_path / "m", replace(model, card=replace(model.card, symmetries=8)))
     loaded = load_model(tmp_path / "m")
     assert isinstance(loaded.net, Symmetric)
     effort = Effort((2,), ("noise", "flat"), (Form.AUTO,), 3, 60.0)
     assert describe_certificate(loaded, certify(loaded, effort))["is_exact"]
     save_model(tmp_path / "again", loaded)
-    patches = torch.randn(2, 3, 13, 13)
+    patches = torch.randn(2, 3, patch_size | 1, patch_size | 1)
     with torch.no_grad():
         torch.testing.assert_close(load_model(tmp_path / "again").net(patches), loaded.net(patches))
 
