@@ -17,7 +17,7 @@ from torch import nn
 
 from models import Model, ModelCard, load_model, save_model
 from models.card import write_card
-from models.dannet import DNN1, DanNet
+from models.dannet import DNN1, DNN2, DanNet
 from models.importing.libraries import build_timm
 from models.joining import join_models
 from models.normalisation import Normalisation
@@ -51,9 +51,10 @@ def models(folder: Path) -> Iterator[tuple[str, Model]]:
     """Kind and model, one by one."""
     torch.manual_seed(1)
     yield "DNN1 (2013)", Model(_card("DNN1", "dannet", 101), _loud(DanNet(DNN1)))
-    shipped = [load_model(name) for name in ("dannet-2013", "mitosis-1")]
-    yield "dannet-2013 (DNN2, shipped)", shipped[0]
-    yield "mitosis-1 (shipped)", shipped[1]
+    second = Model(_card("DNN2", "dannet", 101), _loud(DanNet(DNN2)))
+    yield "DNN2 (2013)", second
+    yield "dannet-2013 (both, shipped)", load_model("dannet-2013")
+    yield "mitosis-1 (shipped)", load_model("mitosis-1")
     columns = [Model(replace(_card(f"column {i}", "dannet", 101), mpp=0.25 * i), _loud(DanNet(DNN1))) for i in (1, 2)]
     yield "committee: two columns, one at half the resolution", join_models(columns, "committee")
     yield "residual, valid", Model(_card("residual", "exported", 32), _valid(CropResidual(8, 3), 32))
@@ -62,10 +63,10 @@ def models(folder: Path) -> Iterator[tuple[str, Model]]:
     yield "residual, of five channels", Model(five, _valid(CropResidual(8, 3), 32, 5))
     padded = _loud(vgg_like((8, 16), 48))
     yield "VGG-like, padded", Model(_card("vgg", "exported", 48), padded)
-    path = write_onnx(folder / "net.onnx", shipped[0].net, patch_size=shipped[0].card.patch_size)
-    write_card(folder, replace(shipped[0].card, architecture="onnx", arguments={}, sha256=""))
+    path = write_onnx(folder / "net.onnx", second.net, patch_size=second.card.patch_size)
+    write_card(folder, replace(second.card, architecture="onnx", arguments={}))
     (folder / "card.toml").rename(path.with_suffix(".toml"))
-    yield "ONNX file of dannet-2013", load_model(path)
+    yield "ONNX file of DNN2", load_model(path)
     save_model(folder / "program", Model(_card("program", "exported", 32), _valid(CropResidual(8, 3), 32)))
     yield "torch.export program", load_model(folder / "program")
     for name in ("resnet18", "efficientnet_b0"):

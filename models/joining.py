@@ -67,13 +67,13 @@ def join_folds(columns: Sequence[Sequence[Model]], name: str) -> tuple[Model, ..
 
 
 def _provenance(cards: Sequence[ModelCard]) -> dict[str, Any]:
-    """What the columns were trained on: a case that one of them has seen, the committee has seen."""
+    """What all columns have in common; but a case that one of them was trained on, the committee was trained on."""
     training = [card.training for card in cards]
+    shared = {key: value for key, value in training[0].items() if all(one.get(key) == value for one in training)}
     seen = {case for one in training for case in one.get("cases", ())}
     held_out = {case for one in training for case in one.get("held_out", ())} - seen
     known = {"cases": sorted(seen), "held_out": sorted(held_out)} if seen else {}
-    mpp = {one.get("fields_mpp") for one in training} - {None}
-    return {"columns": [card.name for card in cards], **known, **({"fields_mpp": mpp.pop()} if len(mpp) == 1 else {})}
+    return {"columns": [card.name for card in cards], **shared, **known}
 
 
 def _view(card: ModelCard, base: ModelCard) -> View:

@@ -77,7 +77,7 @@ class Recipe:
     tuned_on: tuple[str, ...] = ()
     #: Of a segmentation: also a lower one for borders, by the segments that the target encloses.
     tuned_by_borders: bool = False
-    #: Crops have this many outputs in each direction.
+    #: Crops have this many outputs in each direction; of detections an odd number, so that one lies in the middle.
     outputs: int = 3
     batch_size: int = 64
     steps: int = 10_000
@@ -116,6 +116,8 @@ class Recipe:
             raise SettingsError("recipe: arguments hold no patch_size")
         if min(self.steps, self.batch_size, self.outputs) < 1 or self.network_stride < 0:
             raise SettingsError("recipe: steps, batch_size and outputs are at least 1, network_stride not below 0")
+        if self.task == "detection" and self.outputs % 2 == 0:
+            raise SettingsError(f"recipe: outputs = {self.outputs} is even: none would lie on the point in the middle")
         if self.task not in TASKS:
             raise SettingsError(f"recipe: task {self.task!r} is unknown; known: {', '.join(TASKS)}")
         if len(set(self.classes)) < max(2, len(self.classes)):
