@@ -18,9 +18,11 @@ import numpy as np
 import torch
 
 from models import DEFAULT_MODEL, Model, load_model
+from models.registry import load_folds
 from scanner import scan
 from scanner.bench.report import describe_machine
 from scanner.detections import Detection
+from scanner.evaluate import unseen_by
 from scanner.settings import FINE_STRIDE
 from scanner.training.fields import LabelledField, read_fields
 
@@ -44,15 +46,13 @@ def main() -> None:
     """Scan the fields and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with images/ and labels.csv")
-    parser.add_argument("--cases", nargs="+", default=["H03", "H11"], help="those that the model was not trained on")
     parser.add_argument("--fields", type=int, default=24, help="so many, evenly spread, those with figures first")
     parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results/")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    fields = [field for field in read_fields(options.data, mpp=MPP) if field.case in options.cases]
-    model, counts = load_model(DEFAULT_MODEL), Counter[str]()
-    for field in spread(fields, options.fields):
-        counts.update(compare(field, model))
+    model, folds, counts = load_model(DEFAULT_MODEL), load_folds(DEFAULT_MODEL), Counter[str]()
+    for field in spread(read_fields(options.data, mpp=MPP), options.fields):
+        counts.update(compare(field, unseen_by(model, folds, field.case)))
         print(field.path.name, dict(counts), flush=True)
     text = "\n".join(table(counts, model))
     print(text)
@@ -111,7 +111,8 @@ def table(counts: Counter[str], model: Model) -> list[str]:
     share = counts["close px"] / counts["map px"]
     lines = [
         describe_machine(), "",
-        f"{model.card.name}, {counts['fields']} labelled fields, {counts['figures']} figures; tissue everywhere. "
+        f"{model.card.name} {model.card.version}, {counts['fields']} labelled fields of all cases, each by the fold "
+        f"that never saw its case, {counts['figures']} figures; tissue everywhere. "
         f"{share:.1%} of the map was looked at closely.", "",
         "| scan | processor time, s | detections | labelled figures found |", "|---|---|---|---|",
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """How the native form scales with threads: `python -m benchmarks.threads [--network DNN2] [--threads 1 2]`.
 
+Threads share one tile, or each has a tile of its own, as in scans.
 Wall-clock time, so it means something on an idle machine alone; best rounds are shown beside the medians, because
 other work only ever makes a round slower.
 """
@@ -7,14 +8,16 @@ other work only ever makes a round slower.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import torch
 
 from scanner.bench.measure import Case, measure
 from scanner.bench.report import describe_machine
 from scanner.bench.subjects import Subject, subjects
 from scanner.dense import densify
+from scanner.lanes import HostLane, StageSeconds
 
 
 def main() -> None:
@@ -31,30 +34,36 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for subject in subjects(tuple(options.network)):
         for stride in options.stride:
-            run = scorer(subject, stride, options.tile)
-            cases = [
-                Case(str(count), lambda count=count, run=run: run(count), options.tile**2) for count in options.threads
-            ]
+            cases = cases_of(subject, stride, tile=options.tile, threads=options.threads)
             timings = measure(cases, rounds=options.rounds)
-            for count, timing in zip(options.threads, timings, strict=True):
+            for case, timing in zip(cases, timings, strict=True):
                 faster = timings[0].median_wall / timing.median_wall
                 by_best = min(timings[0].wall) / min(timing.wall)
                 print(
-                    f"| {subject.name}, {stride} | {count} | {timing.median_wall:.1f} | {min(timing.wall):.1f} "
+                    f"| {subject.name}, {stride} | {case.name} | {timing.median_wall:.1f} | {min(timing.wall):.1f} "
                     f"| {timing.median_cpu:.1f} | {faster:.2f} | {by_best:.2f} |",
                     flush=True,
                 )
 
 
-def scorer(subject: Subject, stride: int, tile: int) -> Callable[[int], None]:
-    """Scores one tile with so many threads."""
+def cases_of(subject: Subject, stride: int, *, tile: int, threads: list[int]) -> list[Case]:
+    """One tile with each number of threads, then as many tiles as threads."""
     dense, image = densify(subject.net, subject.patch_size, stride), subject.image(tile)
 
-    def run(threads: int) -> None:
-        torch.set_num_threads(threads)
+    def together(count: int) -> None:
+        torch.set_num_threads(count)
         dense(image)
 
-    return run
+    def side_by_side(count: int, lane: HostLane) -> None:
+        for pending in [lane.launch([np.empty((1, 1, 3), np.uint8)]) for _ in range(count)]:
+            pending.result()
+
+    cases = [Case(str(count), partial(together, count), tile**2) for count in threads]
+    for count in (count for count in threads if count > 1):
+        torch.set_num_threads(count)
+        lane = HostLane(lambda _pixels: dense(image), StageSeconds(), at_once=count)
+        cases.append(Case(f"{count}, a tile each", partial(side_by_side, count, lane), count * tile**2))
+    return cases
 
 
 if __name__ == "__main__":

@@ -36,13 +36,12 @@ def certificate_for(model: Model, stride: int) -> dict[str, Any]:
     known = _KNOWN.get(model.net)
     if known is not None and known[0] == contract:
         return known[1]
-    found = _find(model, contract)
-    if found is None:
+    content = _find(model, contract)
+    if content is None:
         content = describe_certificate(model, certify(model, sample_effort(stride)))
-        found = "sample", content
         if model.folder is not None:
             _keep_sample(model, contract, content)
-    named = _named(*found)
+    named = _named(content)
     _KNOWN[model.net] = contract, named
     return named
 
@@ -80,15 +79,15 @@ def _places(model: Model, contract: str) -> list[Path]:
     return [model.folder / CERTIFICATE_NAME, cache_folder() / f"{contract}.json"]
 
 
-def _find(model: Model, contract: str) -> tuple[str, dict[str, Any]] | None:
-    """A certificate of just this model, and what it is called."""
+def _find(model: Model, contract: str) -> dict[str, Any] | None:
+    """A certificate of just this model."""
     if model.folder is None:
         return None
-    for name, path in zip((CERTIFICATE_NAME, "cache"), _places(model, contract), strict=True):
+    for path in _places(model, contract):
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             if content["model"]["contract_sha256"] == contract:
-                return name, content
+                return content
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
@@ -104,7 +103,8 @@ def _keep_sample(model: Model, contract: str, content: dict[str, Any]) -> None:
                 return
 
 
-def _named(name: str, content: dict[str, Any]) -> dict[str, Any]:
+def _named(content: dict[str, Any]) -> dict[str, Any]:
+    """A certificate by its content, wherever it lies: the first scan of a model says what later ones say."""
     text = json.dumps(content, sort_keys=True)
     named = {key: content[key] for key in ("is_exact", "runs", "positions", "max_difference")}
-    return {"name": name, "sha256": hashlib.sha256(text.encode()).hexdigest(), **named}
+    return {"sha256": hashlib.sha256(text.encode()).hexdigest(), **named}

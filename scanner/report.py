@@ -16,7 +16,8 @@ from models.identity import contract_sha256
 from scanner.certificates import certificate_for
 from scanner.detections import counted
 from scanner.engine import describe_network
-from scanner.exports.run_report import write_report
+from scanner.exports.files import remove_extras
+from scanner.exports.run_report import read_report, write_report
 from scanner.fingerprint import fingerprint
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
 from scanner.lanes import StageSeconds
@@ -92,6 +93,19 @@ def finish_report(
     if folder is not None:
         write_report(folder / REPORT_NAME, content)
     return replace(result, report=content)
+
+
+def end_earlier_scan(folder: Path) -> None:
+    """Remove the run.json of an earlier scan, and the files that only that one was asked for.
+
+    Whoever finds run.json finds a complete scan: it goes before its files are replaced.
+    """
+    try:
+        exports = list(read_report(folder / REPORT_NAME)["settings"]["exports"])
+    except (OSError, ValueError, KeyError, TypeError):  # There is none, or it is none of ours.
+        exports = []
+    (folder / REPORT_NAME).unlink(missing_ok=True)
+    remove_extras(folder, exports)
 
 
 def describe_slide(slide: Slide) -> dict[str, Any]:

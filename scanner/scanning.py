@@ -37,7 +37,7 @@ from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
 from scanner.narrowing import narrow, widen
 from scanner.probability import prepare_scorer, score_tiles
-from scanner.report import REPORT_NAME, describe_result, finish_report, plan_of_map
+from scanner.report import describe_result, end_earlier_scan, finish_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
 from scanner.segmentation import segment
 from scanner.settings import MAX_TILE_SIDE, ScanSettings, SettingsKeywords, scan_stride
@@ -118,8 +118,7 @@ def scan_prepared(
             result = replace(result, verification=verify_tiling(prepared, probability_map, places=places))
         result = replace(result, report=describe_result(prepared, result))
         if results is not None:
-            # Whoever finds run.json finds a complete scan: an older one ends where its files are replaced.
-            (results / REPORT_NAME).unlink(missing_ok=True)
+            end_earlier_scan(results)
             write_results(results, result, prepared, backdrop=backdrop)
         return finish_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
 

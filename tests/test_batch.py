@@ -182,6 +182,16 @@ def test_overwriting_leaves_alone_what_a_scan_did_not_write(slides: Path, model:
     assert [path.read_text() for path in mine] == ["mine", "mine"]
 
 
+def test_overwriting_removes_the_files_that_only_the_earlier_scan_was_asked_for(slides: Path, model: Model) -> None:
+    scan_all(slides, model, exports=("zarr", "grand-challenge"))
+    extras = [slides.parent / "out" / "a" / name for name in ("map.ome.zarr", "mitotic-figures.json")]
+    assert all(path.exists() for path in extras)
+    (slides.parent / "out" / "a" / "annotations.dcm").write_text("mine: no scan was asked for it")
+    assert statuses(scan_all(slides, model, overwrite=True))[0] == "ok"
+    assert not any(path.exists() for path in extras)
+    assert (slides.parent / "out" / "a" / "annotations.dcm").exists()
+
+
 def test_a_slides_own_mpp_holds_for_it_alone(slides: Path, model: Model) -> None:
     out = slides.parent / "out"
     (slides / "list.csv").write_text("path,mpp\na.svs,0.3\nc.svs,\n")

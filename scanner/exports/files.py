@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -98,6 +99,16 @@ def check_exports(exports: Iterable[str], slide: Slide) -> None:
         check_dicom(slide)
 
 
+def remove_extras(folder: Path, exports: Iterable[str]) -> None:
+    """Remove the files of these exports, which an earlier scan has written; everything else stays."""
+    for name in exports:
+        for path in (folder / file for file in EXTRA_NAMES.get(name, ())):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
 def _write_zarr(folder: Path, result: ScanResult, _prepared: PreparedSlide) -> None:
     write_zarr(folder / ZARR_NAME, result.map.read, result.frame)
 
@@ -116,4 +127,9 @@ EXTRAS: dict[str, Callable[[Path, ScanResult, PreparedSlide], None]] = {
     "dicom": _write_dicom,
     "grand-challenge": _write_points,
     "zarr": _write_zarr,
+}
+EXTRA_NAMES = {
+    "dicom": (ANNOTATIONS_NAME, MAP_DICOM_NAME),
+    "grand-challenge": (POINTS_NAME,),
+    "zarr": (ZARR_NAME,),
 }
