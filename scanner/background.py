@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit
 
 from models.card import BackgroundCalibration
 from scanner.detections import Detection, rank
@@ -60,7 +61,7 @@ def background_of(
     """
     if not len(values):
         return Background(calibration.reference, 0.0, 0.0)
-    score = float(logit(np.quantile(values.astype(np.float64), calibration.quantile)))
+    score = finite_logit(np.quantile(values.astype(np.float64), calibration.quantile))
     trust = area_mm2 / (area_mm2 + calibration.doubted_mm2)
     shift = trust * calibration.strength * (score - calibration.reference)
     return Background(score, area_mm2, float(np.clip(shift, -calibration.most, calibration.most)))
@@ -71,7 +72,7 @@ def take_off(detections: tuple[Detection, ...], background: Background | None) -
     if background is None:
         return detections
     shifted = (
-        replace(one, score=float(sigmoid(logit(one.score) - background.shift)), raw_score=one.score)
+        replace(one, score=float(expit(finite_logit(one.score) - background.shift)), raw_score=one.score)
         for one in detections
     )
     return tuple(sorted(shifted, key=rank))
@@ -79,20 +80,12 @@ def take_off(detections: tuple[Detection, ...], background: Background | None) -
 
 def raw_floor(floor: float, background: Background | None) -> float:
     """The raw score of which `floor` is left."""
-    return floor if background is None else float(sigmoid(logit(floor) + background.shift))
+    return floor if background is None else float(expit(finite_logit(floor) + background.shift))
 
 
-def logit(probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Logarithm of the odds; finite for 0 and 1 as well."""
-    inside = np.clip(np.asarray(probability, dtype=np.float64), EDGE, 1 - EDGE)
-    odds: npt.NDArray[np.float64] = np.log(inside / (1 - inside))
-    return odds
-
-
-def sigmoid(odds: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Inverse of `logit`."""
-    probability: npt.NDArray[np.float64] = 1 / (1 + np.exp(-np.asarray(odds, dtype=np.float64)))
-    return probability
+def finite_logit(probability: float) -> float:
+    """Logarithm of the odds, for 0 and 1 as well."""
+    return float(logit(np.clip(probability, EDGE, 1 - EDGE)))
 
 
 def _sampled(

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from models import Model
 from models.card import BackgroundCalibration, card_from_toml, card_to_toml
 from scanner import scan
-from scanner.background import background_of, logit, raw_floor, sigmoid, take_off
+from scanner.background import background_of, finite_logit, raw_floor, take_off
 from scanner.detections import Detection
 from scanner.exports.table import read_table
 from scanner.result import Background
@@ -47,7 +48,9 @@ def test_scores_keep_their_order_and_their_raw_value(scores, shift):
     before = tuple(sorted((found(s, row) for row, s in enumerate(scores)), key=lambda d: (-d.score, d.row)))
     after = take_off(before, Background(0.0, 1.0, shift))
     assert [one.raw_score for one in after] == [one.score for one in before]
-    np.testing.assert_allclose([logit(d.score) for d in after], [logit(d.score) - shift for d in before], atol=1e-6)
+    np.testing.assert_allclose(
+        [finite_logit(d.score) for d in after], [finite_logit(d.score) - shift for d in before], atol=1e-6
+    )
 
 
 @given(st.floats(0.01, 0.99), st.floats(-3, 3))
@@ -58,13 +61,13 @@ def test_what_is_at_the_raw_floor_is_at_the_floor(floor, shift):
 
 
 def test_a_slide_like_those_trained_on_keeps_its_scores():
-    values = np.full(1000, sigmoid(-1.0), np.float32)
+    values = np.full(1000, expit(-1.0), np.float32)
     assert background_of(values, area_mm2=1.0, calibration=CALIBRATION).shift == pytest.approx(0, abs=1e-6)
     assert background_of(values[:0], area_mm2=0.0, calibration=CALIBRATION).shift == 0.0
 
 
 def test_small_samples_are_trusted_less_and_no_shift_is_beyond_the_most():
-    values = np.full(1000, sigmoid(0.0), np.float32)
+    values = np.full(1000, expit(0.0), np.float32)
     doubting = replace(CALIBRATION, doubted_mm2=0.5)
     assert background_of(values, area_mm2=0.5, calibration=doubting).shift == pytest.approx(0.5, abs=1e-6)
     assert background_of(values, area_mm2=1e9, calibration=doubting).shift == pytest.approx(1.0, abs=1e-6)
@@ -82,7 +85,7 @@ def test_a_scan_takes_it_off_and_says_so(slide, tmp_path):
     result = scan(slide, model_with(CALIBRATION), tmp_path / "out", device="cpu")
     np.testing.assert_array_equal(np.asarray(result.map), np.asarray(raw.map))
     values = np.asarray(raw.map)
-    assert result.background.score == pytest.approx(float(logit(np.quantile(values, 0.9))), abs=LOGIT_TOLERANCE)
+    assert result.background.score == pytest.approx(finite_logit(np.quantile(values, 0.9)), abs=LOGIT_TOLERANCE)
     assert result.background.shift == pytest.approx(result.background.score + 1.0)
     report = json.loads((tmp_path / "out" / "run.json").read_text())
     assert report["background"] == {
