@@ -132,6 +132,24 @@ def test_the_figures_of_the_readme_are_the_cards() -> None:
     assert f"F1 {measured.f1:.3f} (precision {measured.precision:.3f}, recall {measured.recall:.3f})" in text
 
 
+def test_the_figures_of_the_cards_stand_in_the_page_on_the_detector() -> None:
+    text = (ROOT / "docs" / "detector.md").read_text()
+    for name in ("mitosis-1", "dannet-2013"):
+        card = load_model(name).card
+        best = card.measured[0]
+        low, high = best.f1_interval
+        assert f"{best.f1:.3f}" in text
+        assert f"{low:.3f} to {high:.3f}" in text
+        for row in card.training.get("ablations", ()):
+            low, high = row["f1_interval"]
+            cost = f"{row['flops_per_px'] / 1000:.1f}"
+            assert re.search(
+                rf"^\| {row['variant']} \| {row['f1']:.3f} \| {low:.3f} to {high:.3f} \|.*\| {cost} \|$",
+                text,
+                re.MULTILINE,
+            )
+
+
 def test_the_speeds_of_the_readme_stand_in_the_page_on_performance() -> None:
     measured = (ROOT / "docs" / "performance.md").read_text()
     rows = re.findall(r"^\|.* ns a pixel.*$", (ROOT / "README.md").read_text(), re.MULTILINE)

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from models.card import ModelCard
+from models.card import Measurement, ModelCard
 from scanner.exports.html import facts, picture, table, write_html
 from scanner.exports.segmentation_picture import SMALL_MM2
 from scanner.result import ScanResult
@@ -146,11 +146,7 @@ def _slide(report: dict[str, Any]) -> Iterator[str]:
 
 def _model(card: ModelCard) -> Iterator[str]:
     yield "<h2>Model</h2>"
-    measured = [
-        f"F1 {entry.f1:.3f} (precision {entry.precision:.3f}, recall {entry.recall:.3f}) at threshold "
-        f"{entry.threshold:.3f} on {entry.data}; {entry.rule}"
-        for entry in card.measured
-    ]
+    measured = [_quality(entry) for entry in card.measured]
     yield facts(
         [
             ("name", f"{card.name} {card.version}"),
@@ -161,6 +157,14 @@ def _model(card: ModelCard) -> Iterator[str]:
             ("limits", card.limits or "not stated"),
             ("licence", card.licence or "not stated"),
         ]
+    )
+
+
+def _quality(entry: Measurement) -> str:
+    interval = f"{entry.f1_interval[0]:.3f} to {entry.f1_interval[1]:.3f}, " if entry.f1_interval else ""
+    return (
+        f"F1 {entry.f1:.3f} ({interval}precision {entry.precision:.3f}, recall {entry.recall:.3f}) at threshold "
+        f"{entry.threshold:.3f} on {entry.data}; {entry.rule}"
     )
 
 

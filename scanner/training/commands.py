@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import DEFAULT_MODEL, Model, ModelCard, load_folds
-from scanner.command import DeviceOption, MppOption, StrideOption, ThresholdOption, errors, fail_cleanly, open_model
+from scanner.command import (
+    BackgroundOption,
+    DeviceOption,
+    MppOption,
+    StrideOption,
+    ThresholdOption,
+    errors,
+    fail_cleanly,
+    open_model,
+)
 from scanner.evaluation.matching import MITOS14, RULES, Rule
 from scanner.settings import SettingsKeywords
 from scanner.training.fields import LabelledField
@@ -79,6 +88,7 @@ def evaluate_command(
         bool, typer.Option("--folds/--no-folds", help="Score cases by weights that were trained without them.")
     ] = True,
     figures: Annotated[Path | None, typer.Option(help="Folder of cut-out figures: recall on slides held out.")] = None,
+    background: BackgroundOption = True,
 ) -> None:
     """Score a model on labelled fields, by case: F1, precision, recall, AP of detections; errors of a segmentation.
 
@@ -91,7 +101,9 @@ def evaluate_command(
     values = _whole_numbers(label_values) or tuple(trained_on.get("label_values", ()))
     fields_mpp = field_mpp or trained_on.get("fields_mpp", loaded.card.mpp)
     chosen = fail_cleanly(lambda: _labelled(data, loaded.card, mpp=fields_mpp, values=values, cases=cases))
-    settings: SettingsKeywords = {"threshold": threshold, "stride": stride, "device": device}
+    settings: SettingsKeywords = {
+        "threshold": threshold, "stride": stride, "device": device, "background": background,
+    }  # fmt: skip
     if mpp is not None:
         settings["mpp"] = mpp
     if loaded.card.task == "segmentation":

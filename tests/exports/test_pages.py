@@ -77,7 +77,11 @@ def test_names_are_text_and_not_markup(tmp_path: Path, result: ScanResult, prepa
     write_results(tmp_path, result, prepared)
     evil = "<script>alert(1)</script>&.svs"
     slide = result.report["slide"] | {"name": evil}
-    card = replace(prepared.model.card, limits="</td><script>", measured=(Measurement("a<b", "r", 0.5, 0.5, 0.5, 0.5),))
+    card = replace(
+        prepared.model.card,
+        limits="</td><script>",
+        measured=(Measurement("a<b", "r", 0.5, 0.5, 0.5, 0.5, (0.25, 0.75)),),
+    )
     write_page(
         tmp_path / "evil.html",
         replace(result, report=result.report | {"slide": slide}),
@@ -88,6 +92,7 @@ def test_names_are_text_and_not_markup(tmp_path: Path, result: ScanResult, prepa
     page = Page(tmp_path / "evil.html")
     assert evil in page.text
     assert "</td><script>" in page.text
+    assert "F1 0.500 (0.250 to 0.750, precision" in page.text
 
 
 def test_nothing_found_is_a_page_as_well(tmp_path: Path, result: ScanResult, prepared: PreparedSlide) -> None:
