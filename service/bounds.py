@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 from scanner.memory import SHARE, installed_memory
 from service.errors import make_problem, problem_from_exception
 from service.jobs import Job
 from service.settings import MIN_WORKER_MEMORY, Settings
+
+#: Place of the bounded kind of memory, data and stack, among the numbers of /proc/self/statm.
+_DATA_FIELD = 5
+#: A worker between two jobs may hold this share of its bound: libraries reserve much of the smallest one.
+MOST_HELD = 0.75
 
 
 def bound_memory(settings: Settings) -> None:
@@ -24,6 +30,15 @@ def memory_bytes(settings: Settings) -> int:
     """What a worker may allocate."""
     share = int(SHARE * installed_memory() / max(1, settings.workers))
     return settings.worker_memory_bytes or max(share, MIN_WORKER_MEMORY)
+
+
+def has_room(settings: Settings) -> bool:
+    """False if what this process holds leaves too little of its bound for the next job."""
+    try:
+        held_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[_DATA_FIELD])
+    except (OSError, ValueError, IndexError):  # No Linux.
+        return True
+    return held_pages * resource.getpagesize() < MOST_HELD * memory_bytes(settings)
 
 
 def timeout_s(job: Job, settings: Settings) -> float:

@@ -114,6 +114,9 @@ class Worker:
             self._end_stopped(job, stopped)
         except Exception as error:  # Whatever it is, the job must end and the client be told.
             self._end(job, partial(jobs.fail, problem=bounds.problem_of(error, job, self.settings), now=time.time()))
+            if isinstance(error, MemoryError) and not bounds.has_room(self.settings):
+                _log.error("memory does not come back; ending the worker", job=job.id)
+                os._exit(EXIT_RESTART)
         finally:
             self._watch = None
             watch.ended.set()

@@ -6,9 +6,11 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from service import bounds
 from service.settings import MIN_WORKER_MEMORY, Settings
 from tests.service.conftest import Server, make_field, png
 
@@ -43,3 +45,11 @@ def test_a_field_that_needs_too_much_memory_fails_with_that_reason(tmp_path: Pat
 def test_less_than_a_scan_needs_is_no_setting(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="not enough"):
         Settings(data=tmp_path, worker_memory_bytes=1 << 20)
+
+
+def test_a_worker_that_holds_most_of_its_bound_has_no_room(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, worker_memory_bytes=1 << 40)
+    assert bounds.has_room(settings)
+    held = np.zeros(int(bounds.MOST_HELD * MIN_WORKER_MEMORY), np.uint8)
+    assert not bounds.has_room(Settings(data=tmp_path, worker_memory_bytes=MIN_WORKER_MEMORY))
+    assert not held.any()
