@@ -256,6 +256,10 @@ def page(browser: Browser) -> Iterator[Page]:
     assert [error for error in errors if "409 (Conflict)" not in error] == []
 
 
+#: A page is still when so many screenshots, half a second apart, are the same; no more than so many are taken.
+STILL_SHOTS, MOST_SHOTS = 4, 20
+
+
 @pytest.fixture
 def picture(page: Page, tmp_path: Path) -> Callable[[str], np.ndarray]:
     """Takes a screenshot, kept under that name in the folder MITOSCAN_SCREENSHOTS if there is one."""
@@ -263,7 +267,12 @@ def picture(page: Page, tmp_path: Path) -> Callable[[str], np.ndarray]:
 
     def take(name: str) -> np.ndarray:
         page.wait_for_timeout(1000)  # Tiles and opacities fade.
-        page.screenshot(path=folder / f"{name}.png")
+        shots = [page.screenshot()]
+        # On a busy machine they come late: taken is what stays, or, of a page that moves, the last of many.
+        while len(shots) < STILL_SHOTS or (len(shots) < MOST_SHOTS and len(set(shots[-STILL_SHOTS:])) > 1):
+            page.wait_for_timeout(500)
+            shots.append(page.screenshot())
+        (folder / f"{name}.png").write_bytes(shots[-1])
         return np.asarray(Image.open(folder / f"{name}.png").convert("RGB")).astype(int)
 
     return take
