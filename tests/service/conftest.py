@@ -230,9 +230,9 @@ def client(server: Server) -> httpx.Client:
     return server.client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium; not longer than a module, as meanwhile its event loop runs in this thread."""
     chromium = require_system("chromium")
     if not VENDOR["openseadragon.min.js"].is_file():
         pytest.skip("needs OpenSeadragon: npm ci in service/viewer")
