@@ -27,7 +27,6 @@ from models.sources import ZOO
 from scanner.engine import choose_network
 from scanner.evaluate import Evaluation, score_by_scan
 from scanner.evaluation.matching import ScoredField
-from scanner.training.fields import LabelledField
 from scanner.training.loop import TrainingProgress, TrainSettings
 from scanner.training.recipe import Augmentation, Recipe, read_recipe
 from scanner.training.train import read_recipe_fields, train
@@ -73,8 +72,7 @@ VARIANTS = {
 def recipe_of(variant: Variant) -> Recipe:
     """The shipped recipe, shortened, with what the variant changes."""
     shipped = read_recipe(ZOO / "mitosis-1" / "recipe.toml")
-    card = {key: value for key, value in shipped.card.items() if key != "stride"}
-    short = replace(shipped, steps=STEPS, fold_steps=None, folds=(), mining=(0.5,), mining_thinning=4, card=card)
+    short = replace(shipped, steps=STEPS, fold_steps=None, folds=(), mining=(0.5,), mining_thinning=4)
     return replace(short, **variant.changes)
 
 
@@ -100,7 +98,7 @@ def network_of(name: str, cases: tuple[str, ...], data: Path, out: Path) -> Mode
 def score_variant(name: str, data: Path, out: Path) -> dict[str, Any]:
     """Train what is missing, scan all fields, and write the figures as JSON."""
     start = time.process_time()
-    fields: tuple[LabelledField, ...] = read_recipe_fields(recipe_of(VARIANTS[name]), data)
+    fields = read_recipe_fields(recipe_of(VARIANTS[name]), data)
     scored: list[ScoredField] = []
     for cases in GROUPS:
         model = network_of(name, cases, data, out)

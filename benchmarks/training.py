@@ -3,7 +3,7 @@
     python -m benchmarks.training [--network DNN1 DNN2] [--outputs 256] [--rounds 5]
 
 Dense learning takes the loss at every pixel of a crop (q = 1) through the dense net, on the network's own parameters;
-patch training takes it at batches of patches. The gradients are the same (tests/training/test_loss.py), so the ratio
+patch training takes it at batches of patches. The gradients are the same (tests/dense/test_dense_net.py), so the ratio
 is that of equal work. Processor time of one thread.
 """
 
@@ -21,7 +21,7 @@ from scanner.bench.measure import Case, measure
 from scanner.dense import Form, densify
 
 NETWORKS: dict[str, DanNetConfig] = {"DNN1": DNN1, "DNN2": DNN2}
-#: The loop's fastest batch counts.
+#: Of the loops; the fastest of them counts.
 BATCHES = (4, 16, 64)
 
 

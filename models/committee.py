@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,12 +74,13 @@ class Committee(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Log of the averaged class probabilities."""
         parts = zip(self.columns, self.crops, self.sizes, strict=True)
-        return average([net(patches[:, :, crop : crop + size, crop : crop + size]) for net, crop, size in parts])
+        return average(net(patches[:, :, crop : crop + size, crop : crop + size]) for net, crop, size in parts)
 
 
-def average(logits: Sequence[Tensor]) -> Tensor:
-    """Log of the mean of the probabilities that each column's logits (N, classes, ...) give."""
-    total = torch.softmax(logits[0], dim=1)
-    for column in logits[1:]:
-        total = total + torch.softmax(column, dim=1)
-    return torch.log(total / len(logits))
+def average(logits: Iterable[Tensor]) -> Tensor:
+    """Log of the mean of the probabilities that several logits (N, classes, ...) give: of columns, or of symmetries."""
+    probabilities = (torch.softmax(one, dim=1) for one in logits)  # One by one: maps of a whole tile are large.
+    total, count = next(probabilities), 1
+    for further in probabilities:
+        total, count = total + further, count + 1
+    return torch.log(total / count)

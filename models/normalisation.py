@@ -18,7 +18,6 @@ MAX_OPTICAL_DENSITY = 2.408
 #: Thousandths of red, green and blue in a pixel's luminance: whole numbers, so that grey stays what it is.
 LUMINANCE = (299, 587, 114)
 
-
 #: A stain is seen in the red, green and blue of light that went through.
 STAINED_CHANNELS = 3
 
@@ -57,7 +56,7 @@ class Normalisation:
     @property
     def pixel_channels(self) -> int:
         """Number of channels that a slide's pixels must have: grey is made of red, green and blue."""
-        return 3 if self.channels == 1 else self.channels
+        return STAINED_CHANNELS if self.channels == 1 else self.channels
 
     @property
     def needs_statistics(self) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
+
+from models.committee import average
 
 #: Quarter turns, and whether it is mirrored first.
 SYMMETRIES = tuple((turns, is_mirrored) for is_mirrored in (False, True) for turns in range(4))
@@ -23,24 +23,18 @@ class Symmetric(nn.Module):
         self.net = net
         #: Of the network itself, whose centre is its pixel `patch_size` // 2.
         self.patch_size = patch_size
-        self.side = patch_size | 1
+        self.side = odd_side(patch_size)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Log of the averaged class probabilities."""
         own = slice(0, self.patch_size)
-        return average(
-            lambda turns, is_mirrored: self.net(turned(patches, turns, is_mirrored=is_mirrored)[..., own, own])
-        )
+        views = (turned(patches, turns, is_mirrored=is_mirrored) for turns, is_mirrored in SYMMETRIES)
+        return average(self.net(view[..., own, own]) for view in views)
 
 
-def average(logits_of: Callable[[int, bool], Tensor]) -> Tensor:
-    """Log of the mean of the probabilities that the logits of each symmetry give, (N, classes, ...)."""
-    total: Tensor | None = None
-    for turns, is_mirrored in SYMMETRIES:
-        probabilities = torch.softmax(logits_of(turns, is_mirrored), dim=1)
-        total = probabilities if total is None else total + probabilities
-    assert total is not None
-    return torch.log(total / len(SYMMETRIES))
+def odd_side(patch_size: int) -> int:
+    """The smallest odd side that holds the patch: all symmetries of it have the same middle."""
+    return patch_size | 1
 
 
 def turned(x: Tensor, turns: int, *, is_mirrored: bool) -> Tensor:

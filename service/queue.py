@@ -156,23 +156,24 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, duties: Duties, pace: Pa
 
     DBOS.listen_queues([QUEUE, FETCHES, ERRANDS])
     DBOS.launch()
-    _register_queues(pace)
+    _register_queues(pace, cleaning_workflow)
+
+
+def _register_queues(pace: Pace, cleaning: Callable[[datetime, Any], None]) -> None:
+    """The queues, and the cleaning that its schedule puts into the last."""
+    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=pace.poll_s)
+    DBOS.register_queue(FETCHES, worker_concurrency=FETCHES_AT_ONCE, polling_interval_sec=FETCHES_POLL_INTERVAL)
+    DBOS.register_queue(ERRANDS, worker_concurrency=ERRANDS_AT_ONCE, polling_interval_sec=ERRANDS_POLL_INTERVAL)
     DBOS.apply_schedules(
         [
             {
                 "schedule_name": CLEANING_WORKFLOW,
-                "workflow_fn": cleaning_workflow,
+                "workflow_fn": cleaning,
                 "schedule": pace.cleaning,
                 "queue_name": ERRANDS,
             }
         ]
     )
-
-
-def _register_queues(pace: Pace) -> None:
-    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=pace.poll_s)
-    DBOS.register_queue(FETCHES, worker_concurrency=FETCHES_AT_ONCE, polling_interval_sec=FETCHES_POLL_INTERVAL)
-    DBOS.register_queue(ERRANDS, worker_concurrency=ERRANDS_AT_ONCE, polling_interval_sec=ERRANDS_POLL_INTERVAL)
 
 
 def choose_interval(settings: Settings, *, asked_s: float | None, free_workers: int, youngest_s: float | None) -> float:

@@ -200,9 +200,8 @@ def _find_slide(job: Job, settings: Settings) -> Path:
 
 def _find_model(job: Job, catalog: Catalog) -> Model:
     entry = catalog.find(job.request.model)
-    now = read_entry(
-        entry.folder / CARD
-    )  # The worker may have started before the API, or long before the card changed.
+    # The worker may have started before the API, or long before the card changed.
+    now = read_entry(entry.folder / CARD)
     asked = (job.request.model_sha256, job.request.card_sha256 or now.card_sha256)
     if (now.sha256, now.card_sha256) != asked:
         raise UnknownModelError(f"model {entry.name!r} has changed since the job was asked for")

@@ -110,8 +110,7 @@ class Store:
         with self.engine.begin() as connection:
             if self.engine.dialect.name == "sqlite":
                 connection.execute(sa.text("BEGIN IMMEDIATE"))  # Two processes may start at once.
-            else:
-                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({TABLES_LOCK})"))
+            self._take_turn(connection, TABLES_LOCK)
             metadata.create_all(connection)
 
     def ping(self) -> None:
@@ -123,7 +122,7 @@ class Store:
         """Write a new job and hand it to the queue, both or neither; one job at a time."""
         try:
             with self.engine.begin() as connection:
-                self._take_turn(connection)
+                self._take_turn(connection, INSERT_LOCK)
                 connection.execute(_jobs.insert().values(_row_from_job(job)))
                 enqueue(connection)
                 self._tell(connection, job)
@@ -182,10 +181,10 @@ class Store:
                         then(connection, changed)
                     return replace(changed, version=job.version + 1)
 
-    def _take_turn(self, connection: sa.Connection) -> None:
-        """On Postgres, make whoever else inserts a job wait for the end of this transaction; SQLite does so itself."""
+    def _take_turn(self, connection: sa.Connection, lock: int) -> None:
+        """On Postgres, make who takes that lock later wait for the end of this transaction; SQLite has one writer."""
         if self.engine.dialect.name == "postgresql":
-            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({INSERT_LOCK})"))
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({lock})"))
 
     def _tell(self, connection: sa.Connection, job: Job) -> None:
         if self._on_end and job.state.is_final:

@@ -25,13 +25,12 @@ PATIENCE = 0.01
 #: The same while the store does not answer.
 AWAY_INTERVAL = 1.0
 
+_log = logging.getLogger(__name__)
+
 
 def choose_pause(waiting_since: Iterable[float], now: float) -> float:
     """Seconds until the next look, by who has waited least."""
     return min(LONGEST_INTERVAL, max(POLL_INTERVAL, PATIENCE * (now - max(waiting_since, default=now))))
-
-
-_log = logging.getLogger(__name__)
 
 
 class ChangeMark:

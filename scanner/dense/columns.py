@@ -22,4 +22,4 @@ class DenseColumns(nn.Module):
         """Columns with smaller patches find more of them in an image: what all have is kept."""
         maps = [net(images[:, :, crop:, crop:]) for net, crop in zip(self.nets, self.crops, strict=True)]
         rows, cols = (min(scores.shape[axis] for scores in maps) for axis in (2, 3))
-        return average([scores[:, :, :rows, :cols] for scores in maps])
+        return average(scores[:, :, :rows, :cols] for scores in maps)

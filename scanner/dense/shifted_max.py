@@ -27,8 +27,9 @@ class _ShiftedMax(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        total = torch.zeros(ctx.shape, dtype=gradient.dtype, device=gradient.device)
-        total = total.to(memory_format=torch.channels_last)
+        total = torch.empty(
+            ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
+        ).zero_()
         first, *others = shifted_views(total, *ctx.window)
         for view, lead in zip(reversed(others), reversed(ctx.saved_tensors), strict=True):
             own = torch.ops.aten.threshold_backward(gradient, lead, 0)  # Where it led; of equals, the first keeps it.

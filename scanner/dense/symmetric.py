@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from models.symmetry import Symmetric, average, turned, turned_back
+from models.committee import average
+from models.symmetry import SYMMETRIES, Symmetric, odd_side, turned, turned_back
 from scanner.dense.patchwise import count_positions
 
 
@@ -17,8 +18,7 @@ class SymmetricNet(nn.Module):
         super().__init__()
         self.inner = inner
         self._own_size: int = inner.patch_size  # type: ignore[assignment]
-        #: Odd, as `Symmetric` has it.
-        self.patch_size = self._own_size | 1
+        self.patch_size = odd_side(self._own_size)
         self.stride: int = inner.stride  # type: ignore[assignment]
         self.form = inner.form
         self.block_bytes: int = getattr(inner, "block_bytes", 0)
@@ -36,7 +36,7 @@ class SymmetricNet(nn.Module):
             scores = self.inner(view[:, :, : view.shape[2] - spare, : view.shape[3] - spare])
             return turned_back(scores, turns, is_mirrored=is_mirrored)
 
-        return average(logits)
+        return average(logits(turns, is_mirrored) for turns, is_mirrored in SYMMETRIES)
 
 
 def with_symmetries(net: nn.Module, patch_size: int, make: Callable[[nn.Module, int], nn.Module]) -> nn.Module:

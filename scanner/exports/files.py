@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def write_results(
         write_page(folder / PAGE_NAME, result, prepared.model.card, overview=drawing.result(), hotspots=hotspots)
         writing.result()
     for name in prepared.settings.exports:
-        EXTRAS[name](folder, result, prepared)
+        EXTRAS[name].write(folder, result, prepared)
 
 
 def _write_data(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
@@ -101,8 +102,8 @@ def check_exports(exports: Iterable[str], slide: Slide) -> None:
 
 def remove_extras(folder: Path, exports: Iterable[str]) -> None:
     """Remove the files of these exports, which an earlier scan has written; everything else stays."""
-    for name in exports:
-        for path in (folder / file for file in EXTRA_NAMES.get(name, ())):
+    for name in EXTRAS.keys() & set(exports):
+        for path in (folder / file for file in EXTRAS[name].files):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -122,14 +123,17 @@ def _write_dicom(folder: Path, result: ScanResult, prepared: PreparedSlide) -> N
     write_parametric_map(folder / MAP_DICOM_NAME, result, prepared)
 
 
-#: Files beyond those of every scan, by the names of `scanner.settings.EXPORTS`.
-EXTRAS: dict[str, Callable[[Path, ScanResult, PreparedSlide], None]] = {
-    "dicom": _write_dicom,
-    "grand-challenge": _write_points,
-    "zarr": _write_zarr,
-}
-EXTRA_NAMES = {
-    "dicom": (ANNOTATIONS_NAME, MAP_DICOM_NAME),
-    "grand-challenge": (POINTS_NAME,),
-    "zarr": (ZARR_NAME,),
+@dataclass(frozen=True)
+class Extra:
+    """An export beyond the files of every scan."""
+
+    files: tuple[str, ...]
+    write: Callable[[Path, ScanResult, PreparedSlide], None]
+
+
+#: By the names of `scanner.settings.EXPORTS`.
+EXTRAS = {
+    "dicom": Extra((ANNOTATIONS_NAME, MAP_DICOM_NAME), _write_dicom),
+    "grand-challenge": Extra((POINTS_NAME,), _write_points),
+    "zarr": Extra((ZARR_NAME,), _write_zarr),
 }

@@ -22,6 +22,8 @@ export async function call(path, options = {}) {
 
 export const json = async (path, options) => (await call(path, options)).json();
 
+export const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
 // A picture by an address of this page's own: <img> cannot send a key.
 export const picture = async (path) => URL.createObjectURL(await (await call(path)).blob());
 

@@ -1,5 +1,5 @@
 // The first page: slides in, one after the other, and the scans there are.
-import { headers, json, picture } from "./api.js";
+import { headers, json, megabytes, picture } from "./api.js";
 
 const LIST_INTERVAL = 3000; // ms
 const element = (id) => document.getElementById(id);
@@ -66,8 +66,6 @@ function showSent(name, loaded, total, seconds) {
   const left = seconds > 1 && loaded < total ? `, ${Math.ceil((total - loaded) / pace)} s to go` : "";
   element("message").textContent = loaded < total ? `${name}: ${megabytes(loaded)} of ${megabytes(total)} MB${left}` : `${name}: sent, being looked at`;
 }
-
-const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
 async function sendAll(slides) {
   if (!slides.length) return;

@@ -1,5 +1,5 @@
 // The page of one job: what there is to see of it now, and what the reader chooses to see.
-import { call, follow, json } from "./api.js";
+import { call, follow, json, megabytes } from "./api.js";
 import { List, drawHistogram } from "./findings.js";
 import { listenToKeys } from "./keys.js";
 import { COLOURS, Marks, isWithin } from "./marks.js";
@@ -7,7 +7,6 @@ import { Stage, scaleBar } from "./stage.js";
 
 const LIVE_INTERVAL = 2000; // ms
 const FINAL = ["SUCCEEDED", "FAILED", "CANCELLED"];
-const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 const WORDS = { QUEUED: "Waiting for a worker", RUNNING: "Scanning", SUCCEEDED: "Scanned", FAILED: "Failed", CANCELLED: "Cancelled" };
 const ABOUT = {
   "detections.geojson": "opens on the slide in QuPath", "detections.csv": "a table", "map.ome.tiff": "the map, a pyramid",
