@@ -55,8 +55,10 @@ def start_server(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     log = folder / "log"
     environment = os.environ | {"MITOSCAN_DATA": str(folder / "data"), "MITOSCAN_PORT": "0", "MITOSCAN_WORKERS": "0"}
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "service.server"], env=environment, stderr=output)
+        process = subprocess.Popen([sys.executable, "-m", "service"], env=environment, stderr=output)
     while not (match := re.search(r"http://\S+", log.read_text())):
+        if process.poll() is not None:
+            raise SystemExit(f"the server has ended: {log.read_text()}")
         time.sleep(0.1)
     return process, match[0]
 
