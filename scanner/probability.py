@@ -121,7 +121,7 @@ class Scorer:
     def at_once(self) -> int:
         """Batches that are computed side by side, if there are several."""
         # torch's own forms take too much memory for two, and their threads wait for each other no more than they must.
-        is_native = getattr(self.net, "form", None) is Form.NATIVE and self.dtype is torch.float32
+        is_native = getattr(self.net, "form", None) is Form.NATIVE
         return SIDE_BY_SIDE if is_native and self.device.type == "cpu" and torch.get_num_threads() > 1 else 1
 
     def open_lane(self, *, batches: int) -> Lane:

@@ -48,16 +48,18 @@ def patch_loops(
 
 
 def dense_forms(subject: Subject, stride: int) -> list[Contestant]:
-    """The dense net in each of its forms that this machine has, and in bfloat16 by torch."""
-    found = []
+    """The dense net in each of its forms that this machine has, in float32 and then in bfloat16."""
+    nets = []
     for form in (Form.NATIVE, Form.DILATION, Form.FRAGMENTS):
         try:
-            net = densify(subject.net, subject.patch_size, stride, form=form)
+            nets.append((form, densify(subject.net, subject.patch_size, stride, form=form)))
         except SettingsError:  # no native form of this network, or on this machine
             continue
-        found.append(Contestant(f"dense: {form}", net))
-    half = densify(copy.deepcopy(subject.net), subject.patch_size, stride, form=Form.DILATION).to(torch.bfloat16)
-    found.append(Contestant("dense: bfloat16", _InPrecision(half), precision=torch.bfloat16))
+    found = [Contestant(f"dense: {form}", net) for form, net in nets]
+    for form, net in nets:
+        half = copy.deepcopy(net).to(torch.bfloat16)
+        if form is Form.DILATION or half.is_native:
+            found.append(Contestant(f"dense: {form}, bfloat16", _InPrecision(half), precision=torch.bfloat16))
     return found
 
 
@@ -65,7 +67,7 @@ def describe_choice(net: DenseNet) -> str:
     """The form that the rule takes on a CPU, and why."""
     if net.native is not None:
         return f"{net.form}, {net.native.reason}"
-    return f"{net.form}: no chain in float32, or no C++ compiler, for the native form"
+    return f"{net.form}: no chain, or no C++ compiler, for the native form"
 
 
 class _InPrecision(nn.Module):

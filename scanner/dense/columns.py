@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from models.committee import average
 
+if TYPE_CHECKING:
+    from scanner.dense.dense_net import DenseNet
+
 
 class DenseColumns(nn.Module):
     """The averaged columns of a committee: (N, C, H, W) -> (N, classes, rows, cols), as its dense net gives them."""
 
-    def __init__(self, nets: Sequence[nn.Module], crops: Sequence[int]) -> None:
+    def __init__(self, nets: Sequence[DenseNet], crops: Sequence[int]) -> None:
         super().__init__()
-        self.nets = nn.ModuleList(nets)
+        self.nets: list[DenseNet] = nn.ModuleList(nets)  # type: ignore[assignment]
         #: Pixels of the committee's patch above and left of each column's.
         self.crops = tuple(crops)
+
+    @property
+    def is_native(self) -> bool:
+        """True if all columns have a native form in their numbers."""
+        return all(net.is_native for net in self.nets)
+
+    def takes(self, images: Tensor) -> bool:
+        """True for what all native forms can work on."""
+        return all(net.native is not None and net.native.takes(images) for net in self.nets)
 
     def forward(self, images: Tensor) -> Tensor:
         """Columns with smaller patches find more of them in an image: what all have is kept."""

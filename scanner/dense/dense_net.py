@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -32,8 +33,12 @@ class Form(StrEnum):
     AUTO = "auto"  # chosen by `choose_form`
     DILATION = "dilation"  # one map per layer, kernels spread
     FRAGMENTS = "fragments"  # offset copies per pooling, kernels as they are
-    NATIVE = "native"  # the dilated form, compiled: chains in float32 on a CPU; elsewhere as DILATION
+    NATIVE = "native"  # the dilated form, compiled: chains on a CPU; elsewhere as DILATION
     TRITON = "triton"  # the dilated form in fused kernels: chains on a GPU; elsewhere as DILATION
+
+
+#: The forms by which the native one runs, where there is one.
+_NATIVE = (Form.AUTO, Form.NATIVE)
 
 
 class DenseNet(nn.Module):
@@ -54,13 +59,31 @@ class DenseNet(nn.Module):
         self.layout = Layout.of(graph, stride)
         #: Of a committee on a CPU: its columns, each in the native form.
         self.columns = columns
+        self.asked = form
         self.native = None if columns else _native_chain(graph, self.layout, form)
         self.triton = _triton_chain(graph, self.layout) if form is Form.TRITON else None
         #: On a GPU, if the form was left to us.
         self.device_forms = DeviceForms(graph, self.layout) if form is Form.AUTO else None
-        is_native = self.native is not None or columns is not None
-        self.form = choose_form(is_native=is_native) if form is Form.AUTO else form
         self.layers = nn.ModuleList(node.layer for node in graph.nodes if node.layer is not None)
+
+    @property
+    def form(self) -> Form:
+        """The form that was asked for, or the one that the rule takes on a CPU."""
+        return choose_form(is_native=self.is_native) if self.asked is Form.AUTO else self.asked
+
+    @property
+    def is_native(self) -> bool:
+        """True if there is a native form of the network in its numbers."""
+        return self.native is not None if self.columns is None else self.columns.is_native
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DenseNet:
+        """As any module; what is packed for the native form is packed anew where the numbers are others."""
+        before = next(self.parameters()).dtype
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.columns is None and next(self.parameters()).dtype is not before:
+            # Nobody asked for a native form in these numbers: where there is none, torch computes.
+            self.native = _native_chain(self.graph, self.layout, Form.AUTO) if self.asked in _NATIVE else None
+        return self
 
     def forward(self, images: Tensor) -> Any:
         """Score `images`; raises SettingsError if they are smaller than one patch.
@@ -68,7 +91,7 @@ class DenseNet(nn.Module):
         A classifier with several heads gets them back as it returns them, in a tuple or dict of such tensors.
         """
         rows, cols = count_positions(images, self.patch_size, self.stride)
-        if self.columns is not None and NativeChain.takes(images):
+        if self.columns is not None and self.columns.takes(images):
             return self.columns(images)[:, :, :rows, :cols]
         out = self._run(images)
         step = self.layout.remainder
@@ -76,7 +99,7 @@ class DenseNet(nn.Module):
         return out if self.heads is None else self.heads.split(out)
 
     def _run(self, images: Tensor) -> Tensor:
-        if self.native is not None and NativeChain.takes(images):
+        if self.native is not None and self.native.takes(images):
             return self.native(images)
         if self.device_forms is not None and images.device.type == "cuda" and not torch.is_grad_enabled():
             return self.device_forms(images)
@@ -98,7 +121,7 @@ def choose_form(*, is_native: bool) -> Form:
 
 def _native_chain(graph: Graph, layout: Layout, form: Form) -> NativeChain | None:
     """The native form if it is wanted and there is one; SettingsError if it alone is wanted and there is none."""
-    if form not in {Form.AUTO, Form.NATIVE}:
+    if form not in _NATIVE:
         return None
     try:
         return NativeChain(graph, layout)
@@ -110,7 +133,7 @@ def _native_chain(graph: Graph, layout: Layout, form: Form) -> NativeChain | Non
 
 def _native_columns(net: nn.Module, stride: int, form: Form) -> DenseColumns | None:
     """The columns of a committee as dense nets of their own, if all of them have a native form."""
-    if form not in {Form.AUTO, Form.NATIVE} or not isinstance(net, Committee):
+    if form not in _NATIVE or not isinstance(net, Committee):
         return None
     columns = [densify(column, side, stride) for column, side in zip(net.columns, net.sizes, strict=True)]
     return DenseColumns(columns, net.crops) if all(column.form is Form.NATIVE for column in columns) else None

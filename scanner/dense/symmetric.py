@@ -20,8 +20,12 @@ class SymmetricNet(nn.Module):
         self._own_size: int = inner.patch_size  # type: ignore[assignment]
         self.patch_size = odd_side(self._own_size)
         self.stride: int = inner.stride  # type: ignore[assignment]
-        self.form = inner.form
         self.block_bytes: int = getattr(inner, "block_bytes", 0)
+
+    @property
+    def form(self) -> str:
+        """The form of the network that is turned."""
+        return str(self.inner.form)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, classes, rows, cols)."""

@@ -10,11 +10,22 @@ from torch import Tensor
 
 from scanner.dense.graph import Graph, Layout
 from scanner.dense.layers import IDENTITY, Convolution, MaxPool, Pointwise
-from scanner.dense.native.packing import Rows, Shape, pack_interleaved, pack_planar, pad_bias
+from scanner.dense.native.packing import (
+    Rows,
+    Shape,
+    pack_interleaved,
+    pack_matrix,
+    pack_planar,
+    pad_bias,
+    slice_channels,
+)
 
 #: Share of the processor's peak that a convolution reaches, measured with AVX-512 (docs/performance.md): with planar
 #: rows; with interleaved ones, by whether maps fill one vector, whose inputs then serve one addition each, or more.
 _PLANAR_RATE, _ONE_VECTOR_RATE, _MORE_VECTORS_RATE = 0.85, 0.72, 0.92
+
+#: What the native code computes with: sums are in float32 either way.
+NUMBERS = (torch.float32, torch.bfloat16)
 
 #: The numbers of vector.hpp.
 ACTIVATIONS = {"none": 0, "tanh": 1, "relu": 2, "sigmoid": 3}
@@ -41,6 +52,10 @@ class Unit(ctypes.Structure):
         ("pool_columns", Window),
         ("weights", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
+        ("pitch", ctypes.c_int32),
+        ("taps_across", ctypes.c_int32),
+        ("slices", ctypes.c_int32),
+        ("slice", ctypes.c_int32),
     )
 
 
@@ -59,7 +74,7 @@ def group_units(graph: Graph) -> list[tuple[int, int | None]] | None:
     for index, node in enumerate(graph.nodes[1:], start=1):
         if node.inputs != (index - 1,) or max(node.rows.window.kernel, node.cols.window.kernel) > _MAX_KERNEL:
             return None
-        if isinstance(node.layer, Convolution) and node.layer.groups == 1 and node.layer.weight.dtype == torch.float32:
+        if isinstance(node.layer, Convolution) and node.layer.groups == 1 and node.layer.weight.dtype in NUMBERS:
             units.append((index, None))
         elif isinstance(node.layer, MaxPool) and units and units[-1][1] is None:
             units[-1] = (units[-1][0], index)
@@ -69,8 +84,8 @@ def group_units(graph: Graph) -> list[tuple[int, int | None]] | None:
 
 
 def choose_rows(graph: Graph, layout: Layout, shape: Shape) -> tuple[Rows, str]:
-    """The layout whose estimated time is shorter, and the estimate in words."""
-    costs = dict.fromkeys(Rows, 0.0)
+    """The layout in float32 whose estimated time is shorter, and the estimate in words."""
+    costs = dict.fromkeys((Rows.PLANAR, Rows.INTERLEAVED), 0.0)
     for node, rows, cols in zip(graph.nodes, layout.rows, layout.cols, strict=True):
         if not isinstance(node.layer, Convolution):
             continue
@@ -80,7 +95,7 @@ def choose_rows(graph: Graph, layout: Layout, shape: Shape) -> tuple[Rows, str]:
         costs[Rows.PLANAR] += per_map * maps / _PLANAR_RATE
         rate = _ONE_VECTOR_RATE if vectors == 1 else _MORE_VECTORS_RATE
         costs[Rows.INTERLEAVED] += per_map * vectors * shape.lanes / rate
-    chosen = min(Rows, key=lambda rows: costs[rows])
+    chosen = min(costs, key=lambda rows: costs[rows])
     ratio = costs[Rows.INTERLEAVED] / costs[Rows.PLANAR]
     return chosen, f"{chosen} rows: maps in whole vectors of {shape.lanes} are estimated at {ratio:.2f} of planar rows"
 
@@ -90,20 +105,32 @@ def pack_chain(graph: Graph, layout: Layout, *, rows: Rows, shape: Shape) -> Cha
     groups = group_units(graph)
     if groups is None:
         return None
-    pack = pack_interleaved if rows is Rows.INTERLEAVED else pack_planar
-    units, kept = (Unit * len(groups))(), []
+    units = (Unit * len(groups))()
+    kept: list[Tensor] = []
     for unit, (at, pool) in zip(units, groups, strict=True):
         layer = graph.nodes[at].layer
         assert isinstance(layer, Convolution)
-        bias = torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias.detach().clone()
-        weights, bias = pack(layer.weight.detach(), shape), pad_bias(bias, shape)
-        kept += [weights, bias]
+        bias = torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias.detach().float().clone()
         unit.maps, unit.channels = layer.weight.shape[:2]
         unit.activation = ACTIVATIONS[layer.activation]
         unit.rows, unit.columns = _windows(graph, layout, at)
+        weights, bias = _pack(layer.weight.detach(), unit, rows, shape, is_first=not kept), pad_bias(bias, shape)
+        kept += [weights, bias]
         unit.pool_rows, unit.pool_columns = (Window(1, 1, 1),) * 2 if pool is None else _windows(graph, layout, pool)
         unit.weights, unit.bias = weights.data_ptr(), bias.data_ptr()
     return Chain(units, tuple(kept), units[-1].maps)
+
+
+def _pack(weight: Tensor, unit: Unit, rows: Rows, shape: Shape, *, is_first: bool) -> Tensor:
+    """The weights as the layout wants them; what the matrix unit has to know beside them is written into `unit`."""
+    if rows is not Rows.MATRIX:
+        return (pack_interleaved if rows is Rows.INTERLEAVED else pack_planar)(weight, shape)
+    # Layers write whole vectors of maps; the image is copied channel by channel, of which pairs are multiplied.
+    unit_of_channels = 2 if is_first else shape.lanes
+    whole = -(-unit.channels // unit_of_channels) * unit_of_channels
+    slices = slice_channels(unit.channels, unit.columns.kernel, dilation=unit.columns.dilation, whole=whole)
+    unit.pitch, unit.taps_across, unit.slices, unit.slice = slices.pitch, slices.across, slices.count, slices.length
+    return pack_matrix(weight, slices, shape)
 
 
 def _windows(graph: Graph, layout: Layout, index: int) -> tuple[Window, Window]:

@@ -21,12 +21,13 @@ class Arena {
     }
 
     // Room for `count` numbers.
-    float* take(long count) {
-        const size_t bytes = (size_t(count) * sizeof(float) + LINE - 1) / LINE * LINE;
+    template <class Number>
+    Number* take(long count) {
+        const size_t bytes = (size_t(count) * sizeof(Number) + LINE - 1) / LINE * LINE;
         while (used_ < chunks_.size() && bytes > chunks_[used_].second - taken_) ++used_, taken_ = 0;
         if (used_ == chunks_.size()) grow(bytes);
         taken_ += bytes;
-        return reinterpret_cast<float*>(chunks_[used_].first + taken_ - bytes);
+        return reinterpret_cast<Number*>(chunks_[used_].first + taken_ - bytes);
     }
 
     // All room is free again, and stays ours: to clear pages anew would take longer than a small image does.
@@ -74,7 +75,8 @@ class BorrowedArena {
 
 // At least `count` numbers as an odd number of cache lines: rows or channels that lie so far apart do not compete for
 // the same few places of the cache.
+template <class Number>
 inline long odd_lines(long count) {
-    constexpr long line = 16;
+    constexpr long line = 64 / sizeof(Number);
     return ((count + line - 1) / line | 1) * line;
 }

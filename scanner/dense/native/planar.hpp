@@ -12,7 +12,7 @@ namespace planar {
 
 // Room for a row and for the whole vectors that reach beyond it. An odd number of cache lines: else all channels of a
 // pixel would compete for the same few places of the cache.
-inline long padded(long pixels) { return odd_lines(pixels + 4 * LANES); }
+inline long padded(long pixels) { return odd_lines<float>(pixels + 4 * LANES); }
 
 // The last rows of some channels. Where the next window has a stride, columns lie in as many phases, every stride-th
 // column beside the other, so that loads stay contiguous.
@@ -22,7 +22,7 @@ struct Ring {
 
     Ring(Arena& arena, long depth, long channels, long width, long phases = 1)
         : depth(depth), phases(phases), phase_pitch(padded(width / phases + 1)), channel_pitch(phase_pitch * phases),
-          row_pitch(channel_pitch * channels), values(arena.take(depth * row_pitch)) {}
+          row_pitch(channel_pitch * channels), values(arena.take<float>(depth * row_pitch)) {}
 
     float* row(long number) const { return values + number % depth * row_pitch; }
     long place(long column) const { return column % phases * phase_pitch + column / phases; }
@@ -65,7 +65,7 @@ class Share {
           is_in_place_(target.takes_whole_vectors() && !unit.has_pooling()),
           fresh_(arena, is_in_place_ ? 0 : unit.pool_rows.reach(), unit.maps,
                  conv_count_ + LANES * unit.pool_columns.stride),
-          line_(arena.take(padded(count_))) {}
+          line_(arena.take<float>(padded(count_))) {}
 
     // Computes every row that `available` rows of input allow and that is not done yet.
     void advance(long available) {
@@ -110,7 +110,7 @@ class Share {
         Convolution c;
         c.kernel_rows = unit_.rows.kernel, c.kernel_columns = unit_.columns.kernel;
         c.channels = unit_.channels, c.maps = unit_.maps, c.pitch = input_.channel_pitch;
-        c.weights = unit_.weights, c.bias = unit_.bias;
+        c.weights = static_cast<const float*>(unit_.weights), c.bias = unit_.bias;
         c.out = out, c.out_pitch = out_pitch;
         for (int i = 0; i < unit_.rows.kernel; ++i)
             c.rows[i] = input_.row(row * unit_.rows.stride + long(i) * unit_.rows.dilation);

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scanner.dense.graph import Graph, Layout
+from scanner.dense.layers import Convolution
 from scanner.dense.native.build import NativeUnavailableError, load_library
 from scanner.dense.native.chain import Chain, Window, choose_rows, pack_chain
 from scanner.dense.native.packing import Rows, Shape
@@ -43,12 +44,16 @@ class NativeChain:
     def __init__(self, graph: Graph, layout: Layout, rows: Rows | None = None) -> None:
         self.library = load_library()
         shape = Shape(*(int(getattr(self.library, f"mitoscan_{name}")()) for name in _SHAPE))
-        chosen, reason = choose_rows(graph, layout, shape)
+        #: Of the images that it takes: what the graph's weights are.
+        self.dtype = next(
+            (node.layer.weight.dtype for node in graph.nodes if isinstance(node.layer, Convolution)), None
+        )
+        chosen, reason = self._choose_rows(graph, layout, shape)
         #: How its rows lie in memory, and why.
         self.rows, self.reason = (chosen, reason) if rows is None else (rows, f"{rows} rows, as asked for")
         chain = pack_chain(graph, layout, rows=self.rows, shape=shape)
         if chain is None:
-            raise NativeUnavailableError("the network is no chain of convolutions and max-poolings in float32")
+            raise NativeUnavailableError("the network is no chain of convolutions and max-poolings")
         self.chain: Chain = chain
         self.made_from = graph, layout, self.rows
 
@@ -56,14 +61,20 @@ class NativeChain:
         """Copies pack their own weights: addresses cannot travel."""
         return NativeChain, self.made_from
 
-    @staticmethod
-    def takes(images: Tensor) -> bool:
-        """True for what the kernel can work on: float32 on the CPU, without gradients."""
+    def _choose_rows(self, graph: Graph, layout: Layout, shape: Shape) -> tuple[Rows, str]:
+        if self.dtype is torch.bfloat16:
+            if not self.library.mitoscan_has_matrix():
+                raise NativeUnavailableError("bfloat16 needs a processor with a matrix unit (Intel AMX), under Linux")
+            return Rows.MATRIX, f"{Rows.MATRIX} rows: bfloat16, on the processor's matrix unit"
+        return choose_rows(graph, layout, shape)
+
+    def takes(self, images: Tensor) -> bool:
+        """True for what the kernel can work on: images of its own type on the CPU, without gradients."""
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
-        return images.device.type == "cpu" and images.dtype == torch.float32 and not wants_gradient
+        return images.device.type == "cpu" and images.dtype is self.dtype and not wants_gradient
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32 on the CPU -> (N, classes, h, w)."""
+        """(N, C, H, W) of `dtype` on the CPU -> (N, classes, h, w) in float32, as sums are either way."""
         if images.shape[1] != self.chain.units[0].channels:
             wanted = self.chain.units[0].channels
             raise SettingsError(f"images have {images.shape[1]} channels, the network wants {wanted}")
@@ -76,7 +87,7 @@ class NativeChain:
             failed = self.library.mitoscan_run(
                 units,
                 len(units),
-                int(self.rows is Rows.INTERLEAVED),
+                list(Rows).index(self.rows),
                 ctypes.byref(described),
                 ctypes.c_void_p(scores.data_ptr()),
                 torch.get_num_threads(),

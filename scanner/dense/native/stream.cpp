@@ -10,14 +10,17 @@
 // monotonic, so that the largest value stays the largest.
 
 #include <exception>
+#include <stdexcept>
 
 #include "interleaved.hpp"
+#include "matrix.hpp"
 #include "planar.hpp"
 #include "stream.hpp"
 
 namespace {
 
 struct Planar {
+    using Number = float;
     using Ring = planar::Ring;
     using Target = planar::Target;
     using Share = planar::Share;
@@ -28,15 +31,44 @@ struct Planar {
 };
 
 struct Interleaved {
-    using Ring = interleaved::Ring;
-    using Target = interleaved::Target;
-    using Share = interleaved::Share;
+    using Number = float;
+    using Ring = interleaved::Ring<float>;
+    using Target = interleaved::Target<float>;
+    using Share = interleaved::Share<interleaved::Floats>;
     static constexpr long PIXELS_APART = 16;
     static Ring input_ring(Arena& arena, const Unit& unit, long depth, long width, bool is_image) {
         const long whole = interleaved::blocks_of(unit.channels) * LANES;
         return Ring(arena, depth, is_image ? unit.channels : whole, width);
     }
 };
+
+#if defined(MITOSCAN_MATRIX)
+struct InterleavedMatrix {
+    using Number = Bfloat;
+    using Ring = interleaved::Ring<Bfloat>;
+    using Target = interleaved::Target<Bfloat>;
+    using Share = interleaved::Share<interleaved::Matrix>;
+    static constexpr long PIXELS_APART = 16;
+    static Ring input_ring(Arena& arena, const Unit& unit, long depth, long width, bool is_image) {
+        const Ring ring(arena, depth, unit.pitch, width + interleaved::TILE_PIXELS * unit.columns.stride);
+        const long written = is_image ? unit.channels : interleaved::blocks_of(unit.channels) * LANES;
+        if (written < unit.pitch) ring.clear();  // The rest is multiplied by zero, which NaN survives.
+        return ring;
+    }
+};
+#endif
+
+// The numbers of `Rows` in packing.py.
+enum Layout { PLANAR = 0, INTERLEAVED = 1, MATRIX = 2 };
+
+void run(const Unit* units, int count, int layout, const Image& image, float* scores, int threads) {
+    if (layout == PLANAR) return Stream<Planar>(units, count, image, scores, threads).run();
+    if (layout == INTERLEAVED) return Stream<Interleaved>(units, count, image, scores, threads).run();
+#if defined(MITOSCAN_MATRIX)
+    if (layout == MATRIX) return Stream<InterleavedMatrix>(units, count, image, scores, threads).run();
+#endif
+    throw std::invalid_argument("layout");
+}
 
 }  // namespace
 
@@ -47,13 +79,19 @@ int mitoscan_planar_block() { return MAPS; }
 int mitoscan_interleaved_lanes() { return LANES; }
 int mitoscan_interleaved_blocks() { return interleaved::MAX_BLOCKS; }
 
+// 1 if this processor has a matrix unit for bfloat16 and the system lets us use it.
+int mitoscan_has_matrix() {
+#if defined(MITOSCAN_MATRIX)
+    return interleaved::may_use_matrix_unit();
+#else
+    return 0;
+#endif
+}
+
 // Writes the scores of one image: (maps of the last unit, rows, columns). Returns 0, or 1 without memory or threads.
-int mitoscan_run(const Unit* units, int count, int is_interleaved, const Image* image, float* scores, int threads) {
+int mitoscan_run(const Unit* units, int count, int layout, const Image* image, float* scores, int threads) {
     try {
-        if (is_interleaved)
-            Stream<Interleaved>(units, count, *image, scores, threads).run();
-        else
-            Stream<Planar>(units, count, *image, scores, threads).run();
+        run(units, count, layout, *image, scores, threads);
     } catch (const std::exception&) {
         return 1;
     }

@@ -10,7 +10,7 @@
 
 // As `Image` in run.py: pitches in numbers, not bytes.
 struct Image {
-    const float* pixels;
+    const void* pixels;  // of the layout's numbers
     int64_t height, width, channel_pitch, row_pitch, column_pitch;
 };
 
@@ -54,6 +54,7 @@ class Stream {
     }
 
   private:
+    using Number = typename Layout::Number;
     using Ring = typename Layout::Ring;
     using Target = typename Layout::Target;
     using Share = typename Layout::Share;
@@ -90,9 +91,10 @@ class Stream {
     void feed(long row, long rows, int thread) {
         const auto [first, last] = part_of(image_.width, thread);
         const long step = image_.column_pitch;
+        const Number* pixels = static_cast<const Number*>(image_.pixels);
         for (long y = row; y < row + rows; ++y) {
             for (long channel = 0; channel < units_[0].channels; ++channel) {
-                const float* line = image_.pixels + channel * image_.channel_pitch + y * image_.row_pitch;
+                const Number* line = pixels + channel * image_.channel_pitch + y * image_.row_pitch;
                 rings_[0].write(y, channel, first, last - first, line + first * step, step);
             }
         }

@@ -19,8 +19,11 @@ struct Window {
 struct Unit {
     int32_t channels, maps, activation;
     Window rows, columns, pool_rows, pool_columns;
-    const float* weights;  // packed as the layout wants it: packing.py
+    const void* weights;  // packed as the layout wants it: packing.py
     const float* bias;
+    // Of the matrix unit: numbers from pixel to pixel of the input, and how the numbers under a row of the window are
+    // multiplied: by `taps_across` times `slices` times `slice`.
+    int32_t pitch, taps_across, slices, slice;
 
     bool has_pooling() const {
         return std::max({pool_rows.kernel, pool_rows.stride, pool_columns.kernel, pool_columns.stride}) > 1;

@@ -1,6 +1,7 @@
 // One vector of neighbouring pixels, as wide as the processor has registers for, and the functions on it.
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 
 #if defined(__AVX512F__)
@@ -22,6 +23,16 @@ static inline Vector load(const float* from) {
 }
 
 static inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
+
+// A number of 16 bits: the upper half of a float32.
+typedef uint16_t Bfloat;
+
+#if defined(__AVX512BF16__)
+static inline void store(Bfloat* to, Vector value) {
+    const __m256bh rounded = _mm512_cvtneps_pbh((__m512)value);
+    std::memcpy(to, &rounded, sizeof rounded);
+}
+#endif
 
 // Every stride-th pixel from here on.
 template <int stride>
