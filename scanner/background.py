@@ -16,11 +16,12 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from models.card import BackgroundCalibration
+from scanner.coarse_to_fine import COARSE_STRIDE, CoarseToFineScorer
 from scanner.detections import Detection, rank
 from scanner.geometry import Box
 from scanner.lanes import FloatMap, StageSeconds
 from scanner.map_store import ProbabilityMap
-from scanner.probability import score_tiles
+from scanner.probability import Scorer, score_tiles
 from scanner.result import Background, PreparedSlide
 from scanner.tiles import Tile, read_box
 
@@ -33,14 +34,15 @@ def measure_background(
 ) -> Background | None:
     """The background of a slide whose map is finished; None if the card or the settings ask for none.
 
-    Positions are those of the blocks that the stain was measured on, as far as they hold tissue that could be read.
-    Where the scan, by a mask or coarse to fine, did not look at all of such a block, it is scored for this purpose.
+    Positions are those of the blocks that the stain was measured on, as far as they hold tissue that could be read, at
+    the card's own stride: a scan at a finer one has the same. Where the scan, by a mask or coarse to fine, did not look
+    at all of such a block, it is scored for this purpose.
     """
     calibration = prepared.model.card.background
     if calibration is None or not prepared.settings.background:
         return None
     values = np.concatenate([np.zeros(0, np.float32), *_sampled(prepared, probability_map, unreadable)])
-    area_mm2 = len(values) * (prepared.frame.map_mpp / 1000) ** 2
+    area_mm2 = len(values) * (sample_stride(prepared) * prepared.frame.grid_mpp / 1000) ** 2
     return background_of(values, area_mm2=area_mm2, calibration=calibration)
 
 
@@ -72,7 +74,11 @@ def take_off(detections: tuple[Detection, ...], background: Background | None) -
     if background is None:
         return detections
     shifted = (
-        replace(one, score=float(expit(finite_logit(one.score) - background.shift)), raw_score=one.score)
+        replace(
+            one,
+            score=float(expit(finite_logit(one.score) - background.shift)),
+            raw_score=one.score if one.raw_score is None else one.raw_score,
+        )
         for one in detections
     )
     return tuple(sorted(shifted, key=rank))
@@ -91,28 +97,53 @@ def finite_logit(probability: float) -> float:
 def _sampled(
     prepared: PreparedSlide, probability_map: ProbabilityMap, unreadable: tuple[Box, ...]
 ) -> Iterator[FloatMap]:
-    """Probabilities on the readable tissue of the sampled blocks."""
+    """Probabilities on the readable tissue of the sampled blocks, at the sample's stride."""
+    step = sample_stride(prepared) // prepared.frame.stride  # map px from one position to the next
     tissue = prepared.whole_tissue.without(unreadable)
-    blocks = [_map_box(block, prepared) for block in prepared.sample]
     rest = []
-    for box in blocks:
+    for block in prepared.sample:
+        box = _map_box(block, prepared, step)
+        is_tissue = tissue.values_for(box)[::step, ::step]
         if _is_scanned(box, prepared):
-            yield probability_map.read(box)[tissue.values_for(box)]
+            yield probability_map.read(box)[::step, ::step][is_tissue]
         else:
-            rest.append(box)
-    stride, patch_size = prepared.frame.stride, prepared.model.card.patch_size
-    tiles = [Tile(index, box, read_box(box, stride, patch_size)) for index, box in enumerate(rest)]
-    scorer = replace(prepared.scorer.everywhere(), seconds=StageSeconds())  # This is no part of the scan.
-    for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.readers):
+            rest.append((box, is_tissue))
+    scorer = _sample_scorer(prepared, step)
+    apart = scorer.stride // prepared.frame.stride  # map px from one that is scored to the next
+    tiles = [_tile(index, box, apart, scorer) for index, (box, _) in enumerate(rest)]
+    found = score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.readers)
+    for scored, (_, is_tissue) in zip(found, rest, strict=True):
         if scored.values is not None:
-            yield scored.values[0][tissue.values_for(scored.tile.write)]
+            yield scored.values[0][:: step // apart, :: step // apart][is_tissue]
 
 
-def _map_box(block: Box, prepared: PreparedSlide) -> Box:
-    """The map pixels that lie in a block of the grid."""
+def sample_stride(prepared: PreparedSlide) -> int:
+    """Grid px between two positions of the sample: what the card was calibrated with, wherever the scan has those."""
+    usual, own = prepared.model.card.stride, prepared.frame.stride
+    return own if usual % own else usual
+
+
+def _sample_scorer(prepared: PreparedSlide, step: int) -> Scorer:
+    """What scores positions that the scan did not look at: every one of its own, or of the sample's where it has it."""
+    scorer = prepared.scorer
+    if isinstance(scorer, CoarseToFineScorer) and step * scorer.stride == COARSE_STRIDE:
+        chosen = scorer.coarsely()
+    else:
+        chosen = scorer.everywhere()
+    return replace(chosen, seconds=StageSeconds())  # This is no part of the scan.
+
+
+def _tile(index: int, box: Box, apart: int, scorer: Scorer) -> Tile:
+    write = Box(*(-(-edge // apart) for edge in box))
+    return Tile(index, write, read_box(write, scorer.stride, scorer.seen))
+
+
+def _map_box(block: Box, prepared: PreparedSlide, step: int) -> Box:
+    """The map pixels that lie in a block of the grid; the first of them at a multiple of `step`."""
     stride = prepared.frame.stride
-    edges = (-(-edge // stride) for edge in block)
-    return Box(*edges).clipped(prepared.frame.map_height, prepared.frame.map_width)
+    top, left = (-(-edge // (stride * step)) * step for edge in block[:2])
+    bottom, right = (-(-edge // stride) for edge in block[2:])
+    return Box(top, left, bottom, right).clipped(prepared.frame.map_height, prepared.frame.map_width)
 
 
 def _is_scanned(box: Box, prepared: PreparedSlide) -> bool:

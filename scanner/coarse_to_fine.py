@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,10 @@ class CoarseToFineScorer(Scorer):
     def everywhere(self) -> Scorer:
         """The full scan's scorer."""
         return Scorer(**{field.name: getattr(self, field.name) for field in fields(Scorer)})
+
+    def coarsely(self) -> Scorer:
+        """The scorer of a full scan at COARSE_STRIDE."""
+        return replace(self.everywhere(), net=self.coarse_net)
 
     def _near(self, is_hot: Tensor) -> Tensor:
         """Cells within reach of a hot one; those within `reach` of the border fall away."""

@@ -26,7 +26,7 @@ class Detection:
     label: str
     #: True if it lies within the card's `margin_um` of the slide's true border: it rests on mirrored tissue.
     border: bool
-    #: The score before the slide's background was taken off; None where that was not done.
+    #: The map's smoothed value, where the score is another: seen a second time, or the background taken off.
     raw_score: float | None = None
 
 

@@ -67,6 +67,7 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
         "hotspots": [describe_hotspot(hotspot) for hotspot in result.hotspots],
         "statistics": asdict(prepared.statistics),
         "background": None if result.background is None else asdict(result.background),
+        "second_look": card.second_look,
         "settings": settings_in_force(prepared),
         "network": describe_network(prepared.scorer.net),
         "certificate": certificate_for(prepared.model, prepared.frame.stride),

@@ -39,6 +39,7 @@ from scanner.narrowing import narrow, widen
 from scanner.probability import prepare_scorer, score_tiles
 from scanner.report import describe_result, end_earlier_scan, finish_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
+from scanner.second_look import look_again
 from scanner.segmentation import segment
 from scanner.settings import MAX_TILE_SIDE, ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide, open_slide
@@ -252,9 +253,11 @@ def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unrea
         )
     background = measure_background(prepared, probability_map, unreadable)
     floor = raw_floor(settings.candidate_floor, background)
-    candidates = take_off(
-        find_candidates(probability_map, card, floor=floor, device=prepared.scorer.device), background
-    )
+    candidates = find_candidates(probability_map, card, floor=floor, device=prepared.scorer.device)
+    if card.second_look is not None:  # Some are found to be less than they seemed.
+        least = raw_floor(card.second_look, background)
+        candidates = above_threshold(look_again(prepared, candidates, least=least), floor)
+    candidates = take_off(candidates, background)
     detections = above_threshold(candidates, prepared.threshold)
     hotspots = find_hotspots(detections, readable, window=window_from_text(settings.hotspot), top=settings.hotspots)
     prepared.scorer.seconds.post = time.perf_counter() - started

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.special import expit
 
 from models import Model
@@ -119,3 +120,28 @@ def test_neither_tiles_nor_what_is_left_out_change_it(slide, tmp_path):
         other = scan(slide, model, device="cpu", **keywords)
         assert other.background.score == pytest.approx(whole.background.score, abs=LOGIT_TOLERANCE)
         assert other.background.area_mm2 == pytest.approx(whole.background.area_mm2)
+
+
+def test_a_finer_scan_has_the_same_background(slide):
+    model = random_model(stride=8, stain=True)
+    model = replace(model, card=replace(model.card, background=CALIBRATION, smoothing_um=2.0))
+    usual = scan(slide, model, device="cpu").background
+    assert usual.area_mm2 > 0
+    for stride, is_coarse in ((4, False), (2, False), (1, False), (2, True)):
+        found = scan(slide, model, device="cpu", stride=stride, coarse_to_fine=is_coarse).background
+        assert found.score == pytest.approx(usual.score, abs=LOGIT_TOLERANCE)
+        assert found.area_mm2 == pytest.approx(usual.area_mm2)
+    coarser = scan(slide, model, device="cpu", stride=16).background
+    assert coarser.area_mm2 == pytest.approx(usual.area_mm2, rel=0.05)
+
+
+def test_a_mask_does_not_change_it(slide, tmp_path):
+    model = random_model(stride=8, stain=True)
+    model = replace(model, card=replace(model.card, background=CALIBRATION))
+    mask = np.zeros((397, 331), np.uint8)
+    mask[:150, :150] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    whole = scan(slide, model, device="cpu", stride=4).background
+    part = scan(slide, model, device="cpu", stride=4, mask=tmp_path / "mask.png").background
+    assert part.score == pytest.approx(whole.score, abs=LOGIT_TOLERANCE)
+    assert part.area_mm2 == pytest.approx(whole.area_mm2)

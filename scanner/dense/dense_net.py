@@ -76,6 +76,12 @@ class DenseNet(nn.Module):
         """True if there is a native form of the network in its numbers."""
         return self.native is not None if self.columns is None else self.columns.is_native
 
+    def runs_natively(self, images: Tensor) -> bool:
+        """True if the native form can work on these images."""
+        if self.columns is not None:
+            return self.columns.runs_natively(images)
+        return self.native is not None and self.native.takes(images)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DenseNet:
         """As any module; what is packed for the native form is packed anew where the numbers are others."""
         before = next(self.parameters()).dtype
@@ -91,7 +97,7 @@ class DenseNet(nn.Module):
         A classifier with several heads gets them back as it returns them, in a tuple or dict of such tensors.
         """
         rows, cols = count_positions(images, self.patch_size, self.stride)
-        if self.columns is not None and self.columns.takes(images):
+        if self.columns is not None and self.columns.runs_natively(images):
             return self.columns(images)[:, :, :rows, :cols]
         out = self._run(images)
         step = self.layout.remainder

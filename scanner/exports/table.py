@@ -17,7 +17,7 @@ def write_table(path: Path, detections: Iterable[Detection]) -> None:
     """Write one line per detection, in the order given.
 
     Columns are COLUMNS: x is the column and y the row of the centre in level-0 px; border is 1 for detections on the
-    slide's true border, else 0; raw_score is empty unless the slide's background was taken off.
+    slide's true border, else 0; raw_score is empty where score is the map's value.
     Coordinates have three decimals, scores the nine digits that tell float32 apart.
 
     Raises
