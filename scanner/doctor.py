@@ -63,10 +63,11 @@ def _device() -> Finding:
 def _dense_form() -> Finding:
     """Without the compiled form everything works, more slowly: no problem, but worth knowing."""
     try:
-        load_library()
+        library = load_library()
     except NativeUnavailableError as error:
         return Finding("dense net", f"by torch alone, about half as fast as it could be on this CPU: {error}")
-    return Finding("dense net", "compiled for this CPU")
+    fast = ", bfloat16 on its matrix unit" if library.mitoscan_has_matrix() else ""
+    return Finding("dense net", f"compiled for this CPU{fast}")
 
 
 def _readers() -> Finding:

@@ -18,8 +18,9 @@ from models.symmetry import Symmetric, odd_side
 from scanner import scan, scanning, second_look
 from scanner.detections import Detection
 from scanner.errors import UnreadableRegionError
+from scanner.probability import prepare_scorer
 from scanner.result import PreparedSlide, ScanResult
-from scanner.second_look import look_again
+from scanner.second_look import averaged, look_again
 from scanner.smoothing import smooth
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
@@ -73,6 +74,11 @@ def test_they_depend_neither_on_tiles_nor_on_threads(slide: Path) -> None:
         scan(slide, model, device="cpu", tile_size=size, workers=workers) for size, workers in ((64, 1), (200, 3))
     )
     assert first.candidates == second.candidates
+
+
+def test_candidates_are_seen_side_by_side_as_tiles_are() -> None:
+    scorer = prepare_scorer(random_model(), None, stride=4, device="cpu")
+    assert averaged(scorer).at_once == scorer.at_once
 
 
 def test_candidates_of_little_score_are_not_seen_again(slide: Path) -> None:

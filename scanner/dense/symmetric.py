@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,9 +24,9 @@ class SymmetricNet(nn.Module):
         self.block_bytes: int = getattr(inner, "block_bytes", 0)
 
     @property
-    def form(self) -> str:
+    def form(self) -> Any:
         """The form of the network that is turned."""
-        return str(self.inner.form)
+        return self.inner.form
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, classes, rows, cols)."""
