@@ -59,7 +59,7 @@ setup: $(RUNTIME)
 setup-dev: $(DEV)
 
 demo: $(RUNTIME)
-	$(BIN)/mitoscan scan $(EXAMPLE) --out $(OUT)
+	$(BIN)/mitoscan scan $(EXAMPLE) --out $(OUT) --threshold 0.2
 	@echo
 	@echo "Results of $(EXAMPLE):"
 	@ls -d $(OUT)/CMU-1-Small-Region/*
