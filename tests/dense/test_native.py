@@ -16,7 +16,7 @@ from models.committee import Committee
 from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
-from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load_library
+from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load_library, run
 from scanner.dense.native.chain import choose_rows
 from scanner.dense.native.packing import Shape
 from scanner.errors import SettingsError
@@ -115,6 +115,18 @@ def test_scores_do_not_depend_on_how_the_image_is_cut(name: str, stride: int, ro
         part = dense(image[:, :, top:, left : left + dense.patch_size + 38])
         expected = whole[:, :, top // stride :, left // stride : left // stride + part.shape[3]]
         torch.testing.assert_close(part, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rows", FLOAT_ROWS)
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_wide_images_are_scored_in_strips(name: str, stride: int, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = native_of(name, stride, rows)
+    image = torch.rand(2, 3, dense.patch_size + 20, dense.patch_size + 333)
+    whole = dense(image)
+    for columns in (37, 100, 250):
+        monkeypatch.setattr(run, "STRIP_COLUMNS", columns)
+        torch.testing.assert_close(dense(image), whole, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("rows", FLOAT_ROWS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -27,6 +29,9 @@ class Image(ctypes.Structure):
         ("column_pitch", ctypes.c_int64),
     )
 
+
+#: Wider images are scored in strips of about so many columns: rows that are longer do not stay in the cache.
+STRIP_COLUMNS = 2048
 
 #: The kernel's answers that make a Shape.
 _SHAPE = ("planar_block", "interleaved_lanes", "interleaved_blocks")
@@ -81,22 +86,40 @@ class NativeChain:
         height, width = self._output_size(images.shape[2], images.shape[3])
         out = torch.empty((images.shape[0], self.chain.classes, height, width))
         for image, scores in zip(images, out, strict=True):
-            _, *size = image.shape
-            described = Image(image.data_ptr(), *size, *image.stride())
-            units = self.chain.units
-            failed = self.library.mitoscan_run(
-                units,
-                len(units),
-                list(Rows).index(self.rows),
-                ctypes.byref(described),
-                ctypes.c_void_p(scores.data_ptr()),
-                torch.get_num_threads(),
-            )
-            if failed:
-                raise MemoryError(
-                    f"the native dense net needs more memory for an image of {size[0]} x {size[1]} pixels"
-                )
+            for first, last, left, right in self._strips(width):
+                part = scores if last - first == width else scores.new_empty((len(scores), height, last - first))
+                self._run(image[:, :, left:right], part)
+                if part is not scores:
+                    scores[:, :, first:last] = part
         return out
+
+    def _run(self, image: Tensor, scores: Tensor) -> None:
+        """Score one image (C, H, W) into `scores` (classes, h, w)."""
+        _, *size = image.shape
+        described = Image(image.data_ptr(), *size, *image.stride())
+        units = self.chain.units
+        failed = self.library.mitoscan_run(
+            units,
+            len(units),
+            list(Rows).index(self.rows),
+            ctypes.byref(described),
+            ctypes.c_void_p(scores.data_ptr()),
+            torch.get_num_threads(),
+        )
+        if failed:
+            raise MemoryError(f"the native dense net needs more memory for an image of {size[0]} x {size[1]} pixels")
+
+    def _strips(self, width: int) -> Iterator[tuple[int, int, int, int]]:
+        """Columns of the scores, first to last, and those of the image that they are made of, left to right."""
+        stride, reach = 1, 1  # image columns between two scores, and under one
+        for unit in reversed(self.chain.units):
+            for window in (unit.pool_columns, unit.columns):
+                reach = (reach - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+                stride *= window.stride
+        count = max(1, round(width * stride / STRIP_COLUMNS))
+        edges = [width * part // count for part in range(count + 1)]
+        for first, last in pairwise(edges):
+            yield first, last, first * stride, (last - 1) * stride + reach
 
     def _output_size(self, height: int, width: int) -> tuple[int, int]:
         for unit in self.chain.units:
