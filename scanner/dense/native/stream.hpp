@@ -1,10 +1,10 @@
 // A chain of units, row by row.
 #pragma once
 
-#include <barrier>
 #include <deque>
 #include <thread>
 
+#include "meeting.hpp"
 #include "memory.hpp"
 #include "unit.hpp"
 
@@ -105,7 +105,7 @@ class Stream {
     const Image image_;
     const int threads_;
     const long rows_at_once_;
-    std::barrier<> meeting_;
+    Meeting meeting_;
     BorrowedArena arena_;
     std::deque<Ring> rings_;    // one per unit: its input
     std::deque<Share> shares_;  // (unit, thread)
