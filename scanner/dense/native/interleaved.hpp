@@ -1,13 +1,12 @@
 // Interleaved rows: the channels of one pixel lie side by side, and a vector holds neighbouring maps of one pixel. Maps
 // are rounded up to whole vectors; in return all loads of weights are aligned and in sequence, and inputs come from as
-// few places as there are taps.
+// few places as there are taps. The arithmetic is that of registers.hpp, in float32, or of matrix.hpp, in bfloat16.
 #pragma once
 
 #include <cstring>
 #include <vector>
 
 #include "memory.hpp"
-#include "registers.hpp"
 #include "unit.hpp"
 #include "vector.hpp"
 

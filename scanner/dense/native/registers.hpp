@@ -19,11 +19,9 @@ constexpr int MAX_TILE = 24;  // vectors
 // Weights are fetched this many channels ahead: all of them are too many for the first-level cache.
 constexpr int AHEAD = 8, LINE = 16;  // numbers in a line of the cache
 
-
 // What one row of a convolution reads.
-template <class Number>
 struct Source {
-    const Number* const* taps;  // where each tap lies for the row's pixel 0
+    const float* const* taps;  // where each tap lies for the row's pixel 0
     int taps_count, channels;
     long pitch;  // from the inputs of one output pixel to those of the next
 };
@@ -31,7 +29,7 @@ struct Source {
 // The order of the additions is the same for every pixel, wherever it lies in a row, so that results do not depend on
 // how an image is cut into tiles. Weights are (tap, channel, block, lane), sums (pixel, block, lane).
 template <int pixels, int blocks>
-static void convolve_tile(const Source<float>& source, long x, const float* weights, const float* bias, float* out) {
+static void convolve_tile(const Source& source, long x, const float* weights, const float* bias, float* out) {
     Vector sums[pixels][blocks];
 #pragma GCC unroll 32
     for (int p = 0; p < pixels; ++p)
@@ -64,6 +62,7 @@ static void convolve_tile(const Source<float>& source, long x, const float* weig
         for (int b = 0; b < blocks; ++b) store(out + (p * blocks + b) * LANES, sums[p][b]);
 }
 
+// What interleaved.hpp asks of an arithmetic: matrix.hpp is the other one.
 class Floats {
   public:
     using Number = float;
@@ -84,7 +83,7 @@ class Floats {
     void row(const float* const* taps, long pitch, long first, long count, long block, int blocks,
              const Write& write) const {
         const int window = unit_.rows.kernel * unit_.columns.kernel, taps_count = unit_.rows.kernel * taps_across();
-        const Source<float> source{taps, taps_count, unit_.channels * window / taps_count, pitch};
+        const Source source{taps, taps_count, unit_.channels * window / taps_count, pitch};
         const float* weights = static_cast<const float*>(unit_.weights) + block * LANES * window * unit_.channels;
         each_tile(first, count, blocks, [&](long x, int pixels, Tile tile) {
             float sums[MAX_TILE * LANES];
@@ -94,7 +93,7 @@ class Floats {
     }
 
   private:
-    using Tile = void (*)(const Source<float>&, long, const float*, const float*, float*);
+    using Tile = void (*)(const Source&, long, const float*, const float*, float*);
 
     template <int most = MAX_BLOCKS>
     static Tile tile_of(int blocks, bool is_single) {
