@@ -7,8 +7,8 @@
 #include <immintrin.h>
 #endif
 
-// A barrier that first looks again and again: rows come every few tenths of a millisecond, and to be put to sleep and woken
-// takes a good part of one.
+// A barrier that first looks again and again: rows come every few tenths of a millisecond, and to be put to sleep and
+// woken takes a good part of one.
 class Meeting {
   public:
     explicit Meeting(int count) : count_(count), missing_(count) {}

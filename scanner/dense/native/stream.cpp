@@ -4,8 +4,8 @@
 // come in, every unit computes the rows that have become possible. So the values between two layers are used while
 // they are in the cache, and memory does not grow with the image's height.
 //
-// How a row lies in memory is one of two layouts: planar.hpp, with the arithmetic of convolution.hpp, and interleaved.hpp,
-// with that of registers.hpp or, in bfloat16, of matrix.hpp.
+// How a row lies in memory is one of two layouts: planar.hpp, with the arithmetic of convolution.hpp, and
+// interleaved.hpp, with that of registers.hpp or, in bfloat16, of matrix.hpp.
 //
 // The activation comes after the pooling, where it has fewer values to work on if the pooling thins them out: it is
 // monotonic, so that the largest value stays the largest.
