@@ -73,7 +73,9 @@ class Scorer:
     def compute(self, pixels: Tensor) -> Tensor:
         """The same on the device: only 8-bit pixels go there, and only the mapped classes' probabilities come back."""
         with self.arithmetic():
-            return self.probability(self.net(self.normalise(pixels)))  # (N, K, rows, cols)
+            net, table = self.net, self.table.to(self.dtype)
+            logits = net.score_bytes(pixels, table) if isinstance(net, DenseNet) else net(self.normalise(pixels))
+            return self.probability(logits)  # (N, K, rows, cols)
 
     @property
     def stride(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.committee import Committee
+from models.normalisation import apply_table
 from scanner.dense.check import check_conversion
 from scanner.dense.columns import DenseColumns
 from scanner.dense.convert import convert
@@ -99,7 +100,24 @@ class DenseNet(nn.Module):
         rows, cols = count_positions(images, self.patch_size, self.stride)
         if self.columns is not None and self.columns.runs_natively(images):
             return self.columns(images)[:, :, :rows, :cols]
-        out = self._run(images)
+        return self._at_stride(self._run(images), rows, cols)
+
+    def score_bytes(self, pixels: Tensor, table: Tensor) -> Any:
+        """The same for 8-bit pixels, (N, H, W, C), whose values are looked up in `table`, (C, 256), on the way.
+
+        Wherever the native form runs, that saves writing the looked-up image down and reading it again.
+        """
+        native = self.native
+        if native is None or table.dtype is not native.dtype or not (pixels.device.type == table.device.type == "cpu"):
+            return self(apply_table(pixels, table))
+        if pixels.shape[3] != len(table):  # One channel, looked up by the luminance of colour.
+            return self(apply_table(pixels, table))
+        images = pixels.permute(0, 3, 1, 2)
+        rows, cols = count_positions(images, self.patch_size, self.stride)
+        return self._at_stride(native(images, table.contiguous()), rows, cols)
+
+    def _at_stride(self, out: Tensor, rows: int, cols: int) -> Any:
+        """The scores that were asked for, of those on the layout's grid, by head."""
         step = self.layout.remainder
         out = out[:, :, : (rows - 1) * step.rows + 1 : step.rows, : (cols - 1) * step.cols + 1 : step.cols]
         return out if self.heads is None else self.heads.split(out)

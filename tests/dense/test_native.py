@@ -14,6 +14,7 @@ from torch import nn
 
 from models.committee import Committee
 from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
+from models.normalisation import apply_table
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load_library, run
@@ -229,3 +230,30 @@ def test_without_the_kernel_torch_does_it(switch: str, compiler: str, tmp_path: 
     env = {"MITOSCAN_NATIVE": switch.format(folder=tmp_path), "CXX": compiler, "PATH": "/usr/bin:/bin"}
     found = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "dilation"
+
+
+@pytest.mark.parametrize("rows", FLOAT_ROWS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_bytes_are_looked_up_on_the_way(rows: Rows, threads: int) -> None:
+    dense = native_of("DNN1", 2, rows)
+    pixels = torch.randint(0, 256, (2, dense.patch_size + 40, dense.patch_size + 77, 3), dtype=torch.uint8)
+    table = torch.randn(3, 256)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        expected = dense(apply_table(pixels, table))
+        torch.testing.assert_close(dense.score_bytes(pixels, table), expected, rtol=0, atol=0)
+        part = pixels[:, 3:, 10:]  # a view, as tiles that are cut into parts are
+        torch.testing.assert_close(dense.score_bytes(part, table), dense(apply_table(part, table)), rtol=0, atol=0)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_bytes_of_what_has_no_native_form_are_looked_up_before() -> None:
+    pixels = torch.randint(0, 256, (1, 20, 22, 3), dtype=torch.uint8)
+    small = DanNetConfig(stages=((4, 3), (4, 2)), patch_size=15, hidden=6)
+    for net, table in ((DanNet(small), torch.randn(3, 256)), (DanNet(small).double(), torch.randn(3, 256).double())):
+        dense = densify(net.eval(), 15)
+        torch.testing.assert_close(dense.score_bytes(pixels, table), dense(apply_table(pixels, table)), rtol=0, atol=0)
+    with pytest.raises(SettingsError, match="smaller"):
+        densify(DanNet(small).eval(), 15).score_bytes(pixels[:, :9], torch.randn(3, 256))

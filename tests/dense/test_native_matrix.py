@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.committee import Committee
 from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
+from models.normalisation import apply_table
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import NativeUnavailableError, Rows, load_library
@@ -179,3 +180,11 @@ def test_without_a_matrix_unit_torch_does_it(monkeypatch: pytest.MonkeyPatch) ->
             assert found.dtype is torch.bfloat16
             torch.testing.assert_close(found.float(), patch_by_patch(net, image, patch_size, 1), **NEAR)
     assert densify(net, patch_size).to(torch.bfloat16).form is Form.DILATION
+
+
+@needs_unit
+def test_bytes_are_looked_up_on_the_way() -> None:
+    fast = fast_net("validnet", 8)
+    pixels = torch.randint(0, 256, (1, fast.patch_size + 40, fast.patch_size + 77, 3), dtype=torch.uint8)
+    table = torch.randn(3, 256).bfloat16()
+    torch.testing.assert_close(fast.score_bytes(pixels, table), fast(apply_table(pixels, table)), rtol=0, atol=0)

@@ -27,6 +27,7 @@ class Image(ctypes.Structure):
         ("channel_pitch", ctypes.c_int64),
         ("row_pitch", ctypes.c_int64),
         ("column_pitch", ctypes.c_int64),
+        ("table", ctypes.c_void_p),
     )
 
 
@@ -78,8 +79,11 @@ class NativeChain:
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
         return images.device.type == "cpu" and images.dtype is self.dtype and not wants_gradient
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) of `dtype` on the CPU -> (N, classes, h, w) in float32, as sums are either way."""
+    def __call__(self, images: Tensor, table: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) of `dtype` on the CPU -> (N, classes, h, w) in float32, as sums are either way.
+
+        With a table (C, 256) of `dtype`, images are bytes, and their values are looked up in it.
+        """
         if images.shape[1] != self.chain.units[0].channels:
             wanted = self.chain.units[0].channels
             raise SettingsError(f"images have {images.shape[1]} channels, the network wants {wanted}")
@@ -88,15 +92,15 @@ class NativeChain:
         for image, scores in zip(images, out, strict=True):
             for first, last, left, right in self._strips(width):
                 part = scores if last - first == width else scores.new_empty((len(scores), height, last - first))
-                self._run(image[:, :, left:right], part)
+                self._run(image[:, :, left:right], part, table)
                 if part is not scores:
                     scores[:, :, first:last] = part
         return out
 
-    def _run(self, image: Tensor, scores: Tensor) -> None:
+    def _run(self, image: Tensor, scores: Tensor, table: Tensor | None) -> None:
         """Score one image (C, H, W) into `scores` (classes, h, w)."""
         _, *size = image.shape
-        described = Image(image.data_ptr(), *size, *image.stride())
+        described = Image(image.data_ptr(), *size, *image.stride(), None if table is None else table.data_ptr())
         units = self.chain.units
         failed = self.library.mitoscan_run(
             units,

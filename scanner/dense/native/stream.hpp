@@ -10,8 +10,9 @@
 
 // As `Image` in run.py: pitches in numbers, not bytes.
 struct Image {
-    const void* pixels;  // of the layout's numbers
+    const void* pixels;  // of the layout's numbers; bytes, if there is a table
     int64_t height, width, channel_pitch, row_pitch, column_pitch;
+    const void* table;  // null, or the layout's number for each byte: (channel, 256)
 };
 
 // Rows of the image that come in at once: few enough for the cache, but some of the last unit; more where threads would
@@ -25,7 +26,7 @@ class Stream {
     Stream(const Unit* units, int count, const Image& image, float* scores, int threads)
         : units_(units), count_(count), image_(image), threads_(threads),
           rows_at_once_(std::max(threads > 1 ? ROWS_TOGETHER : ROWS_ALONE, LAST_ROWS * stride_of(units, count))),
-          meeting_(threads) {
+          meeting_(threads), line_(static_cast<Arena&>(arena_).template take<Number>(image.width)) {
         long height = image.height, width = image.width, rows = rows_at_once_;
         std::vector<long> heights, widths, batches;
         for (int n = 0; n < count; ++n) {
@@ -90,14 +91,25 @@ class Stream {
     // Copies new rows of the image into the first ring.
     void feed(long row, long rows, int thread) {
         const auto [first, last] = part_of(image_.width, thread);
-        const long step = image_.column_pitch;
-        const Number* pixels = static_cast<const Number*>(image_.pixels);
         for (long y = row; y < row + rows; ++y) {
             for (long channel = 0; channel < units_[0].channels; ++channel) {
-                const Number* line = pixels + channel * image_.channel_pitch + y * image_.row_pitch;
-                rings_[0].write(y, channel, first, last - first, line + first * step, step);
+                const long at = channel * image_.channel_pitch + y * image_.row_pitch + first * image_.column_pitch;
+                const Number* line = static_cast<const Number*>(image_.pixels) + at;
+                if (!image_.table)
+                    rings_[0].write(y, channel, first, last - first, line, image_.column_pitch);
+                else
+                    rings_[0].write(y, channel, first, last - first, look_up(at, channel, first, last - first), 1);
             }
         }
+    }
+
+    // The numbers of some bytes of a row, in the thread's part of a line.
+    const Number* look_up(long at, long channel, long first, long count) const {
+        const uint8_t* bytes = static_cast<const uint8_t*>(image_.pixels) + at;
+        const Number* numbers = static_cast<const Number*>(image_.table) + channel * 256;
+        Number* line = line_ + first;
+        for (long x = 0; x < count; ++x) line[x] = numbers[bytes[x * image_.column_pitch]];
+        return line;
     }
 
     const Unit* units_;
@@ -107,6 +119,7 @@ class Stream {
     const long rows_at_once_;
     Meeting meeting_;
     BorrowedArena arena_;
+    Number* const line_;
     std::deque<Ring> rings_;    // one per unit: its input
     std::deque<Share> shares_;  // (unit, thread)
 };
