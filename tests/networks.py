@@ -20,6 +20,36 @@ class Classifier:
     patch_size: int
 
 
+def draw_stages(
+    draw: st.DrawFn,
+    width: int,
+    side: int,
+    *,
+    most: int,
+    maps: st.SearchStrategy[int],
+    activations: list[type[nn.Module]],
+) -> tuple[list[list[nn.Module]], int, int]:
+    """Convolutions, each with an activation and perhaps a pooling, as far as they fit; and the maps and side left."""
+    stages: list[list[nn.Module]] = []
+    for _ in range(draw(st.integers(1, most))):
+        kernel, stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        after = (side - (kernel - 1) * dilation - 1) // stride + 1
+        if after < 1:
+            break
+        count, bias = draw(maps), draw(st.booleans())
+        layers = [
+            nn.Conv2d(width, count, kernel, stride, dilation=dilation, bias=bias),
+            draw(st.sampled_from(activations))(),
+        ]
+        width, side = count, after
+        window, step = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+        if draw(st.booleans()) and side >= window:
+            layers.append(nn.MaxPool2d(window, step))
+            side = (side - window) // step + 1
+        stages.append(layers)
+    return stages, width, side
+
+
 class CropResidual(nn.Module):
     """x cropped + f(x), f a valid convolution: a residual unit without padding."""
 

@@ -108,9 +108,8 @@ class DenseNet(nn.Module):
         Wherever the native form runs, that saves writing the looked-up image down and reading it again.
         """
         native = self.native
-        if native is None or table.dtype is not native.dtype or not (pixels.device.type == table.device.type == "cpu"):
-            return self(apply_table(pixels, table))
-        if pixels.shape[3] != len(table):  # One channel, looked up by the luminance of colour.
+        # A table of one channel is looked up by the luminance of colour, which the native form does not compute.
+        if native is None or not native.takes(table) or pixels.device != table.device or pixels.shape[3] != len(table):
             return self(apply_table(pixels, table))
         images = pixels.permute(0, 3, 1, 2)
         rows, cols = count_positions(images, self.patch_size, self.stride)

@@ -21,7 +21,7 @@ from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load
 from scanner.dense.native.chain import choose_rows
 from scanner.dense.native.packing import Shape
 from scanner.errors import SettingsError
-from tests.networks import Classifier, CropResidual, randomise
+from tests.networks import Classifier, CropResidual, draw_stages, randomise
 from tests.reference import patch_by_patch
 
 #: Rounding of float32 sums in another order, on logits of order 1.
@@ -39,22 +39,11 @@ except NativeUnavailableError as error:
 def chains(draw: st.DrawFn) -> Classifier:
     """Random chains of what the native form knows: any window, stride and dilation, any number of maps."""
     channels, patch_size = draw(st.integers(1, 4)), draw(st.integers(12, 30))
-    layers: list[nn.Module] = []
-    width, side = channels, patch_size
-    for _ in range(draw(st.integers(1, 4))):
-        kernel, stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
-        after = (side - (kernel - 1) * dilation - 1) // stride + 1
-        if after < 1:
-            break
-        maps = draw(st.integers(1, 19))
-        bias = draw(st.booleans())
-        layers.append(nn.Conv2d(width, maps, kernel, stride, dilation=dilation, bias=bias))
-        layers.append(draw(st.sampled_from([nn.Tanh, nn.ReLU, nn.Sigmoid, nn.Identity]))())
-        width, side = maps, after
-        window, step = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-        if draw(st.booleans()) and side >= window:
-            layers.append(nn.MaxPool2d(window, step))
-            side = (side - window) // step + 1
+    activations = [nn.Tanh, nn.ReLU, nn.Sigmoid, nn.Identity]
+    stages, width, side = draw_stages(
+        draw, channels, patch_size, most=4, maps=st.integers(1, 19), activations=activations
+    )
+    layers = [layer for stage in stages for layer in stage]
     hidden = draw(st.integers(1, 17))
     layers += [nn.Flatten(), nn.Linear(width * side * side, hidden), nn.Tanh(), nn.Dropout(0.5), nn.Linear(hidden, 2)]
     net = randomise(nn.Sequential(*layers), draw(st.integers(0, 2**16)))

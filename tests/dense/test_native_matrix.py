@@ -17,6 +17,7 @@ from models.normalisation import apply_table
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import NativeUnavailableError, Rows, load_library
+from tests.networks import draw_stages
 from tests.reference import patch_by_patch
 
 try:
@@ -50,22 +51,9 @@ class Rounded(nn.Module):
 def whole_chains(draw: st.DrawFn) -> tuple[nn.Module, nn.Module, int, int]:
     """A chain with whole numbers for weights, the same with its roundings, its patch size and its channels."""
     channels, patch_size = draw(st.sampled_from([1, 2, 3, 3, 5, 40])), draw(st.integers(8, 22))
-    layers: list[nn.Module] = []
-    width, side = channels, patch_size
-    for _ in range(draw(st.integers(1, 3))):
-        kernel, stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
-        after = (side - (kernel - 1) * dilation - 1) // stride + 1
-        if after < 1:
-            break
-        maps = draw(st.sampled_from([1, 3, 15, 16, 17, 24, 33, 50, 80]))
-        layers.append(nn.Conv2d(width, maps, kernel, stride, dilation=dilation))
-        layers.append(draw(st.sampled_from([nn.ReLU, nn.Identity]))())
-        width, side = maps, after
-        window, step = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-        if draw(st.booleans()) and side >= window:
-            layers.append(nn.MaxPool2d(window, step))
-            side = (side - window) // step + 1
-        layers.append(Rounded())
+    maps = st.sampled_from([1, 3, 15, 16, 17, 24, 33, 50, 80])
+    stages, width, side = draw_stages(draw, channels, patch_size, most=3, maps=maps, activations=[nn.ReLU, nn.Identity])
+    layers = [layer for stage in stages for layer in (*stage, Rounded())]
     layers += [nn.Flatten(), nn.Linear(width * side * side, 2)]
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
     for layer in layers:

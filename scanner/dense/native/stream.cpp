@@ -32,12 +32,16 @@ struct Planar {
     }
 };
 
-struct Interleaved {
-    using Number = float;
-    using Ring = interleaved::Ring<float>;
-    using Target = interleaved::Target<float>;
-    using Share = interleaved::Share<interleaved::Floats>;
+template <class Arithmetic>
+struct InterleavedBy {
+    using Number = typename Arithmetic::Number;
+    using Ring = interleaved::Ring<Number>;
+    using Target = interleaved::Target<Number>;
+    using Share = interleaved::Share<Arithmetic>;
     static constexpr long PIXELS_APART = 16;
+};
+
+struct Interleaved : InterleavedBy<interleaved::Floats> {
     static Ring input_ring(Arena& arena, const Unit& unit, long depth, long width, bool is_image) {
         const long whole = interleaved::blocks_of(unit.channels) * LANES;
         return Ring(arena, depth, is_image ? unit.channels : whole, width);
@@ -45,12 +49,7 @@ struct Interleaved {
 };
 
 #if defined(MITOSCAN_MATRIX)
-struct InterleavedMatrix {
-    using Number = Bfloat;
-    using Ring = interleaved::Ring<Bfloat>;
-    using Target = interleaved::Target<Bfloat>;
-    using Share = interleaved::Share<interleaved::Matrix>;
-    static constexpr long PIXELS_APART = 16;
+struct InterleavedMatrix : InterleavedBy<interleaved::Matrix> {
     static Ring input_ring(Arena& arena, const Unit& unit, long depth, long width, bool is_image) {
         const Ring ring(arena, depth, unit.pitch, width + interleaved::TILE_PIXELS * unit.columns.stride);
         const long written = is_image ? unit.channels : interleaved::blocks_of(unit.channels) * LANES;
