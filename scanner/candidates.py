@@ -8,7 +8,7 @@ import torch
 
 from models.card import ModelCard
 from scanner.detections import Detection, detections_from_peaks, ranked
-from scanner.device_peaks import find_peaks_on_device
+from scanner.device_peaks import find_peaks_on_gpu
 from scanner.map_store import ProbabilityMap
 from scanner.peaks import PeakSettings, find_map_peaks
 from scanner.smoothing import smooth_map
@@ -26,9 +26,8 @@ def find_candidates(
     found: list[Detection] = []
     for layer, label in enumerate(card.mapped):
         read = partial(probability_map.read, layer=layer)
-        if device.type == "cuda":
-            peaks = find_peaks_on_device(read, shape, settings, smoothing_px=radius_px, device=device)
-        else:
+        peaks = find_peaks_on_gpu(read, shape, settings, smoothing_px=radius_px, device=device)
+        if peaks is None:
             peaks = find_map_peaks(smooth_map(read, shape, radius_px=radius_px), shape, settings)
         found += detections_from_peaks(peaks, frame, card, label=label)
     return ranked(found)

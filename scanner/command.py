@@ -42,7 +42,7 @@ EngineOption = Annotated[
     str, typer.Option(help='"dense"; "zones" or "patch" for networks that pad, or cannot be dense.')
 ]
 PrecisionOption = Annotated[
-    str, typer.Option(help='"float32", exact; "bfloat16", faster, off by about 0.01; "float16", "tf32".')
+    str, typer.Option(help='"float32", exact; "bfloat16", faster, off by about 0.01; "tf32", on GPUs.')
 ]
 MaskOption = Annotated[
     Path | None, typer.Option(help="GeoJSON or picture that restricts the scan, or a folder with one per slide.")

@@ -6,8 +6,10 @@ exact whatever their order, one division in float64. So a peak has the same plac
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from torch import Tensor
 from scanner.geometry import Box, mirrored
 from scanner.peaks import NEIGHBOURS_ABOVE_AND_BELOW, Peak, PeakSettings, suppress
 from scanner.smoothing import UNITS, ReadMap, add_disk_rows, disk_half_widths
+
+_log = logging.getLogger(__name__)
 
 #: Map px in a band; its running sums take eight bytes each, of which four copies are alive.
 BAND_PX = 2**24
@@ -51,6 +55,27 @@ def find_peaks_on_device(
     return suppress(candidates, settings.radius_px)
 
 
+def find_peaks_on_gpu(
+    read: ReadMap, shape: tuple[int, int], settings: PeakSettings, *, smoothing_px: float, device: torch.device
+) -> list[Peak] | None:
+    """As `find_peaks_on_device`; None where `device` is no GPU, or has no memory for them.
+
+    A GPU that has no memory for a band is asked again with half of it, twice.
+    """
+    if device.type != "cuda":
+        return None
+    rows = settings.band_rows or max(1, BAND_PX // shape[1])
+    for band_rows in dict.fromkeys(max(1, rows // parts) for parts in (1, 2, 4)):
+        try:
+            smaller = replace(settings, band_rows=band_rows)
+            return find_peaks_on_device(read, shape, smaller, smoothing_px=smoothing_px, device=device)
+        except torch.OutOfMemoryError as error:
+            _log.warning("no memory for peaks in bands of %d rows on %s: %s", band_rows, device, error)
+        torch.cuda.empty_cache()  # Not where the error is handled: it holds on to the tensors of its frames.
+    _log.warning("peaks are found on the CPU instead")
+    return None
+
+
 def disk_mean(values: Tensor, radius_px: float) -> Tensor:
     """Means of all disks that lie within `values`: (h + 2 * reach, w + 2 * reach) -> (h, w), float32."""
     half_widths = disk_half_widths(radius_px)
@@ -61,7 +86,9 @@ def disk_mean(values: Tensor, radius_px: float) -> Tensor:
     sums = torch.zeros((height, width), dtype=torch.int64, device=values.device)
     add_disk_rows(sums, running, half_widths)
     disk_px = sum(2 * half_width + 1 for half_width in half_widths)
-    return (sums.double() / (disk_px * UNITS)).float()
+    # A tensor of the device: by a plain number, CUDA multiplies with its reciprocal instead, which rounds twice.
+    divisor = torch.full((), disk_px * UNITS, dtype=torch.float64, device=values.device)
+    return (sums.double() / divisor).float()
 
 
 def _framed_bands(

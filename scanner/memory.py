@@ -131,10 +131,14 @@ def _watching_layers(net: nn.Module) -> Iterator[list[int]]:
 
 
 def memory_of_machine(device: torch.device) -> int:
-    """Bytes that a GPU has free, or that the machine has in all, or the container or this process, if that is less."""
+    """Bytes that a GPU has free, or that the machine has in all, or the container or this process, if that is less.
+
+    Of a GPU, what torch holds and does not use is free too: it is given back, or used again, when it is wanted.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + unused)
     own, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return installed_memory() if own == resource.RLIM_INFINITY else min(installed_memory(), own)
 

@@ -23,7 +23,7 @@ FINE_STRIDE = 2
 
 
 #: Numbers that a network may be run in; all but the first are off by what run.json says.
-PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 #: Side of a tile, in map px, of a scan patch by patch: some 4,000 patches of one to two milliseconds.
 PATCHWISE_SIDE = 64
 #: Files that are only written if asked for.
@@ -80,7 +80,7 @@ class ScanSettings:
     #: "dense", exact, by zones where the network pads; "zones", or "patch": patch by patch, whatever that costs.
     engine: str = "dense"
     #: Of PRECISIONS. "float32" is exact; "bfloat16" is several times faster on a CPU with AMX or a GPU, its scores off
-    #: by about 0.01; "float16" and "tf32" are for GPUs.
+    #: by about 0.01; "tf32" is for GPUs.
     precision: str = "float32"
     #: False scans glass as well.
     tissue: bool = True

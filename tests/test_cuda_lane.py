@@ -115,7 +115,7 @@ def test_uploads_scores_and_downloads_follow_each_other(recorder: Recorder) -> N
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_a_gpu_gives_the_scores_of_the_cpu(precision: str, batch_size: int) -> None:
     model = random_model(patch_size=PATCH_SIZE)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor, nn
 
 from models import save_model
 from scanner import scan
@@ -82,3 +85,19 @@ def test_memory_is_stated_for_tile_and_device(order: BatchOrder) -> None:
 def test_a_network_is_timed_on_one_tile(engine: str) -> None:
     scorer = prepare_scorer(random_model(), None, stride=4, device="cpu", engine=engine)
     assert 0 < time_network(scorer, 256, 4) < 600
+
+
+def test_a_network_is_warm_before_it_is_timed() -> None:
+    class Lazy(nn.Module):
+        """Sets itself up for a long time, once."""
+
+        stride, calls = 4, 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += 1
+            time.sleep(0.5 if self.calls == 1 else 0.0)
+            return net(images)
+
+    scorer = prepare_scorer(random_model(), None, stride=4, device="cpu")
+    net = scorer.net
+    assert time_network(replace(scorer, net=Lazy()), 64, 4) < 0.25

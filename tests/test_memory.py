@@ -90,6 +90,13 @@ def test_the_machine_has_memory() -> None:
     assert memory_of_machine(torch.device("cpu")) > 1 << 30
 
 
+def test_a_gpu_has_free_what_torch_holds_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (1000, 9000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: 700)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: 300)
+    assert memory_of_machine(torch.device("cuda")) == 1400
+
+
 def test_a_process_that_may_take_less_than_the_machine_has_plans_with_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.resource, "getrlimit", lambda _kind: (12345, memory.resource.RLIM_INFINITY))
     assert memory_of_machine(torch.device("cpu")) == 12345

@@ -20,6 +20,7 @@ from benchmarks.gpu.bounds import Bounds, measure_bounds
 from benchmarks.gpu.layers import layer_table
 from benchmarks.gpu.networks import Order, network_table, subjects
 from benchmarks.gpu.stages import loop_table, stage_table
+from scanner.probability import PRECISIONS
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", help="DNN1, DNN2, ValidNet; all if left out")
     parser.add_argument("--tiles", type=int, nargs="+", help="sides of the scored area, px")
     parser.add_argument("--strides", type=int, nargs="+", help="output strides")
-    parser.add_argument("--precisions", nargs="+", help="float32, tf32, bfloat16, float16; all if left out")
+    parser.add_argument("--precisions", nargs="+", help="float32, tf32, bfloat16; all if left out")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="keep the tables in benchmarks/results/")
     options = parser.parse_args()
@@ -41,7 +42,7 @@ def main() -> None:
         device,
         tuple(options.tiles or ((1024, 2048, 4096) if is_gpu else (64,))),
         tuple(options.strides or ((1, 2, 4, 8) if is_gpu else (8,))),
-        tuple(options.precisions or ("float32", "tf32", "bfloat16", "float16")),
+        tuple(options.precisions or PRECISIONS),
         options.rounds if is_gpu else 1,
     )
     lines = []

@@ -25,7 +25,7 @@ from scanner.dense.triton_units import (
 )
 
 #: Types that tensor cores multiply, or that are multiplied in full.
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+DTYPES = (torch.float32, torch.bfloat16)
 #: Classes that the head's program adds up one after the other.
 _MOST_CLASSES = 16
 

@@ -28,7 +28,7 @@ if importlib.util.find_spec("triton") is None:
 
 #: Bytes of shared memory that a program may have: on an A100, and on an H100 or H200.
 SHARED = {80: 163 << 10, 90: 227 << 10}
-NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.int32: "i32"}
+NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.int32: "i32"}
 
 
 @dataclass
@@ -104,7 +104,7 @@ def compile_all(network: str, stride: int, dtype: torch.dtype, capability: int) 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "stride", "dtype", "capability"),
-    [("DNN2", 1, torch.bfloat16, 90), ("DNN2", 4, torch.float32, 80), ("ValidNet", 8, torch.float16, 90)],
+    [("DNN2", 1, torch.bfloat16, 90), ("DNN2", 4, torch.float32, 80), ("ValidNet", 8, torch.bfloat16, 90)],
 )
 def test_kernels_compile_for_cards(network: str, stride: int, dtype: torch.dtype, capability: int) -> None:
     script = (
