@@ -72,7 +72,9 @@ class CoarseToFineScorer(Scorer):
             inner = images[
                 :, :, self.margin : images.shape[2] - self.margin, self.margin : images.shape[3] - self.margin
             ]
-            return torch.stack([self._refine(image[None], cells) for image, cells in zip(inner, near, strict=True)])
+            fine = torch.stack([self._refine(image[None], cells) for image, cells in zip(inner, near, strict=True)])
+            # To the gate a NaN is background: it must not vanish there.
+            return fine.masked_fill(coarse.isnan().flatten(1).any(dim=1)[:, None, None, None], torch.nan)
 
     def everywhere(self) -> Scorer:
         """The full scan's scorer."""

@@ -9,6 +9,7 @@ ScannerError
  ├── ClusterError                 the hosts of a batch cannot be reached
  ├── ScanCancelledError           the caller asked the scan to stop
  ├── DeviceMemoryError            the device has no memory for the smallest tile
+ ├── NonFiniteScoreError          the network's scores are not numbers (NaN), or infinite; names the tile
  └── SlideError
       ├── SlideNotFoundError      no such file, or it may not be read
       ├── UnsupportedSlideError   not a slide or image that any reader knows
@@ -59,6 +60,10 @@ class ScanCancelledError(ScannerError):
 
 class DeviceMemoryError(ScannerError, MemoryError):
     """The device has no memory for the smallest tile."""
+
+
+class NonFiniteScoreError(ScannerError, FloatingPointError):
+    """The network's scores are not numbers (NaN), or infinite."""
 
 
 class SlideError(ScannerError):

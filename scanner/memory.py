@@ -48,7 +48,7 @@ def choose_tile_side(scorer: Scorer, settings: ScanSettings, stride: int) -> int
 
     On a CPU it depends on the size of the machine and not on what happens to be free, so that a scan that is continued
     finds the tiles that it began with. A GPU may be shared, and what it has free is all there is: there, a scan that is
-    continued keeps the side it began with (`scanning.as_begun`).
+    continued keeps the side it began with (`resuming.as_begun`).
 
     Raises
     ------

@@ -33,20 +33,25 @@ def measure_precision(prepared: PreparedSlide) -> dict[str, Any] | None:
         device=str(prepared.scorer.device),
         engine=prepared.settings.engine,
     )
+    exact = replace(exact, slide_name=prepared.scorer.slide_name)
     asked = replace(prepared.scorer.everywhere(), seconds=StageSeconds())  # This is no part of the scan.
     differences = []
     for box in _places(prepared):
         try:
-            pixels = prepared.grid.read(read_box(box, prepared.frame.stride, prepared.model.card.patch_size))
+            read = read_box(box, prepared.frame.stride, prepared.model.card.patch_size)
+            pixels = prepared.grid.read(read)
         except UnreadableRegionError:
             continue
-        differences.append(np.abs(asked(pixels[None]) - exact(pixels[None])).ravel())
-    found = np.concatenate(differences) if differences else np.zeros(1, np.float32)
+        found, expected = asked(pixels[None]), exact(pixels[None])
+        for scorer, values in ((asked, found), (exact, expected)):
+            scorer.refuse_non_finite(values, read)
+        differences.append(np.abs(found - expected).ravel())
+    off = np.concatenate(differences) if differences else np.zeros(1, np.float32)
     return {
         "name": name,
         "map_px": sum(part.size for part in differences),
-        "max_difference": float(found.max()),
-        "mean_difference": float(found.mean(dtype=np.float64)),
+        "max_difference": float(off.max()),
+        "mean_difference": float(off.mean(dtype=np.float64)),
     }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ from scanner.blank import BlankScores
 from scanner.cuda_lane import CudaLane
 from scanner.dense import DenseNet, Form
 from scanner.engine import choose_network
-from scanner.errors import SettingsError
+from scanner.errors import NonFiniteScoreError, SettingsError
 from scanner.geometry import Box
 from scanner.halving import Room
 from scanner.lanes import FloatMap, HostLane, Lane, Pending, Pixels, StageSeconds
@@ -61,6 +62,8 @@ class Scorer:
     dtype: torch.dtype = torch.float32
     #: On a GPU, float32 numbers are cut to 10 bits before they are multiplied.
     is_tf32: bool = False
+    #: What is scored, for messages.
+    slide_name: str = ""
 
     def __call__(self, pixels: Pixels) -> FloatMap:
         """The probability of each mapped class, for each scanned patch of each tile."""
@@ -115,9 +118,35 @@ class Scorer:
         return apply_table(pixels, self.table.to(self.dtype))
 
     def probability(self, logits: Tensor) -> Tensor:
-        """(N, classes, rows, cols) -> (N, K, rows, cols), float32: a layer for each class that the card maps."""
+        """(N, classes, rows, cols) -> (N, K, rows, cols), float32: a layer for each class that the card maps.
+
+        NaN where any class's score is not finite: an infinite one would pass for a probability of 0 or 1.
+        """
         scores = logits.float()
-        return torch.stack([target_probability(scores, self.card, target) for target in self.card.mapped], dim=1)
+        found = torch.stack([target_probability(scores, self.card, target) for target in self.card.mapped], dim=1)
+        return found.masked_fill(~torch.isfinite(scores).all(dim=1, keepdim=True), torch.nan)
+
+    @property
+    def precision(self) -> str:
+        """A key of PRECISIONS."""
+        return "tf32" if self.is_tf32 else str(self.dtype).removeprefix("torch.")
+
+    @property
+    def form(self) -> str:
+        """How the network runs: the form of a dense net, or the kind of any other."""
+        return str(getattr(self.net, "form", type(self.net).__name__))
+
+    def refuse_non_finite(self, values: FloatMap, read: Box) -> None:
+        """Raise NonFiniteScoreError if a score is no finite number, of a tile that was read at `read`, in grid px.
+
+        To be asked before anything else is done to the scores: to a comparison, NaN is background.
+        """
+        if not np.isfinite(values).all():
+            raise NonFiniteScoreError(
+                f"{self.slide_name or 'tile'}: scores of the tile at grid px {read.top} to {read.bottom} down, "
+                f"{read.left} to {read.right} across are not finite (form {self.form}, precision {self.precision}, on "
+                f"{self.device}); in float32 too, the model's weights are at fault"
+            )
 
     @property
     def at_once(self) -> int:
@@ -236,6 +265,11 @@ def score_tiles(
         Neighbouring tiles of one size that go through the network together.
     workers : int
         Reader threads.
+
+    Raises
+    ------
+    NonFiniteScoreError
+        The network's scores of a tile are NaN or infinite.
     """
     remaining = iter(tiles)
     first = list(islice(remaining, SEVERAL * batch_size))
@@ -247,13 +281,16 @@ def score_tiles(
             parts = [pixels for _, pixels in batch if pixels is not None]
             flight.append((batch, blank.of(parts) or room.launch(parts)))
             if len(flight) == IN_FLIGHT * lane.at_once:
-                yield from _landed(*flight.popleft())
+                yield from _landed(scorer, *flight.popleft())
         while flight:
-            yield from _landed(*flight.popleft())
+            yield from _landed(scorer, *flight.popleft())
 
 
-def _landed(batch: list[ReadTile], pending: Pending) -> Iterator[ScoredTile]:
+def _landed(scorer: Scorer, batch: list[ReadTile], pending: Pending) -> Iterator[ScoredTile]:
     """The tiles of a batch, once it is scored."""
     scores = iter(pending.result())
     for tile, pixels in batch:
-        yield ScoredTile(tile, None if pixels is None else next(scores))
+        values = None if pixels is None else next(scores)
+        if values is not None:
+            scorer.refuse_non_finite(values, tile.read)
+        yield ScoredTile(tile, values)

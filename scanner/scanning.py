@@ -9,7 +9,6 @@ position instead of detections.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,16 +31,17 @@ from scanner.exports.files import check_exports, write_results
 from scanner.exports.overview import is_soon_read, read_backdrop
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
-from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder, read_plan
+from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
 from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
 from scanner.narrowing import narrow, widen
 from scanner.probability import prepare_scorer, score_tiles
 from scanner.report import describe_result, end_earlier_scan, finish_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
+from scanner.resuming import as_begun
 from scanner.second_look import look_again
 from scanner.segmentation import segment
-from scanner.settings import MAX_TILE_SIDE, ScanSettings, SettingsKeywords, scan_stride
+from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
 from scanner.slides.opening import expect_channels
@@ -153,6 +153,7 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
     scorer = prepare_scorer(
         model, stain, stride=frame.stride, device=settings.device, engine=settings.engine, precision=settings.precision
     )
+    scorer = replace(scorer, slide_name=str(slide.path))
     if settings.coarse_to_fine:
         smoothing_px = model.card.smoothing_um / frame.grid_mpp
         scorer = coarse_to_fine(scorer, model, gate=settings.candidate_floor, smoothing_px=smoothing_px)
@@ -162,19 +163,6 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
         slide, model, settings, frame, survey.mpp_source, survey.grid, survey.tissue, survey.whole_tissue,
         survey.sample, survey.statistics, scorer, side, seconds,
     )  # fmt: skip
-
-
-def as_begun(prepared: PreparedSlide, work: Path) -> PreparedSlide:
-    """The slide with the tiles of the unfinished scan in `work`, if only their side is not what would be chosen now.
-
-    What a GPU has free changes from run to run; what is scored already must not be lost by that.
-    """
-    known = read_plan(work)
-    side = known.get("tile_side") if isinstance(known, dict) and prepared.settings.tile_size is None else None
-    if not isinstance(side, int) or not 1 <= side <= MAX_TILE_SIDE:
-        return prepared
-    begun = replace(prepared, tile_side=side)
-    return begun if json.loads(json.dumps(plan_of_map(begun, side))) == known else prepared
 
 
 def score_slide(prepared: PreparedSlide, work: Path, watch: Watch) -> tuple[ProbabilityMap, tuple[Box, ...]]:

@@ -82,6 +82,7 @@ RULES = (
     Rule(scan.UnreadableRegionError, 422, "unreadable-region", "A part of the slide cannot be read"),
     Rule(scan.ResolutionError, 422, "resolution-missing", "The slide's resolution is missing or implausible"),
     Rule(scan.SettingsError, 422, "bad-settings", "A setting is impossible"),
+    Rule(scan.NonFiniteScoreError, 422, "scores-not-finite", "The network's scores are not numbers"),
     Rule(scan.OutputError, 507, "output-failed", "The result could not be written"),
     Rule(scan.ScannerError, 422, "scan-failed", "The slide could not be scanned"),
 )

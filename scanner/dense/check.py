@@ -11,7 +11,7 @@ from scanner.dense.heads import join_heads
 from scanner.dense.patchwise import score_patches
 from scanner.dense.plan import shape_of_patch
 from scanner.dense.probe import image_channels
-from scanner.errors import InexactLayerError
+from scanner.errors import InexactLayerError, NonFiniteScoreError
 
 #: Largest difference from the classifier itself that is let pass, by type, relative to the largest score.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
@@ -27,6 +27,8 @@ def check_conversion(net: nn.Module, shared: Any) -> None:
     ------
     InexactLayerError
         They differ by more than rounding.
+    NonFiniteScoreError
+        The classifier's own scores are NaN or infinite.
     """
     weight = next(iter(shared.parameters()), None)
     if weight is None or weight.dtype not in _TOLERANCE:
@@ -36,6 +38,8 @@ def check_conversion(net: nn.Module, shared: Any) -> None:
     image = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     image = image.to(device=weight.device, dtype=weight.dtype) * 2 - 1
     expected = join_heads(score_patches(net, image, shared.patch_size, shared.stride))
+    if not expected.isfinite().all():
+        raise NonFiniteScoreError(f"{type(net).__name__}: scores of noise are not finite; the weights are at fault")
     scale = max(float(expected.abs().max()), _SMALLEST)
     difference = float((join_heads(shared(image)) - expected).abs().max()) / scale
     if not difference <= _TOLERANCE[weight.dtype]:
