@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.elementwise import softmax
+
+torch.fx.wrap("softmax")  # A committee that is traced shows it as one layer.
+
 
 @dataclass(frozen=True)
 class View:
@@ -79,7 +83,7 @@ class Committee(nn.Module):
 
 def average(logits: Iterable[Tensor]) -> Tensor:
     """Log of the mean of the probabilities that several logits (N, classes, ...) give: of columns, or of symmetries."""
-    probabilities = (torch.softmax(one, dim=1) for one in logits)  # One by one: maps of a whole tile are large.
+    probabilities = (softmax(one, dim=1) for one in logits)  # One by one: maps of a whole tile are large.
     total, count = next(probabilities), 1
     for further in probabilities:
         total, count = total + further, count + 1

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from models.card import ModelCard
+from models.elementwise import sigmoid
 from models.normalisation import StainStatistics, apply_table, normalisation_table
 from models.registry import Model
 from scanner.blank import BlankScores
@@ -244,7 +245,7 @@ def target_probability(logits: Tensor, card: ModelCard, target: str | None = Non
     index = card.target_index if target is None else card.classes.index(target)
     others = [logits[:, i] for i in range(logits.shape[1]) if i != index]
     rest = others[0] if len(others) == 1 else torch.logsumexp(torch.stack(others), dim=0)
-    return torch.sigmoid((logits[:, index] - rest - card.calibration.bias) / card.calibration.temperature)
+    return sigmoid((logits[:, index] - rest - card.calibration.bias) / card.calibration.temperature)
 
 
 def score_tiles(

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.elementwise import sigmoid
 from scanner.dense.shifted_max import shifted_max
 from scanner.dense.views import shifted_views
 
@@ -32,7 +33,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "tanh": torch.tanh,
     "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
+    "sigmoid": sigmoid,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.elementwise import softmax
 from scanner.dense.layers import ChannelAffine, Pointwise
 from scanner.dense.trace import Call, Source, Traced, Tracer
 from scanner.errors import InexactLayerError
@@ -70,14 +71,14 @@ def _is_random(module: nn.Module) -> bool:
 def convert_softmax_module(module: nn.Module, call: Call, tracer: Tracer) -> Traced:  # noqa: ARG001
     """nn.Softmax and nn.LogSoftmax over the classes."""
     settings: Any = module
-    return _softmax_over(call, settings.dim, torch.log_softmax if isinstance(module, nn.LogSoftmax) else torch.softmax)
+    return _softmax_over(call, settings.dim, torch.log_softmax if isinstance(module, nn.LogSoftmax) else softmax)
 
 
 def convert_functional_softmax(call: Call, tracer: Tracer) -> Traced:  # noqa: ARG001
     """Softmax and log_softmax over the classes, as function or method."""
     dim = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else None)
     name = call.target if isinstance(call.target, str) else call.target.__name__
-    return _softmax_over(call, dim, torch.log_softmax if name == "log_softmax" else torch.softmax)
+    return _softmax_over(call, dim, torch.log_softmax if name == "log_softmax" else softmax)
 
 
 def _softmax_over(call: Call, dim: int | None, function: Callable[..., Tensor]) -> Traced:
