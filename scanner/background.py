@@ -21,8 +21,9 @@ from scanner.detections import Detection, rank
 from scanner.geometry import Box
 from scanner.lanes import FloatMap, StageSeconds
 from scanner.map_store import ProbabilityMap
-from scanner.probability import Scorer, score_tiles
+from scanner.probability import Scorer
 from scanner.result import Background, PreparedSlide
+from scanner.tile_loop import score_tiles
 from scanner.tiles import Tile, read_box
 
 #: Probabilities are kept this far from 0 and 1: their logits are finite.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scanner.map_store import WorkFolder
 from scanner.result import OnProgress, PreparedSlide, Progress, Watch
+from scanner.resuming import as_begun
 from scanner.scanning import open_store, score_missing, tiles_to_scan
 from scanner.tally import Tally
 from scanner.tiles import Tile
@@ -38,6 +39,7 @@ def begin_bands(prepared: PreparedSlide, results: Path) -> list[Progress]:
         Another scan is writing there.
     """
     with WorkFolder(results) as work:
+        prepared = as_begun(prepared, work)
         open_store(prepared, work)
     return [Tally(prepared.tissue, band).progress for band in plan_bands(prepared)]
 
@@ -53,5 +55,6 @@ def score_band(prepared: PreparedSlide, results: Path, band: int, on_progress: O
         Another process holds this band, or the folder.
     """
     with WorkFolder(results, band=band) as work:
+        prepared = as_begun(prepared, work)
         store = open_store(prepared, work, band=band)
         score_missing(prepared, store, plan_bands(prepared)[band], Watch(on_progress, lambda: False))

@@ -15,6 +15,7 @@ from scanner.command import (
     DeviceOption,
     EngineOption,
     ExportOption,
+    GpuFormOption,
     HotspotOption,
     HotspotsOption,
     MaskOption,
@@ -57,6 +58,7 @@ def scan_command(
     mpp: MppOption = None,
     engine: EngineOption = "dense",
     precision: PrecisionOption = "float32",
+    gpu_form: GpuFormOption = "dilation",
     tile_size: Annotated[int | None, typer.Option(help="Side of a tile, px. Never changes results.")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Threads that read ahead; 2, or on a GPU one per processor, if left out.")
@@ -97,8 +99,8 @@ def scan_command(
         raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
     keywords: Any = {
         "device": device, **stride_keywords(stride), "threshold": threshold, "mpp": mpp, "engine": engine,
-        "precision": precision, "tile_size": tile_size, "workers": workers, "tissue": tissue, "any_stain": any_stain,
-        "background": background,
+        "precision": precision, "gpu_form": gpu_form, "tile_size": tile_size, "workers": workers, "tissue": tissue,
+        "any_stain": any_stain, "background": background,
         "verify_places": verify_places if verify_tiling else 0, "mask": mask,
         "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),
     }  # fmt: skip

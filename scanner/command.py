@@ -44,6 +44,13 @@ EngineOption = Annotated[
 PrecisionOption = Annotated[
     str, typer.Option(help='"float32", exact; "bfloat16", faster, off by about 0.01; "tf32", on GPUs.')
 ]
+GpuFormOption = Annotated[
+    str,
+    typer.Option(
+        help='How a dense net runs on a GPU: "dilation", by cuDNN; or "measured": also as fragments, in Triton kernels '
+        "and as CUDA graphs, the fastest on this card."
+    ),
+]
 MaskOption = Annotated[
     Path | None, typer.Option(help="GeoJSON or picture that restricts the scan, or a folder with one per slide.")
 ]

@@ -1,7 +1,7 @@
 """A GPU's queue of tiles: copies up and down run beside the computation, on streams of their own.
 
     host      pinned buffer ── upload stream ──► device buffer
-    device    device buffer ── compute stream (eager, or a captured graph) ──► scores
+    device    device buffer ── compute stream (eager, or a graph of full tiles) ──► scores
     host      pinned scores ◄── download stream ── scores
 
 Each launch uses the next of SLOTS sets of buffers, so that many tiles are in flight. Events, not waits of the host,
@@ -10,8 +10,10 @@ order the streams; the host waits only for the scores that it wants.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,11 +42,19 @@ class CudaLane:
 
     at_once = 1
 
-    def __init__(self, compute: Compute, seconds: StageSeconds, device: torch.device, *, is_graphed: bool) -> None:
+    def __init__(
+        self,
+        compute: Compute,
+        seconds: StageSeconds,
+        device: torch.device,
+        *,
+        graph_shape: tuple[int, ...] | None = None,
+    ) -> None:
         self._device = device
         self._seconds = seconds
         self._up, self._run, self._down = (_stream(device) for _ in range(3))
-        self._graphed = GraphedFunction(compute, self._run) if is_graphed else None
+        #: Launches of this shape, (N, h, w, C), are replayed from a graph; none are if it is None.
+        self._graphed = GraphedFunction(compute, self._run, graph_shape) if graph_shape else None
         self._compute: Compute = self._graphed or compute
         self._slots = [_Slot() for _ in range(SLOTS)]
         self._launches = 0
@@ -76,7 +86,7 @@ class CudaLane:
         return slot.user
 
     def relieve(self) -> None:
-        """Drop captured graphs and the allocator's reserve."""
+        """Drop the captured graph and the allocator's reserve."""
         torch.cuda.synchronize(self._device)
         if self._graphed is not None:
             self._graphed.clear()
@@ -140,6 +150,18 @@ class CudaPending:
         self.wait()
         values: FloatMap = self._pinned.numpy()
         return values
+
+
+@contextmanager
+def exact_convolutions(*, allow_tf32: bool) -> Iterator[None]:
+    """CuDNN as a scan wants it: the same algorithm every time, and float32 in full, unless tf32 is asked for."""
+    cudnn: Any = torch.backends.cudnn  # A module that turns into an object, which types do not follow.
+    before = cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic
+    cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic = "tf32" if allow_tf32 else "ieee", False, True
+    try:
+        yield
+    finally:
+        cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic = before
 
 
 # torch does not say what these two take.

@@ -86,7 +86,7 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
     network = scorer.at_once * settings.batch_size * read_px * (BYTES_PER_INPUT * channels + SCRATCH * widest)
     network += getattr(scorer.net, "block_bytes", 0)
     if scorer.device.type == "cuda":
-        # A tile of another shape may be run beside the memory that graphs hold for the one before.
+        # A tile of another shape may be run beside the memory that a graph holds for the full one.
         return int(2 * network)
     waiting = (
         (reader_count(settings, scorer.device.type) * READ_AHEAD + IN_FLIGHT * scorer.at_once * settings.batch_size)

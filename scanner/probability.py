@@ -1,19 +1,12 @@
-"""Tiles in, probabilities out: the only place where a network runs on a device.
-
-Readers work ahead in threads, the device computes in a lane of its own, and whoever takes the scores writes them
-meanwhile, so that none of the three waits for another more than it must.
-"""
+"""Pixels in, probabilities out: the only place where a network runs on a device."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from itertools import chain, islice
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,30 +16,18 @@ from models.card import ModelCard
 from models.elementwise import sigmoid
 from models.normalisation import StainStatistics, apply_table, normalisation_table
 from models.registry import Model
-from scanner.blank import BlankScores
-from scanner.cuda_lane import CudaLane
+from scanner.cuda_lane import CudaLane, exact_convolutions
 from scanner.dense import DenseNet, Form
 from scanner.engine import choose_network
 from scanner.errors import NonFiniteScoreError, SettingsError
 from scanner.geometry import Box
-from scanner.halving import Room
-from scanner.lanes import FloatMap, HostLane, Lane, Pending, Pixels, StageSeconds
-from scanner.read_ahead import ReadTile, batches, read_ahead
-from scanner.tiles import Tile
+from scanner.gpu_forms import FallbackLane, FormChoice, GpuForm
+from scanner.lanes import FloatMap, HostLane, Lane, Pixels, StageSeconds
 
 #: Batches on their way through the device, for each that it computes at once: the other goes up or down.
 IN_FLIGHT = 2
 #: Batches that a processor computes at once, if there are SEVERAL or more: with fewer, all of it works on one.
 SIDE_BY_SIDE, SEVERAL = 2, 4
-
-
-@dataclass(frozen=True)
-class ScoredTile:
-    """A tile with the probabilities of its write box, or None where its pixels cannot be read."""
-
-    tile: Tile
-    #: (K, h, w): a layer for each class that the card maps.
-    values: FloatMap | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +46,8 @@ class Scorer:
     is_tf32: bool = False
     #: What is scored, for messages.
     slide_name: str = ""
+    #: The form that was chosen for a dense net on a GPU; None elsewhere.
+    choice: FormChoice | None = None
 
     def __call__(self, pixels: Pixels) -> FloatMap:
         """The probability of each mapped class, for each scanned patch of each tile."""
@@ -135,6 +118,8 @@ class Scorer:
     @property
     def form(self) -> str:
         """How the network runs: the form of a dense net, or the kind of any other."""
+        if self.choice is not None and self.is_fixed:
+            return str(self.choice.form)
         return str(getattr(self.net, "form", type(self.net).__name__))
 
     def refuse_non_finite(self, values: FloatMap, read: Box) -> None:
@@ -157,9 +142,27 @@ class Scorer:
         return SIDE_BY_SIDE if is_native and self.device.type == "cpu" and torch.get_num_threads() > 1 else 1
 
     def open_lane(self, *, batches: int) -> Lane:
-        """A queue in front of the device, for so many batches or more."""
+        """A queue in front of the device, for so many batches or more, in the form that was chosen for this scan."""
+        choice = self.choice
+        if choice is None or not choice.is_optional or not self.is_fixed:
+            return self._open_default(batches)
+        optional = partial(self.open_form, choice.form, choice.tile_shape)
+        return FallbackLane(choice, optional, partial(self._open_default, batches))
+
+    def open_form(self, form: GpuForm, tile_shape: tuple[int, ...]) -> Lane:
+        """A queue in front of the device for a dense net in that form; SettingsError if it has none.
+
+        `tile_shape`, (N, h, w, C), is that of full tiles.
+        """
+        assert isinstance(self.net, DenseNet)
+        compute = replace(self, net=self.net.in_form(form.layout)).compute
+        if self.device.type != "cuda":
+            return HostLane(compute, self.seconds)
+        return CudaLane(compute, self.seconds, self.device, graph_shape=tile_shape if form.is_graphed else None)
+
+    def _open_default(self, batches: int) -> Lane:
         if self.device.type == "cuda":
-            return CudaLane(self.compute, self.seconds, self.device, is_graphed=self.is_fixed)
+            return CudaLane(self.compute, self.seconds, self.device)
         return HostLane(self.compute, self.seconds, at_once=self.at_once if batches >= SEVERAL else 1)
 
 
@@ -204,18 +207,6 @@ def prepare_scorer(
     return Scorer(net.to(chosen), table.to(chosen), model.card, chosen, dtype=dtype, is_tf32=precision == "tf32")
 
 
-@contextmanager
-def exact_convolutions(*, allow_tf32: bool) -> Iterator[None]:
-    """CuDNN as a scan wants it: the same algorithm every time, and float32 in full, unless tf32 is asked for."""
-    cudnn: Any = torch.backends.cudnn  # A module that turns into an object, which types do not follow.
-    before = cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic
-    cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic = "tf32" if allow_tf32 else "ieee", False, True
-    try:
-        yield
-    finally:
-        cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic = before
-
-
 def choose_device(device: str) -> torch.device:
     """The torch device of that name; "auto" is the first GPU, or else the CPU."""
     if device == "auto":
@@ -246,52 +237,3 @@ def target_probability(logits: Tensor, card: ModelCard, target: str | None = Non
     others = [logits[:, i] for i in range(logits.shape[1]) if i != index]
     rest = others[0] if len(others) == 1 else torch.logsumexp(torch.stack(others), dim=0)
     return sigmoid((logits[:, index] - rest - card.calibration.bias) / card.calibration.temperature)
-
-
-def score_tiles(
-    scorer: Scorer, read: Callable[[Box], Pixels], tiles: Iterable[Tile], *, batch_size: int = 1, workers: int = 2
-) -> Iterator[ScoredTile]:
-    """Score tiles in their order, reading ahead, two batches in flight.
-
-    A batch that the device has no memory for is scored in halves, of halves if need be, and so are all that come
-    after it and are as large: the scan goes on.
-
-    Parameters
-    ----------
-    scorer : Scorer
-    read : callable
-        Box in grid pixels -> (h, w, 3) uint8.
-    tiles : iterable of Tile
-    batch_size : int
-        Neighbouring tiles of one size that go through the network together.
-    workers : int
-        Reader threads.
-
-    Raises
-    ------
-    NonFiniteScoreError
-        The network's scores of a tile are NaN or infinite.
-    """
-    remaining = iter(tiles)
-    first = list(islice(remaining, SEVERAL * batch_size))
-    with closing(scorer.open_lane(batches=len(first) // batch_size)) as lane:
-        room = Room(lane, seen=scorer.seen, stride=scorer.stride, alignment=scorer.alignment)
-        blank = BlankScores(room, seen=scorer.seen)
-        flight: deque[tuple[list[ReadTile], Pending]] = deque()
-        for batch in batches(read_ahead(scorer.seconds, read, chain(first, remaining), workers=workers), batch_size):
-            parts = [pixels for _, pixels in batch if pixels is not None]
-            flight.append((batch, blank.of(parts) or room.launch(parts)))
-            if len(flight) == IN_FLIGHT * lane.at_once:
-                yield from _landed(scorer, *flight.popleft())
-        while flight:
-            yield from _landed(scorer, *flight.popleft())
-
-
-def _landed(scorer: Scorer, batch: list[ReadTile], pending: Pending) -> Iterator[ScoredTile]:
-    """The tiles of a batch, once it is scored."""
-    scores = iter(pending.result())
-    for tile, pixels in batch:
-        values = None if pixels is None else next(scores)
-        if values is not None:
-            scorer.refuse_non_finite(values, tile.read)
-        yield ScoredTile(tile, values)

@@ -23,6 +23,7 @@ from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitot
 from scanner.lanes import StageSeconds
 from scanner.masks import describe_mask
 from scanner.precision import measure_precision
+from scanner.probability import Scorer
 from scanner.result import PreparedSlide, ScanResult
 from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
@@ -89,6 +90,7 @@ def finish_report(
     """The result with its times in the report, which is written to `folder` if there is one."""
     content = result.report | {
         "timing": describe_timing(prepared.scorer.seconds, total_seconds),
+        "form": describe_form(prepared.scorer),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if folder is not None:
@@ -180,6 +182,7 @@ def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:
         "tile_side": tile_side,
         "batch_size": prepared.settings.batch_size,
         "device": str(prepared.scorer.device),
+        "form": None if prepared.scorer.choice is None else str(prepared.scorer.choice.form),
         "versions": describe_software(),
     }
 
@@ -189,6 +192,11 @@ def describe_timing(seconds: StageSeconds, total: float) -> dict[str, float]:
     idle_share = max(0.0, 1 - seconds.net / total) if total else 0.0
     found = asdict(seconds) | {"total": total, "idle_share": idle_share}
     return {key: round(value, 4) for key, value in found.items()}
+
+
+def describe_form(scorer: Scorer) -> dict[str, Any]:
+    """The form that the network ran in; of a dense net on a GPU also what was measured, and what did not work."""
+    return {"name": scorer.form} if scorer.choice is None else scorer.choice.describe()
 
 
 def describe_software() -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from scanner.form_choice import choose_scan_form
 from scanner.map_store import read_plan
 from scanner.report import plan_of_map
 from scanner.result import PreparedSlide
@@ -13,13 +15,33 @@ from scanner.settings import MAX_TILE_SIDE
 
 
 def as_begun(prepared: PreparedSlide, work: Path) -> PreparedSlide:
-    """The slide with the tiles of the unfinished scan in `work`, if only their side is not what would be chosen now.
+    """The slide with the tiles and the form of the unfinished scan in `work`, if only these are not those of now.
 
-    What a GPU has free changes from run to run; what is scored already must not be lost by that.
+    What a GPU has free, and which form is the fastest there, changes from run to run; what is scored already must not
+    be lost by that. Where there is nothing to continue, the form is chosen now.
     """
     known = read_plan(work)
-    side = known.get("tile_side") if isinstance(known, dict) and prepared.settings.tile_size is None else None
-    if not isinstance(side, int) or not 1 <= side <= MAX_TILE_SIDE:
+    if not isinstance(known, dict):
+        return choose_scan_form(prepared)
+    begun = _with_tiles_of(known, prepared)
+    if _differs_in_form_alone(begun, known):
+        begun = choose_scan_form(begun, wanted=known.get("form"))
+        if _plan(begun) == known:
+            return begun
+    return choose_scan_form(prepared)
+
+
+def _with_tiles_of(known: dict[str, Any], prepared: PreparedSlide) -> PreparedSlide:
+    side = known.get("tile_side")
+    if prepared.settings.tile_size is not None or not isinstance(side, int) or not 1 <= side <= MAX_TILE_SIDE:
         return prepared
-    begun = replace(prepared, tile_side=side)
-    return begun if json.loads(json.dumps(plan_of_map(begun, side))) == known else prepared
+    return replace(prepared, tile_side=side)
+
+
+def _differs_in_form_alone(prepared: PreparedSlide, known: dict[str, Any]) -> bool:
+    return _plan(prepared) | {"form": known.get("form")} == known
+
+
+def _plan(prepared: PreparedSlide) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads(json.dumps(plan_of_map(prepared, prepared.tile_side)))
+    return plan

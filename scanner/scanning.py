@@ -35,7 +35,7 @@ from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
 from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
 from scanner.narrowing import narrow, widen
-from scanner.probability import prepare_scorer, score_tiles
+from scanner.probability import prepare_scorer
 from scanner.report import describe_result, end_earlier_scan, finish_report, plan_of_map
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
 from scanner.resuming import as_begun
@@ -48,6 +48,7 @@ from scanner.slides.opening import expect_channels
 from scanner.slides.protocol import RGB
 from scanner.statistics import measure_slide, sample_blocks
 from scanner.tally import Tally
+from scanner.tile_loop import score_tiles
 from scanner.tiles import Tile, map_side, plan_tiles, split_tile
 from scanner.tissue import find_tissue, full_tissue
 from scanner.verify import verify_tiling

@@ -24,6 +24,9 @@ FINE_STRIDE = 2
 
 #: Numbers that a network may be run in; all but the first are off by what run.json says.
 PRECISIONS = ("float32", "tf32", "bfloat16")
+#: How a dense net runs on a GPU: in cuDNN's dilated convolutions, or in the fastest of all forms there, measured on one
+#: tile: fragments, Triton kernels and CUDA graphs as well, of which none has a committed measurement of a card.
+GPU_FORMS = ("dilation", "measured")
 #: Side of a tile, in map px, of a scan patch by patch: some 4,000 patches of one to two milliseconds.
 PATCHWISE_SIDE = 64
 #: Files that are only written if asked for.
@@ -43,6 +46,7 @@ class SettingsKeywords(TypedDict, total=False):
     workers: int | None
     engine: str
     precision: str
+    gpu_form: str
     tissue: bool
     any_stain: bool
     background: bool
@@ -82,6 +86,8 @@ class ScanSettings:
     #: Of PRECISIONS. "float32" is exact; "bfloat16" is several times faster on a CPU with AMX or a GPU, its scores off
     #: by about 0.01; "tf32" is for GPUs.
     precision: str = "float32"
+    #: Of GPU_FORMS: how a dense net runs on a GPU.
+    gpu_form: str = "dilation"
     #: False scans glass as well.
     tissue: bool = True
     #: True scans grey and fluorescent slides as well, whatever that means for a model of stained tissue.
@@ -114,6 +120,7 @@ class ScanSettings:
             "engine": self.engine in {"dense", "zones", "patch"},
             "coarse_to_fine": not self.coarse_to_fine or self.engine == "dense",
             "precision": self.precision in PRECISIONS,
+            "gpu_form": self.gpu_form in GPU_FORMS,
             "candidate_floor": 0 < self.candidate_floor <= 1,
             "hotspots": self.hotspots >= 1,
         }
@@ -154,7 +161,7 @@ def tile_side(settings: ScanSettings, stride: int, *, device_type: str = "cpu") 
 
 
 #: Settings that change how a scan runs but not what it finds.
-EXECUTION_ONLY = frozenset({"device", "tile_size", "batch_size", "workers", "verify_places", "any_stain"})
+EXECUTION_ONLY = frozenset({"device", "tile_size", "batch_size", "workers", "verify_places", "any_stain", "gpu_form"})
 
 
 def result_settings(settings: ScanSettings) -> dict[str, object]:

@@ -136,6 +136,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
                 mpp=request.mpp,
                 exports=request.exports,
                 device=settings.device,
+                gpu_form=settings.gpu_form,
             )
             answer = answer_from_result(result)
             write_regions(work / REGIONS, result)

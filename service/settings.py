@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     models: Path | None = Field(default=None, description="Folder of further model folders, beside the shipped models.")
     default_model: str | None = Field(default=None, description="Model of a request that names none.")
     device: str = Field(default="auto", description="Device of the workers: auto, cpu, cuda, cuda:1.")
+    gpu_form: Literal["dilation", "measured"] = Field(
+        default="dilation",
+        description="How networks run on a GPU: dilation, by cuDNN; measured, in the fastest form on the card.",
+    )
     workers: int = Field(
         default=1, ge=0, le=64, description="Worker processes that `serve` starts beside itself: one per GPU."
     )

@@ -200,6 +200,8 @@ def test_missing_mpp_says_which_option_to_pass(tmp_path: Path, model: str) -> No
         (["--model", "no-such-model"], "no-such-model"),
         (["--stride", "0"], "stride = 0"),
         (["--engine", "magic"], "magic"),
+        (["--gpu-form", "magic"], "gpu_form = 'magic'"),
+        (["--precision", "float16"], "precision = 'float16'"),
         (["--device", "toaster"], "toaster"),
         (["--threshold", "1.5"], "threshold = 1.5"),
         (["--mpp", "-1"], "mpp = -1"),

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from scanner import cuda_lane
 from scanner.cuda_lane import SLOTS, CudaLane
 from scanner.lanes import StageSeconds
-from scanner.probability import Scorer, prepare_scorer, score_tiles
+from scanner.probability import Scorer, prepare_scorer
+from scanner.tile_loop import score_tiles
 from tests.small_models import random_model
 from tests.test_probability import FLOAT32, PATCH_SIZE, STRIDE, assemble, read, tiles_of
 
@@ -92,7 +93,7 @@ def test_uploads_scores_and_downloads_follow_each_other(recorder: Recorder) -> N
         recorder.log.append(f"compute on {recorder.current}")
         return pixels.sum(dim=3).float()
 
-    lane = CudaLane(compute, seconds, torch.device("cpu"), is_graphed=False)
+    lane = CudaLane(compute, seconds, torch.device("cpu"))
     tiles = [np.full((4, 5, 3), value, np.uint8) for value in range(5)]
     flight = [lane.launch([tile]) for tile in tiles[:SLOTS]]
     first = recorder.log[: recorder.log.index("compute on run") + 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import torch
@@ -9,10 +10,11 @@ from torch import Tensor
 
 from benchmarks.gpu.bounds import Bounds, timed
 from benchmarks.gpu.networks import Order, Prepared, Subject, image_of, prepare, unit_cost
+from scanner.cuda_lane import exact_convolutions
 from scanner.dense.layers import Step
-from scanner.dense.triton_chain import TritonUnavailableError
+from scanner.dense.triton_chain import TritonChain
 from scanner.dense.triton_units import UnitPlan
-from scanner.probability import exact_convolutions
+from scanner.gpu_forms import reason_of
 
 
 @torch.inference_mode()
@@ -36,7 +38,7 @@ def layer_table(subject: Subject, order: Order, bounds: Bounds) -> Iterator[str]
 
 def describe(net: Prepared, unit: UnitPlan) -> str:
     """Maps, kernel, spread and pooling."""
-    layer = net.forms.graph.nodes[unit.index].layer
+    layer = net.dense.graph.nodes[unit.index].layer
     text = f"{layer.weight.shape[1]} to {layer.weight.shape[0]}, {unit.kernel.rows} x {unit.kernel.cols}"
     text += f" by {unit.dilation.rows}" if unit.dilation.rows > 1 else ""
     return f"{text}, {layer.activation}" + (f", pool {unit.pool.rows}" if unit.pool.rows > 1 else "")
@@ -57,7 +59,7 @@ def compare(net: Prepared, number: int, values: Tensor, *, order: Order, limits:
 
 def run_layers(net: Prepared, unit: UnitPlan, values: Tensor) -> Tensor:
     """The unit's layers, one after the other: (N, C, H, W) -> (N, maps, h, w)."""
-    graph = net.forms.graph
+    graph = net.dense.graph
     values = graph.nodes[unit.index].layer(values, unit.stride, unit.dilation)
     if unit.pool != (1, 1):
         values = graph.nodes[unit.index + 1].layer(values, unit.pool_stride, unit.pool_dilation)
@@ -65,12 +67,13 @@ def run_layers(net: Prepared, unit: UnitPlan, values: Tensor) -> Tensor:
 
 
 def run_fused(net: Prepared, number: int, values: Tensor, order: Order) -> float | None:
-    """Seconds of the unit's kernel; None where there is none."""
-    triton = net.forms.triton
-    if triton is None or order.device.type != "cuda":
+    """Seconds of the unit's kernel; None where there is none, or it does not run here."""
+    if order.device.type != "cuda":
         return None
     lying = values.permute(0, 2, 3, 1).contiguous()
     try:
+        triton = TritonChain(net.dense.graph, net.dense.layout)
         return timed(lambda: triton.run_unit(number, lying), order.device, rounds=order.rounds)
-    except (TritonUnavailableError, torch.OutOfMemoryError):
+    except Exception as error:  # A compiler, a header, memory: each says it in its own way.
+        print(f"unit {number}: {reason_of(error)}", file=sys.stderr)
         return None

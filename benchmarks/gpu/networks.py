@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +12,16 @@ from torch import Tensor, nn
 from benchmarks.gpu.bounds import Bounds, timed
 from models.dannet import DNN1, DNN2, DanNet
 from models.validnet import ValidNet, ValidNetConfig
-from scanner.dense import Form, densify
+from scanner.cuda_lane import exact_convolutions
+from scanner.dense import DenseNet, Form, densify
 from scanner.dense.cuda_graph import GraphedFunction
-from scanner.dense.device_forms import DeviceForms
 from scanner.dense.graph import convolution_weight
 from scanner.dense.layers import Step
 from scanner.dense.native.chain import group_units
-from scanner.dense.triton_chain import TritonUnavailableError
 from scanner.dense.triton_units import UnitPlan, plan_unit
-from scanner.probability import PRECISIONS, exact_convolutions
+from scanner.errors import SettingsError
+from scanner.gpu_forms import GpuForm, reason_of
+from scanner.probability import PRECISIONS
 
 #: Outputs a side of the image that errors are measured on.
 _ERROR_OUTPUTS = 24
@@ -64,7 +64,7 @@ def subjects(names: tuple[str, ...] = ()) -> Iterator[Subject]:
 class Prepared:
     """A dense net in one precision on the device."""
 
-    forms: DeviceForms
+    dense: DenseNet
     #: Convolutions with the poolings behind them.
     units: tuple[UnitPlan, ...]
 
@@ -74,10 +74,8 @@ def prepare(subject: Subject, stride: int, precision: str, device: torch.device)
     dense = densify(subject.net, subject.patch_size, stride)
     groups = group_units(dense.graph)
     assert groups is not None  # All subjects are chains.
-    assert dense.device_forms is not None  # The form was left open.
     units = tuple(plan_unit(dense.graph, dense.layout, *group) for group in groups)
-    dense.to(device, PRECISIONS[precision])  # Its layers are those of the forms.
-    return Prepared(dense.device_forms, units)
+    return Prepared(dense.to(device, PRECISIONS[precision]), units)
 
 
 def image_of(subject: Subject, side: int, precision: str, device: torch.device) -> Tensor:
@@ -101,34 +99,34 @@ def network_table(subject: Subject, stride: int, order: Order, bounds: Bounds) -
             for side in order.tiles:
                 image = image_of(subject, side, precision, order.device)
                 least = bounds.seconds(precision, **cost(net, image))
-                for name in net.forms.names:
-                    for is_graph in (False, True):
-                        seconds = measure(net.forms, name, image, order, is_graph=is_graph)
-                        if seconds is not None:
-                            title = f"{name}, graph" if is_graph else name
-                            error = check.difference(net.forms, name, image)
-                            speed = f"{seconds / side**2 * 1e9:.3f} | {side**2 / seconds / 1e9:.3f}"
-                            yield f"| {precision} | {side} | {title} | {speed} | {least / seconds:.0%} | {error:.1e} |"
+                for form in GpuForm:
+                    title = f"{precision} | {side} | {form}"
+                    try:
+                        yield f"| {title} | {row(net, form, image, order, least=least, check=check)} |"
+                    except Exception as error:  # Whatever it is, the other forms go on, and the table says it.
+                        yield f"| {title} | {reason_of(error)} | | | |"
     yield ""
 
 
-def measure(forms: DeviceForms, name: str, image: Tensor, order: Order, *, is_graph: bool) -> float | None:
-    """Seconds of one tile in a form; None where the device has no such form, or not the memory."""
-    is_gpu = order.device.type == "cuda"
-    if not is_gpu and (is_graph or name == "triton"):
-        return None  # No graphs on a CPU, and the interpreter of the kernels would take hours.
-    run = partial(forms.run, name)
-    try:
-        if not is_graph:
-            return timed(lambda: run(image), order.device, rounds=order.rounds)
-        stream = torch.cuda.Stream(order.device)  # Graphs are captured on a stream that is not the default one.
-        with torch.cuda.stream(stream):
-            graphed = GraphedFunction(run, stream)
-            graphed(image)  # The second call captures.
-            seconds = timed(lambda: graphed(image), order.device, rounds=order.rounds)
-            return None if graphed.refusals else seconds
-    except (torch.OutOfMemoryError, TritonUnavailableError):
-        return None
+def row(net: Prepared, form: GpuForm, image: Tensor, order: Order, *, least: float, check: Check) -> str:
+    """The cells of one form: time and speed, share of the bound, largest difference; raises what the form does."""
+    if order.device.type != "cuda" and (form.is_graphed or form is GpuForm.TRITON):
+        raise SettingsError("not on a CPU: no graphs, and the interpreter of the kernels would take hours")
+    dense, side = net.dense.in_form(form.layout), image.shape[2] - net.dense.patch_size + 1
+    seconds = measure(dense, image, order, is_graphed=form.is_graphed)
+    speed = f"{seconds / side**2 * 1e9:.3f} | {side**2 / seconds / 1e9:.3f}"
+    return f"{speed} | {least / seconds:.0%} | {check.difference(dense, image):.1e}"
+
+
+def measure(dense: DenseNet, image: Tensor, order: Order, *, is_graphed: bool) -> float:
+    """Seconds of one tile in the form of that net."""
+    if not is_graphed:
+        return timed(lambda: dense(image), order.device, rounds=order.rounds)
+    stream = torch.cuda.Stream(order.device)  # Graphs are captured on a stream that is not the default one.
+    with torch.cuda.stream(stream):
+        graphed = GraphedFunction(dense, stream, tuple(image.shape))
+        graphed(image)  # The second call captures.
+        return timed(lambda: graphed(image), order.device, rounds=order.rounds)
 
 
 def cost(net: Prepared, image: Tensor) -> dict[str, float]:
@@ -142,7 +140,7 @@ def cost(net: Prepared, image: Tensor) -> dict[str, float]:
 
 def unit_cost(net: Prepared, unit: UnitPlan, size: Step, item: int) -> tuple[dict[str, float], Step]:
     """The same for one unit and an input of that size, values of `item` bytes; and the size of its output."""
-    weight = convolution_weight(net.forms.graph.nodes[unit.index].layer)
+    weight = convolution_weight(net.dense.graph.nodes[unit.index].layer)
     assert weight is not None
     inner, after = replace(unit, pool=Step(1, 1), pool_stride=Step(1, 1)).output(size), unit.output(size)
     flops = 2 * weight.numel() * inner.rows * inner.cols
@@ -160,8 +158,8 @@ class Check:
         self.image = image_of(subject, stride * _ERROR_OUTPUTS, "float32", torch.device("cpu"))
         self.scores = exact(self.image.double())
 
-    def difference(self, forms: DeviceForms, name: str, like: Tensor) -> float:
-        """The largest difference of a logit in that form, device and type."""
-        found = forms.run(name, self.image.to(like.device, like.dtype)).double().cpu()
+    def difference(self, dense: DenseNet, like: Tensor) -> float:
+        """The largest difference of a logit, in that form, device and type."""
+        found = dense(self.image.to(like.device, like.dtype)).double().cpu()
         rows, cols = self.scores.shape[2:]
         return float((found[:, :, :rows, :cols] - self.scores).abs().max())

@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from models.registry import Model
 from scanner.bench.report import describe_machine
-from scanner.dense import DenseNet
 from scanner.lanes import Pixels, StageSeconds
 from scanner.narrowing import narrow
-from scanner.probability import IN_FLIGHT, Scorer
+from scanner.probability import IN_FLIGHT
 from scanner.result import PreparedSlide, ScanResult
 from scanner.scanning import prepare_slide, scan_prepared, tiles_to_scan
 from scanner.settings import ScanSettings, SettingsKeywords
@@ -57,7 +56,7 @@ def bench_slide(slide: Path, model: Model, **keywords: Unpack[SettingsKeywords])
         scanned = _since(started)
         result.map.close()
         alone, tiles = _network_alone(prepared)
-    return SlideBench(scanned, alone, result, describe_form(prepared.scorer), tiles)
+    return SlideBench(scanned, alone, result, describe_form(result.report), tiles)
 
 
 def lines_of_slide_bench(found: SlideBench) -> Iterator[str]:
@@ -92,14 +91,12 @@ def lines_of_slide_bench(found: SlideBench) -> Iterator[str]:
     )
 
 
-def describe_form(scorer: Scorer) -> str:
-    """How the network is run: on a CPU by rule, on a GPU by what was measured, with the figures."""
-    if not isinstance(scorer.net, DenseNet):
-        return type(scorer.net).__name__
-    measured = scorer.net.device_forms.choices if scorer.net.device_forms else {}
-    if scorer.device.type == "cuda" and measured:
-        return "; ".join(str(choice) for choice in measured.values())
-    return f"in the {scorer.net.form} form"
+def describe_form(report: dict[str, Any]) -> str:
+    """How the network ran; on a GPU, where that was measured, with the figures."""
+    form = report["form"]
+    ranked = sorted(form.get("seconds", {}).items(), key=lambda item: item[1])
+    times = ", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in ranked)
+    return f"in the {form['name']} form" + (f" ({times})" if times else "")
 
 
 def _network_alone(prepared: PreparedSlide) -> tuple[Clock, int]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from models.committee import Committee
@@ -14,7 +13,6 @@ from models.normalisation import apply_table
 from scanner.dense.check import check_conversion
 from scanner.dense.columns import DenseColumns
 from scanner.dense.convert import convert
-from scanner.dense.device_forms import DeviceForms
 from scanner.dense.dilation import run_dilated
 from scanner.dense.fragments import run_fragments
 from scanner.dense.fuse import fuse_graph
@@ -63,14 +61,17 @@ class DenseNet(nn.Module):
         self.asked = form
         self.native = None if columns else _native_chain(graph, self.layout, form)
         self.triton = _triton_chain(graph, self.layout) if form is Form.TRITON else None
-        #: On a GPU, if the form was left to us.
-        self.device_forms = DeviceForms(graph, self.layout) if form is Form.AUTO else None
         self.layers = nn.ModuleList(node.layer for node in graph.nodes if node.layer is not None)
 
     @property
     def form(self) -> Form:
-        """The form that was asked for, or the one that the rule takes on a CPU."""
-        return choose_form(is_native=self.is_native) if self.asked is Form.AUTO else self.asked
+        """The form that was asked for, or the one that the rule takes."""
+        is_on_cpu = next(self.parameters()).device.type == "cpu"
+        return choose_form(is_native=self.is_native and is_on_cpu) if self.asked is Form.AUTO else self.asked
+
+    def in_form(self, form: Form) -> DenseNet:
+        """The same network, its layers shared, in another form; SettingsError if it has none of that name."""
+        return DenseNet(self.graph, stride=self.stride, form=form, heads=self.heads).eval()
 
     @property
     def is_native(self) -> bool:
@@ -124,8 +125,6 @@ class DenseNet(nn.Module):
     def _run(self, images: Tensor) -> Tensor:
         if self.native is not None and self.native.takes(images):
             return self.native(images)
-        if self.device_forms is not None and images.device.type == "cuda" and not torch.is_grad_enabled():
-            return self.device_forms(images)
         if self.triton is not None and TritonChain.takes(images):
             return self.triton(images)
         run = run_fragments if self.form is Form.FRAGMENTS else run_dilated
@@ -133,7 +132,7 @@ class DenseNet(nn.Module):
 
 
 def choose_form(*, is_native: bool) -> Form:
-    """The fastest form on a CPU; on a GPU it is measured (`device_forms`).
+    """The fastest form on a CPU; on a GPU dilation, which needs nothing but cuDNN.
 
     Measured on CPUs with oneDNN (docs/performance.md): the native form is the fastest wherever it exists; in torch,
     dilated kernels run within a few per cent of dense ones, so that dilation, which never copies, wins over fragments

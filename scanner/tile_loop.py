@@ -1,0 +1,79 @@
+"""The loop over tiles: readers ahead, the device's queue, whoever takes the scores.
+
+Readers work ahead in threads, the device computes in a lane of its own, and whoever takes the scores writes them
+meanwhile, so that none of the three waits for another more than it must.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from scanner.blank import BlankScores
+from scanner.geometry import Box
+from scanner.halving import Room
+from scanner.lanes import FloatMap, Pending, Pixels
+from scanner.probability import IN_FLIGHT, SEVERAL, Scorer
+from scanner.read_ahead import ReadTile, batches, read_ahead
+from scanner.tiles import Tile
+
+
+@dataclass(frozen=True)
+class ScoredTile:
+    """A tile with the probabilities of its write box, or None where its pixels cannot be read."""
+
+    tile: Tile
+    #: (K, h, w): a layer for each class that the card maps.
+    values: FloatMap | None
+
+
+def score_tiles(
+    scorer: Scorer, read: Callable[[Box], Pixels], tiles: Iterable[Tile], *, batch_size: int = 1, workers: int = 2
+) -> Iterator[ScoredTile]:
+    """Score tiles in their order, reading ahead, two batches in flight.
+
+    A batch that the device has no memory for is scored in halves, of halves if need be, and so are all that come
+    after it and are as large: the scan goes on.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    read : callable
+        Box in grid pixels -> (h, w, 3) uint8.
+    tiles : iterable of Tile
+    batch_size : int
+        Neighbouring tiles of one size that go through the network together.
+    workers : int
+        Reader threads.
+
+    Raises
+    ------
+    NonFiniteScoreError
+        The network's scores of a tile are NaN or infinite.
+    """
+    remaining = iter(tiles)
+    first = list(islice(remaining, SEVERAL * batch_size))
+    with closing(scorer.open_lane(batches=len(first) // batch_size)) as lane:
+        room = Room(lane, seen=scorer.seen, stride=scorer.stride, alignment=scorer.alignment)
+        blank = BlankScores(room, seen=scorer.seen)
+        flight: deque[tuple[list[ReadTile], Pending]] = deque()
+        for batch in batches(read_ahead(scorer.seconds, read, chain(first, remaining), workers=workers), batch_size):
+            parts = [pixels for _, pixels in batch if pixels is not None]
+            flight.append((batch, blank.of(parts) or room.launch(parts)))
+            if len(flight) == IN_FLIGHT * lane.at_once:
+                yield from _landed(scorer, *flight.popleft())
+        while flight:
+            yield from _landed(scorer, *flight.popleft())
+
+
+def _landed(scorer: Scorer, batch: list[ReadTile], pending: Pending) -> Iterator[ScoredTile]:
+    """The tiles of a batch, once it is scored."""
+    scores = iter(pending.result())
+    for tile, pixels in batch:
+        values = None if pixels is None else next(scores)
+        if values is not None:
+            scorer.refuse_non_finite(values, tile.read)
+        yield ScoredTile(tile, values)
