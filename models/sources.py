@@ -1,18 +1,16 @@
-"""Where a model lies: a name of the zoo, a model folder, a WSInfer bundle, a network file with its card beside it."""
+"""Where a model lies: a name of the zoo, a model folder, a WSInfer bundle, a network file with its card beside it.
+
+Reads cards alone, so that a model that is not there is known before torch is loaded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from models.card import CARD_NAME, ModelCard, card_from_toml, read_card
 from models.errors import CardError, ModelNotFoundError
-from models.importing.exported import load_exported
-from models.importing.onnx_file import load_onnx
-from models.importing.torchscript import find_bundle, load_script, read_bundle_card
+from models.importing.bundle import find_bundle, read_bundle_card
 
 ZOO = Path(__file__).parent / "zoo"
 WEIGHTS_NAME = "model.safetensors"
@@ -26,14 +24,13 @@ class FileFormat:
     architecture: str
     #: Its name in a model folder.
     name: str
-    load: Callable[[Path], nn.Module]
 
 
 #: By the suffix of the file.
 FORMATS = {
-    ".onnx": FileFormat("onnx", "model.onnx", load_onnx),
-    ".pt2": FileFormat("exported", "model.pt2", load_exported),
-    ".pt": FileFormat("torchscript", "model.pt", load_script),
+    ".onnx": FileFormat("onnx", "model.onnx"),
+    ".pt2": FileFormat("exported", "model.pt2"),
+    ".pt": FileFormat("torchscript", "model.pt"),
 }
 FORMAT_OF = {known.architecture: known for known in FORMATS.values()}
 #: Architectures whose files are code.

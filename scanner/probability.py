@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from models.card import ModelCard
 from models.elementwise import sigmoid
-from models.normalisation import StainStatistics, apply_table, normalisation_table
+from models.normalisation import StainStatistics
+from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model
 from scanner.cuda_lane import CudaLane, exact_convolutions
 from scanner.dense import DenseNet, Form

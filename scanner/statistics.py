@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.normalisation import STAINED_CHANNELS, Normalisation, StainStatistics, optical_density
+from models.normalisation import STAINED_CHANNELS, Normalisation, StainStatistics
+from models.pixel_tables import optical_density
 from scanner.errors import UnreadableRegionError
 from scanner.geometry import Box
 from scanner.slides.grid import Grid

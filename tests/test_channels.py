@@ -18,7 +18,8 @@ from models import load_model, save_model
 from models.card import card_from_toml, card_to_toml
 from models.errors import CardError
 from models.joining import join_models
-from models.normalisation import Normalisation, NormalisationKind, apply_table, normalisation_table
+from models.normalisation import Normalisation, NormalisationKind
+from models.pixel_tables import apply_table, normalisation_table
 from scanner.dense.certify import certify, sample_effort
 from scanner.errors import UnsupportedSlideError
 from scanner.probability import target_probability

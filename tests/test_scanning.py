@@ -15,7 +15,7 @@ from PIL import Image
 
 from models import Model
 from models.identity import contract_sha256
-from models.normalisation import apply_table, normalisation_table
+from models.pixel_tables import apply_table, normalisation_table
 from scanner import ScanResult, scan
 from scanner.errors import (
     InexactLayerError,

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from models import Model
-from models.normalisation import Normalisation, NormalisationKind, apply_table, normalisation_table
+from models.normalisation import Normalisation, NormalisationKind
+from models.pixel_tables import apply_table, normalisation_table
 from scanner import scan
 from scanner.batch import scan_batch
 from scanner.geometry import Box

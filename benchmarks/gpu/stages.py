@@ -11,7 +11,7 @@ import torch
 from benchmarks.gpu.bounds import Bounds, timed
 from benchmarks.gpu.networks import Order, Subject, cost, prepare
 from models.card import ModelCard
-from models.normalisation import normalisation_table
+from models.pixel_tables import normalisation_table
 from scanner.dense import densify
 from scanner.device_peaks import disk_mean
 from scanner.probability import IN_FLIGHT, PRECISIONS, Scorer

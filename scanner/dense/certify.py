@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.identity import contract_sha256
-from models.normalisation import apply_table, normalisation_table
+from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model
 from scanner.dense.dense_net import Form, densify
 from scanner.dense.patchwise import PatchwiseNet, score_patches

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.committee import Committee
-from models.normalisation import apply_table
+from models.pixel_tables import apply_table
 from scanner.dense.check import check_conversion
 from scanner.dense.columns import DenseColumns
 from scanner.dense.convert import convert

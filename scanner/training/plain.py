@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.normalisation import grey_from_colour
+from models.pixel_tables import grey_from_colour
 from scanner.training.augment import add_noise, blur_or_sharpen
 from scanner.training.recipe import Augmentation
 

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.normalisation import NormalisationKind, StainStatistics, apply_table, normalisation_table
+from models.normalisation import NormalisationKind, StainStatistics
+from models.pixel_tables import apply_table, normalisation_table
 from scanner.training.loss import apply_convolutionally
 from scanner.training.recipe import Recipe
 from scanner.training.stain import Stain

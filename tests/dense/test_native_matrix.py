@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.committee import Committee
 from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
-from models.normalisation import apply_table
+from models.pixel_tables import apply_table
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import NativeUnavailableError, Rows, load_library
