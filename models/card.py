@@ -11,6 +11,7 @@ from models.errors import CardError, ModelDamagedError, ModelNotFoundError
 from models.normalisation import STAINED_CHANNELS, Normalisation, NormalisationKind
 
 CARD_NAME = "card.toml"
+NOTICE = "Research use only. Not a medical device."
 
 #: What comes of a scan: points, or a class for every position.
 TASKS = ("detection", "segmentation")
@@ -107,7 +108,7 @@ class ModelCard:
     training: dict[str, Any] = field(default_factory=dict)
     measured: tuple[Measurement, ...] = ()
     licence: str = ""
-    intended_use: str = "Research use only. Not a medical device."
+    intended_use: str = NOTICE
     limits: str = ""
 
     def __post_init__(self) -> None:

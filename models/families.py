@@ -37,8 +37,6 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "timm": build_timm,
     "torchvision": build_torchvision,
 }
-#: Families of other libraries: their networks are adapted to the card.
-FOREIGN = frozenset({"timm", "torchvision"})
 
 
 def build_network(architecture: str, arguments: dict[str, Any]) -> nn.Module:

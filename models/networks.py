@@ -10,12 +10,12 @@ from torch import nn
 
 from models.card import ModelCard
 from models.errors import ModelDamagedError
-from models.families import FOREIGN, build_network
+from models.families import build_network
 from models.importing.adapt import Adapted, fit, split_arguments
 from models.importing.exported import load_exported
 from models.importing.onnx_file import load_onnx
 from models.importing.torchscript import Resized, load_script
-from models.sources import FORMAT_OF, WEIGHTS_NAME
+from models.sources import FOREIGN, FORMAT_OF, WEIGHTS_NAME
 from models.symmetry import Symmetric
 
 #: By architecture, for those of `models.sources.FORMATS`: files that hold a network whole.

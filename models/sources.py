@@ -33,6 +33,8 @@ FORMATS = {
     ".pt": FileFormat("torchscript", "model.pt"),
 }
 FORMAT_OF = {known.architecture: known for known in FORMATS.values()}
+#: Families of other libraries: their networks are adapted to the card.
+FOREIGN = frozenset({"timm", "torchvision"})
 #: Architectures whose files are code.
 CODE = frozenset({"torchscript"})
 

@@ -5,67 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from models.registry import Model
-from scanner.errors import OutputError, OutputExistsError, ScannerError
-from scanner.exports.run_report import write_report
+from scanner.errors import OutputExistsError, ScannerError
+from scanner.exports.names import REPORT_NAME
 from scanner.map_store import remove_leftovers
-from scanner.report import REPORT_NAME, asked_for
-from scanner.result import OnProgress, PreparedSlide, Progress, Survey
+from scanner.outcomes import Outcome, Status, Watcher, begin_batch, write_batch
+from scanner.report import asked_for
+from scanner.result import OnProgress, PreparedSlide, Survey
 from scanner.scanning import open_for, prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
 from scanner.worklist import Job
 
-BATCH_NAME = "batch.json"
 logger = logging.getLogger(__name__)
-
-
-class Status(StrEnum):
-    """How a slide of a batch ended."""
-
-    OK = "ok"  # scanned now
-    SKIPPED = "skipped"  # its results are there, from the same file, model and settings
-    FAILED = "failed"  # see the reason
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A line of batch.json."""
-
-    slide: str
-    status: Status
-    #: Why it failed; empty otherwise.
-    reason: str = ""
-    #: The result folder, relative to batch.json.
-    folder: str = ""
-    count: int | None = None
-    tissue_mm2: float | None = None
-    #: Tissue that could not be read, and is in no other area.
-    unreadable_mm2: float | None = None
-    seconds: float | None = None
-    #: Largest difference that a second scan of some places, with other tiles, has found.
-    tiling_difference: float | None = None
-    #: Of a segmentation, which counts nothing: the area of each class.
-    class_mm2: dict[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """What the caller hears of a batch: each slide as it starts, its progress, how it ended."""
-
-    on_start: Callable[[Job], None] = lambda _job: None
-    on_progress: Callable[[Job, Progress], None] = lambda _job, _progress: None
-    on_outcome: Callable[[Job, Outcome], None] = lambda _job, _outcome: None
 
 
 def scan_batch(
@@ -108,15 +68,6 @@ def scan_batch(
             write_batch(out, outcomes, total=len(jobs))
             watcher.on_outcome(job, outcome)
     return outcomes
-
-
-def begin_batch(out: Path, keywords: SettingsKeywords) -> None:
-    """Fail on an impossible setting or folder once, before the first slide."""
-    ScanSettings(**keywords)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -261,11 +212,3 @@ def _outcome(job: Job, out: Path, status: Status, report: dict[str, Any]) -> Out
     areas = area_mm2["tissue"], area_mm2["unreadable"]
     classes = {one["name"]: one["area_mm2"] for one in report["classes"]} if "classes" in report else None
     return Outcome(str(job.slide), status, "", place, report["count"], *areas, seconds, difference, classes)
-
-
-def write_batch(out: Path, outcomes: Iterable[Outcome], *, total: int) -> None:
-    """Write batch.json: how every slide ended so far, of so many."""
-    slides = [asdict(outcome) for outcome in outcomes]
-    counts = Counter(slide["status"] for slide in slides)
-    content = {"total": total, **{str(status): counts[status] for status in Status}, "slides": slides}
-    write_report(out / BATCH_NAME, content)

@@ -8,12 +8,12 @@ from pathlib import Path
 import typer
 
 from models import ModelError
-from scanner.batch import BATCH_NAME, BatchOrder, Outcome, Status, begin_batch, scan_batch
+from scanner.batch import BatchOrder, scan_batch
+from scanner.batch_end import end_batch
 from scanner.command import errors, fail_cleanly
 from scanner.errors import ScannerError
 from scanner.estimate import Estimate, Estimator, MemoryStatement, state_memory
-from scanner.exports.batch_page import write_batch_page
-from scanner.exports.run_report import read_report
+from scanner.outcomes import begin_batch, name_with_reason
 from scanner.progress import batch_display
 from scanner.worklist import Job
 
@@ -34,11 +34,7 @@ def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str
             from scanner.cluster import scan_cluster
 
             outcomes = fail_cleanly(lambda: scan_cluster(jobs, order, out, address=cluster, watcher=watcher))
-    fail_cleanly(lambda: write_batch_page(out, read_report(out / BATCH_NAME)))
-    for line in describe_failures(outcomes):
-        errors.print(line, style="red", markup=False, soft_wrap=True)
-    typer.echo(out / BATCH_NAME)
-    return int(any(outcome.status is Status.FAILED for outcome in outcomes))
+    return end_batch(out, outcomes)
 
 
 def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:
@@ -89,22 +85,6 @@ def describe_memory(memory: MemoryStatement) -> str:
         f"memory: at most {size} on {memory.device}, whatever the slide (tiles of {memory.tile_side} px)\n"
         f"network: {memory.network}"
     )
-
-
-def describe_failures(outcomes: Sequence[Outcome]) -> list[str]:
-    """Every slide that failed, with its reason; nothing for a single slide, which has just been named."""
-    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
-    if not failed or len(outcomes) == 1:
-        return []
-    return [
-        f"{len(failed)} of {len(outcomes)} slides failed:",
-        *(f"  {name_with_reason(outcome.slide, outcome.reason)}" for outcome in failed),
-    ]
-
-
-def name_with_reason(slide: str, reason: str) -> str:
-    """The slide's path and what is wrong with it; most reasons begin with the path."""
-    return reason if reason.startswith(slide) else f"{slide}: {reason}"
 
 
 def describe_time(seconds: float) -> str:

@@ -18,33 +18,30 @@ from typing import Unpack
 import numpy as np
 import tifffile
 
-from models.card import CARD_NAME
 from models.registry import Model
-from scanner.errors import DamagedSlideError, OutputError, SlideNotFoundError, UnsupportedSlideError
-from scanner.exports.files import POINTS_NAME
+from scanner.errors import DamagedSlideError, OutputError, UnsupportedSlideError
 from scanner.exports.grand_challenge import write_points
+from scanner.exports.names import POINTS_NAME
 from scanner.result import ScanResult
 from scanner.scanning import scan
 from scanner.settings import SettingsKeywords
 
-#: Where Grand-Challenge mounts what was uploaded as the algorithm's model.
-MODEL_FOLDER = Path("/opt/ml/model")
 #: The header of an MHA file is text and shorter than this.
 _MHA_HEADER_BYTES = 1 << 14
 
 
 def scan_challenge(
-    inputs: Path, outputs: Path, model: Model, **keywords: Unpack[SettingsKeywords]
+    image: Path, outputs: Path, model: Model, **keywords: Unpack[SettingsKeywords]
 ) -> tuple[Path, ScanResult]:
     """Scan the image of a job and write its points; returns the file written, and the result.
 
     Raises
     ------
     ScannerError
-        There is not exactly one image, or it cannot be scanned.
+        It cannot be scanned.
     """
-    with _as_slide(find_image(inputs)) as image:
-        result = scan(image, model, **keywords)
+    with _as_slide(image) as slide:
+        result = scan(slide, model, **keywords)
         result.map.close()
     path = outputs / POINTS_NAME
     try:
@@ -53,26 +50,6 @@ def scan_challenge(
         raise OutputError(f"{outputs}: {error.strerror}") from error
     write_points(path, result.candidates, threshold=result.report["settings"]["threshold"])
     return path, result
-
-
-def find_image(inputs: Path) -> Path:
-    """The one file below `images/<slug>` of a folder of inputs.
-
-    Raises
-    ------
-    SlideNotFoundError
-        There is none, or there are several.
-    """
-    found = sorted(path for path in (inputs / "images").glob("*/*") if path.is_file() and path.name[0] != ".")
-    if len(found) != 1:
-        named = ", ".join(str(path.relative_to(inputs)) for path in found) or "none"
-        raise SlideNotFoundError(f"{inputs}: needs one image in images/<slug>/, holds {named}")
-    return found[0]
-
-
-def mounted_model() -> str | None:
-    """The model that Grand-Challenge has mounted, if it has."""
-    return str(MODEL_FOLDER) if (MODEL_FOLDER / CARD_NAME).is_file() else None
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from models import DEFAULT_MODEL, list_models
+from models.card import NOTICE
+from scanner.challenge_input import find_image, mounted_model
 from scanner.command import (
     BackgroundOption,
     DeviceOption,
@@ -31,8 +33,9 @@ from scanner.command import (
     open_model,
     stride_keywords,
 )
+from scanner.fingerprint import fingerprint
 from scanner.import_command import committee_command, import_command
-from scanner.report import NOTICE
+from scanner.settings import ScanSettings
 from scanner.training.commands import evaluate_command, train_command
 
 app = typer.Typer(
@@ -85,15 +88,13 @@ def scan_command(
 
     Example: mitoscan scan slides/ -o out/
     """
-    from scanner.batch import BatchOrder
-    from scanner.batch_command import run_batch, show_estimates
-    from scanner.manifest import slides_to_scan
-    from scanner.worklist import plan_jobs
-
     if not paths and manifest is None:
         raise typer.BadParameter("name a slide, a folder or a manifest", param_hint="PATH...")
     end_on_sigterm()
-    loaded = open_model(model)
+    from scanner.batch_end import end_absent, find_absent
+    from scanner.manifest import slides_to_scan
+    from scanner.worklist import plan_jobs
+
     jobs = fail_cleanly(lambda: plan_jobs(slides_to_scan(paths or [], recursive=recursive, manifest=manifest), out))
     if not jobs:
         raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
@@ -104,6 +105,13 @@ def scan_command(
         "verify_places": verify_places if verify_tiling else 0, "mask": mask,
         "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),
     }  # fmt: skip
+    fail_cleanly(lambda: ScanSettings(**keywords))
+    if cluster is None and not dry_run and (absent := find_absent(jobs, out)):
+        raise typer.Exit(end_absent(jobs, absent, out, keywords))
+    loaded = open_model(model)
+    from scanner.batch import BatchOrder
+    from scanner.batch_command import run_batch, show_estimates
+
     order = BatchOrder(loaded, keywords, overwrite)
     raise typer.Exit(show_estimates(jobs, order) if dry_run else run_batch(jobs, order, out, cluster=cluster))
 
@@ -120,12 +128,13 @@ def challenge_command(
     device: DeviceOption = "auto",
 ) -> None:
     """Scan one image by Grand-Challenge's contract: points in millimetres, candidates included."""
-    from scanner.challenge import mounted_model, scan_challenge
-
     end_on_sigterm()
+    image = fail_cleanly(lambda: find_image(inputs))
     loaded = open_model(model or mounted_model() or DEFAULT_MODEL)
+    from scanner.challenge import scan_challenge
+
     path, result = fail_cleanly(
-        lambda: scan_challenge(inputs, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
+        lambda: scan_challenge(image, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
     )
     if result.report["mpp_source"] == "assumed":
         errors.print(f"mitoscan: the image does not say its mpp; {result.report['mpp']} was assumed", style="yellow")
@@ -158,11 +167,11 @@ def certify_command(
     ] = None,
 ) -> None:
     """Measure that a scan with a model equals its classifier, patch by patch, and write a certificate as JSON."""
+    loaded = open_model(model)
     from scanner.certificates import describe_in_words, keep_certificate
     from scanner.dense.certify import certify, describe_certificate
     from scanner.exports.run_report import write_report
 
-    loaded = open_model(model)
     certificate = fail_cleanly(lambda: describe_certificate(loaded, certify(loaded)))
     if out is None:
         path = fail_cleanly(lambda: keep_certificate(loaded, certificate))
@@ -220,6 +229,7 @@ def bench_command(
 
 
 def _slide_bench(slide: Path, model: str, threads: int, keywords: Any) -> Iterator[str]:
+    fingerprint(slide)  # Raises if it is not there, before torch is loaded.
     import torch
 
     from scanner.bench.slide import bench_slide, lines_of_slide_bench

@@ -20,11 +20,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scanner.batch import BatchOrder, Outcome, Status, Watcher, begin_batch, write_batch
+from scanner.batch import BatchOrder
 from scanner.cluster_worker import Answer, Assignment, ClusterWorker
 from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError
 from scanner.lanes import StageSeconds
+from scanner.outcomes import Outcome, Status, Watcher, begin_batch, write_batch
 from scanner.result import Progress
 from scanner.worklist import Job
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scanner.bands import begin_bands, score_band
-from scanner.batch import BatchOrder, Begun, Outcome, begin_job, open_job, or_failure, scan_job, skip_job
+from scanner.batch import BatchOrder, Begun, begin_job, open_job, or_failure, scan_job, skip_job
 from scanner.dispatch import Step, Task
 from scanner.lanes import StageSeconds
 from scanner.map_store import wait_for_release
+from scanner.outcomes import Outcome
 from scanner.result import PreparedSlide, Progress
 from scanner.scanning import prepare_slide
 from scanner.worklist import Job

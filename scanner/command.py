@@ -70,6 +70,12 @@ def fail_cleanly(action: Callable[[], _Result]) -> _Result:
         raise failure(str(error)) from error
 
 
+def find_folder(path: Path) -> None:
+    """End the command if there is no such folder, before what would read it is loaded."""
+    if not path.is_dir():
+        raise failure(f"{path} is no folder")
+
+
 def stride_keywords(stride: str | None) -> dict[str, Any]:
     """What `--stride` of a scan means for `scanner.scan`."""
     if stride == "auto":

@@ -16,8 +16,9 @@ from scanner.detections import Detection
 from scanner.evaluation.contact_sheet import write_contact_sheet
 from scanner.evaluation.curves import Curve, best_threshold, count_at, interval_of_f1, trace_curve
 from scanner.evaluation.cutouts import FoundFigures
-from scanner.evaluation.matching import MITOS14, RULES, Rule, ScoredField
+from scanner.evaluation.matching import ScoredField
 from scanner.evaluation.plots import write_curves
+from scanner.evaluation.rules import MITOS14, RULES, Rule
 from scanner.evaluation.transfer import leave_one_case_out
 from scanner.settings import SettingsKeywords
 from scanner.training.fields import LabelledField, Points

@@ -10,7 +10,8 @@ import numpy as np
 
 from models import Model
 from scanner.evaluate import FLOOR, Evaluation, OnFields, score_detections
-from scanner.evaluation.matching import MITOS14, Rule, ScoredField
+from scanner.evaluation.matching import ScoredField
+from scanner.evaluation.rules import MITOS14, Rule
 from scanner.settings import SettingsKeywords
 from scanner.training.fields import LabelledField
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from scanner.errors import SlideNotFoundError
-from scanner.slides.zarr_slide import METADATA_NAMES
+from scanner.slides.zarr_folder import METADATA_NAMES
 
 #: Hashed at either end of a file.
 _END_BYTES = 1 << 20

@@ -11,11 +11,9 @@ import typer
 from models import Model, load_folds, save_model
 from models.card import ModelCard
 from models.importing.intake import import_bundle, import_model
-from models.joining import join_folds, join_models
 from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
 from scanner.command import fail_cleanly, failure, open_model
-from scanner.engine import choose_network, describe_network
 from scanner.errors import InexactLayerError
 
 
@@ -89,6 +87,8 @@ def committee_command(
     Example: mitoscan committee dannet-2013 other -o both
     """
     columns = [open_model(column) for column in models]
+    from models.joining import join_folds, join_models
+
     joined = fail_cleanly(lambda: join_models(columns, name or out.name))
     card = fail_cleanly(lambda: replace(joined.card, symmetries=symmetries))
     fail_cleanly(lambda: save_model(out, replace(joined, card=card)))
@@ -114,6 +114,8 @@ def _numbers(text: str, channels: int, option: str) -> tuple[float, ...]:
 
 def _how(model: Model, stride: int) -> str:
     """How a model runs and what it costs, in words."""
+    from scanner.engine import choose_network, describe_network
+
     try:
         return describe_network(choose_network(model, stride=stride))
     except InexactLayerError as refusal:

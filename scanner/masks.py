@@ -16,14 +16,13 @@ from PIL import Image
 
 from scanner.areas import Area, Ring, areas_from_geojson
 from scanner.errors import MaskError
+from scanner.exports.names import TISSUE_NAME
 from scanner.tissue import Mask, TissueMask
 
 Centres = npt.NDArray[np.float64]
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff")
 GEOJSON_SUFFIXES = (".geojson", ".json")
-#: Name of the mask that a scan exports, within a slide's result folder: a folder of results is a folder of masks.
-EXPORTED_NAME = "tissue.geojson"
 #: Class of the areas that are scanned but not counted as tissue: what the tissue mask has around tissue.
 RIM_CLASS = "Scanned rim"
 #: Pixels of the largest picture that is taken: cells are micrometres wide, so more would say nothing more.
@@ -43,7 +42,7 @@ def find_mask(mask: Path, slide: Path) -> Path:
     if not mask.is_dir():
         return mask
     suffixes = (*GEOJSON_SUFFIXES, *PICTURE_SUFFIXES)
-    named = [mask / f"{slide.stem}{suffix}" for suffix in suffixes] + [mask / slide.stem / EXPORTED_NAME]
+    named = [mask / f"{slide.stem}{suffix}" for suffix in suffixes] + [mask / slide.stem / TISSUE_NAME]
     found = [path for path in named if path.is_file() and not _is_same(path, slide)]
     if len(found) != 1:
         reason = " and ".join(path.name for path in found) or f"none named {slide.stem}.geojson, .png or .tif"

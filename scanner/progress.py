@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from scanner import result
-from scanner.batch import Outcome, Status, Watcher
-from scanner.exports.segmentation_picture import describe_area
+from scanner.outcomes import Outcome, Status, Watcher
+from scanner.windows import describe_area
 from scanner.worklist import Job
+
+if TYPE_CHECKING:
+    from scanner import result
 
 
 class AreaRateColumn(ProgressColumn):

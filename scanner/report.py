@@ -11,12 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from models.card import ModelCard
+from models.card import NOTICE, ModelCard
 from models.identity import contract_sha256
 from scanner.certificates import certificate_for
 from scanner.detections import counted
 from scanner.engine import describe_network
 from scanner.exports.files import remove_extras
+from scanner.exports.names import REPORT_NAME
 from scanner.exports.run_report import read_report, write_report
 from scanner.fingerprint import fingerprint
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
@@ -29,8 +30,6 @@ from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
 from scanner.windows import HPF_MM2, window_from_text
 
-REPORT_NAME = "run.json"
-NOTICE = "Research use only. Not a medical device."
 _PACKAGES = ("mitoscan", "torch", "numpy", "scipy", "scikit-image", "tifffile", "imagecodecs", "openslide-bin", "zarr")
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from scanner.errors import SettingsError
-from scanner.geometry import Frame
+
+if TYPE_CHECKING:
+    from scanner.geometry import Frame
 
 #: Area in which mitoses are counted, as pathologists do today instead of in ten high-power fields (Cree et al. 2021).
 HOTSPOT_MM2 = 2.0
@@ -15,6 +18,8 @@ HOTSPOT_MM2 = 2.0
 HPF_MM2 = 0.237
 #: Areas of windows that make sense, in mm2.
 SMALLEST_MM2, LARGEST_MM2 = 1e-4, 1e4
+#: Below this, areas are told in square micrometres.
+SMALL_MM2 = 0.001
 
 
 class Shape(StrEnum):
@@ -76,3 +81,8 @@ def window_from_text(text: str) -> Window:
 def describe_hpf(area_mm2: float) -> str:
     """An area in high-power fields, never without their own area."""
     return f"{area_mm2 / HPF_MM2:.1f} HPF of {HPF_MM2} mm2"
+
+
+def describe_area(area_mm2: float) -> str:
+    """An area in mm2, or in um2 where it is small."""
+    return f"{area_mm2:.3f} mm2" if area_mm2 >= SMALL_MM2 else f"{area_mm2 * 1e6:.3f} um2"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.errors import SettingsError
-from scanner.report import REPORT_NAME
+from scanner.exports.names import REPORT_NAME
 from scanner.slides.dicom_header import series_of
-from scanner.slides.zarr_slide import is_zarr
+from scanner.slides.zarr_folder import is_zarr
 
 #: What a folder is searched for; a file named on its own may have any suffix.
 SLIDE_SUFFIXES = frozenset(

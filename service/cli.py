@@ -1,18 +1,18 @@
 """The command `mitoscan`: the scanner's commands, and those that run the service.
 
-The API process never needs torch: its command is found before the scanner's are loaded.
+A command imports what it needs once it knows what is asked: help and mistakes of use load neither torch nor the
+service, and the API process never needs torch.
 """
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
+
+from scanner.cli import app as scanner_app
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -55,30 +55,24 @@ def worker(
 @cache
 def all_commands() -> typer.Typer:
     """The whole command line."""
-    from scanner.cli import app as whole
-
-    whole.add_typer(app)
-    return whole
+    scanner_app.add_typer(app)
+    return scanner_app
 
 
 def main() -> None:
     """Run the command line."""
-    command = app if sys.argv[1:2] == ["serve"] else all_commands()
-    command(prog_name="mitoscan")
+    all_commands()(prog_name="mitoscan")
 
 
 def _settings(**options: Any) -> Settings:
     """The options that were given; the others come from the environment and the TOML file."""
-    from service.settings import Settings
+    from service.settings import read_settings
 
     try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
-    except (OSError, ValueError, SettingsError) as error:  # The TOML file, or JSON in the environment.
-        problems = [str(error)]
-    typer.echo("settings: " + "; ".join(problems), err=True)
-    raise typer.Exit(2)
+        return read_settings({name: value for name, value in options.items() if value is not None})
+    except ValueError as error:
+        typer.echo(f"settings: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 if __name__ == "__main__":

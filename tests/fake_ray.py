@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from scanner.batch import Outcome, Status
 from scanner.cluster_worker import Answer, Assignment
 from scanner.dispatch import Step, Task
 from scanner.lanes import StageSeconds
+from scanner.outcomes import Outcome, Status
 from scanner.result import Progress
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from models import Model, save_model
-from scanner.batch import Outcome, Status, Watcher, scan_batch
+from scanner.batch import scan_batch
 from scanner.errors import OutputError, SettingsError
 from scanner.manifest import read_manifest
+from scanner.outcomes import Outcome, Status, Watcher
 from scanner.settings import SettingsKeywords
 from scanner.worklist import find_slides, plan_jobs
 from tests.slides_factory import texture, write_pyramid

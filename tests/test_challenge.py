@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from models import save_model
 from scanner import scan
-from scanner.challenge import find_image, read_mha, scan_challenge
+from scanner.challenge import read_mha, scan_challenge
+from scanner.challenge_input import find_image
 from scanner.cli import app
 from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
 from tests.slides_factory import texture, write_pyramid
@@ -49,7 +50,7 @@ def job(folder: Path, name: str = "a.tif") -> Path:
 @pytest.mark.parametrize("name", ["a.tif", "a.mha"])
 def test_every_candidate_is_a_point_in_millimetres(tmp_path: Path, name: str) -> None:
     image = job(tmp_path, name)
-    path, _ = scan_challenge(tmp_path, tmp_path / "output", random_model(stride=4), threshold=0.7)
+    path, _ = scan_challenge(find_image(tmp_path), tmp_path / "output", random_model(stride=4), threshold=0.7)
     assert path == tmp_path / "output" / "mitotic-figures.json"
     found = json.loads(path.read_text())
     assert found["type"] == "Multiple points"

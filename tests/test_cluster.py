@@ -20,11 +20,12 @@ import pytest
 
 from models import Model, load_model, save_model
 from scanner.bands import BAND_TILES
-from scanner.batch import BatchOrder, Watcher, scan_batch
+from scanner.batch import BatchOrder, scan_batch
 from scanner.certificates import certificate_for
 from scanner.cluster import MAX_LOSSES, scan_cluster
 from scanner.errors import ClusterError
 from scanner.map_store import WORK_NAME
+from scanner.outcomes import Watcher
 from scanner.result import Progress
 from scanner.settings import SettingsKeywords
 from scanner.worklist import Job, find_slides, plan_jobs

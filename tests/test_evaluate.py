@@ -13,7 +13,7 @@ from models import load_folds, load_model
 from scanner.detections import Detection
 from scanner.evaluate import Evaluation, evaluate, score_detections, unseen_by, write_evaluation
 from scanner.evaluation.contact_sheet import CELL_PX, COLUMNS, LINE_PX
-from scanner.evaluation.matching import MIDOG, MITOS14
+from scanner.evaluation.rules import MIDOG, MITOS14
 from scanner.training.fields import LabelledField, read_fields
 from tests.small_models import DOT_RADIUS, dot_model
 

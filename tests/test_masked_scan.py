@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from models import save_model
 from scanner import scan
-from scanner.batch import Status, scan_batch
+from scanner.batch import scan_batch
 from scanner.cli import app
 from scanner.errors import MaskError, SettingsError
+from scanner.outcomes import Status
 from scanner.worklist import Job
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model

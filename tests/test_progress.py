@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scanner.batch import Outcome, Status
+from scanner.outcomes import Outcome, Status
 from scanner.progress import batch_display, describe_outcome
 from scanner.result import Progress
 from scanner.worklist import Job

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from models.card import ModelCard, write_card
 from models.errors import CardError, ModelDamagedError, ModelNotFoundError
-from models.families import FOREIGN
 from models.importing.bundle import find_bundle, read_bundle_card
 from models.registry import Model, file_sha256, load_model
-from models.sources import FORMAT_OF, FORMATS, WEIGHTS_NAME
+from models.sources import FOREIGN, FORMAT_OF, FORMATS, WEIGHTS_NAME
 
 
 def import_model(source: str, card: ModelCard, folder: Path, *, weights: Path | None = None) -> Model:

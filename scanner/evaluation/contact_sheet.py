@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from scanner.evaluation.matching import Rule, ScoredField, Verdict, match, missed_figures
+from scanner.evaluation.matching import ScoredField, Verdict, match, missed_figures
+from scanner.evaluation.rules import Rule
 from scanner.exports.marks import font
 from scanner.geometry import mirrored
 from scanner.slides.colour import shown_as_rgb

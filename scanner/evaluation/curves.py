@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scanner.evaluation.matching import Rule, ScoredField, Verdict, match
+from scanner.evaluation.matching import ScoredField, Verdict, match
+from scanner.evaluation.rules import Rule
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from models import Model
 from scanner.errors import SettingsError
-from scanner.evaluation.matching import Rule
+from scanner.evaluation.rules import Rule
 from scanner.settings import SettingsKeywords
 from scanner.training.fields import LabelledField
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scanner.evaluation.curves import Curve, count_at, trace_curve
-from scanner.evaluation.matching import Rule, ScoredField
+from scanner.evaluation.matching import ScoredField
+from scanner.evaluation.rules import Rule
 
 #: Inches, and dots per inch.
 SIZE, DPI = (11.0, 5.0), 110

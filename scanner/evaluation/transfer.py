@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scanner.evaluation.curves import Counts, best_threshold, count_at, interval, trace_curve
-from scanner.evaluation.matching import Rule, ScoredField
+from scanner.evaluation.matching import ScoredField
+from scanner.evaluation.rules import Rule
 
 
 @dataclass(frozen=True)

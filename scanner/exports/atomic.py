@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from scanner.errors import OutputError, ScannerError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: Of zlib: level 6 takes 1.6 times as long, for a picture of tissue that is 4 % smaller.
 PNG_LEVEL = 1

@@ -11,9 +11,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from scanner.exports.files import OVERVIEW_NAME, PAGE_NAME
-from scanner.exports.html import picture, write_html
-from scanner.exports.page import MM2
+from scanner.exports.html import MM2, picture, write_html
+from scanner.exports.names import OVERVIEW_NAME, PAGE_NAME, REPORT_NAME
 
 BATCH_PAGE_NAME = "batch.html"
 #: Longest side of a slide's picture in the table.
@@ -69,7 +68,7 @@ def _numbers(folder: Path, slide: dict[str, Any]) -> Iterator[str]:
 def _report(folder: Path) -> dict[str, Any]:
     """The slide's run.json; empty where it has gone since."""
     try:
-        report: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return report

@@ -16,33 +16,31 @@ from scanner.exports.geojson import write_detections, write_regions, write_tissu
 from scanner.exports.grand_challenge import write_points
 from scanner.exports.hotspot_picture import write_hotspot_pictures
 from scanner.exports.map_picture import write_map_picture
+from scanner.exports.names import (
+    ANNOTATIONS_NAME,
+    CANDIDATES_NAME,
+    CLASSES_NAME,
+    DETECTIONS_NAME,
+    LABELS_NAME,
+    MAP_DICOM_NAME,
+    MAP_NAME,
+    MAP_PICTURE_NAME,
+    OVERVIEW_NAME,
+    PAGE_NAME,
+    POINTS_NAME,
+    REGIONS_NAME,
+    TABLE_NAME,
+    TISSUE_NAME,
+    ZARR_NAME,
+)
 from scanner.exports.ome_tiff import write_labels, write_map
 from scanner.exports.ome_zarr import write_zarr
 from scanner.exports.overview import Backdrop, draw_overview
 from scanner.exports.page import write_page
 from scanner.exports.segmentation_picture import write_segmentation_picture
 from scanner.exports.table import write_table
-from scanner.masks import EXPORTED_NAME
 from scanner.result import PreparedSlide, ScanResult
 from scanner.slides import Slide
-
-DETECTIONS_NAME = "detections.geojson"
-REGIONS_NAME = "regions.geojson"
-TISSUE_NAME = EXPORTED_NAME
-TABLE_NAME = "detections.csv"
-CANDIDATES_NAME = "candidates.csv"
-MAP_NAME = "map.ome.tiff"
-MAP_PICTURE_NAME = "map.png"
-OVERVIEW_NAME = "overview.png"
-PAGE_NAME = "report.html"
-#: Only written by models for segmentation.
-LABELS_NAME = "segmentation.ome.tiff"
-CLASSES_NAME = "segmentation.png"
-#: Only written if asked for.
-ZARR_NAME = "map.ome.zarr"
-POINTS_NAME = "mitotic-figures.json"
-ANNOTATIONS_NAME = "annotations.dcm"
-MAP_DICOM_NAME = "map.dcm"
 
 
 def write_results(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from models.card import NOTICE
 from scanner.exports.atomic import write_text
-from scanner.exports.legend import NOTICE
 
 STYLE = """
 :root { color-scheme: light; }
@@ -35,6 +35,7 @@ td img { display: block; max-width: 10rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 """
 
+MM2 = "mm\N{SUPERSCRIPT TWO}"
 #: What a browser shows of a picture; the files beside the page have all of it.
 JPEG_QUALITY = 88
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from models.card import NOTICE
 from scanner.exports.map_picture import colours_from_levels
 from scanner.exports.marks import (
     BORDER_COLOUR,
@@ -21,8 +22,6 @@ from scanner.exports.marks import (
     font,
     hatching,
 )
-
-NOTICE = "Research use only. Not a medical device."
 
 #: What a legend can explain; the scale bar is always there.
 PARTS = ("detection", "on the border, not counted", "hotspot", "tissue", "unreadable", "probability 0 to 1")

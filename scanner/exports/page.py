@@ -10,12 +10,11 @@ from typing import Any
 from PIL import Image
 
 from models.card import Measurement, ModelCard
-from scanner.exports.html import facts, picture, table, write_html
-from scanner.exports.segmentation_picture import SMALL_MM2
+from scanner.exports.html import MM2, facts, picture, table, write_html
 from scanner.result import ScanResult
-from scanner.windows import describe_hpf
+from scanner.windows import SMALL_MM2, describe_hpf
 
-MM2, UM2 = "mm\N{SUPERSCRIPT TWO}", "um\N{SUPERSCRIPT TWO}"
+UM2 = "um\N{SUPERSCRIPT TWO}"
 
 
 def write_page(

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-import numpy as np
-
 from scanner.exports.atomic import write_text
 
 
@@ -38,8 +36,10 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, PurePath):
         return str(value)
+    import numpy as np  # Here, so that a report of plain values needs no numpy.
+
+    if isinstance(value, np.generic):
+        return value.item()
     raise TypeError(f"{value!r} of type {type(value).__name__} has no place in a report")

@@ -11,6 +11,7 @@ from PIL import Image
 from scanner.exports.atomic import replacing
 from scanner.exports.marks import Colour
 from scanner.segmentation import ClassArea, Segmentation, sample_labels
+from scanner.windows import describe_area
 
 #: Longest side of `segmentation.png`, in pixels.
 PICTURE_PX = 4096
@@ -22,8 +23,6 @@ CLASS_COLOURS: tuple[Colour, ...] = (
 #: Of the class that is everything else, and of what was not scanned.
 REST_COLOUR: Colour = (245, 245, 245)
 NOT_SCANNED_COLOUR: Colour = (160, 160, 160)
-#: Below this, areas are told in square micrometres.
-SMALL_MM2 = 0.001
 
 
 def write_segmentation_picture(path: Path, segmentation: Segmentation, mapped: tuple[str, ...]) -> None:
@@ -63,11 +62,6 @@ def palette(areas: tuple[ClassArea, ...], mapped: tuple[str, ...]) -> npt.NDArra
 def colour_of(name: str, mapped: tuple[str, ...]) -> Colour:
     """The colour of a class."""
     return CLASS_COLOURS[mapped.index(name) % len(CLASS_COLOURS)] if name in mapped else REST_COLOUR
-
-
-def describe_area(area_mm2: float) -> str:
-    """An area in mm2, or in um2 where it is small."""
-    return f"{area_mm2:.3f} mm2" if area_mm2 >= SMALL_MM2 else f"{area_mm2 * 1e6:.3f} um2"
 
 
 def describe_class(area: ClassArea) -> str:

@@ -12,7 +12,8 @@ from scanner.slides.resolution import check_override
 from scanner.slides.tiff import TiffSlide
 from scanner.slides.tiff_page import UnsupportedCompressionError
 from scanner.slides.vendor import VendorSlide, detect_vendor
-from scanner.slides.zarr_slide import ZarrSlide, is_zarr
+from scanner.slides.zarr_folder import is_zarr
+from scanner.slides.zarr_slide import ZarrSlide
 
 #: Little and big endian, classic and BigTIFF.
 _TIFF_HEADS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +22,6 @@ from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_page import MAX_SIDE, MAX_TILE_AREA
 from scanner.slides.zarr_metadata import Multiscale, plan_axes, read_multiscale
 
-#: A folder that holds one of these is Zarr's: version 3, then 2.
-MARKS = ("zarr.json", ".zgroup", ".zarray")
-#: The files in it that hold no pixels.
-METADATA_NAMES = frozenset((*MARKS, ".zattrs", ".zmetadata"))
 #: Chunks are read together up to about this side: each call costs a millisecond, whatever its size.
 READ_PX = 512
 
@@ -117,11 +112,6 @@ class ZarrSlide(Slide):
             pixels = source.read(box)
         check_still_there(self.path)  # For a chunk that is not there is no error to Zarr.
         return pixels
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr group or array."""
-    return any(os.path.isfile(path / mark) for mark in MARKS)  # Path.is_file raises where a folder may not be read.
 
 
 def _open_levels(path: Path, channels: int | None) -> tuple[list[_ZarrLevel], Multiscale | None]:

@@ -18,15 +18,17 @@ from scanner.command import (
     ThresholdOption,
     errors,
     fail_cleanly,
+    find_folder,
     open_model,
 )
-from scanner.evaluation.matching import MITOS14, RULES, Rule
+from scanner.evaluation.rules import MITOS14, RULES, Rule
 from scanner.settings import SettingsKeywords
-from scanner.training.fields import LabelledField
 
 if TYPE_CHECKING:
     from scanner.evaluate import Evaluation
     from scanner.evaluation.cutouts import FoundFigures
+    from scanner.training.fields import LabelledField
+    from scanner.training.loop import TrainingProgress
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with the labelled fields.")]
 
@@ -47,16 +49,18 @@ def train_command(
 
     Example: mitoscan train models/zoo/mitosis-1/recipe.toml --data data/ -o my-model/
     """
-    from scanner.training.distance import measure_distance
-    from scanner.training.loop import TrainingProgress, TrainSettings
     from scanner.training.recipe import checkpoint_name, read_recipe
-    from scanner.training.train import read_recipe_fields, train
 
     def show(progress: TrainingProgress) -> None:
         mined = f", {progress.mined} hard negatives" if progress.mined else ""
         errors.print(f"step {progress.step} of {progress.steps}: loss {progress.loss:.4f}{mined}")
 
     read = fail_cleanly(lambda: read_recipe(recipe))
+    find_folder(data)
+    from scanner.training.distance import measure_distance
+    from scanner.training.loop import TrainSettings
+    from scanner.training.train import read_recipe_fields, train
+
     own = out / checkpoint_name(read)
     settings = TrainSettings(device=device, checkpoint=checkpoint or own)
     trained = fail_cleanly(lambda: train(read, data, out, settings=settings, on_progress=show))
@@ -96,6 +100,7 @@ def evaluate_command(
     """
     if rule not in RULES:
         raise typer.BadParameter(f"{rule!r}; known: {', '.join(RULES)}", param_hint="--rule")
+    find_folder(data)
     loaded = open_model(model)
     trained_on = loaded.card.training
     values = _whole_numbers(label_values) or tuple(trained_on.get("label_values", ()))

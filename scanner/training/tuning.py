@@ -9,7 +9,7 @@ from models import Model
 from scanner.evaluate_classes import evaluate_classes
 from scanner.evaluate_segmentation import choose_threshold, evaluate_segmentation
 from scanner.evaluation.curves import best_threshold, trace_curve
-from scanner.evaluation.matching import MITOS14
+from scanner.evaluation.rules import MITOS14
 from scanner.training.fields import LabelledField, list_cases
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.evaluation.curves import Counts, best_threshold, count_at, interval_of_f1, trace_curve
-from scanner.evaluation.matching import MITOS14
+from scanner.evaluation.rules import MITOS14
 from tests.evaluation.test_matching import make_field
 
 SCORES = st.lists(st.sampled_from([0.1, 0.2, 0.35, 0.5, 0.8, 0.95]), max_size=10)

@@ -5,17 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.evaluation.matching import (
-    MIDOG,
-    MITOS12,
-    MITOS14,
-    Rule,
-    ScoredField,
-    Verdict,
-    assign,
-    match,
-    missed_figures,
-)
+from scanner.evaluation.matching import ScoredField, Verdict, assign, match, missed_figures
+from scanner.evaluation.rules import MIDOG, MITOS12, MITOS14, Rule
 
 COORDINATE = st.floats(0, 60, allow_nan=False)
 POINTS = st.lists(st.tuples(COORDINATE, COORDINATE), max_size=8)

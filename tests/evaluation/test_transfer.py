@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.evaluation.curves import Counts, best_threshold, count_at, trace_curve
-from scanner.evaluation.matching import MITOS14
+from scanner.evaluation.rules import MITOS14
 from scanner.evaluation.transfer import leave_one_case_out
 from tests.evaluation.test_curves import line_of
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models.card import Measurement, ModelCard
+from models.card import NOTICE, Measurement, ModelCard
 from scanner.exports.batch_page import write_batch_page
 from scanner.exports.files import write_results
-from scanner.exports.html import NOTICE, table
+from scanner.exports.html import table
 from scanner.exports.page import write_page
 from scanner.exports.run_report import write_report
 from scanner.result import PreparedSlide, ScanResult

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from scanner import scan
-from scanner.batch import Status, scan_batch
+from scanner.batch import scan_batch
 from scanner.errors import DamagedSlideError, SlideMemoryError, SlideNotFoundError, UnreadableRegionError
+from scanner.outcomes import Status
 from scanner.slides import open_slide
 from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.worklist import Job

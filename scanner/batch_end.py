@@ -1,0 +1,55 @@
+"""How a batch ends for its caller: its page, its failures and its exit code.
+
+Imports without torch: a batch of which no slide is there ends at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from scanner.command import errors, fail_cleanly
+from scanner.exports.batch_page import write_batch_page
+from scanner.exports.run_report import read_report
+from scanner.outcomes import BATCH_NAME, Outcome, Status, begin_batch, describe_failures, write_batch
+from scanner.progress import batch_display
+from scanner.settings import SettingsKeywords
+from scanner.worklist import Job
+
+
+def find_absent(jobs: Sequence[Job], out: Path) -> list[Outcome]:
+    """How every slide fails if none of them is there; empty if any is."""
+    outcomes = []
+    for job in jobs:
+        try:
+            os.stat(job.slide)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            reason, place = f"{job.slide}: {error.strerror}", os.path.relpath(job.folder, out)
+            outcomes.append(Outcome(str(job.slide), Status.FAILED, reason, place))
+        except OSError:  # It may be there: its turn will tell.
+            return []
+        else:
+            return []
+    return outcomes
+
+
+def end_absent(jobs: Sequence[Job], outcomes: Sequence[Outcome], out: Path, keywords: SettingsKeywords) -> int:
+    """Write and show the failures as any batch does; returns the exit code."""
+    fail_cleanly(lambda: begin_batch(out, keywords))
+    fail_cleanly(lambda: write_batch(out, outcomes, total=len(jobs)))
+    with batch_display(errors, len(jobs)) as watcher:
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            watcher.on_outcome(job, outcome)
+    return end_batch(out, outcomes)
+
+
+def end_batch(out: Path, outcomes: Sequence[Outcome]) -> int:
+    """Write the page of a batch, name what failed, say where the results are; returns the exit code."""
+    fail_cleanly(lambda: write_batch_page(out, read_report(out / BATCH_NAME)))
+    for line in describe_failures(outcomes):
+        errors.print(line, style="red", markup=False, soft_wrap=True)
+    typer.echo(out / BATCH_NAME)
+    return int(any(outcome.status is Status.FAILED for outcome in outcomes))

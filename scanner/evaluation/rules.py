@@ -1,0 +1,22 @@
+"""Rules of contests: how near to a figure a right detection is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How near to a figure a right detection is."""
+
+    name: str
+    radius_um: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.radius_um:g} um, by falling score, each figure once"
+
+
+MITOS12 = Rule("MITOS-12", 5.0)
+MITOS14 = Rule("MITOS-14", 8.0)
+MIDOG = Rule("MIDOG", 7.5)
+RULES = {rule.name: rule for rule in (MITOS12, MITOS14, MIDOG)}

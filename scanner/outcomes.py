@@ -1,0 +1,91 @@
+"""How the slides of a batch end: an outcome each, in batch.json and in words. Imports without torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scanner.errors import OutputError
+from scanner.exports.run_report import write_report
+from scanner.settings import ScanSettings, SettingsKeywords
+from scanner.worklist import Job
+
+if TYPE_CHECKING:
+    from scanner.result import Progress
+
+BATCH_NAME = "batch.json"
+
+
+class Status(StrEnum):
+    """How a slide of a batch ended."""
+
+    OK = "ok"  # scanned now
+    SKIPPED = "skipped"  # its results are there, from the same file, model and settings
+    FAILED = "failed"  # see the reason
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A line of batch.json."""
+
+    slide: str
+    status: Status
+    #: Why it failed; empty otherwise.
+    reason: str = ""
+    #: The result folder, relative to batch.json.
+    folder: str = ""
+    count: int | None = None
+    tissue_mm2: float | None = None
+    #: Tissue that could not be read, and is in no other area.
+    unreadable_mm2: float | None = None
+    seconds: float | None = None
+    #: Largest difference that a second scan of some places, with other tiles, has found.
+    tiling_difference: float | None = None
+    #: Of a segmentation, which counts nothing: the area of each class.
+    class_mm2: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What the caller hears of a batch: each slide as it starts, its progress, how it ended."""
+
+    on_start: Callable[[Job], None] = lambda _job: None
+    on_progress: Callable[[Job, Progress], None] = lambda _job, _progress: None
+    on_outcome: Callable[[Job, Outcome], None] = lambda _job, _outcome: None
+
+
+def begin_batch(out: Path, keywords: SettingsKeywords) -> None:
+    """Fail on an impossible setting or folder once, before the first slide."""
+    ScanSettings(**keywords)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: {error.strerror}") from error
+
+
+def write_batch(out: Path, outcomes: Iterable[Outcome], *, total: int) -> None:
+    """Write batch.json: how every slide ended so far, of so many."""
+    slides = [asdict(outcome) for outcome in outcomes]
+    counts = Counter(slide["status"] for slide in slides)
+    content = {"total": total, **{str(status): counts[status] for status in Status}, "slides": slides}
+    write_report(out / BATCH_NAME, content)
+
+
+def describe_failures(outcomes: Sequence[Outcome]) -> list[str]:
+    """Every slide that failed, with its reason; nothing for a single slide, which has just been named."""
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    if not failed or len(outcomes) == 1:
+        return []
+    return [
+        f"{len(failed)} of {len(outcomes)} slides failed:",
+        *(f"  {name_with_reason(outcome.slide, outcome.reason)}" for outcome in failed),
+    ]
+
+
+def name_with_reason(slide: str, reason: str) -> str:
+    """The slide's path and what is wrong with it; most reasons begin with the path."""
+    return reason if reason.startswith(slide) else f"{slide}: {reason}"

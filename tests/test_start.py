@@ -1,0 +1,103 @@
+"""A command that starts at once: what help, lists and mistakes of use load. Modules are counted, not seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from service.cli import all_commands
+from tests.conftest import ROOT
+
+#: Each takes between a tenth of a second and more than a second to import.
+HEAVY = {"torch", "numpy", "scipy", "skimage", "matplotlib", "zarr", "tifffile", "openslide"}
+SERVICE = {"fastapi", "starlette", "uvicorn", "dbos", "sqlalchemy", "httpx", "pydantic_settings"}
+COMMANDS = sorted(typer.main.get_command(all_commands()).commands)  # type: ignore[attr-defined]
+RUN = """
+import sys
+from service.cli import main
+sys.argv = ["mitoscan", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    code = end.code or 0
+print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def run(*arguments: str, folder: Path = ROOT) -> tuple[int, str, set[str]]:
+    """Exit code, all that a command said, and the packages that it has loaded in the end."""
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{RUN}", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    said, _, loaded = done.stderr.rstrip("\n").rpartition("\n")
+    return done.returncode, done.stdout + said, set(loaded.split())
+
+
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)], ids=lambda names: " ".join(names) or "all")
+def test_help_loads_no_library_that_only_a_scan_or_the_service_needs(arguments: list[str]) -> None:
+    code, said, loaded = run(*arguments, "--help")
+    assert code == 0
+    assert "Usage" in said
+    assert loaded & (HEAVY | SERVICE) == set()
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["models", "--json"]], ids=" ".join)
+def test_models_are_listed_from_their_cards_alone(arguments: list[str]) -> None:
+    code, said, loaded = run(*arguments)
+    assert code == 0
+    assert "mitosis-1" in said
+    assert loaded & (HEAVY | SERVICE) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("nosuch", "No such command"),
+        ("scan --nosuch", "No such option"),
+        ("scan a.svs", "Missing option"),
+        ("scan -o out", "name a slide"),
+        ("scan a.svs -o out", "a.svs: No such file"),
+        ("scan a.csv -o out", "a.csv: No such file"),
+        ("scan folder -o out", "no slides in"),
+        ("scan slide.svs -o out --model nosuch", "'nosuch' is neither a folder nor shipped"),
+        ("scan slide.svs -o out --stride x", "is neither a whole number"),
+        ("scan slide.svs -o out --engine x", "engine = 'x' is impossible"),
+        ("scan slide.svs -o out --mask gone.png", "there is no such mask"),
+        ("certify nosuch", "'nosuch' is neither a folder nor shipped"),
+        ("committee nosuch -o out", "'nosuch' is neither a folder nor shipped"),
+        ("evaluate nosuch --data . -o out", "'nosuch' is neither a folder nor shipped"),
+        ("evaluate --data gone -o out", "gone is no folder"),
+        ("train gone.toml --data . -o out", "gone.toml cannot be read"),
+        ("import gone.onnx -o out --mpp 0.25 --patch-size 64", "'gone.onnx' cannot be imported"),
+        ("bench gone.svs", "gone.svs: No such file"),
+        ("grand-challenge --input gone", "needs one image"),
+        ("serve --port x", "--port"),
+        ("worker --nosuch", "No such option"),
+    ],
+)
+def test_a_mistake_of_use_is_told_before_torch_is_loaded(tmp_path: Path, arguments: str, words: str) -> None:
+    (tmp_path / "slide.svs").touch()
+    (tmp_path / "folder").mkdir()
+    code, said, loaded = run(*arguments.split(), folder=tmp_path)
+    assert code in (1, 2)
+    assert words in said
+    assert loaded & (HEAVY | SERVICE) == set()
+
+
+@pytest.mark.parametrize("module", ["models", "scanner", "scanner.cli", "service", "service.cli", "service.client"])
+def test_packages_import_without_torch(module: str) -> None:
+    check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_batch_of_which_no_slide_is_there_ends_as_any_batch(tmp_path: Path) -> None:
+    code, said, loaded = run("scan", "a.svs", "b.svs", "-o", "out", folder=tmp_path)
+    assert code == 1
+    assert "2 of 2 slides failed" in said
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"batch.json", "batch.html"}
+    assert '"failed": 2' in (tmp_path / "out" / "batch.json").read_text()
+    assert "torch" not in loaded
