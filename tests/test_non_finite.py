@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from models import Model, ModelCard, save_model
 from scanner import scan
-from scanner.batch import Status, scan_batch
+from scanner.batch import scan_batch
 from scanner.dense import densify
 from scanner.errors import NonFiniteScoreError
+from scanner.outcomes import Status
 from scanner.probability import prepare_scorer
 from scanner.worklist import Job
 from service.cli import all_commands
