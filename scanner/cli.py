@@ -183,11 +183,20 @@ def certify_command(
 
 
 @app.command("doctor")
-def doctor_command() -> None:
+def doctor_command(
+    device: Annotated[
+        str | None,
+        typer.Option(help="Also run one tile on that device in every form and precision, and compare it with the CPU."),
+    ] = None,
+) -> None:
     """Say what this machine offers, and what is missing."""
     from scanner.doctor import examine
 
     findings = examine()
+    if device is not None:
+        from scanner.doctor_forms import compare_forms
+
+        findings += fail_cleanly(lambda: compare_forms(device))
     for finding in findings:
         typer.echo(f"{'ok     ' if finding.is_fine else 'PROBLEM'} {finding.name}: {finding.detail}")
     raise typer.Exit(not all(finding.is_fine for finding in findings))

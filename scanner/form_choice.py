@@ -13,12 +13,13 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scanner.errors import SettingsError
 from scanner.form_cache import cache_folder, keep_seconds, read_seconds
@@ -32,8 +33,8 @@ from scanner.tiles import map_side
 SET_UP = 2
 #: Launches that are timed; the fastest counts.
 TIMED = 3
-#: Largest difference of a probability from the default form's in the same numbers.
-TOLERANCES = {"float32": 1e-5, "tf32": 0.05, "bfloat16": 0.05}
+#: Largest difference of a logit that is let pass, relative to 1 + the largest logit.
+TOLERANCES = {"float32": 1e-5, "tf32": 0.02, "bfloat16": 0.05}
 _DRIVER = Path("/proc/driver/nvidia/version")
 _log = logging.getLogger(__name__)
 
@@ -133,7 +134,8 @@ class _Trial:
     @classmethod
     def of(cls, scorer: Scorer, tile_shape: tuple[int, ...]) -> _Trial:
         # Not the scan's seconds; and no form is chosen yet.
-        return cls(replace(scorer, seconds=StageSeconds(), choice=None), probe_pixels(tile_shape), {}, set(), [])
+        asked = as_logits(replace(scorer, seconds=StageSeconds(), choice=None))
+        return cls(asked, probe_pixels(tile_shape), {}, set(), [])
 
     @property
     def is_to_be_tried_again(self) -> bool:
@@ -174,14 +176,36 @@ class _Trial:
             lane.close()
 
     def _compare(self, values: FloatMap) -> None:
-        if not np.isfinite(values).all():
-            raise WrongScoresError("scores that are not finite")
+        reference = self.reference[0] if self.reference else values
+        refuse_other_scores(values, reference, self.scorer.precision, f"form {DEFAULT_FORM}")
         if not self.reference:
             self.reference.append(values.copy())
-        allowed = TOLERANCES[self.scorer.precision]
-        difference = float(np.abs(values - self.reference[0]).max())
-        if difference > allowed:
-            raise WrongScoresError(f"scores off by {difference:.1e} from form {DEFAULT_FORM}, {allowed:g} are allowed")
+
+
+def refuse_other_scores(found: FloatMap, expected: FloatMap, precision: str, source: str) -> float:
+    """The largest difference of two maps of logits, if there is none but rounding; else WrongScoresError."""
+    if not np.isfinite(found).all():
+        raise WrongScoresError("scores that are not finite")
+    if found.shape != expected.shape:
+        raise WrongScoresError(f"scores of shape {found.shape}, not {expected.shape}")
+    difference = float(np.abs(found - expected).max())
+    allowed = TOLERANCES[precision] * (1 + float(np.abs(expected).max()))
+    if difference > allowed:
+        raise WrongScoresError(f"logits off by {difference:.1e} from those of {source}, {allowed:.1e} are allowed")
+    return difference
+
+
+class LogitScorer(Scorer):
+    """A scorer that says logits: near 0 and 1, probabilities hide what is wrong."""
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """(N, classes, rows, cols), float32."""
+        return logits.float()
+
+
+def as_logits(scorer: Scorer) -> LogitScorer:
+    """The scorer that says logits."""
+    return LogitScorer(**{field.name: getattr(scorer, field.name) for field in fields(Scorer)})
 
 
 def _seconds(lane: Lane, pixels: Pixels) -> float:

@@ -13,6 +13,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+#: A maximum is NaN if either side is, as in torch: else a pooling or a ReLU would make background of it.
+NAN: tl.constexpr = tl.constexpr(tl.PropagateNan.ALL)
+
 
 @triton.jit
 def activate(x, KIND: tl.constexpr):
@@ -21,7 +24,7 @@ def activate(x, KIND: tl.constexpr):
         # Infinite exponentials come out as 1.
         x = 1 - 2 / (tl.exp(2 * x) + 1)
     elif KIND == 2:
-        x = tl.maximum(x, 0.0)
+        x = tl.maximum(x, 0.0, propagate_nan=NAN)
     elif KIND == 3:
         x = 1 / (1 + tl.exp(-x))
     return x
@@ -69,7 +72,7 @@ def highest_in_row(
             source, places + col * pool_col, is_inside, weights, runs,
             RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
         )  # fmt: skip
-        best = tl.maximum(best, sums)
+        best = tl.maximum(best, sums, propagate_nan=NAN)
     return best
 
 
@@ -110,7 +113,7 @@ def pooled_convolution(
                 start, places + pool_row, is_inside, weights, runs, pool_col,
                 POOL_COLS, RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
             )  # fmt: skip
-            best = tl.maximum(upper, lower)
+            best = tl.maximum(upper, lower, propagate_nan=NAN)
             upper = lower
         else:
             best = highest_in_row(
@@ -122,7 +125,7 @@ def pooled_convolution(
                     start, places + pool * pool_row, is_inside, weights, runs, pool_col,
                     POOL_COLS, RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
                 )  # fmt: skip
-                best = tl.maximum(best, below)
+                best = tl.maximum(best, below, propagate_nan=NAN)
         values = activate(best + shift[None, :], ACTIVATION)
         target = result + image * result_image + row * result_row + cols * MAPS
         tl.store(target[:, None] + maps[None, :], values, mask=is_inside[:, None] & (maps < MAPS)[None, :])

@@ -89,6 +89,19 @@ def test_scores_do_not_depend_on_how_the_work_is_shared_out() -> None:
     torch.testing.assert_close(found, triton_net(net, patch_size, 1).to(DEVICE)(image), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Tanh()])
+@torch.inference_mode()
+def test_not_a_number_is_lost_in_no_maximum(activation: nn.Module) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), activation, nn.MaxPool2d(2), nn.Conv2d(4, 2, 2), nn.Flatten())
+    image = torch.rand(1, 3, 12, 24, generator=torch.Generator().manual_seed(1))
+    image[0, 1, 6, 9] = torch.nan
+    net, patch_size = scaled(net), 6
+    found = triton_net(net, patch_size, 1).to(DEVICE)(image.to(DEVICE)).cpu()
+    expected = patch_by_patch(net, image, patch_size)
+    assert 0 < expected.isnan().sum() < expected.numel()
+    torch.testing.assert_close(found, expected, equal_nan=True, **CLOSE[torch.float32])
+
+
 @pytest.mark.gpu
 @torch.inference_mode()
 def test_few_bits_are_close() -> None:

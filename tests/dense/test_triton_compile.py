@@ -93,12 +93,17 @@ def compile_all(network: str, stride: int, dtype: torch.dtype, capability: int) 
     kernels = {name: getattr(triton_kernels, name) for name in ("pooled_convolution", "classifying_head")}
     launches = launches_of(make().eval(), patch_size, stride, dtype)
     assert {launch.name for launch in launches} == set(kernels)
+    maxima = False
     for launch in launches:
         compiled = compile_for(kernels[launch.name], launch, capability)
         assert compiled.metadata.shared <= SHARED[capability], compiled.metadata.shared
         assert compiled.asm["cubin"]
+        # A maximum is NaN if a side is: the interpreter makes no difference, but a card does.
+        assert "max.f32" not in compiled.asm["ptx"]
+        maxima |= "max.NaN.f32" in compiled.asm["ptx"]
         # Tensor cores multiply, but for float32 in full.
         assert "mma" in compiled.asm["ptx"] or dtype is torch.float32
+    assert maxima
 
 
 @pytest.mark.slow
