@@ -80,22 +80,7 @@ class TritonChain:
         return on_device and images.dtype in DTYPES and not wants_gradient
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, classes, h, w) of their type.
-
-        Raises
-        ------
-        TritonUnavailableError
-            The kernels cannot be compiled for this device, or need more of it than it has.
-        """
-        from triton.errors import TritonError
-
-        try:
-            return self._run(images)
-        except TritonError as error:
-            reason = str(error).strip().splitlines()
-            raise TritonUnavailableError(reason[0] if reason else type(error).__name__) from error
-
-    def _run(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, classes, h, w) of their type; raises whatever Triton does where it cannot compile."""
         values = images.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C): nothing moves if they lie channels last
         layers = self.units[:-2] if self.has_head else self.units
         for number in range(len(layers)):
