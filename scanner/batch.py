@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from models.registry import Model
+from scanner.devices import choose_device
 from scanner.errors import OutputExistsError, ScannerError
 from scanner.exports.names import REPORT_NAME
 from scanner.map_store import remove_leftovers
@@ -55,9 +56,15 @@ def scan_batch(
     -------
     list of Outcome
         In the order of `jobs`.
+
+    Raises
+    ------
+    UnavailableError
+        This machine has no such device, or it has no such precision.
     """
     watcher = watcher or Watcher()
-    begin_batch(out, keywords)
+    settings = begin_batch(out, keywords)
+    choose_device(settings.device, precision=settings.precision)
     outcomes: list[Outcome] = []
     order = BatchOrder(model, keywords, overwrite)
     with closing(_begun_ahead(jobs, lambda job: begin_job(job, order))) as begun:

@@ -20,9 +20,11 @@ from scanner.worklist import Job
 
 def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str | None = None) -> int:
     """Scan slides here or on a cluster, showing progress on stderr; returns the exit code."""
+    # Stated first: what this machine has not is refused before a folder is made. Hosts of a cluster say so themselves.
+    memory = fail_cleanly(lambda: state_memory(order)) if cluster is None else None
     fail_cleanly(lambda: begin_batch(out, order.keywords))
-    if cluster is None:
-        errors.print(describe_memory(fail_cleanly(lambda: state_memory(order))), highlight=False, soft_wrap=True)
+    if memory is not None:
+        errors.print(describe_memory(memory), highlight=False, soft_wrap=True)
     with batch_display(errors, len(jobs)) as watcher:
         if cluster is None:
             outcomes = fail_cleanly(

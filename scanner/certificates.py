@@ -52,7 +52,10 @@ def describe_in_words(content: dict[str, Any]) -> str:
     verdict = "exact" if content["is_exact"] else "NOT exact"
     line = f"{verdict}, {content['runs']}; {content['positions']} positions, largest difference: {differences}"
     refused = content["first_inexact_layer"]
-    return line if refused is None else f"{line}; first inexact layer {refused['layer']!r}: {refused['reason']}"
+    if refused is not None:
+        line = f"{line}; first inexact layer {refused['layer']!r}: {refused['reason']}"
+    left = content.get("not_run", ())  # Certificates of older versions do not say.
+    return "; ".join([line, *(f"not run: {one['what']} ({one['why']})" for one in left)])
 
 
 def cache_folder() -> Path:

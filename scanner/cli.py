@@ -190,15 +190,14 @@ def doctor_command(
     ] = None,
 ) -> None:
     """Say what this machine offers, and what is missing."""
-    from scanner.doctor import examine
+    from scanner.doctor import as_table, examine
 
     findings = examine()
     if device is not None:
         from scanner.doctor_forms import compare_forms
 
         findings += fail_cleanly(lambda: compare_forms(device))
-    for finding in findings:
-        typer.echo(f"{'ok     ' if finding.is_fine else 'PROBLEM'} {finding.name}: {finding.detail}")
+    typer.echo("\n".join(as_table(findings)))
     raise typer.Exit(not all(finding.is_fine for finding in findings))
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from scanner.batch import BatchOrder
 from scanner.cluster_worker import Answer, Assignment, ClusterWorker
 from scanner.dispatch import Dispatch, Step, Task
-from scanner.errors import ClusterError
+from scanner.errors import ClusterError, UnavailableError
 from scanner.lanes import StageSeconds
 from scanner.outcomes import Outcome, Status, Watcher, begin_batch, write_batch
 from scanner.result import Progress
@@ -63,6 +63,8 @@ def scan_cluster(
     ------
     ClusterError
         Ray is not installed, or there is no cluster at that address.
+    UnavailableError
+        A host of it has not the device or the precision.
     """
     begin_batch(out, order.keywords)
     with _connected(address) as ray:
@@ -149,7 +151,7 @@ class _ClusterBatch:
         places = room - len(self._calls) - len(self._idle)
         for _ in range(min(places, self._dispatch.open_tasks - starting)):
             actor = _Actor(make_actor())
-            self._calls[actor.handle.is_ready.remote()] = actor
+            self._calls[actor.handle.refusal.remote()] = actor
 
     def _assign(self, actor: _Actor, task: Task) -> None:
         job = self._jobs[task.slide]
@@ -201,6 +203,8 @@ class _ClusterBatch:
             if task is not None:
                 self._lose(task, str(error).splitlines()[0])
             return
+        if task is None and answer:
+            raise UnavailableError(answer)
         onwards = None if task is None else self._take(task, answer)
         if onwards is None:
             self._idle.append(actor)

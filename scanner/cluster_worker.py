@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scanner.bands import begin_bands, score_band
 from scanner.batch import BatchOrder, Begun, begin_job, open_job, or_failure, scan_job, skip_job
+from scanner.devices import choose_device
 from scanner.dispatch import Step, Task
+from scanner.errors import SettingsError
 from scanner.lanes import StageSeconds
 from scanner.map_store import wait_for_release
 from scanner.outcomes import Outcome
 from scanner.result import PreparedSlide, Progress
 from scanner.scanning import prepare_slide
+from scanner.settings import ScanSettings
 from scanner.worklist import Job
 
 #: Time for which a slide's folder may still be held by what is left of a lost host, s.
@@ -50,9 +54,14 @@ class ClusterWorker:
         self._at_hand: tuple[Job, PreparedSlide] | None = None
         self._latest: tuple[Task, Progress] | None = None
 
-    def is_ready(self) -> bool:
-        """Return once the model is here."""
-        return True
+    def refusal(self) -> str:
+        """Why this host cannot scan as it is asked to; empty, once the model is here, if it can."""
+        try:
+            settings = ScanSettings(**self._order.keywords)
+            choose_device(settings.device, precision=settings.precision)
+        except SettingsError as error:
+            return f"{socket.gethostname()}: {error}"
+        return ""
 
     def work(self, assignment: Assignment) -> Answer:
         """Do a task; whatever goes wrong in it is an outcome."""

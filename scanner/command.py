@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from models import Model, ModelError, load_model
-from scanner.errors import ScannerError
+from scanner.errors import ScannerError, UnavailableError
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")
@@ -63,11 +63,11 @@ ExportOption = Annotated[list[str] | None, typer.Option(help=f"Further files: {'
 
 
 def fail_cleanly(action: Callable[[], _Result]) -> _Result:
-    """Run `action`; an error of ours becomes one line on stderr and exit code 1."""
+    """Run `action`; an error of ours becomes one line on stderr and exit code 1, 2 for what the machine has not."""
     try:
         return action()
     except (ScannerError, ModelError) as error:
-        raise failure(str(error)) from error
+        raise failure(str(error), code=2 if isinstance(error, UnavailableError) else 1) from error
 
 
 def find_folder(path: Path) -> None:
@@ -108,7 +108,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def failure(message: str) -> typer.Exit:
+def failure(message: str, *, code: int = 1) -> typer.Exit:
     """Say what went wrong; raise what this returns."""
     errors.print(f"mitoscan: {message}", style="red", markup=False, soft_wrap=True)
-    return typer.Exit(1)
+    return typer.Exit(code)

@@ -6,14 +6,14 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from models import list_models, load_model
-from scanner.dense.native import NativeUnavailableError, load_library
+from scanner.dense.capabilities import Capabilities, Gpu, Kernel, Offer, capabilities, offers_of
 
 #: A map of a large slide at stride 4, unpacked.
 ENOUGH_DISK_BYTES = 2 << 30
@@ -30,47 +30,72 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything a scan needs; what raises becomes a problem with its reason."""
-    checks: list[tuple[str, Callable[[], Finding]]] = [
-        ("python", lambda: Finding("python", platform.python_version())),
+    checks: list[tuple[str, Callable[[], list[Finding]]]] = [
+        ("python", lambda: [Finding("python", platform.python_version())]),
         ("torch", _torch),
-        ("device", _device),
-        ("dense net", _dense_form),
+        ("machine", lambda: describe_machine(capabilities())),
         ("readers", _readers),
         ("models", _models),
         ("disk", _disk),
     ]
-    return [_checked(name, check) for name, check in checks]
+    return [finding for name, check in checks for finding in _checked(name, check)]
 
 
-def _checked(name: str, check: Callable[[], Finding]) -> Finding:
+def as_table(findings: Sequence[Finding]) -> list[str]:
+    """A line for each finding, details below each other."""
+    width = max(len(finding.name) for finding in findings)
+    return [f"{'ok     ' if one.is_fine else 'PROBLEM'} {one.name:>{width}}: {one.detail}" for one in findings]
+
+
+def describe_machine(machine: Capabilities) -> list[Finding]:
+    """What the machine has to compute with, and the precisions that each device scans in."""
+    units = {"AVX512_BF16": machine.has_avx512_bf16, "AMX": machine.has_amx}
+    has = ", ".join(name if is_there else f"no {name}" for name, is_there in units.items())
+    findings = [
+        Finding("processor", f"{machine.processor}, {machine.architecture}, {os.cpu_count()} processors"),
+        Finding("vectors", f"{machine.vector_unit}, as torch takes them; {has}"),
+        Finding("compiler", machine.compiler or "none (g++ or clang++)"),
+        # Without it everything works, more slowly: no problem, but worth knowing.
+        Finding("kernel", _describe_kernel(machine.kernel)),
+    ]
+    findings += [_describe_gpu(gpu) for gpu in machine.gpus] or [Finding("device", "cpu; no GPU that torch can use")]
+    for name in ("cpu", *(gpu.device for gpu in machine.gpus)):
+        offers = offers_of(torch.device(name), machine)
+        findings += [Finding(f"{name}, {precision}", _describe_offer(offer)) for precision, offer in offers.items()]
+    return findings
+
+
+def _describe_kernel(kernel: Kernel) -> str:
+    if kernel.is_there:
+        return f"{kernel.reason}{', bfloat16 on its matrix unit' if kernel.has_matrix else ''}"
+    return f"none, dense nets run by torch alone, about half as fast: {kernel.reason}"
+
+
+def _describe_gpu(gpu: Gpu) -> Finding:
+    major, minor = gpu.compute_capability
+    return Finding(
+        "device", f"{gpu.device}, {gpu.name}, {gpu.memory_bytes / 2**30:.0f} GiB, compute capability {major}.{minor}"
+    )
+
+
+def _describe_offer(offer: Offer) -> str:
+    if not offer.forms:
+        return f"no: {offer.reason}"
+    return " and ".join(offer.forms) + (f"; not native: {offer.reason}" if offer.reason else "")
+
+
+def _checked(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     try:
         return check()
     except Exception as error:
-        return Finding(name, f"{type(error).__name__}: {error}", is_fine=False)
+        return [Finding(name, f"{type(error).__name__}: {error}", is_fine=False)]
 
 
-def _torch() -> Finding:
-    return Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads of {os.cpu_count()} processors")
+def _torch() -> list[Finding]:
+    return [Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads of {os.cpu_count()} processors")]
 
 
-def _device() -> Finding:
-    if not torch.cuda.is_available():
-        return Finding("device", f"cpu ({torch.backends.cpu.get_cpu_capability()}); no GPU that torch can use")
-    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return Finding("device", f"cuda: {', '.join(names)}")
-
-
-def _dense_form() -> Finding:
-    """Without the compiled form everything works, more slowly: no problem, but worth knowing."""
-    try:
-        library = load_library()
-    except NativeUnavailableError as error:
-        return Finding("dense net", f"by torch alone, about half as fast as it could be on this CPU: {error}")
-    fast = ", bfloat16 on its matrix unit" if library.mitoscan_has_matrix() else ""
-    return Finding("dense net", f"compiled for this CPU{fast}")
-
-
-def _readers() -> Finding:
+def _readers() -> list[Finding]:
     found, missing = [], []
     for package in ("tifffile", "imagecodecs", "openslide-python", "openslide-bin"):
         try:
@@ -78,16 +103,16 @@ def _readers() -> Finding:
         except PackageNotFoundError:
             missing.append(package)
     if missing:
-        return Finding("readers", f"missing: {', '.join(missing)}", is_fine=False)
-    return Finding("readers", ", ".join(found))
+        return [Finding("readers", f"missing: {', '.join(missing)}", is_fine=False)]
+    return [Finding("readers", ", ".join(found))]
 
 
-def _models() -> Finding:
+def _models() -> list[Finding]:
     names = [load_model(card.name).card.name for card in list_models()]
-    return Finding("models", ", ".join(names) or "none shipped", is_fine=bool(names))
+    return [Finding("models", ", ".join(names) or "none shipped", is_fine=bool(names))]
 
 
-def _disk() -> Finding:
+def _disk() -> list[Finding]:
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
-    return Finding("disk", f"{free / 2**30:.1f} GiB free in {folder}", is_fine=free >= ENOUGH_DISK_BYTES)
+    return [Finding("disk", f"{free / 2**30:.1f} GiB free in {folder}", is_fine=free >= ENOUGH_DISK_BYTES)]

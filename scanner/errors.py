@@ -3,6 +3,7 @@
 ScannerError
  ├── InexactLayerError            a layer of the classifier cannot be made dense exactly
  ├── SettingsError                a setting is impossible; the message names it
+ │    ├── UnavailableError        this machine has not what a setting asks for; says what it has
  │    └── MaskError               a mask cannot be read, or is none of this slide
  ├── OutputExistsError            the result folder holds another scan
  ├── OutputError                  a result cannot be written (disk full, share gone)
@@ -36,6 +37,10 @@ class InexactLayerError(ScannerError, ValueError):
 
 class SettingsError(ScannerError, ValueError):
     """A setting is impossible."""
+
+
+class UnavailableError(SettingsError):
+    """The machine has not what a setting asks for."""
 
 
 class MaskError(SettingsError):

@@ -58,13 +58,14 @@ class Watcher:
     on_outcome: Callable[[Job, Outcome], None] = lambda _job, _outcome: None
 
 
-def begin_batch(out: Path, keywords: SettingsKeywords) -> None:
+def begin_batch(out: Path, keywords: SettingsKeywords) -> ScanSettings:
     """Fail on an impossible setting or folder once, before the first slide."""
-    ScanSettings(**keywords)
+    settings = ScanSettings(**keywords)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}") from error
+    return settings
 
 
 def write_batch(out: Path, outcomes: Iterable[Outcome], *, total: int) -> None:

@@ -19,8 +19,9 @@ from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model
 from scanner.cuda_lane import CudaLane, exact_convolutions
 from scanner.dense import DenseNet, Form
+from scanner.devices import choose_device
 from scanner.engine import choose_network
-from scanner.errors import NonFiniteScoreError, SettingsError
+from scanner.errors import NonFiniteScoreError
 from scanner.geometry import Box
 from scanner.gpu_forms import FallbackLane, FormChoice, GpuForm
 from scanner.lanes import FloatMap, HostLane, Lane, Pixels, StageSeconds
@@ -199,25 +200,18 @@ def prepare_scorer(
         A key of `scanner.engine.ENGINES`.
     precision : str
         A key of PRECISIONS; only "float32" is exact.
+
+    Raises
+    ------
+    UnavailableError
+        There is no such device, or it has no such precision.
     """
-    chosen, dtype = choose_device(device), PRECISIONS[precision]
+    chosen, dtype = choose_device(device, precision=precision), PRECISIONS[precision]
     net = choose_network(model, stride=stride, engine=engine)
     table = normalisation_table(model.card.normalisation, stain)
     # The classifier's own weights are never converted: the patch engine works on a copy.
     net = net if dtype is torch.float32 else copy.deepcopy(net).to(dtype)
     return Scorer(net.to(chosen), table.to(chosen), model.card, chosen, dtype=dtype, is_tf32=precision == "tf32")
-
-
-def choose_device(device: str) -> torch.device:
-    """The torch device of that name; "auto" is the first GPU, or else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"device {device!r} is not available: {str(error).splitlines()[0]}") from error
-    return chosen
 
 
 def target_probability(logits: Tensor, card: ModelCard, target: str | None = None) -> Tensor:

@@ -26,6 +26,7 @@ from scanner.brightfield import refuse_other_stains
 from scanner.candidates import find_candidates
 from scanner.coarse_to_fine import coarse_to_fine
 from scanner.detections import above_threshold
+from scanner.devices import choose_device
 from scanner.errors import ResolutionError, ScanCancelledError
 from scanner.exports.files import check_exports, write_results
 from scanner.exports.overview import is_soon_read, read_backdrop
@@ -94,6 +95,7 @@ def scan(
         One of its kinds; the message holds the value and the way out.
     """
     settings = ScanSettings(**keywords)
+    choose_device(settings.device, precision=settings.precision)  # Refused before the slide is looked at.
     with _opened(slide, model.card, settings) as opened:
         prepared = prepare_slide(opened, model, settings)
         return scan_prepared(prepared, out, on_progress=on_progress, should_stop=should_stop)

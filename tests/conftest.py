@@ -25,6 +25,17 @@ def require_system(program: str) -> str:
     return found
 
 
+def require_precision(precision: str) -> None:
+    """Skip a test of a precision that this machine's processor has not, with the reason."""
+    import torch
+
+    from scanner.dense.capabilities import offers_of
+
+    offer = offers_of(torch.device("cpu"))[precision]
+    if not offer.forms:
+        pytest.skip(f"{precision}: {offer.reason}")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of labelled fields beside the project, which is never part of it."""

@@ -46,6 +46,8 @@ class FakeRay:
     bands: dict[str, int] = field(default_factory=dict)
     #: Every task that was given out, but the beginning of slides: its name, actor, whether a host was lost before.
     begun: list[tuple[str, int, bool]] = field(default_factory=list)
+    #: Why the hosts cannot do what is asked; empty if they can.
+    refusal: str = ""
     exceptions: Any = field(default_factory=lambda: SimpleNamespace(RayActorError=RayActorError))
     actors: int = 0
     #: Actors that were told to end.
@@ -78,7 +80,7 @@ class FakeRay:
 
         return SimpleNamespace(
             number=number,
-            is_ready=SimpleNamespace(remote=lambda: Call(number)),
+            refusal=SimpleNamespace(remote=lambda: Call(number)),
             work=SimpleNamespace(remote=work),
             progress=SimpleNamespace(remote=lambda: Call(number, is_question=True)),
         )
@@ -105,7 +107,7 @@ class FakeRay:
             assert call.assignment is not None
             return call.assignment.task, Progress(1, 2, 0.5, 1.0)
         if call.assignment is None:
-            return True
+            return self.refusal
         if call.assignment.task.step is not Step.BEGIN and self.endings.pop(0).startswith("!"):
             raise RayActorError("the actor died\nbecause of the test")
         return self._answer(call.assignment, call.assignment.task)

@@ -16,8 +16,15 @@ from models.card import write_card
 from models.normalisation import Normalisation
 from models.registry import CERTIFICATE_NAME
 from scanner import scan
-from scanner.certificates import certificate_for, keep_certificate
+from scanner.certificates import certificate_for, describe_in_words, keep_certificate
+from tests.dense.test_capabilities import AVX2
 from tests.small_models import random_model
+
+
+@pytest.fixture
+def on_avx2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose processor has no bfloat16."""
+    monkeypatch.setattr("scanner.dense.capabilities.capabilities", lambda: AVX2)
 
 
 @pytest.fixture
@@ -56,6 +63,22 @@ def test_where_the_folder_cannot_be_written_it_goes_to_the_cache(
     assert certificate_for(load_model(tmp_path / "m"), 2) == first, "a second scan says the same"
     assert keep_certificate(model, {"x": 1}).is_relative_to(tmp_path / "cache")
     assert [name for name in os.listdir(tmp_path / "m") if name.startswith(".")] == []
+
+
+def test_a_certificate_of_another_machine_is_accepted(model: Model, tmp_path: Path, on_avx2: None) -> None:
+    made = certificate_for(model, 2)
+    path = tmp_path / "m" / CERTIFICATE_NAME
+    content = json.loads(path.read_text())
+    assert "not run: bfloat16 (oneDNN has no bfloat16 convolutions" in describe_in_words(content)
+    # As one with a matrix unit writes it, and as one was written before certificates said what was left out.
+    content["max_difference"]["bfloat16"] = 0.01
+    del content["not_run"]
+    path.write_text(json.dumps(content))
+    found = certificate_for(load_model(tmp_path / "m"), 2)
+    assert found["max_difference"]["bfloat16"] == 0.01
+    assert found["sha256"] != made["sha256"]
+    assert json.loads(path.read_text()) == content, "it is kept as it was made"
+    assert "not run" not in describe_in_words(content)
 
 
 def test_saving_a_model_ends_the_old_certificate(model: Model, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ from scanner.bands import BAND_TILES
 from scanner.batch import BatchOrder, scan_batch
 from scanner.certificates import certificate_for
 from scanner.cluster import MAX_LOSSES, scan_cluster
-from scanner.errors import ClusterError
+from scanner.cluster_worker import ClusterWorker
+from scanner.errors import ClusterError, UnavailableError
 from scanner.map_store import WORK_NAME
 from scanner.outcomes import Watcher
 from scanner.result import Progress
 from scanner.settings import SettingsKeywords
 from scanner.worklist import Job, find_slides, plan_jobs
+from tests.dense.test_capabilities import AVX2
 from tests.fake_ray import FakeRay
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
@@ -244,6 +246,20 @@ def test_a_host_with_many_bands_of_a_slide_may_die(monkeypatch: pytest.MonkeyPat
     endings = [*lost, "a0", "a4", "a3", "a2", "a1", "a"]
     fake = FakeRay(hosts=5, endings=endings, bands={"a": 5})
     assert on_fake_hosts(monkeypatch, tmp_path, "a", fake=fake) == ["ok"]
+
+
+def test_a_host_that_has_not_the_precision_ends_the_batch_before_any_slide(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("scanner.dense.capabilities.capabilities", lambda: AVX2)
+    order = BatchOrder(random_model(), SettingsKeywords(device="cpu", precision="bfloat16"), False)
+    refusal = ClusterWorker(order).refusal()
+    assert "precision = 'bfloat16' is not to be had on cpu" in refusal
+    assert ClusterWorker(replace(order, keywords=KEYWORDS)).refusal() == ""
+    fake = FakeRay(hosts=2, endings=[], refusal=refusal)
+    with pytest.raises(UnavailableError, match=r"'bfloat16'.* it has float32"):
+        on_fake_hosts(monkeypatch, tmp_path, "ab", fake=fake)
+    assert fake.begun == []
 
 
 def test_without_ray_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

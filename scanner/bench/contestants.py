@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from scanner.bench.loops import channels_last_loop, compiled_loop, fused_loop, monai_loop, plain_loop
 from scanner.bench.subjects import Subject
 from scanner.dense import DenseNet, Form, densify
+from scanner.dense.layers import has_bfloat16_convolutions
 from scanner.errors import SettingsError
 
 #: Patches that a loop is timed on: its cost per patch does not depend on their number.
@@ -48,7 +49,7 @@ def patch_loops(
 
 
 def dense_forms(subject: Subject, stride: int) -> list[Contestant]:
-    """The dense net in each of its forms that this machine has, in float32 and then in bfloat16."""
+    """The dense net in each of its forms that this machine has, in float32 and then, if it has that, in bfloat16."""
     nets = []
     for form in (Form.NATIVE, Form.DILATION, Form.FRAGMENTS):
         try:
@@ -56,7 +57,7 @@ def dense_forms(subject: Subject, stride: int) -> list[Contestant]:
         except SettingsError:  # no native form of this network, or on this machine
             continue
     found = [Contestant(f"dense: {form}", net) for form, net in nets]
-    for form, net in nets:
+    for form, net in nets if has_bfloat16_convolutions() else ():
         half = copy.deepcopy(net).to(torch.bfloat16)
         if form is Form.DILATION or half.is_native:
             found.append(Contestant(f"dense: {form}, bfloat16", _InPrecision(half), precision=torch.bfloat16))

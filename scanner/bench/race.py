@@ -21,6 +21,7 @@ from scanner.bench.measure import Case, Timing, copy_case, measure, peak_case
 from scanner.bench.peers import peers
 from scanner.bench.subjects import Subject
 from scanner.dense import densify, score_patches
+from scanner.dense.layers import has_bfloat16_convolutions
 
 #: Outputs along each axis that are compared with the classifier's own, at two opposite corners: one batch of 16.
 _COMPARED = 4
@@ -49,7 +50,8 @@ class Peaks:
 
     #: GFLOP/s of a 256-channel convolution.
     float32: float
-    bfloat16: float
+    #: None where torch has no fast ones.
+    bfloat16: float | None
     #: GB/s read and written by a copy.
     copy: float
 
@@ -91,10 +93,13 @@ def race(subject: Subject, stride: int, tile: int, *, rounds: int = 5, entry: En
     image = subject.image(tile)
     contestants = [*_loops(subject, stride, entry), *dense_forms(subject, stride)]
     contestants += peers(subject, stride, tuple(image.shape), batches=entry.batches)
-    bounds = [peak_case(), peak_case(torch.bfloat16), copy_case()]
-    cases = [*(case for case, _amount in bounds), *(_case(c, image, subject, stride) for c in contestants)]
+    bounds = {"float32": peak_case(), "copy": copy_case()}
+    if has_bfloat16_convolutions():
+        bounds["bfloat16"] = peak_case(torch.bfloat16)
+    cases = [*(case for case, _amount in bounds.values()), *(_case(c, image, subject, stride) for c in contestants)]
     timings = measure(cases, rounds=rounds)
-    peaks = Peaks(*(amount / timing.best_cpu for (_case, amount), timing in zip(bounds, timings, strict=False)))
+    rates = {name: bounds[name][1] / timing.best_cpu for name, timing in zip(bounds, timings, strict=False)}
+    peaks = Peaks(rates["float32"], rates.get("bfloat16"), rates["copy"])
     times = timings[len(bounds) :]
     plain = next(t.median_cpu for c, t in zip(contestants, times, strict=True) if c.name == PLAIN_LOOP)
     dense = densify(subject.net, subject.patch_size, stride)
@@ -111,7 +116,7 @@ def race(subject: Subject, stride: int, tile: int, *, rounds: int = 5, entry: En
 
 
 def _peak_of(contestant: Contestant, peaks: Peaks) -> float:
-    return peaks.bfloat16 if contestant.precision is torch.bfloat16 else peaks.float32
+    return (contestant.precision is torch.bfloat16 and peaks.bfloat16) or peaks.float32
 
 
 def _loops(subject: Subject, stride: int, entry: Entry) -> list[Contestant]:

@@ -9,11 +9,11 @@ import resource
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
 from scanner.bench.race import Race
+from scanner.dense.capabilities import capabilities
 
 _PACKAGES = ("torch", "onnxruntime", "openvino", "monai")
 _COLUMNS = ("way", "CPU ns/px", "best", "wall ns/px", "ratio", "max difference", "share of peak")
@@ -28,16 +28,9 @@ def describe_machine() -> str:
         except PackageNotFoundError:
             continue
     threads = f"{torch.get_num_threads()} of {os.cpu_count()} processors"
-    capability = torch.backends.cpu.get_cpu_capability()
+    processor, capability = capabilities().processor, torch.backends.cpu.get_cpu_capability()
     day = datetime.datetime.now(datetime.UTC).date()
-    return f"{_processor()} ({capability}), {threads}, Python {platform.python_version()}, {', '.join(found)}, {day}"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    return f"{processor} ({capability}), {threads}, Python {platform.python_version()}, {', '.join(found)}, {day}"
 
 
 def markdown_of_race(race: Race) -> Iterator[str]:
@@ -46,7 +39,8 @@ def markdown_of_race(race: Race) -> Iterator[str]:
     yield f"### {first.network}, q = {first.stride}, tile {first.tile}"
     yield ""
     peaks = race.peaks
-    rates = f"{peaks.float32:.0f} GFLOP/s in float32, {peaks.bfloat16:.0f} in bfloat16"
+    half = "no fast bfloat16" if peaks.bfloat16 is None else f"{peaks.bfloat16:.0f} in bfloat16"
+    rates = f"{peaks.float32:.0f} GFLOP/s in float32, {half}"
     yield f"Peaks: {rates}; copy {peaks.copy:.1f} GB/s."
     yield f"The rule takes: {race.choice}."
     yield ""

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from models.identity import contract_sha256
 from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model
+from scanner.dense.capabilities import offers_of
 from scanner.dense.dense_net import Form, densify
 from scanner.dense.patchwise import PatchwiseNet, score_patches
 from scanner.dense.symmetric import with_symmetries, without_symmetries
@@ -105,12 +106,38 @@ def certify(model: Model, effort: Effort | None = None) -> list[Comparison]:
         net = _in_type(model.net, dtype)
         runs = list(_runs(net, model, stride, effort))
         if dtype is torch.float32:
-            runs += [(form, run, fast) for form, run, _ in runs[-1:] for fast in FAST if not model.is_code]
+            runs += [(form, run, fast) for form, run, _ in runs[-1:] for fast in _fast_here(model)]
         for name in effort.images:
             if comparisons and time.monotonic() - started > effort.seconds:
                 return comparisons
             comparisons += _compare(model, net, runs, name=name, stride=stride, positions=effort.positions)
     return comparisons
+
+
+def _fast_here(model: Model) -> list[torch.dtype]:
+    """Those of FAST that can be measured."""
+    return [number for number in FAST if not _reason_against(number, model)]
+
+
+def _reason_against(number: torch.dtype, model: Model) -> str:
+    """Why a model is not measured in these numbers here; empty if it is."""
+    if model.is_code:
+        return "TorchScript computes in the numbers that it was written with"
+    offer = offers_of(torch.device("cpu"))[_type_name(number)]
+    return "" if offer.forms else offer.reason
+
+
+def _type_name(number: torch.dtype) -> str:
+    return str(number).removeprefix("torch.")
+
+
+def _not_run(model: Model, *, runs: str) -> list[dict[str, str]]:
+    """What this machine cannot compare of a model that runs that way, each with its reason."""
+    reasons = {_type_name(number): _reason_against(number, model) for number in FAST}
+    if runs == "dense":
+        offers = offers_of(torch.device("cpu"))
+        reasons |= {f"{name}, native form": one.reason for name, one in offers.items() if one.forms == ("torch",)}
+    return [{"what": what, "why": why} for what, why in reasons.items() if why]
 
 
 #: Form, network, and the type of its numbers.
@@ -182,13 +209,12 @@ def _compare(
             difference = sys.float_info.max
         tolerance = None if is_fast else TOLERANCES[number] * (1 + float(expected.abs().max()))
         count = expected[0, 0].numel() + tile[0, 0].numel()
-        type_name = str(number).removeprefix("torch.")
-        yield Comparison(kind, name, type_name, form, stride, count, difference, tolerance)
+        yield Comparison(kind, name, _type_name(number), form, stride, count, difference, tolerance)
 
 
 def describe_certificate(model: Model, comparisons: list[Comparison]) -> dict[str, Any]:
     """The certificate as JSON: what was compared, the largest differences, and what it holds for."""
-    refusal = None if model.is_code else refusal_of(model)
+    refusal, runs = None if model.is_code else refusal_of(model), way_of(model)
     return {
         "model": {
             "name": model.card.name,
@@ -197,7 +223,7 @@ def describe_certificate(model: Model, comparisons: list[Comparison]) -> dict[st
             "contract_sha256": contract_sha256(model.card),
         },
         "is_exact": all(comparison.is_exact for comparison in comparisons),
-        "runs": way_of(model),
+        "runs": runs,
         "first_inexact_layer": None if refusal is None else {"layer": refusal.layer, "reason": refusal.reason},
         "positions": sum(comparison.positions for comparison in comparisons),
         "kinds": sorted({comparison.kind for comparison in comparisons} | {"tile edge"}),
@@ -205,6 +231,7 @@ def describe_certificate(model: Model, comparisons: list[Comparison]) -> dict[st
             dtype: max(c.difference for c in comparisons if c.dtype == dtype)
             for dtype in sorted({c.dtype for c in comparisons})
         },
+        "not_run": _not_run(model, runs=runs),
         "layers": [{"name": name, "kind": type(layer).__name__} for name, layer in model.net.named_modules() if name],
         "software": {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()},
         "comparisons": [asdict(comparison) for comparison in comparisons],

@@ -161,9 +161,18 @@ def _reduce_axis(
     return functools.reduce(combine, shifted_views(x, kernel, stride, dilation, dim))
 
 
+@functools.cache
+def has_bfloat16_convolutions() -> bool:
+    """True if oneDNN has convolutions in bfloat16 for this processor, as far as ONEDNN_MAX_CPU_ISA lets it.
+
+    It is the very condition on which the fused ones would raise.
+    """
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def _fuses(x: Tensor) -> bool:
-    on_cpu = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
-    return on_cpu and not torch.is_grad_enabled() and torch._C._has_mkldnn
+    is_known = x.dtype is torch.float32 or (x.dtype is torch.bfloat16 and has_bfloat16_convolutions())
+    return is_known and x.device.type == "cpu" and not torch.is_grad_enabled() and torch._C._has_mkldnn
 
 
 def _fused_convolution(layer: Convolution, x: Tensor, stride: Step, dilation: Step) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +13,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.normalisation import NormalisationKind, StainStatistics
 from models.pixel_tables import apply_table, normalisation_table
+from scanner.dense.capabilities import capabilities
 from scanner.training.loss import apply_convolutionally
 from scanner.training.recipe import Recipe
 from scanner.training.stain import Stain
 
 
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """True where bfloat16 is computed in hardware."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    flags = Path("/proc/cpuinfo")
-    return flags.is_file() and any(name in flags.read_text() for name in ("avx512_bf16", "amx_bf16"))
-
-
 def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
     """Autocast to bfloat16 where that is fast, else nothing."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=capabilities().has_fast_bfloat16(device))
 
 
 def fold_normalisation(net: nn.Module) -> nn.Module:

@@ -11,8 +11,8 @@ from models import Model, ModelCard, ModelError, save_model
 from models.card import CARD_NAME, with_choices
 from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
+from scanner.devices import choose_device
 from scanner.errors import SettingsError
-from scanner.probability import choose_device
 from scanner.slides.protocol import RGB
 from scanner.training.batches import TrainingSet
 from scanner.training.fields import (

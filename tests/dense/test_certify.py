@@ -16,6 +16,7 @@ from models.registry import CERTIFICATE_NAME
 from models.sources import ZOO
 from scanner.dense import DenseNet
 from scanner.dense.certify import Effort, Form, certify, describe_certificate, sample_effort
+from tests.dense.test_capabilities import AMX, AVX2, NO_KERNEL
 from tests.networks import CropResidual, Highway, randomise
 from tests.padded_networks import Gate, vgg_like
 from tests.small_models import random_model
@@ -34,7 +35,9 @@ def test_a_small_model_is_certified() -> None:
     assert certificate["is_exact"]
     assert certificate["runs"] == "dense"
     assert certificate["max_difference"]["float64"] <= 1e-12
-    assert 0 < certificate["max_difference"]["bfloat16"] < 0.5
+    left = {entry["what"]: entry["why"] for entry in certificate["not_run"]}
+    assert ("bfloat16" in certificate["max_difference"]) == ("bfloat16" not in left)
+    assert 0 < certificate["max_difference"].get("bfloat16", 0.1) < 0.5
     assert certificate["positions"] > 1000
     assert certificate["kinds"] == ["adversarial", "border", "random", "tile edge"]
     assert json.loads(json.dumps(certificate)) == certificate
@@ -76,6 +79,24 @@ def test_a_net_that_answers_for_the_neighbouring_patch_is_not_certified(monkeypa
     monkeypatch.setattr("scanner.dense.dense_net.check_conversion", lambda net, dense: None)
     comparisons = certify(random_model(), replace(QUICK, images=("noise",)))
     assert not any(c.is_exact for c in comparisons if c.tolerance is not None)
+
+
+def test_what_a_machine_has_not_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = {}
+    for name, machine in (("old", replace(AVX2, kernel=NO_KERNEL)), ("new", AMX)):
+        monkeypatch.setattr("scanner.dense.capabilities.capabilities", lambda machine=machine: machine)
+        model = random_model()
+        content = describe_certificate(model, [])
+        left[name] = {entry["what"]: entry["why"] for entry in content["not_run"]}
+    assert left["new"] == {}
+    assert left["old"].keys() == {"bfloat16", "float32, native form"}
+    assert left["old"]["float32, native form"] == "no C++ compiler"
+
+
+def test_a_machine_without_bfloat16_never_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanner.dense.capabilities.capabilities", lambda: AVX2)
+    found = certify(random_model(), QUICK)
+    assert {comparison.dtype for comparison in found} == {"float64", "float32"}
 
 
 def test_a_sample_ends_in_time() -> None:
