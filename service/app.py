@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from service import errors, queue
+from service.appending import Appender
 from service.asked import DetectSource
 from service.audit import AuditTrail
 from service.auth import KeyRing, load_keys
@@ -24,12 +25,13 @@ from service.limits import RateLimit
 from service.logs import RequestLog
 from service.measures import Measures
 from service.metrics import instrument
+from service.pace import BodyPace
 from service.results import Results
-from service.resumable import CompleteMetadata, make_tus_router
-from service.routes import detect, files, jobs, operation, pages, viewer
+from service.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
 from service.schemas import RESEARCH_USE
 from service.settings import Settings
 from service.store import Store, make_engine
+from service.targets import PlainTargets
 from service.tiles import TileMaker
 from service.waiting import JobWaiter
 
@@ -56,17 +58,22 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.registry = instrument(app)
+    app.add_middleware(BodyPace, timeout_s=settings.client_timeout_s)
+    app.add_middleware(PlainTargets)
+    app.add_middleware(tus.TusHeaders)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(CompleteMetadata)
     app.add_middleware(AuditTrail, folder=settings.audit_folder, keep_days=settings.audit_keep_days)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["Location", *tus.EXPOSED],
         )
     app.add_middleware(RequestLog)
-    for router in (detect.router, jobs.router, files.router, viewer.router, operation.router, pages.router):
-        app.include_router(router)
-    app.include_router(make_tus_router(settings))
+    for part in (detect, tus, uploads, jobs, files, viewer, operation, pages):
+        app.include_router(part.router)
     errors.install(app)
     app.openapi = partial(_complete, app.openapi, catalog, has_keys=not keys.is_open)  # type: ignore[method-assign]
     return app
@@ -111,6 +118,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
         rate=RateLimit(settings.requests_per_minute),
         waiter=JobWaiter(store),
         tiles=TileMaker(),
+        appender=Appender(settings),
     )
 
 

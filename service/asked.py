@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs import Priority
 
+#: Free text in a path or query has no control characters: service/targets.py refuses these before any route.
+PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 #: DICOM annotations and map (of DICOM slides alone), the figures as Grand Challenge wants them, the map as OME-Zarr.
@@ -64,5 +66,6 @@ class DetectQuery(BaseModel):
         float | None, Field(gt=0, le=1e6, description="seconds that the scan may take, within the service's own limit")
     ] = None
     webhook: Annotated[
-        str | None, Field(min_length=1, max_length=2048, description="allowed URL that is told when the job has ended")
+        str | None,
+        Field(pattern=PLAIN_TEXT, max_length=2048, description="allowed URL that is told when the job has ended"),
     ] = None

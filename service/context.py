@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
 
+from service.appending import Appender
 from service.audit import note
 from service.auth import Client, KeyRing, Role
 from service.catalog import Catalog
@@ -35,6 +36,7 @@ class Service:
     rate: RateLimit
     waiter: JobWaiter
     tiles: TileMaker
+    appender: Appender
 
 
 def get_service(request: Request) -> Service:

@@ -21,14 +21,18 @@ from starlette.routing import Match
 
 from scanner import errors as scan
 from service import (
+    appending,
     auth,
     catalog,
+    deleting,
     forms,
     intake,
     jobs,
     limits,
+    pace,
     remote,
     results,
+    resumable,
     sources,
     store,
     submission,
@@ -56,6 +60,7 @@ RULES = (
     Rule(auth.NotAuthenticatedError, 401, "not-authenticated", "An API key is needed"),
     Rule(auth.NotAllowedError, 403, "not-allowed", "This API key may not do that"),
     Rule(store.JobNotFoundError, 404, "job-not-found", "No such job"),
+    Rule(resumable.UploadNotFoundError, 404, "upload-not-found", "No such upload"),
     Rule(catalog.UnknownModelError, 404, "model-not-found", "No such model"),
     Rule(results.FileNotInResultError, 404, "file-not-found", "No such file in a result"),
     Rule(tiles.TileOutsideError, 404, "tile-not-found", "No such tile"),
@@ -64,10 +69,16 @@ RULES = (
     Rule(results.ResultGoneError, 410, "result-gone", "The result has been removed"),
     Rule(submission.ExportImpossibleError, 409, "export-impossible", "This file cannot be made of this slide"),
     Rule(jobs.TransitionError, 409, "job-finished", "The job is finished already"),
+    Rule(deleting.StillRunningError, 409, "job-running", "The job has not stopped yet"),
+    Rule(deleting.UploadInUseError, 409, "upload-in-use", "A job reads this upload"),
+    Rule(appending.OffsetError, 409, "wrong-offset", "The upload is at another byte"),
+    Rule(resumable.UploadBusyError, 423, "upload-busy", "Another request sends this upload"),
+    Rule(pace.SlowClientError, 408, "too-slow", "The request does not come"),
     Rule(forms.BadRequestError, 400, "bad-request", "The request cannot be understood"),
     Rule(ClientDisconnect, 400, "disconnected", "The client went away"),
     Rule(intake.EmptyUploadError, 400, "empty-upload", "The upload is empty"),
     Rule(limits.TooLargeError, 413, "too-large", "The slide is larger than this service accepts"),
+    Rule(limits.QuotaExceededError, 413, "quota-exceeded", "This client keeps as much as it may"),
     Rule(sources.SourceForbiddenError, 403, "source-forbidden", "This source is not on the allow list"),
     Rule(sources.SourceNotFoundError, 404, "source-not-found", "No such source"),
     Rule(remote.SourceFetchError, 502, "source-unreachable", "The source could not be fetched"),
@@ -87,7 +98,7 @@ RULES = (
     Rule(scan.ScannerError, 422, "scan-failed", "The slide could not be scanned"),
 )
 #: Seconds after which a refused client may try again.
-RETRY_AFTER = {429: "5", 503: "10", 507: "60"}
+RETRY_AFTER = {423: "1", 429: "5", 503: "10", 507: "60"}
 
 
 def problem_from_exception(error: Exception, *, detail: str | None = None) -> dict[str, object]:

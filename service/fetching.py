@@ -17,10 +17,12 @@ import structlog
 from service import bounds, jobs
 from service.intake import StoredSlide, receive_raw
 from service.jobs import Job, JobState, ScanRequest, TransitionError
-from service.limits import TooLargeError, require_disk
+from service.limits import require_disk
 from service.queue import QueueClient
+from service.quotas import allowance_for
 from service.remote import Remote, SourceFetchError, open_url
 from service.reporter import Reporter
+from service.resumable import hold_slide
 from service.settings import Settings
 from service.store import JobNotFoundError, Store
 from service.submission import check_exports
@@ -62,10 +64,13 @@ class Fetcher:
     async def _fetch(self, job: Job) -> ScanRequest:
         assert job.fetch
         async with open_url(job.fetch.url, self.settings) as remote:
-            if (remote.size or 0) > self.settings.max_upload_bytes:
-                raise TooLargeError(f"the slide has more than {self.settings.max_upload_bytes} bytes")
             require_disk(self.settings, remote.size or 0)
-            slide = await receive_raw(self._watched(remote, job), self.settings, name=job.request.slide_name)
+            allowance = allowance_for(self.settings, job.client)
+            allowance.require(remote.size or 0)
+            slide = await receive_raw(
+                self._watched(remote, job), self.settings, allowance=allowance, name=job.request.slide_name
+            )
+        hold_slide(self.settings, job.client, slide)
         check_exports(job.request.exports, slide)
         return _request_for(job, slide)
 

@@ -6,31 +6,31 @@ path.
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from scanner.errors import UnsupportedSlideError
 from service.archives import is_archive, unpack
 from service.forms import BadRequestError, Form
 from service.headers import Header, read_header
-from service.limits import TooLargeError, require_disk
+from service.limits import Allowance, TooLargeError, require_disk
 from service.multifile import LEADERS, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
 from service.settings import Settings
+from service.sink import FileSink
 
-#: Bytes gathered before a write leaves for a thread.
-WRITE_SIZE = 1 << 20
 MAX_NAME = 200
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class EmptyUploadError(Exception):
@@ -49,54 +49,44 @@ class StoredSlide:
 
 
 class Sink:
-    """A temporary folder that takes the files of a body under one byte cap, and becomes a stored slide."""
+    """A temporary folder that takes the files of a body under one allowance, and becomes a stored slide."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, allowance: Allowance) -> None:
         self._settings = settings
-        self._pending = bytearray()
+        self._allowance = allowance
         self.size = 0
-        self._folder = settings.uploads / "incoming" / uuid.uuid4().hex
+        self._folder = incoming_folder(settings) / uuid.uuid4().hex
         self._folder.mkdir(parents=True)
-        self._files: list[tuple[str, Path]] = []
-        self._digests: list[Any] = []
-        self._file: BinaryIO | None = None
+        self._files: list[tuple[str, FileSink]] = []
 
-    def __enter__(self) -> Sink:
+    async def __aenter__(self) -> Sink:
         return self
 
-    def __exit__(self, *exc: type[BaseException] | BaseException | TracebackType | None) -> None:
-        if self._file:
-            self._file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    async def __aexit__(self, *exc: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for _, file in self._files:
+            file.abandon()
+        with CancelScope(shield=True):  # A client that goes away leaves nothing behind.
+            await to_thread.run_sync(partial(shutil.rmtree, self._folder, ignore_errors=True))
 
-    def begin(self, name: str) -> None:
+    async def begin(self, name: str) -> None:
         """What is written from now on is a file of this name."""
-        self._finish_file()
+        await to_thread.run_sync(self._finish_file)
         if len(self._files) >= MAX_FILES:
             raise TooLargeError(f"a slide has at most {MAX_FILES} files")
-        path = self._folder / f"{len(self._files):05}"
-        self._file = path.open("wb")
-        self._files.append((name, path))
-        self._digests.append(hashlib.sha256())
+        self._files.append((name, FileSink(self._folder / f"{len(self._files):05}", self._settings)))
 
     async def write(self, chunk: bytes) -> None:
-        """Take more bytes; TooLargeError beyond the cap."""
+        """Take more bytes; TooLargeError or QuotaExceededError beyond the allowance."""
         self.size += len(chunk)
-        if self.size > self._settings.max_upload_bytes:
-            raise TooLargeError(f"the slide has more than {self._settings.max_upload_bytes} bytes")
-        self._pending += chunk
-        if len(self._pending) >= WRITE_SIZE:
-            await to_thread.run_sync(self._flush)
+        self._allowance.require(self.size)
+        await self._files[-1][1].write(chunk)
 
     def store(self) -> StoredSlide:
         """Put the slide in its place, once it is known to be acceptable."""
         self._finish_file()
         if self.size == 0:
             raise EmptyUploadError("there are no bytes in it")
-        files = [
-            ReceivedFile(name, path, digest.hexdigest())
-            for (name, path), digest in zip(self._files, self._digests, strict=True)
-        ]
+        files = [ReceivedFile(name, file.path, file.digest.hexdigest()) for name, file in self._files]
         if len(files) == 1:
             return store_file(files[0], self._settings)
         try:
@@ -105,17 +95,14 @@ class Sink:
             raise BadRequestError(str(error)) from error
         return _store_several(named, files[0].name, self._settings)
 
-    def _flush(self) -> None:
-        assert self._file
-        self._digests[-1].update(self._pending)
-        self._file.write(self._pending)
-        self._pending.clear()
-
     def _finish_file(self) -> None:
-        if self._file:
-            self._flush()
-            self._file.close()
-            self._file = None
+        if self._files:
+            self._files[-1][1].close()
+
+
+def incoming_folder(settings: Settings) -> Path:
+    """Where bodies grow until they are whole; what lies there is of no use to anyone else."""
+    return settings.uploads / "incoming"
 
 
 def store_file(file: ReceivedFile, settings: Settings) -> StoredSlide:
@@ -174,23 +161,46 @@ def check_size(width: int, height: int, settings: Settings, *, is_plain: bool = 
         raise TooLargeError(f"{width} x {height} pixels are more than this service accepts")
 
 
-async def receive_raw(stream: AsyncIterable[bytes], settings: Settings, *, name: str = "upload") -> StoredSlide:
+def is_sha256(name: str) -> bool:
+    """True for what could name a stored slide."""
+    return _SHA256.fullmatch(name) is not None
+
+
+def stored_size(slide: StoredSlide, settings: Settings) -> int:
+    """Bytes of a stored slide, all its files together."""
+    return folder_size((settings.data.resolve() / slide.path).parent)
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of the files in a folder, less what is removed meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+async def receive_raw(
+    stream: AsyncIterable[bytes], settings: Settings, *, allowance: Allowance, name: str = "upload"
+) -> StoredSlide:
     """The slide that a request's whole body is."""
-    with Sink(settings) as sink:
-        sink.begin(name)
+    async with Sink(settings, allowance) as sink:
+        await sink.begin(name)
         async for chunk in stream:
             await sink.write(chunk)
         return await to_thread.run_sync(sink.store)
 
 
-async def receive_form(stream: AsyncIterable[bytes], content_type: str, settings: Settings) -> StoredSlide:
+async def receive_form(
+    stream: AsyncIterable[bytes], settings: Settings, *, allowance: Allowance, content_type: str
+) -> StoredSlide:
     """The slide in the field `file` of a multipart/form-data body, or its files, if the field comes several times."""
     form = Form(content_type)
-    with Sink(settings) as sink:
+    async with Sink(settings, allowance) as sink:
         async for chunk in stream:
             for piece in form.feed(chunk):
                 if isinstance(piece, str):
-                    sink.begin(piece)
+                    await sink.begin(piece)
                 else:
                     await sink.write(piece)
         if not form.is_complete:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 
 import limits
 from limits.storage import MemoryStorage
@@ -24,12 +25,36 @@ class TooLargeError(Exception):
     """More bytes or pixels than the service accepts."""
 
 
+class QuotaExceededError(Exception):
+    """One client keeps more bytes here than it may."""
+
+
 class StorageFullError(Exception):
     """The disk is nearly full."""
 
 
 class IdempotencyConflictError(Exception):
     """The key came with another request before."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How many bytes one upload may have."""
+
+    #: Of any slide.
+    cap: int
+    #: Left of the client's quota; None without one.
+    quota_left: int | None = None
+
+    def require(self, size: int) -> None:
+        """Raise if so many bytes are too many."""
+        if size > self.cap:
+            raise TooLargeError(f"the slide has more than {self.cap} bytes")
+        if self.quota_left is not None and size > self.quota_left:
+            raise QuotaExceededError(
+                f"{max(0, self.quota_left)} bytes are left of what this client may keep here: "
+                "DELETE /uploads/{id} or DELETE /jobs/{job_id}?purge=true makes room"
+            )
 
 
 class RateLimit:

@@ -56,7 +56,6 @@ def configure_logs(settings: Settings, *, process: str) -> None:
         )
     )
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    logging.getLogger("tuspyserver").setLevel(logging.WARNING)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # What is wrong with a slide is in its job's problem.
     logging.getLogger("httpx").setLevel(logging.WARNING)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,6 +40,8 @@ ERRANDS_POLL_INTERVAL = 1.0  # seconds
 #: The same of fetches: two, so that a small slide need not wait for a large one.
 FETCHES_AT_ONCE = 2
 FETCHES_POLL_INTERVAL = 0.5  # seconds
+#: Ended workflows that are dropped in one transaction.
+FORGOTTEN_AT_ONCE = 500
 #: A webhook that fails is told again after the first pause, then after ever longer ones.
 WEBHOOK_BACKOFF = 3.0
 #: Without a new job for this long, workers look less often.
@@ -107,6 +109,22 @@ class QueueClient:
     def forget(self, job_id: str) -> None:
         """Drop the job's workflow, so that no worker takes it."""
         self._client.delete_workflow(job_id)
+
+    def forget_ended(self, *, before: float) -> None:
+        """Drop what has ended before that time: it is of no further use, and would grow without end."""
+        until = datetime.fromtimestamp(before, UTC).isoformat()
+        while True:
+            ended = self._client.list_workflows(
+                status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+                queue_name=[QUEUE, FETCHES, ERRANDS],
+                completed_before=until,
+                limit=FORGOTTEN_AT_ONCE,
+                load_input=False,
+                load_output=False,
+            )
+            if not ended:
+                return
+            self._client.delete_workflows([workflow.workflow_id for workflow in ended])
 
     def close(self) -> None:
         """Let go of the store."""

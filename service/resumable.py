@@ -1,125 +1,243 @@
-"""Resumable uploads by the tus protocol (tus.io), for slides of gigabytes over lines that break.
+"""Resumable uploads as they lie on disk, so that they go on after any break: of the line, of the API, of the machine.
 
-The protocol is tuspyserver's. A finished upload becomes a stored slide, named by the id that tus gave it.
+An upload is a folder uploads/tus/<id>: its note says who owns it and how long it will be; its bytes are a file whose
+size is the offset from which the client goes on. A whole one becomes a stored slide, and its note says which.
 """
 
 from __future__ import annotations
 
-import base64
+import ctypes
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from anyio import to_thread
-from fastapi import APIRouter
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Receive, Scope, Send
-from tuspyserver import create_tus_router
-
-from service.context import ServiceDep, SubmitterDep
-from service.intake import store_file
-from service.limits import TooLargeError, require_disk
+from service.auth import Client, Role
+from service.holdings import Holding, hold
+from service.intake import StoredSlide, store_file, stored_size
+from service.limits import StorageFullError, TooManyRequestsError, require_disk
 from service.multifile import ReceivedFile
 from service.settings import Settings
 
-PREFIX = "/uploads/tus"
-#: Days after which an unfinished upload is given up.
-DAYS_TO_KEEP = 2
-#: In base64, as the header has it.
-_METADATA = {
-    name: base64.b64encode(value).decode()
-    for name, value in {"filename": b"upload", "filetype": b"application/octet-stream"}.items()
-}
+#: Seconds after its last byte at which an unfinished upload is given up.
+KEEP_S = 2 * 86_400.0
+#: Unfinished uploads that one client may have.
+MAX_UNFINISHED = 100
+NOTE, BYTES, LOCK, WHOLE = "upload.json", "bytes", "lock", "whole"
 _ID = re.compile(r"[0-9a-f]{32}")
-
-Finished = Callable[[str, dict[str, Any]], Any]
-Begun = Callable[[dict[str, Any], dict[str, Any]], None]
+_FALLOC_FL_KEEP_SIZE = 1  # linux/falloc.h
 
 
-def make_tus_router(settings: Settings) -> APIRouter:
-    """The tus endpoints: POST, HEAD, PATCH, DELETE."""
-    router: APIRouter = create_tus_router(
-        prefix=PREFIX,
-        files_dir=str(folder_of(settings)),
-        max_size=settings.max_upload_bytes,
-        auth=_require_submitter,  # type: ignore[arg-type]  # It is a dependency, with parameters of its own.
-        days_to_keep=DAYS_TO_KEEP,
-        pre_create_dep=_on_begin,
-        upload_complete_dep=_on_complete,
-    )
-    for route in router.routes:
-        route.include_in_schema = False  # type: ignore[attr-defined]  # The protocol has its own description.
-    return router
+class UploadNotFoundError(LookupError):
+    """No upload has this id, or it belongs to another client, or its time is over."""
 
 
-class CompleteMetadata:
-    """Adds what tuspyserver wants in Upload-Metadata, and the protocol leaves to the client: else HEAD answers 400."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with the metadata completed where an upload begins."""
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/") == PREFIX:
-            headers = MutableHeaders(scope=scope)
-            given = headers.get("upload-metadata", "")
-            names = {pair.split(" ")[0] for pair in given.split(",")}
-            added = [f"{name} {value}" for name, value in _METADATA.items() if name not in names]
-            headers["upload-metadata"] = ",".join([given] * bool(given) + added)
-        await self._app(scope, receive, send)
+class UploadBusyError(Exception):
+    """Another request works on this upload."""
 
 
-def folder_of(settings: Settings) -> Path:
-    """Where unfinished uploads grow, and finished ones leave a note."""
+@dataclass(frozen=True)
+class Upload:
+    """A resumable upload."""
+
+    id: str
+    #: Name of the client.
+    owner: str
+    #: What the client calls the slide.
+    name: str
+    #: Bytes in all; None until the client says.
+    length: int | None
+    #: As the client sent it, for its own use.
+    metadata: str = ""
+    #: Of the stored slide that it has become.
+    sha256: str | None = None
+
+
+def tus_folder(settings: Settings) -> Path:
+    """Where resumable uploads grow."""
     return settings.uploads / "tus"
 
 
-def find_finished(upload_id: str, settings: Settings) -> str | None:
-    """SHA-256 of the stored slide that an upload has become."""
-    note = folder_of(settings) / f"{upload_id}.stored"
-    if not _ID.fullmatch(upload_id) or not note.is_file():
-        return None
-    return str(json.loads(note.read_text(encoding="utf-8"))["sha256"])
+def is_id(upload_id: str) -> bool:
+    """True for what could be the id of a resumable upload; those of stored slides are longer."""
+    return _ID.fullmatch(upload_id) is not None
 
 
-def store_finished(path: Path, name: str, settings: Settings) -> None:
-    """Put a finished upload in its place, or remove it if it is nothing that is scanned."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    link = path.with_suffix(".whole")
-    link.unlink(missing_ok=True)
-    os.link(path, link)  # The upload stays too, for a client that has not heard that it is whole.
+def require_owner(upload: Upload, client: Client) -> None:
+    """UploadNotFoundError unless the client may have to do with this upload."""
+    if upload.owner != client.name and client.role < Role.ADMIN:
+        raise UploadNotFoundError(f"no upload {upload.id!r}")
+
+
+def create(settings: Settings, upload: Upload) -> None:
+    """Begin an upload, its promised bytes reserved on the disk."""
+    if len(list(unfinished(settings, upload.owner))) >= MAX_UNFINISHED:
+        raise TooManyRequestsError(f"{MAX_UNFINISHED} uploads of this client are unfinished; DELETE some")
+    require_disk(settings, upload.length or 0)
+    folder = tus_folder(settings) / upload.id
+    folder.mkdir(parents=True)
     try:
-        slide = store_file(ReceivedFile(name, link, sha256), settings)
-    except Exception:
-        path.unlink()
+        _reserve(folder / BYTES, upload.length or 0)
+        _write_note(settings, upload)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def find(settings: Settings, upload_id: str) -> Upload:
+    """The upload of that id."""
+    if is_id(upload_id):
+        upload = _read_note(tus_folder(settings) / upload_id)
+        if upload and (upload.sha256 or expires_at(settings, upload) > time.time()):
+            return upload
+    raise UploadNotFoundError(f"no upload {upload_id!r}")
+
+
+def offset_of(settings: Settings, upload: Upload) -> int:
+    """Bytes that are here."""
+    if upload.sha256:
+        return upload.length or 0
+    try:
+        return (tus_folder(settings) / upload.id / BYTES).stat().st_size
+    except FileNotFoundError as error:
+        raise UploadNotFoundError(f"no upload {upload.id!r}") from error
+
+
+def expires_at(settings: Settings, upload: Upload) -> float:
+    """When an unfinished upload is given up, unless more of it comes."""
+    try:
+        return (tus_folder(settings) / upload.id / BYTES).stat().st_mtime + KEEP_S
+    except FileNotFoundError:
+        return 0.0
+
+
+def set_length(settings: Settings, upload: Upload, length: int) -> Upload:
+    """The upload, its length known: the bytes that are still to come are reserved on the disk."""
+    require_disk(settings, length - offset_of(settings, upload))
+    _reserve(tus_folder(settings) / upload.id / BYTES, length)
+    upload = replace(upload, length=length)
+    _write_note(settings, upload)
+    return upload
+
+
+@contextmanager
+def claimed(settings: Settings, upload_id: str) -> Iterator[None]:
+    """Have the upload to oneself, among all processes; UploadBusyError at once if another has it."""
+    folder = tus_folder(settings) / upload_id
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except FileNotFoundError as error:
+        raise UploadNotFoundError(f"no upload {upload_id!r}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UploadBusyError("another request is sending this upload; ask again in a second") from error
+        yield
     finally:
-        link.unlink(missing_ok=True)
-    note = folder_of(settings) / f"{path.name}.stored"
-    note.write_text(json.dumps({"sha256": slide.sha256, "name": slide.name}), encoding="utf-8")
+        os.close(descriptor)
 
 
-def _require_submitter(_client: SubmitterDep) -> None:
-    pass
+def finish(settings: Settings, upload: Upload) -> Upload:
+    """The upload, whole: its slide stored and held by its owner. It is removed if it is nothing that is scanned."""
+    folder = tus_folder(settings) / upload.id
+    with (folder / BYTES).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    whole = folder / WHOLE
+    whole.unlink(missing_ok=True)
+    os.link(folder / BYTES, whole)  # The bytes stay until the note says what they have become.
+    try:
+        slide = store_file(ReceivedFile(upload.name, whole, sha256), settings)
+    except StorageFullError:  # There may be room for a zip's files later.
+        whole.unlink(missing_ok=True)
+        raise
+    except Exception:
+        remove(settings, upload.id)
+        raise
+    hold_slide(settings, upload.owner, slide)
+    upload = replace(upload, sha256=slide.sha256)
+    _write_note(settings, upload)
+    for path in (whole, folder / BYTES):
+        path.unlink(missing_ok=True)
+    return upload
 
 
-def _on_begin(service: ServiceDep) -> Begun:
-    def begin(_metadata: dict[str, Any], upload: dict[str, Any]) -> None:
-        require_disk(service.settings)
-        if (upload.get("size") or 0) > service.settings.max_upload_bytes:
-            raise TooLargeError(f"the slide has more than {service.settings.max_upload_bytes} bytes")
+def find_finished(settings: Settings, upload_id: str) -> Upload | None:
+    """The upload of that id if it has become a slide; one that was whole when the API ended becomes it now."""
+    try:
+        upload = find(settings, upload_id)
+        if upload.sha256 is None and offset_of(settings, upload) == upload.length:
+            with claimed(settings, upload_id):
+                upload = find(settings, upload_id)
+                upload = upload if upload.sha256 else finish(settings, upload)
+    except UploadNotFoundError:
+        return None
+    return upload if upload.sha256 else None
 
-    return begin
+
+def remove(settings: Settings, upload_id: str) -> None:
+    """Forget an upload, and its bytes unless they have become a slide."""
+    shutil.rmtree(tus_folder(settings) / upload_id, ignore_errors=True)
 
 
-def _on_complete(service: ServiceDep) -> Finished:
-    async def complete(path: str, metadata: dict[str, Any]) -> None:
-        name = str(metadata.get("filename", "upload"))
-        await to_thread.run_sync(store_finished, Path(path), name, service.settings)
+def unfinished(settings: Settings, owner: str) -> Iterator[Upload]:
+    """A client's uploads that are not whole."""
+    for path in tus_folder(settings).glob(f"*/{NOTE}"):
+        upload = _read_note(path.parent)
+        if upload and upload.owner == owner and upload.sha256 is None:
+            yield upload
 
-    return complete
+
+def promised_bytes(settings: Settings, owner: str, *, but: str = "") -> int:
+    """Bytes that a client's unfinished uploads have or will have, but one's."""
+    total = 0
+    for upload in unfinished(settings, owner):
+        if upload.id != but:
+            total += upload.length if upload.length is not None else offset_of(settings, upload)
+    return total
+
+
+def hold_slide(settings: Settings, client: str, slide: StoredSlide) -> None:
+    """Note that a client keeps a slide that was stored."""
+    hold(settings, client, Holding(slide.sha256, slide.name, stored_size(slide, settings)))
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Have the file system set `size` bytes aside for a file, whose size stays; where it cannot, nothing."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        if size == 0 or not sys.platform.startswith("linux"):
+            return
+        libc = ctypes.CDLL(None, use_errno=True)
+        nothing, bytes_wanted = ctypes.c_int64(0), ctypes.c_int64(size)
+        is_refused = libc.fallocate(descriptor, _FALLOC_FL_KEEP_SIZE, nothing, bytes_wanted) != 0
+        if is_refused and ctypes.get_errno() in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFullError(f"the service's disk has no room for {size} bytes")
+    finally:
+        os.close(descriptor)
+
+
+def _read_note(folder: Path) -> Upload | None:
+    try:
+        return Upload(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # Being removed, or not ours.
+        return None
+
+
+def _write_note(settings: Settings, upload: Upload) -> None:
+    folder = tus_folder(settings) / upload.id
+    part = folder / f"{NOTE}.part"
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(asdict(upload), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, folder / NOTE)

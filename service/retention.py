@@ -1,33 +1,60 @@
-"""Retention: what is old, or more than the quota, goes; never what an open job needs.
+"""Retention: what is old, or more than the quota, goes; never what an open job needs, nor what is not the service's.
 
-Any worker may do this at any time: everything here is read from the store first and removed twice without harm.
+Any worker may do this at any time: everything here is read from the store first and removed twice without harm. What
+cannot be removed is left for the next time, and keeps nothing else from being removed.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from service.holdings import holdings_folder, let_go
+from service.intake import folder_size, incoming_folder, is_sha256
 from service.jobs import Job
+from service.queue import QueueClient
 from service.results import Results
-from service.resumable import DAYS_TO_KEEP
+from service.resumable import KEEP_S, is_id, tus_folder
 from service.settings import Settings
 from service.store import Store
 
 DAY = 86_400.0  # seconds
 #: An upload that nobody has asked a scan of, or a broken one, is given this long.
 GRACE = 3600.0  # seconds
+#: The folder of a job's scan, or of a later attempt of it.
+_WORK = re.compile(r"([0-9a-f]{32})(\.\d+)?")
+
+_log = logging.getLogger(__name__)
 
 
-def clean(store: Store, settings: Settings, now: float) -> None:
-    """Remove finished jobs past their time or beyond the quota, then files that no job needs."""
+def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> None:
+    """Remove finished jobs past their time or beyond the quota, then files and queue entries that no job needs."""
     kept, gone = split_by_age(store.list_jobs(limit=1_000_000), before=now - settings.keep_days * DAY)
     if settings.quota_bytes:
         kept, more = split_by_size(kept, settings)
         gone += more
     for job in gone:
         store.delete(job.id)
-    _remove_unneeded(kept, settings, older_than=now - GRACE)
+    old = now - GRACE
+    steps: list[Callable[[], object]] = [
+        partial(_remove_results, kept, settings, older_than=old),
+        partial(_remove_work, kept, settings, older_than=old),
+        partial(_remove_slides, kept, settings, older_than=old),
+        partial(_remove_old, incoming_folder(settings), older_than=old),
+        partial(_remove_old, tus_folder(settings), older_than=old - KEEP_S),
+        partial(_forget_holdings, settings),
+        partial(queues.forget_ended, before=now - settings.keep_days * DAY),
+    ]
+    for step in steps:
+        try:
+            step()
+        except Exception:  # One folder that cannot be read must not keep the disk from being cleaned.
+            _log.exception("cleaning has left something")
 
 
 def split_by_age(jobs: list[Job], *, before: float) -> tuple[list[Job], list[Job]]:
@@ -57,27 +84,43 @@ def split_by_size(jobs: list[Job], settings: Settings) -> tuple[list[Job], list[
     return kept, gone
 
 
-def folder_size(folder: Path) -> int:
-    """Bytes of the files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _remove_unneeded(jobs: list[Job], settings: Settings, *, older_than: float) -> None:
+def _remove_results(jobs: list[Job], settings: Settings, *, older_than: float) -> None:
     results = Results(settings.results)
     keys = {job.request.result_key for job in jobs}
-    uploads = {folder for job in jobs for folder in _upload_of(job, settings)}
-    for folder in settings.results.iterdir():
-        if folder.name not in keys and folder.name != "work" and _is_older(folder, older_than):
+    for folder in _entries(settings.results):
+        if is_sha256(folder.name) and folder.name not in keys and _changed_at(folder) < older_than:
             results.remove(folder.name)
-    for folder in settings.uploads.iterdir():
-        if folder not in uploads and folder.name not in {"incoming", "tus"} and _is_older(folder, older_than):
-            shutil.rmtree(folder, ignore_errors=True)
-    for part in (settings.uploads / "incoming").glob("*"):
-        if _is_older(part, older_than):
-            shutil.rmtree(part, ignore_errors=True)
-    for part in (settings.uploads / "tus").glob("*"):
-        if _is_older(part, older_than - DAYS_TO_KEEP * DAY):
-            part.unlink(missing_ok=True)
+
+
+def _remove_work(jobs: list[Job], settings: Settings, *, older_than: float) -> None:
+    """Remove what scans have left whose jobs have ended, or are not known."""
+    open_jobs = {job.id for job in jobs if not job.state.is_final}
+    for folder in _entries(settings.results / "work"):
+        match = _WORK.fullmatch(folder.name)
+        if match and match[1] not in open_jobs and _last_changed_at(folder) < older_than:
+            _remove(folder)
+
+
+def _remove_slides(jobs: list[Job], settings: Settings, *, older_than: float) -> None:
+    needed = {folder for job in jobs for folder in _upload_of(job, settings)}
+    for folder in _entries(settings.uploads):
+        if is_sha256(folder.name) and folder not in needed and _changed_at(folder) < older_than:
+            _remove(folder)
+
+
+def _remove_old(folder: Path, *, older_than: float) -> None:
+    """Remove what grows here, an upload each, and has not grown for long."""
+    for part in _entries(folder):
+        if is_id(part.name) and _last_changed_at(part) < older_than:
+            _remove(part)
+
+
+def _forget_holdings(settings: Settings) -> None:
+    """Forget who keeps slides that are gone."""
+    held = {path.name for path in holdings_folder(settings).glob("*/*") if is_sha256(path.name)}
+    for sha256 in held:
+        if not (settings.uploads / sha256).exists():
+            let_go(settings, sha256)
 
 
 def _upload_of(job: Job, settings: Settings) -> list[Path]:
@@ -86,8 +129,27 @@ def _upload_of(job: Job, settings: Settings) -> list[Path]:
     return [] if path.is_absolute() or not job.request.slide else [(settings.data.resolve() / path).parent]
 
 
-def _is_older(path: Path, than: float) -> bool:
+def _entries(folder: Path) -> Iterator[Path]:
+    """What lies in a folder, as it was when asked; nothing if there is none."""
+    with suppress(FileNotFoundError):
+        yield from list(folder.iterdir())
+
+
+def _changed_at(path: Path) -> float:
+    """When a file or folder was last changed itself; never, as far as cleaning goes, if it is gone."""
     try:
-        return path.stat().st_mtime < than
+        return path.lstat().st_mtime
     except FileNotFoundError:
-        return False
+        return float("inf")
+
+
+def _last_changed_at(path: Path) -> float:
+    """The same, of all that is within a folder: one whose file grows does not change itself."""
+    return max((_changed_at(part) for part in (path, *path.rglob("*")) if part.exists()), default=float("inf"))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ import uvicorn
 
 from service.app import create_app
 from service.auth import load_keys
+from service.connections import TimedConnection
 from service.logs import configure_logs
 from service.settings import Settings
 from service.tracing import start_tracing, stop_tracing
@@ -105,7 +106,8 @@ def run_server(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
-        timeout_keep_alive=30,
+        timeout_keep_alive=settings.client_timeout_s,
+        http=TimedConnection,
     )
     # uvicorn, once it has shut down, sends itself the signal again: it must not end us before the workers have ended.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))

@@ -129,6 +129,18 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(default=6000, ge=1, description="Requests of one client; more answer 429.")
     min_free_bytes: int = Field(default=GIB // 2, ge=0, description="Uploads are refused when less disk space is free.")
 
+    client_quota_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes of slides that one client may keep here, unfinished uploads among them; more answer 413. "
+        "0: no limit.",
+    )
+    client_timeout_s: int = Field(
+        default=30,
+        ge=1,
+        description="Seconds without a byte of a request, or with an answer untaken, after which a client is given up.",
+    )
+
     job_timeout_s: float = Field(default=6 * 3600.0, gt=0, description="A scan that takes longer fails.")
     max_attempts: int = Field(default=3, ge=1, description="A job whose worker died this often fails.")
     queue_poll_s: float = Field(default=0.01, gt=0, description="How often a worker looks for a job.")

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from itertools import islice
 from pathlib import Path
 
 from service.forms import BadRequestError
-from service.intake import StoredSlide, check_header, clean_name
+from service.holdings import find_holding
+from service.intake import StoredSlide, check_header, clean_name, is_sha256
 from service.multifile import LEADERS, MAX_FILES
 from service.resumable import find_finished
 from service.settings import Settings
 
 #: Bytes read from both ends of a server file for its fingerprint.
 SAMPLE = 1 << 20
-_UPLOAD_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class SourceForbiddenError(Exception):
@@ -44,18 +43,21 @@ def find_path(path: str, settings: Settings) -> StoredSlide:
     raise SourceForbiddenError("the path lies in no folder that this service may read from")
 
 
-def find_upload(upload_id: str, settings: Settings) -> StoredSlide:
-    """The slide uploaded before under this id: that of POST /uploads, or that of a finished tus upload."""
-    upload_id = find_finished(upload_id, settings) or upload_id
+def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSlide:
+    """The slide uploaded before under this id, by the name that the client gave it: of any kind of upload, if whole."""
+    resumed = find_finished(settings, upload_id)
+    upload_id = (resumed and resumed.sha256) or upload_id
     folder = settings.uploads / upload_id
-    if not _UPLOAD_ID.fullmatch(upload_id) or not folder.is_dir():
+    if not is_sha256(upload_id) or not folder.is_dir():
         raise SourceNotFoundError("no such upload")
     found = next(folder.glob("slide.*"), None)
     if found is None:
         raise SourceNotFoundError("the upload has been removed")
     os.utime(folder)  # A client may name an old upload at the moment when it would be cleaned away.
     relative = str(found.relative_to(settings.data.resolve()))
-    return StoredSlide(relative, upload_id, found.name, check_header(found, settings))
+    held = find_holding(settings, client, upload_id)
+    name = resumed.name if resumed else held.name if held else found.name
+    return StoredSlide(relative, upload_id, name, check_header(found, settings))
 
 
 def fingerprint(path: Path) -> str:

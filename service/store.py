@@ -204,6 +204,18 @@ class Store:
         with self.engine.connect() as connection:
             return [_job_from_row(row) for row in connection.execute(query).mappings()]
 
+    def list_reading(self, folder: str) -> list[Job]:
+        """Jobs whose slide lies in that folder, relative to the data folder."""
+        query = sa.select(_jobs).where(_jobs.c.request.contains(f'"slide": "{folder}/', autoescape=True))
+        with self.engine.connect() as connection:
+            return [_job_from_row(row) for row in connection.execute(query).mappings()]
+
+    def has_result_key(self, key: str) -> bool:
+        """True if any job has this result."""
+        query = sa.select(_jobs.c.id).where(_jobs.c.result_key == key).limit(1)
+        with self.engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
     def count_open(self, client: str | None = None) -> int:
         """Jobs that wait or run."""
         query = sa.select(sa.func.count()).where(_jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))

@@ -249,7 +249,7 @@ def _duties(worker: Worker, store: Store, queues: queue.QueueClient) -> queue.Du
         run_job=worker.run_job,
         fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
         tell_webhook=partial(webhooks.tell_webhook, store, settings),
-        clean=lambda: retention.clean(store, settings, time.time()),
+        clean=lambda: retention.clean(store, queues, settings, time.time()),
     )
 
 

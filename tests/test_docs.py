@@ -87,6 +87,13 @@ def test_recipes_for_curl_name_endpoints_that_are_there(routes: list[tuple[str, 
             assert any(re.fullmatch(template, path) for template in [*templates, "/", "/docs"]), f"{page}: {path}"
 
 
+def test_every_promise_names_a_test_that_is_there() -> None:
+    promised = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "guarantees.md").read_text())
+    assert promised
+    for path, name in promised:
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
 def test_every_setting_of_the_service_is_documented() -> None:
     text = (ROOT / "docs" / "service.md").read_text()
     missing = [name for name in Settings.model_fields if f"`{name}`" not in text]

@@ -1,48 +1,39 @@
-"""POST /detect: a slide in, detections out, at once or later. POST /uploads: a slide in, for later."""
+"""POST /detect: a slide in, detections out, at once or later."""
 
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from service.asked import DetectQuery, DetectSource, PathSource, UploadSource, UrlSource
 from service.audit import note
+from service.auth import Client
 from service.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
 from service.errors import JobFailedError
 from service.forms import BadRequestError
 from service.headers import Header as ImageHeader
-from service.intake import StoredSlide, check_header, receive_form, receive_raw
+from service.intake import StoredSlide, check_header
 from service.jobs import Job, JobState
-from service.limits import TooLargeError, require_disk
-from service.retention import folder_size
+from service.limits import TooLargeError
+from service.receiving import MAX_JSON, content_type, receive_body
 from service.routes.problems import LOCATION, problems
-from service.schemas import JobOut, UploadOut, job_out
+from service.routes.uploads import SLIDE_BODY
+from service.schemas import JobOut, job_out
 from service.sources import find_path, find_upload
 from service.submission import Choices, is_small, submit, submit_url
 from service.webhooks import check_webhook
 
 router = APIRouter(tags=["scan"])
 
-#: A JSON body that names its source is short.
-MAX_JSON = 16_384
 #: A file with more bytes than this for each pixel that is waited for is no small image: 16 bits of each channel.
 MAX_FIELD_BYTES_PER_PIXEL = 8
-_BYTES = {"type": "string", "format": "binary"}
-#: Bodies that a machine can make up from their description alone. The bytes of a slide are taken under any other
-#: content type too: what counts is what is in them.
-_IMAGES = ("image/png", "image/jpeg", "image/webp")
-_FORM = {
-    "schema": {"type": "object", "required": ["file"], "properties": {"file": _BYTES}},
-    "encoding": {"file": {"contentType": ", ".join(_IMAGES)}},
-}
-_SLIDE_BODY = {"multipart/form-data": _FORM} | {image: {"schema": _BYTES} for image in _IMAGES}
 _SOURCE_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/DetectSource"}}}
 
 
@@ -53,9 +44,9 @@ _SOURCE_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/De
     responses={
         200: {"description": "The result of a small image"},
         202: {"model": JobOut, "description": "A job; follow Location", "headers": LOCATION},
-        **problems(400, 404, 409, 413, 415, 422, 502, 503, 507),
+        **problems(400, 404, 408, 409, 413, 415, 422, 502, 503, 507),
     },
-    openapi_extra={"requestBody": {"required": True, "content": _SLIDE_BODY | _SOURCE_BODY}},
+    openapi_extra={"requestBody": {"required": True, "content": SLIDE_BODY | _SOURCE_BODY}},
 )
 async def detect(
     request: Request,
@@ -76,7 +67,7 @@ async def detect(
     """
     check_webhook(query.webhook, service.settings)
     service.catalog.find(query.model)  # An unknown model is refused before gigabytes are taken in.
-    slide = await _receive(request, service)
+    slide = await _receive(request, service, client)
     choices = Choices(**query.model_dump(), idempotency_key=idempotency_key)
     if isinstance(slide, UrlSource):
         job = await to_thread.run_sync(submit_url, service, client, slide.url, choices)
@@ -87,48 +78,6 @@ async def detect(
     if "respond-async" not in (prefer or "").lower():
         job = await _wait_if_small(service, job, None if isinstance(slide, UrlSource) else slide.header)
     return await to_thread.run_sync(_answer, service, job)
-
-
-@router.post(
-    "/uploads",
-    response_model=UploadOut,
-    status_code=201,
-    summary="Upload a slide to be named as a source later",
-    responses=problems(400, 413, 415, 422, 507),
-    openapi_extra={"requestBody": {"required": True, "content": _SLIDE_BODY}},
-)
-async def upload(request: Request, service: ServiceDep, _client: SubmitterDep) -> UploadOut:
-    """Send the slide as multipart field `file` or as the raw body, under any content type.
-
-    A slide in several files is sent as a zip, or with a field `file` for each file.
-    """
-    return _upload_out(request, service, await _receive_bytes(request, service))
-
-
-@router.put(
-    "/uploads/{name}",
-    response_model=UploadOut,
-    status_code=201,
-    summary="Upload a slide, as curl -T sends it",
-    responses=problems(400, 413, 415, 422, 507),
-    openapi_extra={"requestBody": {"required": True, "content": {image: {"schema": _BYTES} for image in _IMAGES}}},
-)
-async def put_upload(
-    request: Request,
-    service: ServiceDep,
-    _client: SubmitterDep,
-    name: Annotated[str, Path(min_length=1, max_length=255, description="shown, never used as a path")],
-) -> UploadOut:
-    """The raw body is the slide, or a zip of its files. Sent again, it is the same upload."""
-    require_acceptable(request, service)
-    return _upload_out(request, service, await receive_raw(request.stream(), service.settings, name=name))
-
-
-def _upload_out(request: Request, service: Service, slide: StoredSlide) -> UploadOut:
-    note(request, slide=slide.sha256)
-    folder = (service.settings.data.resolve() / slide.path).parent
-    size = folder_size(folder)
-    return UploadOut(id=slide.sha256, name=slide.name, bytes=size, width=slide.header.width, height=slide.header.height)
 
 
 async def _wait_if_small(service: Service, job: Job, header: ImageHeader | None) -> Job:
@@ -150,33 +99,16 @@ async def _wait_if_small(service: Service, job: Job, header: ImageHeader | None)
     return job
 
 
-async def _receive(request: Request, service: Service) -> StoredSlide | UrlSource:
-    if _content_type(request) != "application/json":
-        return await _receive_bytes(request, service)
+async def _receive(request: Request, service: Service, client: Client) -> StoredSlide | UrlSource:
+    if content_type(request) != "application/json":
+        return await receive_body(request, service, client)
     source = _parse_source(await _read_json(request)).source
     if isinstance(source, PathSource):
         return await to_thread.run_sync(find_path, source.path, service.settings)
     if isinstance(source, UploadSource):
-        return await to_thread.run_sync(find_upload, source.upload, service.settings)
+        finding = partial(find_upload, source.upload, service.settings, client=client.name)
+        return await to_thread.run_sync(finding)
     return source
-
-
-async def _receive_bytes(request: Request, service: Service) -> StoredSlide:
-    settings = service.settings
-    require_acceptable(request, service)
-    if _content_type(request) == "multipart/form-data":
-        return await receive_form(request.stream(), request.headers["content-type"], settings)
-    return await receive_raw(request.stream(), settings, name=unquote(request.headers.get("x-file-name", "upload")))
-
-
-def require_acceptable(request: Request, service: Service) -> None:
-    """Raise if there is no room for a slide, or none for one as large as the request says."""
-    settings = service.settings
-    declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isdecimal() else 0
-    if size > settings.max_upload_bytes + MAX_JSON:
-        raise TooLargeError(f"the slide has more than {settings.max_upload_bytes} bytes")
-    require_disk(settings, size)
 
 
 async def _read_json(request: Request) -> bytes:
@@ -200,10 +132,6 @@ def _parse_source(body: bytes) -> DetectSource:
 def _within_body(error: ValidationError) -> list[Any]:
     entries = error.errors(include_url=False, include_input=False, include_context=False)
     return [dict(entry) | {"loc": ("body", *entry["loc"])} for entry in entries]
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _answer(service: Service, job: Job) -> Response:

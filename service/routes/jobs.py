@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -16,6 +17,7 @@ from service.asked import Threshold
 from service.audit import note
 from service.auth import Role
 from service.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
+from service.deleting import purge_job
 from service.jobs import Job, JobState
 from service.results import Answer, NotFinishedError
 from service.routes.problems import LOCATION, problems
@@ -62,18 +64,33 @@ def get_job(service: ServiceDep, job: JobDep) -> JobOut:
 
 @router.delete(
     "/{job_id}",
-    summary="Cancel a job",
+    summary="Cancel a job, or purge it",
     responses={
         200: {"description": "Cancelled"},
         202: {"model": JobOut, "description": "Its worker will stop at the next tile"},
+        204: {"description": "Purged"},
         **problems(404, 409, 422),
     },
     response_model=JobOut,
 )
-def cancel_job(service: ServiceDep, job: JobDep, client: ClientDep) -> Response:
-    """A waiting job is cancelled at once, a running one at its next tile."""
-    client.require(Role.SUBMIT)
-    changed = service.store.update(job.id, partial(jobs.request_cancel, now=time.time()))
+async def delete_job(
+    request: Request,
+    service: ServiceDep,
+    job: JobDep,
+    _client: SubmitterDep,
+    purge: Annotated[bool, Query(description="forget the job, its result and its upload too")] = False,
+) -> Response:
+    """A waiting job is cancelled at once, a running one at its next tile.
+
+    With `purge`, a job that has not ended is cancelled first. Its result and its upload go too where no other job needs
+    them, and no other client has sent the same slide.
+    """
+    if purge:
+        await purge_job(service, job)
+        note(request, job=job.id, purged="true")
+        return Response(status_code=204)
+    cancelling = partial(jobs.request_cancel, now=time.time())
+    changed = await to_thread.run_sync(service.store.update, job.id, cancelling)
     status = 200 if changed.state is JobState.CANCELLED else 202
     return JSONResponse(job_out(changed, None).model_dump(mode="json"), status)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from fastapi import APIRouter
-from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
+
+from service.context import ServiceDep
+from service.store import JobNotFoundError
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,9 +39,12 @@ def docs() -> FileResponse:
 
 
 @router.get("/jobs/{job_id}/view")
-def view(job_id: Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,64}$")]) -> FileResponse:
-    """A job's slide, map and detections. The page itself says nothing of the job: it asks the API."""
-    del job_id
+def view(job_id: str, service: ServiceDep) -> FileResponse:
+    """A job's slide, map and detections. The page itself says nothing of the job: it asks the API, with the key."""
+    try:
+        service.store.get(job_id)
+    except JobNotFoundError:
+        return FileResponse(OURS["missing.html"], 404, headers=_FRESH)
     return FileResponse(OURS["view.html"], headers=_FRESH)
 
 

@@ -8,3 +8,4 @@ from hypothesis import strategies
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 for media_type in ("image/png", "image/jpeg", "image/webp"):
     schemathesis.openapi.media_type(media_type, strategies.just(PNG))
+schemathesis.openapi.media_type("application/offset+octet-stream", strategies.just(PNG))

@@ -18,7 +18,7 @@ from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from service.forms import BadRequestError
 from service.headers import Header, read_header
 from service.intake import StoredSlide, clean_name, receive_form, receive_raw
-from service.limits import TooLargeError
+from service.limits import Allowance, TooLargeError
 from service.settings import Settings
 from tests.service.conftest import make_field, png
 
@@ -44,7 +44,10 @@ async def in_pieces(body: bytes, cuts: list[int]) -> AsyncIterator[bytes]:
 
 def receive(own: Settings, body: bytes, cuts: list[int], content_type: str | None = None) -> StoredSlide:
     stream = in_pieces(body, cuts)
-    return asyncio.run(receive_form(stream, content_type, own) if content_type else receive_raw(stream, own))
+    allowance = Allowance(own.max_upload_bytes)
+    if content_type:
+        return asyncio.run(receive_form(stream, own, allowance=allowance, content_type=content_type))
+    return asyncio.run(receive_raw(stream, own, allowance=allowance))
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

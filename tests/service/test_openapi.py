@@ -16,6 +16,8 @@ def test_the_live_api_keeps_to_its_description(server: Server, tmp_path: Path) -
     address = f"{server.client.base_url}/openapi.json"
     command = [
         Path(sys.executable).with_name("schemathesis"),
+        "--config-file",
+        Path(__file__).with_name("schemathesis.toml"),
         "run",
         address,
         "--max-examples",

@@ -1,0 +1,138 @@
+"""Deleting: what its owner wants gone is gone, where nobody else's job needs it.
+
+The store forgets first, files go after it: what a crash leaves between the two is removed by retention.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from contextlib import suppress
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from anyio import to_thread
+
+from service import jobs, resumable
+from service.auth import Client, Role
+from service.context import Service
+from service.holdings import find_holding, is_held, let_go
+from service.intake import incoming_folder, is_sha256
+from service.jobs import Job, TransitionError
+from service.resumable import UploadNotFoundError
+from service.settings import Settings
+
+#: Seconds that a running scan is given to stop.
+STOP_PATIENCE = 20.0
+
+
+class StillRunningError(Exception):
+    """A worker still has the job."""
+
+
+class UploadInUseError(Exception):
+    """A job that has not ended reads the upload."""
+
+
+async def purge_job(service: Service, job: Job) -> None:
+    """Cancel a job if it has not ended; then forget it, and its result and upload where nobody else's job needs them.
+
+    Raises
+    ------
+    StillRunningError
+        Its worker has not stopped within STOP_PATIENCE; the job is marked to be cancelled.
+    """
+    if not job.state.is_final:
+        cancelling = partial(jobs.request_cancel, now=time.time())
+        with suppress(TransitionError):  # It has just ended.
+            await to_thread.run_sync(service.store.update, job.id, cancelling)
+        job = await service.waiter.wait(job.id, timeout_s=STOP_PATIENCE)
+        if not job.state.is_final:
+            raise StillRunningError("the job is being cancelled; ask again once it has stopped")
+    await to_thread.run_sync(_forget, service, job)
+
+
+def delete_upload(service: Service, client: Client, upload_id: str) -> None:
+    """Give an unfinished upload up, or have a stored one forgotten, its bytes gone where nobody else needs them.
+
+    An admin who does not hold the upload deletes it for everyone.
+
+    Raises
+    ------
+    UploadNotFoundError
+        The client has no such upload.
+    UploadBusyError
+        Bytes of it are coming in.
+    UploadInUseError
+        A job of the client that has not ended reads it.
+    """
+    settings, sha256 = service.settings, upload_id
+    if resumable.is_id(upload_id):
+        upload = resumable.find(settings, upload_id)
+        resumable.require_owner(upload, client)
+        if upload.sha256 is None:
+            with resumable.claimed(settings, upload_id):
+                resumable.remove(settings, upload_id)
+            return
+        sha256 = upload.sha256
+    if not is_sha256(sha256):
+        raise UploadNotFoundError(f"no upload {upload_id!r}")
+    _delete_slide(service, client, sha256)
+    if sha256 != upload_id:
+        resumable.remove(settings, upload_id)
+
+
+def _delete_slide(service: Service, client: Client, sha256: str) -> None:
+    settings = service.settings
+    is_own = find_holding(settings, client.name, sha256) is not None
+    if not (is_own or client.role >= Role.ADMIN) or not _place(settings, sha256).is_dir():
+        let_go(settings, sha256, client=client.name)
+        raise UploadNotFoundError(f"no upload {sha256!r}")
+    readers = service.store.list_reading(_relative(sha256))
+    blocking = [job for job in readers if not job.state.is_final and (not is_own or job.client == client.name)]
+    if blocking:
+        raise UploadInUseError(
+            f"job {blocking[0].id} is {blocking[0].state} and reads it: cancel it, or wait for its end"
+        )
+    let_go(settings, sha256, client=client.name if is_own else None)
+    is_wanted = is_own and any(job.client != client.name for job in readers)
+    if not is_wanted and not is_held(settings, sha256):
+        _remove_slide(service, sha256)
+
+
+def _forget(service: Service, job: Job) -> None:
+    service.store.delete(job.id)
+    service.results.discard_work(job.id)
+    if not service.store.has_result_key(job.request.result_key):
+        service.results.remove(job.request.result_key)
+    slide = PurePosixPath(job.request.slide)
+    if not job.request.slide or slide.is_absolute():  # Not fetched yet, or a file of the server's own folders.
+        return
+    sha256 = slide.parent.name
+    readers = service.store.list_reading(_relative(sha256))
+    if all(reader.client != job.client for reader in readers):
+        let_go(service.settings, sha256, client=job.client)
+    if not readers and not is_held(service.settings, sha256):
+        _remove_slide(service, sha256)
+
+
+def _remove_slide(service: Service, sha256: str) -> None:
+    """Remove a slide's files, unless a job that reads them was asked for at this very moment."""
+    place, gone = _place(service.settings, sha256), incoming_folder(service.settings) / uuid.uuid4().hex
+    gone.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        os.rename(place, gone)
+        if any(not job.state.is_final for job in service.store.list_reading(_relative(sha256))):
+            with suppress(OSError):  # Sent again meanwhile.
+                os.rename(gone, place)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _place(settings: Settings, sha256: str) -> Path:
+    return settings.uploads / sha256
+
+
+def _relative(sha256: str) -> str:
+    return f"uploads/{sha256}"

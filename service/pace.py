@@ -1,0 +1,53 @@
+"""Pace: a request whose body stops coming, or comes in drops, ends by itself; a target that is no text is refused.
+
+What is counted is the time that a client lets the service wait, not the time that the service takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Bytes a second that a body has to come with, on average.
+SLOWEST = 1000.0
+
+
+class SlowClientError(Exception):
+    """A request's body does not come."""
+
+
+class BodyPace:
+    """Raises SlowClientError where a route reads a body that has stopped for `timeout_s`, or is slower than SLOWEST."""
+
+    def __init__(self, app: ASGIApp, *, timeout_s: float) -> None:
+        self._app = app
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, watching what the client sends."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        taken, waited, is_whole = 0, 0.0, False
+
+        async def receive_in_time() -> Message:
+            nonlocal taken, waited, is_whole
+            if is_whole:  # What is awaited from here on is that the client goes away.
+                return await receive()
+            left = self._timeout_s + taken / SLOWEST - waited
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(max(0.0, min(self._timeout_s, left))):
+                    message = await receive()
+            except TimeoutError as error:
+                raise SlowClientError(
+                    f"nothing has come for {self._timeout_s:g} s, or less than {SLOWEST:g} bytes a second"
+                ) from error
+            waited += time.monotonic() - began
+            taken += len(message.get("body", b""))
+            is_whole = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        await self._app(scope, receive_in_time, send)

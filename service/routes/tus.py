@@ -1,0 +1,256 @@
+"""Resumable uploads by the tus protocol 1.0.0 (tus.io), for slides of gigabytes over lines that break.
+
+Core, and the extensions creation, creation-defer-length, expiration and termination. Key, owner, size, quota and disk
+are checked before a byte of a body is read.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from email.utils import formatdate
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import resumable
+from service.asked import PLAIN_TEXT
+from service.audit import note
+from service.context import ServiceDep, SubmitterDep
+from service.deleting import delete_upload
+from service.forms import BadRequestError
+from service.intake import clean_name
+from service.limits import Allowance, TooLargeError
+from service.quotas import allowance_for
+from service.resumable import Upload
+from service.routes.problems import problems
+from service.settings import Settings
+
+PREFIX = "/uploads/tus"
+VERSION = "1.0.0"
+EXTENSIONS = "creation,creation-defer-length,expiration,termination"
+OFFSET_BYTES = "application/offset+octet-stream"
+MAX_METADATA = 8192
+#: Headers of answers that a page of another origin has to see.
+EXPOSED = (
+    "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size",
+    "Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires",
+)  # fmt: skip
+#: Upload-Length and Upload-Offset are no larger.
+MAX_INT = 2**53
+
+router = APIRouter(prefix=PREFIX, tags=["uploads"])
+
+UploadId = Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of a resumable upload")]
+Length = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_INT)] | SkipJsonSchema[None],
+    Header(alias="Upload-Length", description="bytes in all"),
+]
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=MAX_INT, description="bytes that are there")]
+
+
+class TusHeaders:
+    """Says on every answer which version is spoken, and takes another method's name in place of a POST's."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PREFIX}/"):
+            await self._app(scope, receive, send)
+            return
+        method = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1")
+        if scope["method"] == "POST" and method in {"PATCH", "DELETE"}:  # Where a proxy knows no others.
+            scope["method"] = method
+
+        async def send_with_version(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Tus-Resumable"] = VERSION
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_with_version)
+
+
+def require_version(
+    _client: SubmitterDep,
+    version: Annotated[str, Header(alias="Tus-Resumable", json_schema_extra={"enum": [VERSION]})] = "",
+) -> None:
+    """Refuse other versions of the protocol."""
+    if version != VERSION:
+        raise HTTPException(412, f"send 'Tus-Resumable: {VERSION}'", headers={"Tus-Version": VERSION})
+
+
+def get_upload(upload_id: UploadId, service: ServiceDep, client: SubmitterDep) -> Upload:
+    """The upload of the path, if it is the client's."""
+    upload = resumable.find(service.settings, upload_id)
+    resumable.require_owner(upload, client)
+    return upload
+
+
+UploadDep = Annotated[Upload, Depends(get_upload)]
+_SPOKEN = [Depends(require_version)]
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"schema": {"type": "string"}} for name in names}
+
+
+@router.options("", status_code=204, summary="What is spoken of tus", response_class=Response)
+@router.options("/{upload_id}", status_code=204, include_in_schema=False)
+def describe(service: ServiceDep) -> Response:
+    """Version, extensions, the largest upload. Needs no key."""
+    limit = str(service.settings.max_upload_bytes)
+    return Response(
+        status_code=204, headers={"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": limit}
+    )
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Begin a resumable upload",
+    response_class=Response,
+    dependencies=_SPOKEN,
+    responses={
+        201: {"description": "Begun; follow Location", "headers": _headers("Location", "Upload-Expires")},
+        **problems(400, 412, 413, 422, 507),
+    },
+)
+@router.post("/", status_code=201, include_in_schema=False, dependencies=_SPOKEN)
+def begin(
+    request: Request,
+    service: ServiceDep,
+    client: SubmitterDep,
+    length: Length = None,
+    deferred: Annotated[
+        Annotated[int, Field(ge=1, le=1)] | SkipJsonSchema[None],
+        Header(alias="Upload-Defer-Length", description="1: a PATCH will say the length"),
+    ] = None,
+    metadata: Annotated[
+        str, Header(alias="Upload-Metadata", max_length=MAX_METADATA, description="`filename` in base64, and others")
+    ] = "",
+) -> Response:
+    """The bytes follow by PATCH, none come with this request; uploads are not concatenated."""
+    _require_no_body(request)
+    if "upload-concat" in request.headers:
+        raise BadRequestError("this service does not concatenate uploads: send the slide as one")
+    if (length is None) == (deferred is None):
+        raise BadRequestError("send either Upload-Length or 'Upload-Defer-Length: 1'")
+    settings = service.settings
+    allowance_for(settings, client.name).require(length or 0)
+    name = clean_name(_named(metadata))
+    upload = Upload(uuid.uuid4().hex, client.name, name, length, metadata)
+    resumable.create(settings, upload)
+    note(request, upload=upload.id)
+    headers = {"Location": f"{PREFIX}/{upload.id}", **_expiry(settings, upload)}
+    return Response(status_code=201, headers=headers)
+
+
+@router.head(
+    "/{upload_id}",
+    summary="How far a resumable upload is",
+    response_class=Response,
+    dependencies=_SPOKEN,
+    responses={200: {"description": "As headers", "headers": _headers(*EXPOSED[4:])}, **problems(404, 412, 422)},
+)
+def look(service: ServiceDep, upload: UploadDep) -> Response:
+    """`Upload-Offset` is where to go on."""
+    offset = resumable.offset_of(service.settings, upload)
+    headers = {"Upload-Offset": str(offset), **_expiry(service.settings, upload)}
+    headers |= {"Upload-Defer-Length": "1"} if upload.length is None else {"Upload-Length": str(upload.length)}
+    headers |= {"Upload-Metadata": upload.metadata} if upload.metadata else {}
+    return Response(headers=headers)
+
+
+@router.patch(
+    "/{upload_id}",
+    status_code=204,
+    summary="Go on with a resumable upload",
+    response_class=Response,
+    dependencies=_SPOKEN,
+    responses={
+        204: {"description": "Taken", "headers": _headers("Upload-Offset", "Upload-Expires")},
+        **problems(400, 404, 408, 409, 412, 413, 415, 422, 423, 507),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {OFFSET_BYTES: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def go_on(
+    request: Request,
+    service: ServiceDep,
+    upload: UploadDep,
+    offset: Offset,
+    length: Length = None,
+) -> Response:
+    """What has come when a line breaks is kept. The last byte makes the upload a slide, or shows that it is none."""
+    settings = service.settings
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OFFSET_BYTES:
+        raise HTTPException(415, f"the body of a PATCH is {OFFSET_BYTES}")
+    allowance = await to_thread.run_sync(_allowance_besides, settings, upload)
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal():
+        allowance.require(offset + int(declared))
+        if upload.length is not None and offset + int(declared) > upload.length:
+            raise TooLargeError(f"the upload has {upload.length} bytes in all")
+    upload, offset = await service.appender.append(
+        upload.id, request.stream(), at=offset, length=length, allowance=allowance
+    )
+    note(request, upload=upload.id, **({"slide": upload.sha256} if upload.sha256 else {}))
+    expiry = await to_thread.run_sync(_expiry, settings, upload)
+    return Response(status_code=204, headers={"Upload-Offset": str(offset), **expiry})
+
+
+@router.delete(
+    "/{upload_id}",
+    status_code=204,
+    summary="Give a resumable upload up",
+    response_class=Response,
+    dependencies=_SPOKEN,
+    responses=problems(404, 409, 412, 422, 423),
+)
+def give_up(service: ServiceDep, client: SubmitterDep, upload_id: UploadId) -> Response:
+    """As `DELETE /uploads/{upload_id}`."""
+    delete_upload(service, client, upload_id)
+    return Response(status_code=204)
+
+
+def _require_no_body(request: Request) -> None:
+    length = request.headers.get("content-length", "0")
+    if length != "0" or "transfer-encoding" in request.headers:
+        raise BadRequestError("the request that begins an upload has no body: send the bytes by PATCH")
+
+
+def _allowance_besides(settings: Settings, upload: Upload) -> Allowance:
+    return allowance_for(settings, upload.owner, but=upload.id)
+
+
+def _expiry(settings: Settings, upload: Upload) -> dict[str, str]:
+    """When the upload is given up; nothing of one that is whole."""
+    if upload.sha256:
+        return {}
+    return {"Upload-Expires": formatdate(resumable.expires_at(settings, upload), usegmt=True)}
+
+
+def _named(metadata: str) -> str:
+    """The file's name in Upload-Metadata: pairs of a key and a value in base64, with commas between them."""
+    pairs = [pair.strip().partition(" ") for pair in metadata.split(",") if pair.strip()]
+    values = {key: value.strip() for key, _, value in pairs}
+    try:
+        named = base64.b64decode(values.get("filename") or values.get("name") or "", validate=True).decode("utf-8")
+    except (binascii.Error, ValueError) as error:
+        raise BadRequestError("Upload-Metadata: the file's name is not UTF-8 in base64") from error
+    return named or "upload"

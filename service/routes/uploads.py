@@ -1,0 +1,101 @@
+"""Uploads: a slide in, for later, and what was sent out again. Resumable ones begin in service/routes/tus.py."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Path, Request, Response
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from service.asked import PLAIN_TEXT
+from service.audit import note
+from service.context import Service, ServiceDep, SubmitterDep
+from service.deleting import delete_upload
+from service.intake import StoredSlide, stored_size
+from service.receiving import receive_body, receive_one
+from service.routes.problems import problems
+from service.schemas import UploadOut
+
+BYTES = {"type": "string", "format": "binary"}
+#: Bodies that a machine can make up from their description alone. The bytes of a slide are taken under any other
+#: content type too: what counts is what is in them.
+IMAGES = ("image/png", "image/jpeg", "image/webp")
+_FORM = {
+    "schema": {"type": "object", "required": ["file"], "properties": {"file": BYTES}},
+    "encoding": {"file": {"contentType": ", ".join(IMAGES)}},
+}
+SLIDE_BODY = {"multipart/form-data": _FORM} | {image: {"schema": BYTES} for image in IMAGES}
+
+
+class _UploadConvertor(StringConvertor):
+    """A name or id in a path; /uploads/tus is a place of its own."""
+
+    regex = r"(?!tus/?$)[^/]+"
+
+
+register_url_convertor("upload", _UploadConvertor())
+router = APIRouter(prefix="/uploads", tags=["uploads"])
+
+
+@router.post(
+    "",
+    response_model=UploadOut,
+    status_code=201,
+    summary="Upload a slide to be named as a source later",
+    responses=problems(400, 408, 413, 415, 422, 507),
+    openapi_extra={"requestBody": {"required": True, "content": SLIDE_BODY}},
+)
+async def send(request: Request, service: ServiceDep, client: SubmitterDep) -> UploadOut:
+    """Send the slide as multipart field `file` or as the raw body, under any content type.
+
+    A slide in several files is sent as a zip, or with a field `file` for each file.
+    """
+    slide = await receive_body(request, service, client)
+    return await to_thread.run_sync(_upload_out, request, service, slide)
+
+
+@router.put(
+    "/{upload:upload}",
+    response_model=UploadOut,
+    status_code=201,
+    summary="Upload a slide, as curl -T sends it",
+    responses=problems(400, 408, 413, 415, 422, 507),
+    openapi_extra={"requestBody": {"required": True, "content": {image: {"schema": BYTES} for image in IMAGES}}},
+)
+async def put(
+    request: Request,
+    service: ServiceDep,
+    client: SubmitterDep,
+    upload: Annotated[
+        str, Path(pattern=PLAIN_TEXT, max_length=255, description="name of the slide: shown, never used as a path")
+    ],
+) -> UploadOut:
+    """The raw body is the slide, or a zip of its files. Sent again, it is the same upload."""
+    slide = await receive_one(request, service, client, name=upload)
+    return await to_thread.run_sync(_upload_out, request, service, slide)
+
+
+@router.delete(
+    "/{upload:upload}",
+    status_code=204,
+    summary="Delete an upload",
+    response_class=Response,
+    responses=problems(404, 409, 422, 423),
+)
+def delete(
+    request: Request,
+    service: ServiceDep,
+    client: SubmitterDep,
+    upload: Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of an upload of any kind")],
+) -> Response:
+    """Its bytes go where neither a job nor an upload of another client needs them. Finished jobs keep their results."""
+    delete_upload(service, client, upload)
+    note(request, upload=upload)
+    return Response(status_code=204)
+
+
+def _upload_out(request: Request, service: Service, slide: StoredSlide) -> UploadOut:
+    note(request, slide=slide.sha256)
+    size = stored_size(slide, service.settings)
+    return UploadOut(id=slide.sha256, name=slide.name, bytes=size, width=slide.header.width, height=slide.header.height)
