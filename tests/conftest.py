@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ def require_system(program: str) -> str:
     """Where a program of the system is; without it the test skips, or fails if MITOSCAN_REQUIRE_ALL=1."""
     # Debian keeps the servers of PostgreSQL out of PATH.
     postgres = map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))
-    found = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *postgres]))
+    own = str(Path(sys.executable).parent)  # Where pip has put the programs that came by it, npm's for one.
+    found = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), own, *postgres]))
     if found is None:
         refuse = pytest.fail if os.environ.get("MITOSCAN_REQUIRE_ALL") == "1" else pytest.skip
         refuse(f"needs the program {program!r}")

@@ -1,12 +1,14 @@
-"""Servers on real ports for the tests: an object store, a receiver of webhooks, an issuer of tokens."""
+"""Servers on real ports for the tests: object store, receiver of webhooks, issuer of tokens, a line that breaks."""
 
 from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -126,3 +128,47 @@ class Issuer(LocalServer):
             public = jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
             content = {"keys": [public | {"kid": "1", "use": "sig", "alg": "RS256"}]}
         return 200, json.dumps(content).encode(), {"Content-Type": "application/json"}
+
+
+class BreakingLine:
+    """A line to a server that is cut, both ways and without a word, whenever so many bytes have been sent over it."""
+
+    def __init__(self, host: str, port: int, breaks: Sequence[int]) -> None:
+        self._target = (host, port)
+        self._breaks = sorted(breaks)
+        self._sent = 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def breaks_left(self) -> int:
+        """How often it has still to be cut."""
+        return len(self._breaks)
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # Closed.
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(self._target)
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(*pair, pair[0] is near), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, is_sent: bool) -> None:
+        try:
+            while piece := source.recv(1 << 16):
+                target.sendall(piece)
+                self._sent += len(piece) if is_sent else 0
+                if is_sent and self._breaks and self._sent >= self._breaks[0]:
+                    del self._breaks[0]
+                    return
+        except OSError:  # Cut in the other direction.
+            pass
+        finally:
+            for end in (source, target):  # Wakes whoever waits in the other direction.
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
