@@ -2,7 +2,9 @@
 
     python -m benchmarks.hostile_uploads
 
-idle: nothing, to compare with. PATCH requests that stop in the middle. large-post: a body of 1.5 GB in the request that begins an upload. partial: uploads to be concatenated, again and again. no-key: 50 MB by every way of uploading, without a key.
+idle: nothing, to compare with. half-open: 20 PATCH requests that stop in the middle. large-post: 1.5 GB of body in the
+request that begins an upload. partial: uploads to be concatenated, again and again. no-key: 50 MB by every way of
+uploading, without a key.
 Starts a server of its own, without workers, in a temporary folder.
 """
 
