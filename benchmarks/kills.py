@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.memory import SCAN
 from benchmarks.slides import write_slide
-from scanner.map_store import WORK_NAME
+from scanner.unfinished import WORK_NAME
 
 #: What differs between two runs of the same scan.
 TIMES = {"timing", "finished", "seconds"}

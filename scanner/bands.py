@@ -9,12 +9,12 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-from scanner.map_store import WorkFolder
 from scanner.result import OnProgress, PreparedSlide, Progress, Watch
 from scanner.resuming import as_begun
-from scanner.scanning import open_store, score_missing, tiles_to_scan
+from scanner.scoring import open_store, score_missing, tiles_to_scan
 from scanner.tally import Tally
 from scanner.tiles import Tile
+from scanner.unfinished import UnfinishedScan
 
 #: Tiles in a band: seconds of work for a GPU, about a minute for a processor.
 BAND_TILES = 128
@@ -38,9 +38,9 @@ def begin_bands(prepared: PreparedSlide, results: Path) -> list[Progress]:
     OutputExistsError
         Another scan is writing there.
     """
-    with WorkFolder(results) as work:
-        prepared = as_begun(prepared, work)
-        open_store(prepared, work)
+    with UnfinishedScan.open(results) as unfinished:
+        prepared = as_begun(prepared, unfinished.plan)
+        open_store(prepared, unfinished)
     return [Tally(prepared.tissue, band).progress for band in plan_bands(prepared)]
 
 
@@ -54,7 +54,7 @@ def score_band(prepared: PreparedSlide, results: Path, band: int, on_progress: O
     OutputExistsError
         Another process holds this band, or the folder.
     """
-    with WorkFolder(results, band=band) as work:
-        prepared = as_begun(prepared, work)
-        store = open_store(prepared, work, band=band)
+    with UnfinishedScan.open(results, band=band) as unfinished:
+        prepared = as_begun(prepared, unfinished.plan)
+        store = open_store(prepared, unfinished)
         score_missing(prepared, store, plan_bands(prepared)[band], Watch(on_progress, lambda: False))

@@ -17,13 +17,13 @@ from models.registry import Model
 from scanner.devices import choose_device
 from scanner.errors import OutputExistsError, ScannerError
 from scanner.exports.names import REPORT_NAME
-from scanner.map_store import remove_leftovers
 from scanner.outcomes import Outcome, Status, Watcher, begin_batch, write_batch
 from scanner.report import asked_for
 from scanner.result import OnProgress, PreparedSlide, Survey
 from scanner.scanning import open_for, prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
+from scanner.unfinished import remove_leftovers
 from scanner.worklist import Job
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def finish_job(
 
 def skip_job(job: Job, out: Path, report: dict[str, Any]) -> Outcome:
     """The outcome of a slide that was done before."""
-    remove_leftovers(job.folder)
+    remove_leftovers(job.folder, report["asked_for"])
     return _outcome(job, out, Status.SKIPPED, report)
 
 

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,7 +88,8 @@ class _Slide:
 
     def progress(self) -> Progress:
         """Of all bands together."""
-        return Progress(*(sum(numbers) for numbers in zip(*map(astuple, self.bands), strict=True)))
+        counts = ((band.tiles_done, band.tiles_total, band.mm2_done, band.mm2_total) for band in self.bands)
+        return Progress(*(sum(numbers) for numbers in zip(*counts, strict=True)))
 
 
 @dataclass(eq=False)

@@ -13,11 +13,11 @@ from scanner.devices import choose_device
 from scanner.dispatch import Step, Task
 from scanner.errors import SettingsError
 from scanner.lanes import StageSeconds
-from scanner.map_store import wait_for_release
 from scanner.outcomes import Outcome
 from scanner.result import PreparedSlide, Progress
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
+from scanner.unfinished import wait_for_release
 from scanner.worklist import Job
 
 #: Time for which a slide's folder may still be held by what is left of a lost host, s.
@@ -105,7 +105,8 @@ class ClusterWorker:
         )  # fmt: skip
 
     def _note(self, task: Task, progress: Progress) -> None:
-        self._latest = task, progress
+        if not progress.is_after_network:  # That is no band's.
+            self._latest = task, progress
 
     def _prepared(self, job: Job) -> PreparedSlide:
         """The slide, which another worker has begun, or this one."""

@@ -15,7 +15,8 @@ from scanner.engine import describe_network
 from scanner.memory import choose_tile_side, memory_bound
 from scanner.probability import Scorer, prepare_scorer
 from scanner.result import PreparedSlide
-from scanner.scanning import prepare_slide, tiles_to_scan
+from scanner.scanning import prepare_slide
+from scanner.scoring import tiles_to_scan
 from scanner.settings import ScanSettings, scan_stride
 from scanner.tiles import Tile, map_side
 from scanner.worklist import Job

@@ -1,24 +1,21 @@
 """MapStore: the probability map on disk while it is computed, in bounded memory; a scan that dies goes on from it.
 
-The map is a Zarr array with one chunk per tile. Beside it lies a journal with a line for every tile that is whole on
-disk. A chunk is written before its line, so a scan that is killed at any moment loses at most the tiles in hand, and
-ends with the same bytes as one that was left alone.
+The map is a Zarr array with one chunk per tile. Beside it lies a journal with a line for every tile, which holds a
+checksum of the line and of the tile's values. Both are brought to disk at intervals (`scanner.journal`). So a scan that
+is killed at any moment loses at most the tiles in hand, one whose machine loses power at most half a minute of work,
+and both end with the bytes of one that was left alone: a tile without its line, or whose values are not those that the
+line vouches for, is scored again.
 
-Many processes may fill one map, each a band of its tiles: a band has a journal and a lock of its own.
+Many processes may fill one map, each a band of its tiles: a band has a journal of its own.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
-import tempfile
-import time
-import weakref
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +23,16 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from scanner.errors import OutputError, OutputExistsError
-from scanner.exports.atomic import remove_parts
+from scanner.exports.atomic import remove, sync_files, write_text
+from scanner.exports.locks import Lock
 from scanner.geometry import Box, Frame
+from scanner.journal import Journal, SyncClock, checksum, read_lines
 from scanner.tiles import Tile
 
 FloatMap = npt.NDArray[np.float32]
-#: Folder of an unfinished scan within its result folder.
-WORK_NAME = ".scan"
-#: Seconds between two looks at a lock that another process holds.
-_RELEASE_POLL = 0.2
-_PLAN_NAME, _JOURNAL, _MAP_NAME, _LOCK = "plan.json", "journal", "map.zarr", "lock"
+#: What a change of plan does not touch: locks, and what goes with the scan before (`scanner.report`).
+_STAYS = ("lock", "ended")
+_PLAN_NAME, _JOURNAL, _MAP_NAME = "plan.json", "journal", "map.zarr"
 
 
 class MapStore:
@@ -47,10 +44,12 @@ class MapStore:
         self.folder = folder
         self.frame = frame
         self._arrays = tuple(arrays)
-        self._journal = folder / f"{_named(_JOURNAL, band)}.jsonl"
-        _cut_off_half_line(self._journal)
-        #: Tiles that are whole on disk, by index, each with the map boxes in it that could not be read.
-        self.done: dict[int, list[Box]] = _read_journals(folder)
+        self._journal = Journal(folder / _journal_name(band))
+        #: Tiles that are on disk and were checked, by index, each with the map boxes in it that could not be read.
+        self.done: dict[int, list[Box]] = {}
+        self._claims = _read_journals(folder)
+        self._unsynced: set[Path] = set()
+        self._clock = SyncClock()
 
     @property
     def layers(self) -> int:
@@ -82,34 +81,81 @@ class MapStore:
         OutputExistsError
             Others are writing bands of another map.
         """
+        layers = len(plan.get("mapped", [""]))
         try:
-            places = [folder / _map_name(layer) for layer in range(len(plan.get("mapped", [""])))]
             if read_plan(folder) == json.loads(json.dumps(plan)):
-                return cls(folder, frame, [zarr.open_array(str(place), mode="r+") for place in places], band=band)
+                with suppress(FileNotFoundError, KeyError, ValueError):  # The arrays are not what the plan says.
+                    return cls(folder, frame, _open_arrays(folder, layers), band=band)
             if band is None:
-                _clear(folder)
-                arrays = [_create_array(place, frame, chunk_side) for place in places]
+                folder.mkdir(parents=True, exist_ok=True)
+                clear(folder)
+                arrays = [_create_array(folder / _map_name(layer), frame, chunk_side) for layer in range(layers)]
+                sync_files(folder / _map_name(layer) / "zarr.json" for layer in range(layers))
                 # The plan comes last: without it, whatever else lies here does not count.
-                (folder / _PLAN_NAME).write_text(json.dumps(plan), encoding="utf-8")
+                write_text(folder / _PLAN_NAME, json.dumps(plan))
                 return cls(folder, frame, arrays)
         except OSError as error:
             raise OutputError(f"{folder}: {error}") from error
         raise OutputExistsError(f"{folder.parent}: another scan is writing there")
+
+    def at(self, folder: Path) -> Self:
+        """The same map, after its folder was given another name."""
+        return type(self)(folder, self.frame, _open_arrays(folder, self.layers))
+
+    def recall(self, tiles: Iterable[Tile]) -> None:
+        """Find those of `tiles` that an earlier process has left, and check each; what is wrong is removed."""
+        for tile in tiles:
+            claims = self._claims.pop(tile.index, [])
+            lost = self._checked(tile, claims)
+            if lost is not None:
+                self.done[tile.index] = lost
+            elif claims:
+                for chunk in self._chunks(tile.write):
+                    chunk.unlink(missing_ok=True)
 
     def write(self, tile: Tile, values: FloatMap, lost: list[Box]) -> None:
         """Store a tile's probabilities, (K, h, w), and which map boxes in it could not be read."""
         try:
             for array, layer in zip(self._arrays, values, strict=True):
                 array[tile.write.slices()] = layer
-            with self._journal.open("a", encoding="utf-8") as journal:
-                journal.write(json.dumps({"tile": tile.index, "lost": lost}) + "\n")
         except OSError as error:
             raise OutputError(f"{self.folder}: {error}") from error
+        self._journal.append(_entry(tile.index, lost), _bytes_of(values))
         self.done[tile.index] = lost
+        self._unsynced.update(self._chunks(tile.write))
+        if self._clock.is_due():
+            self.sync()
+
+    def sync(self) -> None:
+        """Wait until everything that was written is safe from a power cut."""
+        if self._unsynced:
+            self._journal.sync(self._unsynced)
+            self._unsynced.clear()
 
     def read(self, box: Box, layer: int = 0) -> FloatMap:
         """The values of one map in `box`, in map pixels; 0 where nothing was scanned."""
         return np.asarray(cast(Any, self._arrays[layer][box.slices()]), dtype=np.float32)
+
+    def _checked(self, tile: Tile, claims: list[tuple[dict[str, Any], int]]) -> list[Box] | None:
+        """The boxes of a tile that could not be read; None if its values are not what any line vouches for."""
+        if not claims:
+            return None
+        try:
+            content = _bytes_of(np.stack([self.read(tile.write, layer) for layer in range(self.layers)]))
+        except (OSError, RuntimeError, ValueError):  # A chunk that is cut off, or none.
+            return None
+        for entry, claimed in claims:
+            if checksum(entry, content) == claimed:
+                return [Box(*box) for box in entry["lost"]]
+        return None
+
+    def _chunks(self, box: Box) -> Iterator[Path]:
+        """The files that hold a box, of all layers."""
+        side_rows, side_cols = self._arrays[0].chunks
+        for layer in range(self.layers):
+            for row in range(box.top // side_rows, -(-box.bottom // side_rows)):
+                for col in range(box.left // side_cols, -(-box.right // side_cols)):
+                    yield self.folder / _map_name(layer) / "c" / str(row) / str(col)
 
 
 class ProbabilityMap:
@@ -117,12 +163,14 @@ class ProbabilityMap:
 
     `np.asarray(probability_map)` gives it as float32 (rows, cols); `read` gives a part of a map too large for that.
     A model that maps several classes has a layer for each: (layers, rows, cols), the target's first.
-    The values live in a folder that is removed with the last reference to the map.
+    The values live in a folder of their own, until `close`.
     """
 
     def __init__(self, store: MapStore) -> None:
         self._store = store
-        self._remove = weakref.finalize(self, shutil.rmtree, store.folder, ignore_errors=True)
+        self._lock: Lock | None = None
+        #: Told of each box before it is read: all stages after the network read the map, and can be watched here.
+        self.on_read: Callable[[Box], None] | None = None
 
     @property
     def frame(self) -> Frame:
@@ -141,6 +189,8 @@ class ProbabilityMap:
 
     def read(self, box: Box, layer: int = 0) -> FloatMap:
         """The values in `box`, in map pixels: of the target, or of another layer."""
+        if self.on_read is not None:
+            self.on_read(box)
         return self._store.read(box, layer)
 
     def read_layers(self, box: Box) -> FloatMap:
@@ -151,9 +201,16 @@ class ProbabilityMap:
         """The highest of all layers in `box`: what a picture of a map of several classes shows."""
         return self.read(box) if self.layers == 1 else self.read_layers(box).max(axis=0)
 
+    def settle(self, folder: Path, lock: Lock) -> None:
+        """Live in `folder` from now on, which belongs to this map as long as the lock is held."""
+        self.on_read = None
+        self._store, self._lock = self._store.at(folder), lock
+
     def close(self) -> None:
-        """Remove the values from disk now."""
-        self._remove()
+        """Remove the values from disk."""
+        remove(self._store.folder)
+        if self._lock is not None:
+            self._lock.release()
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """The whole map."""
@@ -161,74 +218,50 @@ class ProbabilityMap:
         return values[0] if self.layers == 1 else values
 
 
-class WorkFolder:
-    """The folder of one unfinished scan, which belongs to one process at a time; or each of its bands to one."""
-
-    def __init__(self, results: Path | None, *, band: int | None = None) -> None:
-        self.is_temporary = results is None
-        self._locks = ExitStack()
-        try:
-            if results is None:
-                self.path = Path(tempfile.mkdtemp(prefix="mitoscan-"))
-            else:
-                self.path = results / WORK_NAME
-                self.path.mkdir(parents=True, exist_ok=True)
-            whole = own = self._locks.enter_context(_open_lock(self.path, None))
-            if band is not None:
-                own = self._locks.enter_context(_open_lock(self.path, band))
-        except OSError as error:
-            self._locks.close()
-            raise OutputError(f"{results or tempfile.gettempdir()}: {error}") from error
-        try:
-            # The kernel lets go of them when the process dies, however it dies.
-            if band is not None:
-                fcntl.flock(whole, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._locks.close()
-            raise OutputExistsError(f"{results}: another scan is writing there") from error
-        if results is not None and band is None:
-            remove_parts(results)
-
-    def __enter__(self) -> Path:
-        return self.path
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Let go; an unfinished scan without a result folder has nothing to go on from."""
-        self._locks.close()
-        if kind is not None and self.is_temporary:
-            shutil.rmtree(self.path, ignore_errors=True)
+def clear(folder: Path) -> None:
+    """Remove what was scored from the folder of an unfinished scan."""
+    (folder / _PLAN_NAME).unlink(missing_ok=True)  # It goes first: half a store must not look whole.
+    for path in folder.iterdir():
+        if not path.name.startswith(_STAYS):
+            remove(path)
 
 
-def wait_for_release(results: Path, *, band: int | None = None, seconds: float) -> None:
-    """Wait until no process holds the unfinished scan in a result folder, or that band of it; at most so long."""
-    deadline = time.monotonic() + seconds
-    while (results / WORK_NAME).exists() and time.monotonic() < deadline:
-        try:
-            with _open_lock(results / WORK_NAME, band) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            time.sleep(_RELEASE_POLL)
-        else:
-            return
+def read_plan(folder: Path) -> Any:
+    """The plan of the unfinished map in `folder`; None if there is none."""
+    try:
+        return json.loads((folder / _PLAN_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
-def _open_lock(work: Path, band: int | None) -> IO[str]:
-    # Some file systems want a file that is locked for one open for writing, and one that is shared for reading.
-    return (work / _named(_LOCK, band)).open("a+")
+def _entry(index: int, lost: Sequence[Box]) -> dict[str, Any]:
+    return {"tile": index, "lost": [list(box) for box in lost]}
 
 
-def _named(name: str, band: int | None) -> str:
-    return name if band is None else f"{name}-{band}"
+def _bytes_of(values: FloatMap) -> bytes:
+    return np.ascontiguousarray(values, "<f4").tobytes()
 
 
-def remove_leftovers(results: Path) -> None:
-    """Remove what an unfinished scan has left in a folder that is complete."""
-    shutil.rmtree(results / WORK_NAME, ignore_errors=True)
+def _read_journals(folder: Path) -> dict[int, list[tuple[dict[str, Any], int]]]:
+    """What all journals say of each tile: its entry, and the checksum of that and of the tile's values."""
+    claims: dict[int, list[tuple[dict[str, Any], int]]] = {}
+    for path in sorted(folder.glob(f"{_JOURNAL}*.jsonl")):
+        for entry, claimed in read_lines(path, {"tile", "lost"}):
+            if type(entry["tile"]) is int:
+                claims.setdefault(entry["tile"], []).append((entry, claimed))
+    return claims
+
+
+def _journal_name(band: int | None) -> str:
+    return f"{_JOURNAL}.jsonl" if band is None else f"{_JOURNAL}-{band}.jsonl"
 
 
 def _map_name(layer: int) -> str:
     return _MAP_NAME if layer == 0 else f"map-{layer}.zarr"
+
+
+def _open_arrays(folder: Path, layers: int) -> list[zarr.Array[Any]]:
+    return [zarr.open_array(str(folder / _map_name(layer)), mode="r+") for layer in range(layers)]
 
 
 def _create_array(path: Path, frame: Frame, chunk_side: int) -> zarr.Array[Any]:
@@ -241,42 +274,3 @@ def _create_array(path: Path, frame: Frame, chunk_side: int) -> zarr.Array[Any]:
         compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
         overwrite=True,
     )
-
-
-def _clear(folder: Path) -> None:
-    (folder / _PLAN_NAME).unlink(missing_ok=True)  # It goes first: half a store must not look whole.
-    for journal in _journals(folder):
-        journal.unlink(missing_ok=True)
-    for path in folder.glob("map*.zarr"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _journals(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{_JOURNAL}*.jsonl"))
-
-
-def read_plan(folder: Path) -> Any:
-    """The plan of the unfinished map in `folder`; None if there is none."""
-    try:
-        return json.loads((folder / _PLAN_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _read_journals(folder: Path) -> dict[int, list[Box]]:
-    """Whole lines only: the last one of a journal may have been cut off with its process, or is being written."""
-    done: dict[int, list[Box]] = {}
-    for path in _journals(folder):
-        text = path.read_text(encoding="utf-8")
-        for line in text[: text.rfind("\n") + 1].splitlines():
-            entry = json.loads(line)
-            done[entry["tile"]] = [Box(*box) for box in entry["lost"]]
-    return done
-
-
-def _cut_off_half_line(path: Path) -> None:
-    if path.exists():
-        text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            path.write_text(whole, encoding="utf-8")

@@ -50,6 +50,8 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
 
         def on_progress(job: Job, progress: result.Progress) -> None:
             area = f"{progress.mm2_done:.1f} of {progress.mm2_total:.1f} mm2"
+            if progress.is_after_network:
+                area = f"{progress.stage} {progress.stage_share:.0%}"
             bars.update(bar_of[job.folder], completed=progress.mm2_done, total=progress.mm2_total, area=area)
 
         def on_outcome(job: Job, outcome: Outcome) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -16,6 +18,8 @@ from models.identity import contract_sha256
 from scanner.certificates import certificate_for
 from scanner.detections import counted
 from scanner.engine import describe_network
+from scanner.errors import OutputError
+from scanner.exports.atomic import sync_folder, write_text
 from scanner.exports.files import remove_extras
 from scanner.exports.names import REPORT_NAME
 from scanner.exports.run_report import read_report, write_report
@@ -30,6 +34,8 @@ from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
 from scanner.windows import HPF_MM2, window_from_text
 
+#: Within the folder of an unfinished scan: what goes with the run.json of the scan before.
+ENDED_NAME = "ended.json"
 _PACKAGES = ("mitoscan", "torch", "numpy", "scipy", "scikit-image", "tifffile", "imagecodecs", "openslide-bin", "zarr")
 
 
@@ -97,17 +103,31 @@ def finish_report(
     return replace(result, report=content)
 
 
-def end_earlier_scan(folder: Path) -> None:
+def end_earlier_scan(folder: Path, work: Path) -> None:
     """Remove the run.json of an earlier scan, and the files that only that one was asked for.
 
-    Whoever finds run.json finds a complete scan: it goes before its files are replaced.
+    Whoever finds run.json finds a complete scan: it goes before its files are replaced. What goes after it is noted in
+    `work` first, the folder of the unfinished scan, so that a kill in between leaves nothing behind.
     """
+    path, note = folder / REPORT_NAME, work / ENDED_NAME
+    if path.exists():
+        write_text(note, json.dumps(_exports_of(path)))
+        try:
+            path.unlink()
+            sync_folder(folder)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
+    with suppress(OSError, ValueError):  # There was none.
+        remove_extras(folder, json.loads(note.read_text(encoding="utf-8")))
+        note.unlink()
+
+
+def _exports_of(path: Path) -> list[str]:
+    """The files that a complete scan was asked for."""
     try:
-        exports = list(read_report(folder / REPORT_NAME)["settings"]["exports"])
-    except (OSError, ValueError, KeyError, TypeError):  # There is none, or it is none of ours.
-        exports = []
-    (folder / REPORT_NAME).unlink(missing_ok=True)
-    remove_extras(folder, exports)
+        return [str(name) for name in read_report(path)["settings"]["exports"]]
+    except (OSError, ValueError, KeyError, TypeError):  # It is none of ours.
+        return []
 
 
 def describe_slide(slide: Slide) -> dict[str, Any]:

@@ -29,6 +29,14 @@ class Progress:
     #: Scanned area so far, and in all.
     mm2_done: float
     mm2_total: float
+    #: What is going on, of `scanner.stages.Stage`, and how much of that is done, if it comes after the network.
+    stage: str = "network"
+    stage_share: float = 0.0
+
+    @property
+    def is_after_network(self) -> bool:
+        """True once all tiles are scored."""
+        return self.stage != "network"
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from scanner.form_choice import choose_scan_form
-from scanner.map_store import read_plan
 from scanner.report import plan_of_map
 from scanner.result import PreparedSlide
 from scanner.settings import MAX_TILE_SIDE
 
 
-def as_begun(prepared: PreparedSlide, work: Path) -> PreparedSlide:
-    """The slide with the tiles and the form of the unfinished scan in `work`, if only these are not those of now.
+def as_begun(prepared: PreparedSlide, known: Any) -> PreparedSlide:
+    """The slide with the tiles and the form of an unfinished scan, whose plan is `known`, if only these are others now.
 
     What a GPU has free, and which form is the fastest there, changes from run to run; what is scored already must not
     be lost by that. Where there is nothing to continue, the form is chosen now.
     """
-    known = read_plan(work)
     if not isinstance(known, dict):
         return choose_scan_form(prepared)
     begun = _with_tiles_of(known, prepared)

@@ -17,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-
 from models.card import ModelCard
 from models.registry import Model
 from scanner.background import measure_background, raw_floor, take_off
@@ -27,19 +25,19 @@ from scanner.candidates import find_candidates
 from scanner.coarse_to_fine import coarse_to_fine
 from scanner.detections import above_threshold
 from scanner.devices import choose_device
-from scanner.errors import ResolutionError, ScanCancelledError
+from scanner.errors import ResolutionError
 from scanner.exports.files import check_exports, write_results
 from scanner.exports.overview import is_soon_read, read_backdrop
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
-from scanner.map_store import FloatMap, MapStore, ProbabilityMap, WorkFolder
+from scanner.map_store import ProbabilityMap
 from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
-from scanner.narrowing import narrow, widen
 from scanner.probability import prepare_scorer
-from scanner.report import describe_result, end_earlier_scan, finish_report, plan_of_map
+from scanner.report import describe_result, end_earlier_scan, finish_report
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
 from scanner.resuming import as_begun
+from scanner.scoring import score_slide
 from scanner.second_look import look_again
 from scanner.segmentation import segment
 from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
@@ -47,11 +45,10 @@ from scanner.slides import Slide, open_slide
 from scanner.slides.grid import Grid
 from scanner.slides.opening import expect_channels
 from scanner.slides.protocol import RGB
+from scanner.stages import Stage, Stages
 from scanner.statistics import measure_slide, sample_blocks
-from scanner.tally import Tally
-from scanner.tile_loop import score_tiles
-from scanner.tiles import Tile, map_side, plan_tiles, split_tile
 from scanner.tissue import find_tissue, full_tissue
+from scanner.unfinished import UnfinishedScan
 from scanner.verify import verify_tiling
 from scanner.windows import window_from_text
 
@@ -79,9 +76,10 @@ def scan(
     out : path, optional
         Folder for the result's files; created if it is not there.
     on_progress : callable, optional
-        Called with a Progress after every tile.
+        Called with a Progress after every tile, and in the stages after the network.
     should_stop : callable, optional
-        Asked before every tile; True ends the scan with ScanCancelledError.
+        Asked before every tile and in the stages after the network; True ends the scan with ScanCancelledError.
+        What was scored stays in `out`: the next scan goes on from there.
     **keywords
         Fields of ScanSettings.
 
@@ -111,20 +109,24 @@ def scan_prepared(
     """The second half of `scan`, for callers that survey one slide while another is being scanned."""
     started = time.perf_counter() - prepared.seconds
     results, places = None if out is None else Path(out), prepared.settings.verify_places
-    with WorkFolder(results) as work, ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
+    with UnfinishedScan.open(results) as unfinished, ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
         is_drawn_ahead = results is not None and is_soon_read(prepared.slide, prepared.frame)
         backdrop = beside.submit(read_backdrop, prepared.slide, prepared.frame) if is_drawn_ahead else None
         watch = Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
-        prepared = as_begun(prepared, work)
-        probability_map, unreadable = score_slide(prepared, work, watch)
-        result = find_figures(prepared, probability_map, unreadable)
+        prepared = as_begun(prepared, unfinished.plan)
+        probability_map, unreadable, stages = score_slide(prepared, unfinished, watch)
+        result = find_figures(prepared, probability_map, unreadable, stages)
+        stages.enter(Stage.CHECKS)
         if places:
             result = replace(result, verification=verify_tiling(prepared, probability_map, places=places))
         result = replace(result, report=describe_result(prepared, result))
+        stages.enter(Stage.FILES)
         if results is not None:
-            end_earlier_scan(results)
-            write_results(results, result, prepared, backdrop=backdrop)
-        return finish_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
+            end_earlier_scan(results, unfinished.folder)
+            write_results(results, result, prepared, backdrop=backdrop, once=stages.files.once)
+        result = finish_report(prepared, result, total_seconds=time.perf_counter() - started, folder=results)
+        unfinished.commit(probability_map)
+        return result
 
 
 def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Survey:
@@ -168,72 +170,12 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
     )  # fmt: skip
 
 
-def score_slide(prepared: PreparedSlide, work: Path, watch: Watch) -> tuple[ProbabilityMap, tuple[Box, ...]]:
-    """Run the network over the tissue; returns the map and the map boxes that could not be read.
-
-    Tiles that an earlier, unfinished scan with the same plan has left in `work` are not scored again.
-    """
-    store = open_store(prepared, work)
-    score_missing(prepared, store, tiles_to_scan(prepared), watch)
-    unreadable = [box for index in sorted(store.done) for box in store.done[index]]
-    return ProbabilityMap(store), tuple(unreadable)
-
-
-def open_store(prepared: PreparedSlide, work: Path, *, band: int | None = None) -> MapStore:
-    """The slide's unfinished map in `work`, or an empty one; `band` as in `MapStore.open`."""
-    side = prepared.tile_side
-    chunk_side, plan = map_side(side, prepared.frame.stride), plan_of_map(prepared, side)
-    return MapStore.open(work, prepared.frame, chunk_side=chunk_side, plan=plan, band=band)
-
-
-def score_missing(prepared: PreparedSlide, store: MapStore, tiles: list[Tile], watch: Watch) -> None:
-    """Run the network over those of `tiles` that the store does not hold yet."""
-    tissue, settings = prepared.tissue, prepared.settings
-    tally = Tally(tissue, tiles)
-    for tile in tiles:
-        if tile.index in store.done:
-            tally.add(tile)
-    missing = {tile.index: tile for tile in tiles if tile.index not in store.done}
-    parts = (
-        narrow(tile, tissue, seen=prepared.scorer.seen, alignment=prepared.scorer.alignment)
-        for tile in missing.values()
-    )
-    for scored in score_tiles(
-        prepared.scorer, prepared.grid.read, parts, batch_size=settings.batch_size, workers=prepared.readers
-    ):
-        if watch.should_stop():
-            name = prepared.slide.path.name
-            raise ScanCancelledError(f"{name}: cancelled after {tally.tiles} of {len(tiles)} tiles")
-        values, lost = (scored.values, []) if scored.values is not None else score_cells(prepared, scored.tile)
-        tile, part = missing[scored.tile.index], scored.tile.write
-        # What a tile covers beyond the tissue is not scanned: the map must not depend on where tiles end.
-        store.write(tile, widen(values * tissue.values_for(part), part, tile.write), lost)
-        watch.on_progress(tally.add(tile))
-
-
-def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:
-    """The tiles that hold tissue."""
-    tiles = plan_tiles(prepared.frame, prepared.scorer.seen, prepared.tile_side)
-    return [tile for tile in tiles if prepared.tissue.any_in(tile.write)]
-
-
-def score_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box]]:
-    """A tile of which some pixels cannot be read, cell by cell; returns its values and the cells that are lost."""
-    values = np.zeros((len(prepared.model.card.mapped), tile.write.height, tile.write.width), np.float32)
-    cells = split_tile(tile, prepared.frame.stride, prepared.scorer.seen)
-    lost = []
-    for scored in score_tiles(prepared.scorer, prepared.grid.read, cells, workers=prepared.readers):
-        box = scored.tile.write
-        if scored.values is None:
-            lost.append(box)
-        else:
-            values[:, *box.shifted(-tile.write.top, -tile.write.left).slices()] = scored.values
-    return values, lost
-
-
-def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unreadable: tuple[Box, ...]) -> ScanResult:
+def find_figures(
+    prepared: PreparedSlide, probability_map: ProbabilityMap, unreadable: tuple[Box, ...], stages: Stages
+) -> ScanResult:
     """Detections and hotspots of a finished map, or its segmentation."""
     started = time.perf_counter()
+    stages.enter(Stage.FIGURES)
     readable = prepared.tissue.without(unreadable)
     settings, card = prepared.settings, prepared.model.card
     if card.task == "segmentation":
@@ -247,7 +189,7 @@ def find_figures(prepared: PreparedSlide, probability_map: ProbabilityMap, unrea
     candidates = find_candidates(probability_map, card, floor=floor, device=prepared.scorer.device)
     if card.second_look is not None:  # Some are found to be less than they seemed.
         least = raw_floor(card.second_look, background)
-        candidates = above_threshold(look_again(prepared, candidates, least=least), floor)
+        candidates = above_threshold(look_again(prepared, candidates, stages, least=least), floor)
     candidates = take_off(candidates, background)
     detections = above_threshold(candidates, prepared.threshold)
     hotspots = find_hotspots(detections, readable, window=window_from_text(settings.hotspot), top=settings.hotspots)

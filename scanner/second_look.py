@@ -19,6 +19,7 @@ from scanner.lanes import FloatMap, StageSeconds
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide
 from scanner.smoothing import smooth_map
+from scanner.stages import Stage, Stages
 from scanner.tile_loop import score_tiles
 from scanner.tiles import Tile, read_box
 
@@ -30,24 +31,36 @@ MOST_PER_MM2, MOST_AT_LEAST = 100, 500
 GPU_BATCH = 16
 
 
-def look_again(prepared: PreparedSlide, candidates: tuple[Detection, ...], *, least: float) -> tuple[Detection, ...]:
+def look_again(
+    prepared: PreparedSlide, candidates: tuple[Detection, ...], stages: Stages, *, least: float
+) -> tuple[Detection, ...]:
     """The candidates, the best of those from `least` upwards with the score of the second look, best first.
 
     That is the score which a scan by the averaged network would have found at the same place of the smoothed map. A
-    candidate whose pixels cannot be read any more keeps the score it has.
+    candidate whose pixels cannot be read any more keeps the score it has. Scores are kept as they are found: a scan
+    that is stopped meanwhile goes on with the next candidate.
     """
-    card, frame = prepared.model.card, prepared.frame
+    card, frame, scores = prepared.model.card, prepared.frame, stages.scores
     most = max(MOST_AT_LEAST, round(MOST_PER_MM2 * prepared.tissue.area_mm2))
     scorer, promising = averaged(prepared.scorer), above_threshold(candidates, least)[:most]
     places = [_map_pixel(one, frame) for one in promising]
     reach = math.floor(card.smoothing_um / frame.map_mpp)
     boxes = [place.grown(reach).clipped(frame.map_height, frame.map_width) for place in places]
     tiles = [Tile(at, box, read_box(box, frame.stride, scorer.seen)) for at, box in enumerate(boxes)]
+    known = [scores.of(one) for one in promising]
+    missing = [tile for tile, score in zip(tiles, known, strict=True) if score is None]
     batch_size = GPU_BATCH if scorer.device.type == "cuda" else 1
-    found = score_tiles(scorer, prepared.grid.read, tiles, batch_size=batch_size, workers=prepared.readers)
+    stages.enter(Stage.RESCORING)
+    found = score_tiles(scorer, prepared.grid.read, missing, batch_size=batch_size, workers=prepared.readers)
+    for count, scored in enumerate(found, start=1):
+        at = scored.tile.index
+        if scored.values is not None:
+            known[at] = score = _score_again(promising[at], places[at], scored.tile.write, scored.values, card, frame)
+            scores.keep(promising[at], score)
+        stages.enter(Stage.RESCORING, count / len(missing))
     seen = [
-        one if scored.values is None else _seen_again(one, place, scored.tile.write, scored.values, card, frame)
-        for one, place, scored in zip(promising, places, found, strict=True)
+        one if score is None else replace(one, score=score, raw_score=one.score)
+        for one, score in zip(promising, known, strict=True)
     ]
     return ranked([*seen, *candidates[len(promising) :]])
 
@@ -64,11 +77,11 @@ def _map_pixel(one: Detection, frame: Frame) -> Box:
     return Box(row, col, row + 1, col + 1)
 
 
-def _seen_again(one: Detection, place: Box, box: Box, values: FloatMap, card: ModelCard, frame: Frame) -> Detection:
+def _score_again(one: Detection, place: Box, box: Box, values: FloatMap, card: ModelCard, frame: Frame) -> float:
     layer = values[card.mapped.index(one.label)]
     smoothed = smooth_map(
         lambda part: layer[part.shifted(-box.top, -box.left).slices()],
         (frame.map_height, frame.map_width),
         radius_px=card.smoothing_um / frame.map_mpp,
     )
-    return replace(one, score=float(smoothed(place)[0, 0]), raw_score=one.score)
+    return float(smoothed(place)[0, 0])

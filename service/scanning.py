@@ -76,7 +76,9 @@ class Watch:
     def on_progress(self, progress: Progress) -> None:
         """What scan() says between tiles."""
         now = time.monotonic()
-        if now < self._next_note and progress.tiles_done < progress.tiles_total:
+        # What comes after the last tile says so again and again.
+        is_last_tile = progress.tiles_done == progress.tiles_total and not progress.is_after_network
+        if now < self._next_note and not is_last_tile:
             return
         self._next_note = now + CHECK_INTERVAL
         noted = JobProgress(**{field.name: getattr(progress, field.name) for field in fields(JobProgress)})

@@ -15,11 +15,11 @@ import pytest
 
 from models import save_model
 from scanner.errors import ScanCancelledError
-from scanner.map_store import WORK_NAME
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
-from tests.slides_factory import texture, write_pyramid
+from scanner.unfinished import WORK_NAME
+from tests.slides_factory import pyramid, texture, write_pyramid
 from tests.small_models import random_model
 
 KILLS = 5
@@ -72,6 +72,69 @@ def test_killed_scans_end_with_the_same_bytes(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == names
     for name in set(names) - {"run.json"}:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+#: Says on stdout when the last tile is scored, and when the scan has ended.
+EXPORTING_SCAN = """
+import sys, torch
+from models import load_model
+from scanner import scan
+torch.set_num_threads(1)
+slide, model, out = sys.argv[1:]
+said = []
+def say(progress):
+    if progress.is_after_network and not said:
+        said.append(print("scored", flush=True))
+exports = "zarr", "dicom", "grand-challenge"
+scan(slide, load_model(model), out, tile_size=32, stride=1, exports=exports, on_progress=say).map.close()
+print("ended", flush=True)
+"""
+
+
+def run_and_kill(arguments: list[str], rng: random.Random, *, export_seconds: float) -> None:
+    """Start a scan and kill it: while it scores in one case of four, else while it finds and writes."""
+    process = subprocess.Popen([sys.executable, "-c", EXPORTING_SCAN, *arguments], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        if rng.random() < 0.25:
+            while process.poll() is None and tiles_done(Path(arguments[2])) < 5:
+                time.sleep(0.001)
+        else:
+            process.stdout.readline()
+            time.sleep(rng.random() * export_seconds)
+        process.kill()
+
+
+@pytest.mark.slow
+def test_killed_exports_end_with_the_same_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="needs the extra dicom")
+    from tests.dicom_factory import write_dicom_series
+
+    model, out = tmp_path / "model", tmp_path / "out"
+    (tmp_path / "series").mkdir()
+    write_dicom_series(tmp_path / "series", pyramid(texture(301, 281), 2))
+    save_model(model, random_model())
+    slide = tmp_path / "series" / "level-0.dcm"
+    whole = [sys.executable, "-c", EXPORTING_SCAN, str(slide), str(model), str(tmp_path / "whole")]
+    with subprocess.Popen(whole, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "scored\n"
+        scored_at = time.monotonic()
+        assert process.stdout.readline() == "ended\n"
+        export_seconds = time.monotonic() - scored_at
+
+    rng, arguments = random.Random(15), [str(slide), str(model), str(out)]
+    for _ in range(8):
+        run_and_kill(arguments, rng, export_seconds=export_seconds)
+    ended = subprocess.run(
+        [sys.executable, "-c", EXPORTING_SCAN, *arguments], check=True, capture_output=True, text=True
+    )
+    assert ended.stdout == "scored\nended\n"
+    expected = {path.relative_to(tmp_path / "whole"): path for path in (tmp_path / "whole").rglob("*")}
+    assert {path.relative_to(out) for path in out.rglob("*")} == set(expected)
+    for name, path in expected.items():
+        if path.is_file() and name != Path("run.json"):
+            assert (out / name).read_bytes() == path.read_bytes(), name
 
 
 @pytest.mark.slow
@@ -131,7 +194,7 @@ def test_a_scan_goes_on_with_the_tiles_it_began_with(tmp_path: Path) -> None:
         done = []
         result = scan_prepared(chosen, tmp_path / "out", on_progress=done.append)
         assert result.report["settings"]["tile_size"] == 64
-        assert len(done) == done[-1].tiles_total - 5
+        assert sum(not progress.is_after_network for progress in done) == done[-1].tiles_total - 5
         # Somebody who asks for a size gets it.
         wanted = replace(chosen, settings=ScanSettings(tile_size=48), tile_side=48)
         assert scan_prepared(wanted, tmp_path / "wanted").report["settings"]["tile_size"] == 48

@@ -25,6 +25,7 @@ from scanner.errors import (
 )
 from scanner.probability import target_probability
 from scanner.result import Progress
+from scanner.stages import Stage
 from tests.reference import patch_by_patch
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import dot_model, planted, random_model
@@ -204,9 +205,13 @@ def test_glass_is_not_scanned_and_does_not_move_with_the_tiles(tmp_path: Path) -
 def test_progress_ends_with_everything_done(slide: Path) -> None:
     seen: list[Progress] = []
     scan(slide, random_model(), tile_size=100, on_progress=seen.append)
-    assert [p.tiles_done for p in seen] == list(range(1, len(seen) + 1))
+    scored = [p.tiles_done for p in seen if not p.is_after_network]
+    assert scored == list(range(1, len(scored) + 1))
     assert seen[-1].tiles_done == seen[-1].tiles_total
     assert seen[-1].mm2_done == pytest.approx(seen[-1].mm2_total)
+    after = seen[len(scored) :]
+    assert list(dict.fromkeys(p.stage for p in after)) == [Stage.FIGURES, Stage.CHECKS, Stage.FILES]
+    assert all(p.tiles_done == p.tiles_total and 0 <= p.stage_share <= 1 for p in after)
 
 
 def test_a_classifier_that_cannot_be_dense_runs_patch_by_patch_when_asked(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from scanner.probability import prepare_scorer
 from scanner.result import PreparedSlide, ScanResult
 from scanner.second_look import averaged, look_again
 from scanner.smoothing import smooth
+from scanner.stages import Stages
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 
@@ -123,10 +124,10 @@ def test_what_cannot_be_read_any_more_keeps_its_score(slide: Path, monkeypatch: 
         raise UnreadableRegionError("the disk is gone")
 
     def without_pixels(
-        prepared: PreparedSlide, candidates: tuple[Detection, ...], *, least: float
+        prepared: PreparedSlide, candidates: tuple[Detection, ...], stages: Stages, *, least: float
     ) -> tuple[Detection, ...]:
         blind: Any = SimpleNamespace(read=refuse)
-        return look_again(replace(prepared, grid=blind), candidates, least=least)
+        return look_again(replace(prepared, grid=blind), candidates, stages, least=least)
 
     monkeypatch.setattr(scanning, "look_again", without_pixels)
     assert scan(slide, looking_again(model), device="cpu").candidates == scan(slide, model, device="cpu").candidates

@@ -18,7 +18,8 @@ from scanner.lanes import Pixels, StageSeconds
 from scanner.narrowing import narrow
 from scanner.probability import IN_FLIGHT
 from scanner.result import PreparedSlide, ScanResult
-from scanner.scanning import prepare_slide, scan_prepared, tiles_to_scan
+from scanner.scanning import prepare_slide, scan_prepared
+from scanner.scoring import tiles_to_scan
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import open_slide
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from scanner.exports.atomic import write_picture
+from scanner.exports.atomic import remove, write_picture
 from scanner.exports.dicom import check_dicom, write_annotations, write_parametric_map
 from scanner.exports.geojson import write_detections, write_regions, write_tissue
 from scanner.exports.grand_challenge import write_points
@@ -42,23 +41,38 @@ from scanner.exports.table import write_table
 from scanner.result import PreparedSlide, ScanResult
 from scanner.slides import Slide
 
+#: A path, and what writes it: calls that, unless the file is there as an earlier run has finished it.
+Once = Callable[[Path, Callable[[Path], None]], None]
+
+
+def _always(path: Path, write: Callable[[Path], None]) -> None:
+    write(path)
+
 
 def write_results(
-    folder: Path, result: ScanResult, prepared: PreparedSlide, *, backdrop: Future[Backdrop] | None = None
+    folder: Path,
+    result: ScanResult,
+    prepared: PreparedSlide,
+    *,
+    backdrop: Future[Backdrop] | None = None,
+    once: Once = _always,
 ) -> None:
-    """Write the files of a scan into `folder`, each whole or not at all: those of every scan, and those asked for."""
+    """Write the files of a scan into `folder`, each whole or not at all: those of every scan, and those asked for.
+
+    Those as large as the map are written by `once`.
+    """
     slide = prepared.slide
     # The overview takes about as long as all others: it is drawn and written beside them.
     with ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
         drawing = beside.submit(draw_overview, result, slide, backdrop)
         writing = beside.submit(lambda: write_picture(folder / OVERVIEW_NAME, drawing.result()))
         _write_data(folder, result, prepared)
-        _write_maps(folder, result)
+        _write_maps(folder, result, once)
         hotspots = write_hotspot_pictures(folder, result, slide)
         write_page(folder / PAGE_NAME, result, prepared.model.card, overview=drawing.result(), hotspots=hotspots)
         writing.result()
     for name in prepared.settings.exports:
-        EXTRAS[name].write(folder, result, prepared)
+        EXTRAS[name].write(folder, result, prepared, once)
 
 
 def _write_data(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
@@ -71,13 +85,15 @@ def _write_data(folder: Path, result: ScanResult, prepared: PreparedSlide) -> No
     write_table(folder / CANDIDATES_NAME, result.candidates)
 
 
-def _write_maps(folder: Path, result: ScanResult) -> None:
+def _write_maps(folder: Path, result: ScanResult, once: Once) -> None:
     """The map of each class, and the segmentation if there is one."""
     for layer, label in enumerate(result.mapped):
-        write_map(folder / map_name(layer, label), partial(result.map.read, layer=layer), result.frame)
+        read = partial(result.map.read, layer=layer)
+        once(folder / map_name(layer, label), partial(write_map, read=read, frame=result.frame))
     write_map_picture(folder / MAP_PICTURE_NAME, result.map.read_highest, result.frame)
     if result.segmentation is not None:
-        write_labels(folder / LABELS_NAME, result.segmentation.read, result.frame)
+        write = partial(write_labels, read=result.segmentation.read, frame=result.frame)
+        once(folder / LABELS_NAME, write)
         write_segmentation_picture(folder / CLASSES_NAME, result.segmentation, result.mapped)
 
 
@@ -101,24 +117,21 @@ def check_exports(exports: Iterable[str], slide: Slide) -> None:
 def remove_extras(folder: Path, exports: Iterable[str]) -> None:
     """Remove the files of these exports, which an earlier scan has written; everything else stays."""
     for name in EXTRAS.keys() & set(exports):
-        for path in (folder / file for file in EXTRAS[name].files):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        for file in EXTRAS[name].files:
+            remove(folder / file)
 
 
-def _write_zarr(folder: Path, result: ScanResult, _prepared: PreparedSlide) -> None:
-    write_zarr(folder / ZARR_NAME, result.map.read, result.frame)
+def _write_zarr(folder: Path, result: ScanResult, _prepared: PreparedSlide, once: Once) -> None:
+    once(folder / ZARR_NAME, partial(write_zarr, read=result.map.read, frame=result.frame))
 
 
-def _write_points(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
+def _write_points(folder: Path, result: ScanResult, prepared: PreparedSlide, _once: Once) -> None:
     write_points(folder / POINTS_NAME, result.candidates, threshold=prepared.threshold)
 
 
-def _write_dicom(folder: Path, result: ScanResult, prepared: PreparedSlide) -> None:
+def _write_dicom(folder: Path, result: ScanResult, prepared: PreparedSlide, once: Once) -> None:
     write_annotations(folder / ANNOTATIONS_NAME, result, prepared)
-    write_parametric_map(folder / MAP_DICOM_NAME, result, prepared)
+    once(folder / MAP_DICOM_NAME, partial(write_parametric_map, result=result, prepared=prepared))
 
 
 @dataclass(frozen=True)
@@ -126,7 +139,7 @@ class Extra:
     """An export beyond the files of every scan."""
 
     files: tuple[str, ...]
-    write: Callable[[Path, ScanResult, PreparedSlide], None]
+    write: Callable[[Path, ScanResult, PreparedSlide, Once], None]
 
 
 #: By the names of `scanner.settings.EXPORTS`.

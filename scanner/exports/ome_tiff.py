@@ -6,9 +6,9 @@ spooled to disk as the source of the next.
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from scanner.exports.atomic import replacing
+from scanner.exports.atomic import part_of, remove, replacing
 from scanner.geometry import Box, Frame
 from scanner.smoothing import Map, ReadMap
 
@@ -57,8 +57,8 @@ def write_map(path: Path, read: ReadMap, frame: Frame) -> None:
         The file cannot be written.
     """
     source = _Source("probability", partial(_read_bytes, read, frame.map_width), max_pool)
-    with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".levels-", dir=path.parent) as spools:
-        _write_pyramid(temporary, source, frame, Path(spools))
+    with replacing(path) as temporary, _spools(path.parent) as spools:
+        _write_pyramid(temporary, source, frame, spools)
 
 
 def write_labels(path: Path, read: Callable[[Box], Rows], frame: Frame) -> None:
@@ -83,8 +83,19 @@ def write_labels(path: Path, read: Callable[[Box], Rows], frame: Frame) -> None:
         return read(Box(first, 0, last, frame.map_width))
 
     source = _Source("classes", read_rows, lambda labels: labels[::2, ::2])
-    with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".levels-", dir=path.parent) as spools:
-        _write_pyramid(temporary, source, frame, Path(spools))
+    with replacing(path) as temporary, _spools(path.parent) as spools:
+        _write_pyramid(temporary, source, frame, spools)
+
+
+@contextmanager
+def _spools(folder: Path) -> Iterator[Path]:
+    """A folder for levels on their way, which goes again."""
+    spools = part_of(folder / "levels")
+    spools.mkdir()
+    try:
+        yield spools
+    finally:
+        remove(spools)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import zarr
 from zarr.codecs import BloscCodec
 
-from scanner.errors import OutputError
+from scanner.exports.atomic import replacing_folder
 from scanner.exports.ome_tiff import Rows, bytes_from_probabilities, level_shapes, max_pool
 from scanner.geometry import Box, Frame
 from scanner.smoothing import ReadMap
@@ -41,16 +40,8 @@ def write_zarr(path: Path, read: ReadMap, frame: Frame) -> None:
     OutputError
         The folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replacing_folder(path) as temporary:
         _write_levels(temporary, read, frame)
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_levels(folder: Path, read: ReadMap, frame: Frame) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scanner.exports.atomic import replacing
 from scanner.training.batches import TrainingSet, make_batch
 from scanner.training.loss import dense_loss
 from scanner.training.mining import mine
@@ -124,9 +124,8 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "mined": torch.tensor(mined, dtype=torch.float64).reshape(-1, 3),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        torch.save(content, partial)
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:

@@ -1,0 +1,77 @@
+"""What the stages after the network keep in the folder of an unfinished scan, so that a next run does not redo it.
+
+The network's second scores and the files that are as large as the map: on a giant slide these take minutes. Peaks,
+hotspots and pictures take seconds, and follow from the map again.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from scanner.detections import Detection
+from scanner.journal import Journal, SyncClock, read_entries
+
+#: Bytes of a file that are read at once.
+_BLOCK = 1 << 20
+
+
+class KeptScores:
+    """Scores that candidates were given when they were scored again."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "rescored.jsonl"
+        self._known: dict[tuple[float, float, str, float], float] = {}
+        for entry in read_entries(path, {"place", "score"}):
+            row, col, label, raw = entry["place"]
+            self._known[row, col, label, raw] = entry["score"]
+        self._journal, self._clock = Journal(path), SyncClock()
+
+    def of(self, one: Detection) -> float | None:
+        """The score that a candidate was given; None if it is not known."""
+        return self._known.get((one.row, one.col, one.label, one.score))
+
+    def keep(self, one: Detection, score: float) -> None:
+        """Keep the score that a candidate was given."""
+        self._journal.append({"place": [one.row, one.col, one.label, one.score], "score": score})
+        if self._clock.is_due():
+            self._journal.sync()
+
+
+class KeptFiles:
+    """Files of the result that were finished by a run of the same plan."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "files.jsonl"
+        self._known = {entry["file"]: entry["content"] for entry in read_entries(path, {"file", "content"})}
+        self._journal = Journal(path)
+
+    def once(self, path: Path, write: Callable[[Path], None]) -> None:
+        """Write a file, or a folder, unless it is there as it was finished."""
+        if path.name not in self._known or self._known[path.name] != content_checksum(path):
+            write(path)
+            self._journal.append({"file": path.name, "content": content_checksum(path)})
+
+
+def content_checksum(path: Path) -> int | None:
+    """CRC-32 of a file, or of all names and files in a folder; None if there is none."""
+    if path.is_file():
+        return _add_file(0, path)
+    if not path.is_dir():
+        return None
+    total = 0
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            file = Path(folder) / name
+            total = _add_file(zlib.crc32(str(file.relative_to(path)).encode("utf-8"), total), file)
+    return total
+
+
+def _add_file(total: int, path: Path) -> int:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            total = zlib.crc32(block, total)
+    return total
