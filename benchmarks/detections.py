@@ -22,7 +22,7 @@ from models import DEFAULT_MODEL, Model, load_model
 from models.registry import load_folds
 from scanner import scan
 from scanner.bench.report import describe_machine
-from scanner.dense.native import build
+from scanner.dense.native import library
 from scanner.detections import Detection
 from scanner.evaluate import unseen_by
 from scanner.result import ScanResult
@@ -105,17 +105,15 @@ def nearest(detections: Sequence[Detection], wanted: Detection, reach: float) ->
 @contextmanager
 def without_native(*, is_off: bool) -> Iterator[None]:
     """The native kernel out of reach, as on a machine without a compiler."""
-    before = os.environ.get(build.SWITCH)
+    before = os.environ.get(library.SWITCH)
     if is_off:
-        os.environ[build.SWITCH] = "0"
-    build._load_or_reason.cache_clear()
+        os.environ[library.SWITCH] = "0"
     try:
         yield
     finally:
-        os.environ.pop(build.SWITCH, None)
+        os.environ.pop(library.SWITCH, None)
         if before is not None:
-            os.environ[build.SWITCH] = before
-        build._load_or_reason.cache_clear()
+            os.environ[library.SWITCH] = before
 
 
 def table(tallies: dict[str, Tally], model: Model, fields: int) -> Iterator[str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,8 @@ from pathlib import Path
 import torch
 
 from scanner.dense.layers import has_bfloat16_convolutions
-from scanner.dense.native import NativeUnavailableError, load_library
+from scanner.dense.native import NativeUnavailableError, load_kernel
+from scanner.dense.native.build import find_compiler
 from scanner.errors import UnavailableError
 
 #: The first GPUs of NVIDIA with a matrix unit for tf32 and bfloat16 (Ampere).
@@ -21,7 +20,7 @@ _AMPERE = 8
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KernelReport:
     """The native kernel, or why there is none."""
 
     is_there: bool
@@ -63,7 +62,7 @@ class Capabilities:
     has_bfloat16_convolutions: bool
     #: Of C++; None without one.
     compiler: str | None
-    kernel: Kernel
+    kernel: KernelReport
     gpus: tuple[Gpu, ...]
 
     def has_fast_bfloat16(self, device: torch.device) -> bool:
@@ -94,7 +93,7 @@ def capabilities() -> Capabilities:
         has_avx512_bf16=torch.cpu._is_avx512_bf16_supported(),
         has_amx=torch.cpu._is_amx_tile_supported(),
         has_bfloat16_convolutions=has_bfloat16_convolutions(),
-        compiler=os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++"),
+        compiler=find_compiler(),
         kernel=_kernel(),
         gpus=tuple(_gpu(index) for index in range(torch.cuda.device_count())),
     )
@@ -115,12 +114,12 @@ def _vector_unit() -> str:
     return taken
 
 
-def _kernel() -> Kernel:
+def _kernel() -> KernelReport:
     try:
-        library = load_library()
+        kernel = load_kernel()
     except NativeUnavailableError as error:
-        return Kernel(is_there=False, has_matrix=False, reason=str(error))
-    return Kernel(is_there=True, has_matrix=bool(library.mitoscan_has_matrix()), reason="compiled for this processor")
+        return KernelReport(is_there=False, has_matrix=False, reason=str(error))
+    return KernelReport(is_there=True, has_matrix=kernel.has_matrix, reason=str(kernel))
 
 
 def _gpu(index: int) -> Gpu:

@@ -17,7 +17,7 @@ from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.pixel_tables import apply_table
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
-from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load_library, run
+from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load_kernel, run
 from scanner.dense.native.chain import choose_rows
 from scanner.dense.native.packing import Shape
 from scanner.errors import SettingsError
@@ -30,7 +30,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 FLOAT_ROWS = (Rows.PLANAR, Rows.INTERLEAVED)
 
 try:
-    load_library()
+    load_kernel()
 except NativeUnavailableError as error:
     pytest.skip(str(error), allow_module_level=True)
 

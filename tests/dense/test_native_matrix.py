@@ -16,12 +16,12 @@ from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.pixel_tables import apply_table
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
-from scanner.dense.native import NativeUnavailableError, Rows, load_library
+from scanner.dense.native import NativeUnavailableError, Rows, load_kernel
 from tests.networks import draw_stages
 from tests.reference import patch_by_patch
 
 try:
-    library = load_library()
+    library = load_kernel().library
 except NativeUnavailableError as error:
     pytest.skip(str(error), allow_module_level=True)
 

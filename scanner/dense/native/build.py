@@ -1,83 +1,110 @@
-"""The native kernel as a library: compiled once for this processor, kept in the user's cache."""
+"""Compiling the native kernel: for the processor of this machine, or for a kind of processor that a wheel is built for.
+
+This file needs the standard library alone: the wheel's build hook loads it where nothing else is installed.
+"""
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-SOURCES = tuple(sorted(path.name for path in Path(__file__).parent.iterdir() if path.suffix in {".cpp", ".hpp"}))
-FLAGS = ("-O3", "-march=native", "-std=c++20", "-shared", "-fPIC", "-pthread")
-#: Set to 0 to do without the native kernel; set to a folder to keep the library there.
-SWITCH = "MITOSCAN_NATIVE"
-_COMPILE_SECONDS = 120.0
+_FOLDER = Path(__file__).parent
+SOURCES = tuple(sorted(path.name for path in _FOLDER.iterdir() if path.suffix in {".cpp", ".hpp"}))
+_FLAGS = ("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread")
+#: A prebuilt kernel brings its C++ runtime along: the host's may be older than the compiler that built it.
+_PREBUILT_FLAGS = ("-static-libstdc++", "-static-libgcc")
+#: Where a wheel has its prebuilt kernels.
+PREBUILT = _FOLDER / "prebuilt"
+COMPILE_SECONDS = 300.0
 
 
-class NativeUnavailableError(Exception):
-    """There is no native kernel here; the message says why."""
+@dataclass(frozen=True)
+class Target:
+    """A kind of processor that kernels are built for."""
+
+    name: str
+    #: As `platform.machine()` says it.
+    machine: str
+    flags: tuple[str, ...]
+    #: What a processor must have to run it, in the words of /proc/cpuinfo.
+    features: frozenset[str] = frozenset()
 
 
-def load_library() -> ctypes.CDLL:
-    """The compiled kernel.
+_V3 = frozenset("avx avx2 bmi1 bmi2 f16c fma abm movbe".split())
+_V4 = _V3 | frozenset("avx512f avx512bw avx512cd avx512dq avx512vl".split())
+_MATRIX = ("-mavx512bf16", "-mamx-tile", "-mamx-bf16")
+#: Best first.
+TARGETS = (
+    Target("x86-64-v4-amx", "x86_64", ("-march=x86-64-v4", *_MATRIX), _V4 | {"avx512_bf16", "amx_tile", "amx_bf16"}),
+    Target("x86-64-v4", "x86_64", ("-march=x86-64-v4",), _V4),
+    Target("x86-64-v3", "x86_64", ("-march=x86-64-v3",), _V3),
+    Target("aarch64", "aarch64", ("-march=armv8-a",)),
+)
+#: Whatever the compiler finds on this machine, which may be no other's. The order of instructions is the usual one:
+#: GCC's own for AMD's Zen 2 to 4 loads pixels anew for each multiplication, a third slower (docs/performance.md).
+NATIVE = Target("native", platform.machine(), ("-march=native", "-mtune=generic"))
+
+
+def targets_of(machine: str) -> list[Target]:
+    """The targets for machines of that architecture, best first."""
+    return [target for target in TARGETS if target.machine == machine]
+
+
+def find_compiler() -> str | None:
+    """The C++ compiler: CXX, or g++, or clang++."""
+    return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+
+
+def compile_kernel(compiler: str, target: Target, path: Path, *, is_shipped: bool = False) -> None:
+    """Compile the kernel for `target` into the library `path`, whole or not at all.
+
+    Parameters
+    ----------
+    compiler : str
+        A program that understands GCC's options.
+    target : Target
+    path : Path
+        Its folder is created. Two processes may compile the same path at once.
+    is_shipped : bool
+        For other machines too: the library depends on nothing but the C library.
 
     Raises
     ------
-    NativeUnavailableError
-        No compiler, or it fails, or the switch is off.
+    OSError
+        The compiler cannot be started, or the library cannot be written.
+    subprocess.SubprocessError
+        The compiler fails; its messages are in `stderr`.
     """
-    result = _load_or_reason()
-    if isinstance(result, str):
-        raise NativeUnavailableError(result)
-    return result
-
-
-@functools.cache
-def _load_or_reason() -> ctypes.CDLL | str:
-    """The library, or why there is none: a failure is not tried again in this process."""
-    if os.environ.get(SWITCH) == "0":
-        return f"switched off by {SWITCH}=0"
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    try:
-        path = _cache_folder() / f"dense-{_fingerprint()}.so"
-        if not path.exists():
-            if compiler is None:
-                return "no C++ compiler (g++ or clang++) is installed"
-            _compile(compiler, path)
-        return ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError) as error:
-        detail = getattr(error, "stderr", None) or error
-        return f"the C++ compiler failed: {str(detail).strip().splitlines()[0] if str(detail).strip() else error}"
-
-
-def _compile(compiler: str, path: Path) -> None:
-    """Compile into a temporary name, then rename: two processes may start at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    source = Path(__file__).parent / "stream.cpp"
+    flags = (*_FLAGS, *target.flags, *(_PREBUILT_FLAGS if is_shipped else ()))
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         built = Path(folder) / "dense.so"
-        command = [compiler, *FLAGS, "-o", str(built), str(source)]
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_COMPILE_SECONDS)  # noqa: S603
+        command = [compiler, *flags, "-o", str(built), str(_FOLDER / "stream.cpp")]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_SECONDS)  # noqa: S603
         os.replace(built, path)
 
 
-def _fingerprint() -> str:
-    """Changes with the source, the flags and the processor's abilities: -march=native fits one kind of processor."""
-    digest = hashlib.sha256(" ".join(FLAGS).encode())
+def fingerprint(target: Target) -> str:
+    """Changes with the source, the flags and the processor's features: a native build fits one kind of processor."""
+    digest = hashlib.sha256(" ".join((*_FLAGS, *target.flags)).encode())
     for name in SOURCES:
-        digest.update((Path(__file__).parent / name).read_bytes())
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    digest.update(next((line for line in lines if line.startswith("flags")), "").encode())
+        digest.update((_FOLDER / name).read_bytes())
+    if target is NATIVE:
+        digest.update(" ".join(sorted(processor_features())).encode())
     return digest.hexdigest()[:16]
 
 
-def _cache_folder() -> Path:
-    chosen = os.environ.get(SWITCH)
-    if chosen and chosen != "1":
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mitoscan"
+def processor_features() -> frozenset[str]:
+    """What the processor and the system offer, in the words of /proc/cpuinfo; nothing where that is not there."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    listed = next((line for line in lines if line.startswith(("flags", "Features"))), ":")
+    return frozenset(listed.split(":", 1)[1].split())

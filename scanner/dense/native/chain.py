@@ -20,9 +20,18 @@ from scanner.dense.native.packing import (
     slice_channels,
 )
 
-#: Share of the processor's peak that a convolution reaches, measured with AVX-512 (docs/performance.md): with planar
-#: rows; with interleaved ones, by whether maps fill one vector, whose inputs then serve one addition each, or more.
-_PLANAR_RATE, _ONE_VECTOR_RATE, _MORE_VECTORS_RATE = 0.85, 0.72, 0.92
+
+@dataclass(frozen=True)
+class _Rates:
+    """Share of the processor's peak that a convolution reaches, measured (docs/performance.md)."""
+
+    planar: float
+    #: Interleaved rows whose maps fill one vector, so that each input serves one addition.
+    one_vector: float
+    more_vectors: float
+
+
+_AVX512_RATES, _AVX2_RATES = _Rates(0.85, 0.72, 0.92), _Rates(0.88, 0.55, 0.90)
 
 #: What the native code computes with: sums are in float32 either way.
 NUMBERS = (torch.float32, torch.bfloat16)
@@ -86,14 +95,15 @@ def group_units(graph: Graph) -> list[tuple[int, int | None]] | None:
 def choose_rows(graph: Graph, layout: Layout, shape: Shape) -> tuple[Rows, str]:
     """The layout in float32 whose estimated time is shorter, and the estimate in words."""
     costs = dict.fromkeys((Rows.PLANAR, Rows.INTERLEAVED), 0.0)
+    rates = _AVX512_RATES if shape.lanes == 16 else _AVX2_RATES  # Narrower ones were not measured.
     for node, rows, cols in zip(graph.nodes, layout.rows, layout.cols, strict=True):
         if not isinstance(node.layer, Convolution):
             continue
         maps = len(node.layer.weight)
         vectors = -(-maps // shape.lanes)
         per_map = node.layer.weight[0].numel() / (rows.grid * cols.grid)
-        costs[Rows.PLANAR] += per_map * maps / _PLANAR_RATE
-        rate = _ONE_VECTOR_RATE if vectors == 1 else _MORE_VECTORS_RATE
+        costs[Rows.PLANAR] += per_map * maps / rates.planar
+        rate = rates.one_vector if vectors == 1 else rates.more_vectors
         costs[Rows.INTERLEAVED] += per_map * vectors * shape.lanes / rate
     chosen = min(costs, key=lambda rows: costs[rows])
     ratio = costs[Rows.INTERLEAVED] / costs[Rows.PLANAR]

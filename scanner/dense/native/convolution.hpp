@@ -8,11 +8,7 @@
 
 // Maps that share the loads of their inputs, and vectors of pixels that share the loads of the weights. Their product
 // is the number of sums in flight: as many as fit into the registers, and enough to hide the latency of an addition.
-#if defined(__AVX512F__)
-constexpr int MAPS = 8, VECTORS = 3;
-#else
-constexpr int MAPS = 4, VECTORS = 3;
-#endif
+constexpr int MAPS = REGISTERS / 4, VECTORS = 3;
 
 // One row of a convolution. Kernel row i reads from rows[i], kernel column j `columns[j]` further; channels lie `pitch`
 // apart.

@@ -10,11 +10,18 @@ namespace interleaved {
 
 // A tile of sums is some pixels times some vectors of maps ("blocks"): as many as fit into the registers beside one
 // vector of weights a block. By number of blocks: how many pixels.
-#if defined(__AVX512F__)
-constexpr int MAX_BLOCKS = 4, PIXELS[MAX_BLOCKS + 1] = {0, 24, 12, 8, 6};
-#else
-constexpr int MAX_BLOCKS = 2, PIXELS[MAX_BLOCKS + 1] = {0, 10, 5};
-#endif
+template <int registers>
+struct TileShapes;
+template <>
+struct TileShapes<32> {
+    static constexpr int MOST_BLOCKS = 4, PIXELS[MOST_BLOCKS + 1] = {0, 24, 12, 8, 6};
+};
+template <>
+struct TileShapes<16> {
+    static constexpr int MOST_BLOCKS = 3, PIXELS[MOST_BLOCKS + 1] = {0, 12, 6, 4};
+};
+using Tiles = TileShapes<REGISTERS>;
+constexpr int MAX_BLOCKS = Tiles::MOST_BLOCKS;
 constexpr int MAX_TILE = 24;  // vectors
 // Weights are fetched this many channels ahead: all of them are too many for the first-level cache.
 constexpr int AHEAD = 8, LINE = 16;  // numbers in a line of the cache
@@ -47,6 +54,7 @@ static void convolve_tile(const Source& source, long x, const float* weights, co
 #pragma GCC unroll 8
                 for (int b = 0; b < blocks; ++b) {
                     row[b] = load(weights + b * LANES);
+                    keep(row[b]);
                     __builtin_prefetch(weights + (AHEAD * blocks + b) * LANES);
                 }
 #pragma GCC unroll 32
@@ -99,13 +107,13 @@ class Floats {
     static Tile tile_of(int blocks, bool is_single) {
         if constexpr (most > 1)
             if (blocks < most) return tile_of<most - 1>(blocks, is_single);
-        return is_single ? convolve_tile<1, most> : convolve_tile<PIXELS[most], most>;
+        return is_single ? convolve_tile<1, most> : convolve_tile<Tiles::PIXELS[most], most>;
     }
 
     // The last tile overlaps the one before it, so that all are whole.
     template <class Run>
     static void each_tile(long first, long count, int blocks, const Run& run) {
-        const int pixels = PIXELS[blocks];
+        const int pixels = Tiles::PIXELS[blocks];
         const long end = first + count;
         if (count < pixels) {
             for (long x = first; x < end; ++x) run(x, 1, tile_of(blocks, true));

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from scanner.dense.graph import Graph, Layout
 from scanner.dense.layers import Convolution
-from scanner.dense.native.build import NativeUnavailableError, load_library
 from scanner.dense.native.chain import Chain, Window, choose_rows, pack_chain
+from scanner.dense.native.library import NativeUnavailableError, load_kernel
 from scanner.dense.native.packing import Rows, Shape
 from scanner.errors import SettingsError
 
@@ -48,7 +48,7 @@ class NativeChain:
     """
 
     def __init__(self, graph: Graph, layout: Layout, rows: Rows | None = None) -> None:
-        self.library = load_library()
+        self.library = load_kernel().library
         shape = Shape(*(int(getattr(self.library, f"mitoscan_{name}")()) for name in _SHAPE))
         #: Of the images that it takes: what the graph's weights are.
         self.dtype = next(

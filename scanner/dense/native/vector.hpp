@@ -6,11 +6,17 @@
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
-constexpr int LANES = 16;
+#endif
+
+// Numbers in a vector register, and how many registers there are: what tiles of sums are cut for.
+#if defined(__AVX512F__)
+constexpr int LANES = 16, REGISTERS = 32;
 #elif defined(__AVX__)
-constexpr int LANES = 8;
+constexpr int LANES = 8, REGISTERS = 16;
+#elif defined(__aarch64__)
+constexpr int LANES = 4, REGISTERS = 32;
 #else
-constexpr int LANES = 4;
+constexpr int LANES = 4, REGISTERS = 16;
 #endif
 
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
@@ -20,6 +26,18 @@ static inline Vector load(const float* from) {
     Vector value;
     std::memcpy(&value, from, sizeof value);
     return value;
+}
+
+// Keeps a loaded vector in its register. Else GCC may load it anew for each multiplication that uses it, and loads are
+// what a tile of sums is there to save.
+static inline void keep(Vector& value) {
+#if defined(__AVX512F__)
+    asm("" : "+v"(value));
+#elif defined(__x86_64__)
+    asm("" : "+x"(value));
+#elif defined(__aarch64__)
+    asm("" : "+w"(value));
+#endif
 }
 
 static inline void store(float* to, Vector value) { std::memcpy(to, &value, sizeof value); }
@@ -39,11 +57,13 @@ template <int stride>
 static inline Vector load_strided(const float* from, int any_stride) {
     if constexpr (stride == 1) return load(from);
     Vector value;
+#if !defined(__clang__)  // which has no such function
     if constexpr (stride == 2) {
         Mask even;
         for (int lane = 0; lane < LANES; ++lane) even[lane] = 2 * lane;
         return __builtin_shuffle(load(from), load(from + LANES), even);
     }
+#endif
     for (int lane = 0; lane < LANES; ++lane) value[lane] = from[lane * any_stride];
     return value;
 }
