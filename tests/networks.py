@@ -50,6 +50,24 @@ def draw_stages(
     return stages, width, side
 
 
+@st.composite
+def chains(draw: st.DrawFn) -> Classifier:
+    """Random chains of what the native form knows: any window, stride and dilation, any number of maps."""
+    channels, patch_size = draw(st.integers(1, 4)), draw(st.integers(12, 30))
+    activations = [nn.Tanh, nn.ReLU, nn.Sigmoid, nn.Identity]
+    stages, width, side = draw_stages(
+        draw, channels, patch_size, most=4, maps=st.integers(1, 19), activations=activations
+    )
+    layers = [layer for stage in stages for layer in stage]
+    hidden = draw(st.integers(1, 17))
+    layers += [nn.Flatten(), nn.Linear(width * side * side, hidden), nn.Tanh(), nn.Dropout(0.5), nn.Linear(hidden, 2)]
+    net = randomise(nn.Sequential(*layers), draw(st.integers(0, 2**16)))
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):  # outputs of order 1, as in trained nets
+            module.weight.data /= module.weight[0].numel() ** 0.5
+    return Classifier(net, patch_size)
+
+
 class CropResidual(nn.Module):
     """x cropped + f(x), f a valid convolution: a residual unit without padding."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from scanner.dense.native.build import find_compiler, targets_of
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -73,19 +76,62 @@ def test_the_default_model_is_shipped(wheel: Path) -> None:
         assert {"models/zoo/mitosis-1/card.toml", "models/zoo/mitosis-1/model.safetensors"} <= set(archive.namelist())
 
 
+def kernels_of(machine: str) -> set[str]:
+    return {f"scanner/dense/native/prebuilt/{target.name}.so" for target in targets_of(machine)}
+
+
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
+
+
+@needs_compiler
+def test_the_wheel_holds_a_kernel_for_each_kind_of_processor_and_is_named_after_its_platform(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert kernels_of(platform.machine())
+    assert kernels_of(platform.machine()) <= names
+    assert wheel.stem.endswith(f"-py3-none-linux_{platform.machine()}")
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_without_a_compiler_a_prebuilt_kernel_finds_what_a_compiled_one_finds(
+    wheel: Path, tmp_path: Path, example_slide: Path
+) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    bare = {"PATH": str(tmp_path), "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    shipped = bare | {"PYTHONPATH": str(tmp_path / "installed")}
+    command = [sys.executable, "-m", "service.cli"]
+    found = subprocess.run([*command, "doctor"], env=shipped, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "prebuilt" in found.stdout
+    scan = [*command, "scan", str(example_slide), "--stride", "16", "--threshold", "0.05", "--out"]
+    subprocess.run([*scan, "prebuilt"], env=shipped, cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([*scan, tmp_path / "compiled"], cwd=ROOT, check=True, capture_output=True)
+    tables = [
+        (tmp_path / name / example_slide.stem / "detections.csv").read_text() for name in ("prebuilt", "compiled")
+    ]
+    places = [[(row["x"], row["y"]) for row in csv.DictReader(table.splitlines())] for table in tables]
+    assert len(places[0]) > 10
+    assert places[0] == places[1]
+
+
 def test_the_programs_that_tests_need_are_installed_by_ci() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    installed = set(re.findall(r"([\w.-]+):[\w.-]+", re.search(r"for pair in (.*); do", script.read_text())[1]))
+    installed = set(
+        re.findall(r"([\w.+-]+):[\w.+-]+", re.search(r"for pair in (.*?); do", script.read_text(), re.S)[1])
+    )
     needed = {
         program
         for path in (ROOT / "tests").rglob("*.py")
-        for program in re.findall(r"require_system\(\"([\w.-]+)\"", path.read_text())
+        for program in re.findall(r"require_system\(\"([\w.+-]+)\"", path.read_text())
     }
     assert needed <= installed
 
 
-@pytest.mark.parametrize("target", ["demo", "serve", "test", "check", "bench", "fmt", "train", "image-test"])
+@pytest.mark.parametrize(
+    "target", ["demo", "serve", "test", "test-machines", "check", "bench", "fmt", "train", "image-test"]
+)
 def test_make_knows_its_targets(target: str) -> None:
     done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scanner.dense.capabilities import Capabilities, Gpu, Kernel, capabilities, offers_of, require_precision
+from scanner.dense.capabilities import Capabilities, Gpu, KernelReport, capabilities, offers_of, require_precision
 from scanner.errors import UnavailableError
 from scanner.settings import PRECISIONS
 
 CPU, CARD = torch.device("cpu"), torch.device("cuda")
-COMPILED = Kernel(is_there=True, has_matrix=False, reason="compiled")
-NO_KERNEL = Kernel(is_there=False, has_matrix=False, reason="no C++ compiler")
+COMPILED = KernelReport(is_there=True, has_matrix=False, reason="compiled")
+NO_KERNEL = KernelReport(is_there=False, has_matrix=False, reason="no C++ compiler")
 AVX2 = Capabilities("x86_64", "EPYC 7002", "avx2", False, False, False, "/usr/bin/g++", COMPILED, ())
 ZEN4 = replace(AVX2, vector_unit="avx512", has_avx512_bf16=True, has_bfloat16_convolutions=True)
 AMX = replace(ZEN4, has_amx=True, kernel=replace(COMPILED, has_matrix=True))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -19,9 +21,10 @@ from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load_kernel, run
 from scanner.dense.native.chain import choose_rows
+from scanner.dense.native.library import SWITCH
 from scanner.dense.native.packing import Shape
 from scanner.errors import SettingsError
-from tests.networks import Classifier, CropResidual, draw_stages, randomise
+from tests.networks import Classifier, CropResidual, chains
 from tests.reference import patch_by_patch
 
 #: Rounding of float32 sums in another order, on logits of order 1.
@@ -29,28 +32,19 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 #: Those in float32; the others have laws of their own in test_native_matrix.py.
 FLOAT_ROWS = (Rows.PLANAR, Rows.INTERLEAVED)
 
-try:
-    load_kernel()
-except NativeUnavailableError as error:
-    pytest.skip(str(error), allow_module_level=True)
+#: The kernel that this machine would take, and the ones for common kinds of processor that it can run, whatever it is.
+KERNELS = list(dict.fromkeys([os.environ.get(SWITCH, ""), "x86-64-v3", "x86-64-v4"]))
 
 
-@st.composite
-def chains(draw: st.DrawFn) -> Classifier:
-    """Random chains of what the native form knows: any window, stride and dilation, any number of maps."""
-    channels, patch_size = draw(st.integers(1, 4)), draw(st.integers(12, 30))
-    activations = [nn.Tanh, nn.ReLU, nn.Sigmoid, nn.Identity]
-    stages, width, side = draw_stages(
-        draw, channels, patch_size, most=4, maps=st.integers(1, 19), activations=activations
-    )
-    layers = [layer for stage in stages for layer in stage]
-    hidden = draw(st.integers(1, 17))
-    layers += [nn.Flatten(), nn.Linear(width * side * side, hidden), nn.Tanh(), nn.Dropout(0.5), nn.Linear(hidden, 2)]
-    net = randomise(nn.Sequential(*layers), draw(st.integers(0, 2**16)))
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):  # outputs of order 1, as in trained nets
-            module.weight.data /= module.weight[0].numel() ** 0.5
-    return Classifier(net, patch_size)
+@pytest.fixture(scope="module", params=KERNELS, autouse=True)
+def kernel(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SWITCH, request.param)
+        try:
+            load_kernel()
+        except NativeUnavailableError as error:
+            pytest.skip(str(error))
+        yield
 
 
 @settings(max_examples=150, deadline=None)
