@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor, fx, nn
 from scanner.errors import InexactLayerError
 
 _PROBE_PATCHES = 2
+#: Numbers of channels that are tried where no layer suggests one.
+_MOST_GUESSED = 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def record(net: nn.Module, patch_shape: tuple[int, int]) -> Recording:
     """
     traced = _symbolic_trace(net)
     traced.graph.eliminate_dead_code()  # What no output needs may be as inexact as it likes.
-    return Recording(traced, _run_probe(traced, _probe(net, patch_shape)))
+    return Recording(traced, _run_probe(traced, _patches(net, image_channels(net, patch_shape), patch_shape)))
 
 
 def _symbolic_trace(net: nn.Module) -> fx.GraphModule:
@@ -55,21 +58,60 @@ _LEAVES = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
 
 
 def image_channels(net: nn.Module, patch_shape: tuple[int, int]) -> int:
-    """Channels that `net` reads, by its first convolution or linear layer; 3 if it has neither."""
+    """Channels that `net` reads: the first number, of those that its layers suggest, that it runs with.
+
+    The likeliest if it runs with none; whoever runs it then names the layer that fails.
+    """
     named = getattr(net, "image_channels", None)
     if isinstance(named, int):
         return named
-    channels = next((m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d)), None)
-    if channels is not None:
-        return channels
-    area = patch_shape[0] * patch_shape[1]
-    linear = next((m.in_features for m in net.modules() if isinstance(m, nn.Linear)), area * 3)
-    return max(1, linear // area)
+    fitting = (count for count in _likely_channels(net, patch_shape) if _runs(net, count, patch_shape))
+    return next(fitting, next(_likely_channels(net, patch_shape)))
 
 
-def _probe(net: nn.Module, patch_shape: tuple[int, int]) -> Tensor:
+def _likely_channels(net: nn.Module, patch_shape: tuple[int, int]) -> Iterator[int]:
+    """Numbers of channels, the likeliest first: what layers want of an image, of a flattened one, and small numbers."""
+    layers = list(net.modules())
+    yield from dict.fromkeys(layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d))
+    yield from dict.fromkeys(layer.num_features for layer in layers if isinstance(layer, nn.BatchNorm2d))
+    yield from dict.fromkeys(layer.num_parameters for layer in layers if isinstance(layer, nn.PReLU))
+    yield from _flattened_channels(net, patch_shape)
+    yield from (3, 1, 2, *range(4, _MOST_GUESSED + 1))
+
+
+def _flattened_channels(net: nn.Module, patch_shape: tuple[int, int]) -> Iterator[int]:
+    """What the first layer on flattened patches wants, by what reaches it of patches of one channel."""
+    reached: list[tuple[int, int]] = []
+
+    def note(layer: Any, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], Tensor) and inputs[0].dim() > 1:
+            wanted = layer.in_features if isinstance(layer, nn.Linear) else layer.num_features
+            reached.append((wanted, inputs[0].shape[1]))
+
+    flat = [layer for layer in net.modules() if isinstance(layer, (nn.Linear, nn.BatchNorm1d))]
+    hooks = [layer.register_forward_pre_hook(note) for layer in flat]
+    try:
+        _runs(net, 1, patch_shape)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    yield from (wanted // given for wanted, given in reached[:1] if wanted % given == 0)
+
+
+@torch.no_grad()
+def _runs(net: nn.Module, channels: int, patch_shape: tuple[int, int]) -> bool:
+    """True if `net` answers for each of the probing patches of so many channels."""
+    try:
+        answer = net(_patches(net, channels, patch_shape))
+    except (RuntimeError, ValueError, TypeError, IndexError):  # Most likely for the number of channels.
+        return False
+    answers = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (tuple, list)) else [answer]
+    return all(len(part) == _PROBE_PATCHES for part in answers if isinstance(part, Tensor) and part.dim())
+
+
+def _patches(net: nn.Module, channels: int, patch_shape: tuple[int, int]) -> Tensor:
     parameter = next((p for p in net.parameters() if p.is_floating_point()), torch.zeros(()))
-    shape = (_PROBE_PATCHES, image_channels(net, patch_shape), *patch_shape)
+    shape = (_PROBE_PATCHES, channels, *patch_shape)
     # Not constant: a layer that divides by a spread must not divide by zero.
     values = torch.linspace(-1, 1, torch.Size(shape).numel())
     return values.view(shape).to(device=parameter.device, dtype=parameter.dtype)
