@@ -20,17 +20,19 @@ from service.auth import KeyRing, load_keys
 from service.browser import SecurityHeaders
 from service.catalog import Catalog
 from service.context import Service
+from service.database import make_engine
 from service.examples import add_examples
-from service.limits import RateLimit
+from service.limits import RateLimit, Turns
 from service.logs import RequestLog
 from service.measures import Measures
 from service.metrics import instrument
 from service.pace import BodyPace
+from service.readiness import Readiness
 from service.results import Results
 from service.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
 from service.schemas import RESEARCH_USE
 from service.settings import Settings
-from service.store import Store, make_engine
+from service.store import Store
 from service.targets import PlainTargets
 from service.tiles import TileMaker
 from service.waiting import JobWaiter
@@ -91,9 +93,7 @@ def _lifespan(settings: Settings, keys: KeyRing, catalog: Catalog) -> Callable[[
             waiting.cancel()
             with suppress(asyncio.CancelledError):
                 await waiting
-            service.tiles.close()
-            service.queue.close()
-            service.store.engine.dispose()
+            service.close()
 
     return lifespan
 
@@ -116,6 +116,8 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
         results=Results(settings.results),
         keys=keys,
         rate=RateLimit(settings.requests_per_minute),
+        turns=Turns(),
+        readiness=Readiness(settings, catalog),
         waiter=JobWaiter(store),
         tiles=TileMaker(),
         appender=Appender(settings),

@@ -12,9 +12,10 @@ from service.audit import note
 from service.auth import Client, KeyRing, Role
 from service.catalog import Catalog
 from service.jobs import Job
-from service.limits import RateLimit
+from service.limits import RateLimit, Turns
 from service.measures import Measures
 from service.queue import QueueClient
+from service.readiness import Readiness
 from service.results import Results
 from service.settings import Settings
 from service.store import JobNotFoundError, Store
@@ -34,9 +35,18 @@ class Service:
     results: Results
     keys: KeyRing
     rate: RateLimit
+    turns: Turns
+    readiness: Readiness
     waiter: JobWaiter
     tiles: TileMaker
     appender: Appender
+
+    def close(self) -> None:
+        """Let go of processes, threads and the store."""
+        self.tiles.close()
+        self.readiness.close()
+        self.queue.close()
+        self.store.engine.dispose()
 
 
 def get_service(request: Request) -> Service:

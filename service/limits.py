@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import limits
+import sqlalchemy as sa
+from anyio import to_thread
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from service.settings import Settings
 from service.store import Store
+
+T = TypeVar("T")
+#: Jobs are inserted one at a time; a few more may read meanwhile what they need for it.
+SUBMISSIONS_AT_ONCE = 4
+#: A request that waits for its turn longer than this is sent away.
+SUBMISSION_PATIENCE = 20.0  # seconds
 
 
 class TooManyRequestsError(Exception):
@@ -70,11 +81,31 @@ class RateLimit:
             raise TooManyRequestsError(f"this client sends more than {self._item.amount} requests a minute")
 
 
-def require_room(store: Store, settings: Settings, client: str) -> None:
-    """Raise if one more job is too much for the queue, or for this client."""
-    if store.count_open(client) >= settings.max_client_jobs:
+class Turns:
+    """So many requests add a job at a time; the others wait in order, without a thread or a connection."""
+
+    def __init__(self, at_once: int = SUBMISSIONS_AT_ONCE, *, patience: float = SUBMISSION_PATIENCE) -> None:
+        self._places = asyncio.Semaphore(at_once)
+        self._patience = patience
+
+    async def run(self, submission: Callable[[], T]) -> T:
+        """What the submission returns, in a thread; BusyError if others take too long before it."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise BusyError("too many requests for scans at the same moment") from error
+        try:
+            return await to_thread.run_sync(submission)
+        finally:
+            self._places.release()
+
+
+def require_room(store: Store, settings: Settings, client: str, *, connection: sa.Connection) -> None:
+    """Raise if one more job is too much for the queue, or for this client, as that transaction sees it."""
+    if store.count_open(client, connection=connection) >= settings.max_client_jobs:
         raise TooManyRequestsError(f"{settings.max_client_jobs} jobs of this client are open")
-    if store.count_open() >= settings.max_open_jobs:
+    if store.count_open(connection=connection) >= settings.max_open_jobs:
         raise BusyError(f"{settings.max_open_jobs} jobs are open")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from service.database import reading, writing
 from service.store import metadata
 
 _measures = sa.Table(
@@ -44,21 +45,21 @@ class Measures:
     def read(self) -> dict[str, dict[str, float]]:
         """All of them: name -> label -> value."""
         found: dict[str, dict[str, float]] = {}
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             for name, label, value in connection.execute(sa.select(_measures)):
                 found.setdefault(name, {})[label] = value
         return found
 
     def forget(self, name: str, label: str) -> None:
         """Drop one, e.g. of a worker that is gone."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(_measures.delete().where(_place(name, label)))
 
     def _write(self, name: str, label: str, changed: sa.ColumnElement[float], first: float) -> None:
         change = _measures.update().where(_place(name, label)).values(value=changed)
         for _ in range(2):  # Two workers may both be the first: the second of them finds the row.
             try:
-                with self._engine.begin() as connection:
+                with writing(self._engine) as connection:
                     if connection.execute(change).rowcount == 0:
                         connection.execute(_measures.insert().values(name=name, label=label, value=first))
             except sa.exc.IntegrityError:

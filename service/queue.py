@@ -80,7 +80,10 @@ class QueueClient:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._client = DBOSClient(
-            system_database_engine=engine, serializer=DBOSPortableJSONSerializer(), application_name=NAME
+            system_database_engine=engine,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=NAME,
+            retry_connection_errors=False,  # A request must not wait without end for a store that is away.
         )
 
     def enqueue(self, connection: sa.Connection, job: Job) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy import event
 
+from service.database import reading, writing
 from service.jobs import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
 
-BUSY_TIMEOUT_MS = 30_000
 #: Advisory locks of ours on Postgres: any two numbers.
 TABLES_LOCK, INSERT_LOCK = 7061461, 7061462
 
@@ -81,23 +81,6 @@ class WorkerRow:
     seen_at: float
 
 
-def make_engine(url: str) -> sa.Engine:
-    """An engine for our tables and DBOS's. SQLite: writers take turns, readers never wait for them."""
-    if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
-    engine = sa.create_engine(url, pool_size=10, max_overflow=30, connect_args={"check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = "IMMEDIATE"  # As DBOS's own engine: two writers queue instead of deadlocking.
-        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    return engine
-
-
 class Store:
     """Reads and writes jobs and workers."""
 
@@ -107,22 +90,28 @@ class Store:
 
     def create_tables(self) -> None:
         """Make our tables where they are missing."""
-        with self.engine.begin() as connection:
-            if self.engine.dialect.name == "sqlite":
-                connection.execute(sa.text("BEGIN IMMEDIATE"))  # Two processes may start at once.
-            self._take_turn(connection, TABLES_LOCK)
+        with writing(self.engine, turn=TABLES_LOCK) as connection:  # Two processes may start at once.
             metadata.create_all(connection)
 
     def ping(self) -> None:
         """Raise if the store cannot be reached."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             connection.execute(sa.select(1))
 
-    def insert(self, job: Job, *, enqueue: Callable[[sa.Connection], object]) -> None:
-        """Write a new job and hand it to the queue, both or neither; one job at a time."""
+    def insert(
+        self,
+        job: Job,
+        *,
+        enqueue: Callable[[sa.Connection], object],
+        admit: Callable[[sa.Connection], object] = lambda _connection: None,
+    ) -> None:
+        """Write a new job and hand it to the queue, both or neither; one job at a time.
+
+        `admit` may raise before anything is written: no other job is inserted between its reading and this job.
+        """
         try:
-            with self.engine.begin() as connection:
-                self._take_turn(connection, INSERT_LOCK)
+            with writing(self.engine, turn=INSERT_LOCK) as connection:
+                admit(connection)
                 connection.execute(_jobs.insert().values(_row_from_job(job)))
                 enqueue(connection)
                 self._tell(connection, job)
@@ -131,7 +120,7 @@ class Store:
 
     def get(self, job_id: str) -> Job:
         """The job of that id."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             row = connection.execute(sa.select(_jobs).where(_jobs.c.id == job_id)).mappings().first()
         if row is None:
             raise JobNotFoundError(f"no job {job_id!r}")
@@ -139,20 +128,20 @@ class Store:
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job]:
         """The jobs of those ids that exist."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             rows = connection.execute(sa.select(_jobs).where(_jobs.c.id.in_(list(job_ids)))).mappings().all()
         return [_job_from_row(row) for row in rows]
 
     def versions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """How often each of those jobs has changed."""
         query = sa.select(_jobs.c.id, _jobs.c.version).where(_jobs.c.id.in_(list(job_ids)))
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return {row.id: row.version for row in connection.execute(query)}
 
     def find_by_idempotency_key(self, client: str, key: str) -> Job | None:
         """The job that this client asked for with this key."""
         query = sa.select(_jobs).where(_jobs.c.client == client, _jobs.c.idempotency_key == key)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             row = connection.execute(query).mappings().first()
         return _job_from_row(row) if row else None
 
@@ -174,17 +163,12 @@ class Store:
                 return job
             values = _row_from_job(changed) | {"version": job.version + 1}
             where = (_jobs.c.id == job_id) & (_jobs.c.version == job.version)
-            with self.engine.begin() as connection:
+            with writing(self.engine) as connection:
                 if connection.execute(_jobs.update().where(where).values(values)).rowcount == 1:
                     self._tell(connection, changed)
                     if then:
                         then(connection, changed)
                     return replace(changed, version=job.version + 1)
-
-    def _take_turn(self, connection: sa.Connection, lock: int) -> None:
-        """On Postgres, make who takes that lock later wait for the end of this transaction; SQLite has one writer."""
-        if self.engine.dialect.name == "postgresql":
-            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({lock})"))
 
     def _tell(self, connection: sa.Connection, job: Job) -> None:
         if self._on_end and job.state.is_final:
@@ -201,72 +185,72 @@ class Store:
             query = query.where(_jobs.c.state == state)
         if before is not None:
             query = query.where(_jobs.c.created_at < before)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return [_job_from_row(row) for row in connection.execute(query).mappings()]
 
     def list_reading(self, folder: str) -> list[Job]:
         """Jobs whose slide lies in that folder, relative to the data folder."""
         query = sa.select(_jobs).where(_jobs.c.request.contains(f'"slide": "{folder}/', autoescape=True))
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return [_job_from_row(row) for row in connection.execute(query).mappings()]
 
     def has_result_key(self, key: str) -> bool:
         """True if any job has this result."""
         query = sa.select(_jobs.c.id).where(_jobs.c.result_key == key).limit(1)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return connection.execute(query).first() is not None
 
-    def count_open(self, client: str | None = None) -> int:
-        """Jobs that wait or run."""
+    def count_open(self, client: str | None = None, *, connection: sa.Connection | None = None) -> int:
+        """Jobs that wait or run, as a transaction sees them if it asks."""
         query = sa.select(sa.func.count()).where(_jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
         if client is not None:
             query = query.where(_jobs.c.client == client)
-        with self.engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
+        with nullcontext(connection) if connection is not None else reading(self.engine) as within:
+            return int(within.execute(query).scalar_one())
 
     def last_asked_at(self) -> float | None:
         """When the newest job was asked for."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             found: float | None = connection.execute(sa.select(sa.func.max(_jobs.c.created_at))).scalar_one()
         return found
 
     def oldest_waiting_since(self) -> float | None:
         """When the job that has waited longest was asked for."""
         query = sa.select(sa.func.min(_jobs.c.created_at)).where(_jobs.c.state == JobState.QUEUED)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             found: float | None = connection.execute(query).scalar_one()
         return found
 
     def count_by_state(self) -> dict[str, int]:
         """Jobs in each state."""
         query = sa.select(_jobs.c.state, sa.func.count()).group_by(_jobs.c.state)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             counts = {state: int(count) for state, count in connection.execute(query)}
         return {str(state): counts.get(str(state), 0) for state in JobState}
 
     def delete(self, job_id: str) -> None:
         """Forget a job."""
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             connection.execute(_jobs.delete().where(_jobs.c.id == job_id))
 
     def beat(self, worker: WorkerRow) -> None:
         """Note that a worker lives."""
         values = asdict(worker)
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             changed = connection.execute(_workers.update().where(_workers.c.id == worker.id).values(values))
             if changed.rowcount == 0:
                 connection.execute(_workers.insert().values(values))
 
     def list_workers(self) -> list[WorkerRow]:
         """All workers that have not been removed."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             rows = connection.execute(sa.select(_workers).order_by(_workers.c.started_at)).mappings()
             return [WorkerRow(**row) for row in rows]
 
     def remove_worker(self, worker_id: str, *, seen_before: float) -> None:
         """Forget a worker that has not been seen since."""
         where = (_workers.c.id == worker_id) & (_workers.c.seen_at < seen_before)
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             connection.execute(_workers.delete().where(where))
 
 

@@ -97,8 +97,7 @@ def _add(service: Service, job: Job) -> Job:
             job = jobs.finish(job, now=time.time(), cached=True)
             service.store.insert(job, enqueue=lambda _connection: None)
         else:
-            require_room(service.store, service.settings, job.client)
-            service.store.insert(job, enqueue=partial(_enqueue, service, job))
+            service.store.insert(job, admit=partial(_admit, service, job), enqueue=partial(_enqueue, service, job))
     except DuplicateJobError:  # The same key came twice at the same moment.
         known = _find_known(service, job)
         if known is None:
@@ -107,9 +106,11 @@ def _add(service: Service, job: Job) -> Job:
     return job
 
 
+def _admit(service: Service, job: Job, connection: sa.Connection) -> None:
+    require_room(service.store, service.settings, job.client, connection=connection)
+
+
 def _enqueue(service: Service, job: Job, connection: sa.Connection) -> None:
-    """Hand the job to the queue, unless others were quicker: who inserts a job has the store to itself here."""
-    require_room(service.store, service.settings, job.client)
     (service.queue.enqueue_fetch if job.awaits_slide else service.queue.enqueue)(connection, job)
 
 

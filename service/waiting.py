@@ -6,7 +6,6 @@ Where the store can say for next to nothing that it has changed, which SQLite ca
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Iterable
@@ -14,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterable
 import sqlalchemy as sa
 from anyio import to_thread
 
+from service.database import StoreUnavailableError
 from service.jobs import Job
 from service.store import Store
 
@@ -24,8 +24,6 @@ LONGEST_INTERVAL = 0.1
 PATIENCE = 0.01
 #: The same while the store does not answer.
 AWAY_INTERVAL = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 def choose_pause(waiting_since: Iterable[float], now: float) -> float:
@@ -89,8 +87,7 @@ class JobWaiter:
         """Tell of what has changed; False if the store does not answer: those who wait outlive that."""
         try:
             versions = await to_thread.run_sync(self._store.versions, list(self._subscribers))
-        except sa.exc.SQLAlchemyError:
-            _log.exception("the store does not answer those who wait")
+        except StoreUnavailableError:
             await asyncio.sleep(AWAY_INTERVAL)
             return False
         for job_id, version in versions.items():
@@ -101,7 +98,10 @@ class JobWaiter:
         return True
 
     async def changes(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[Job]:
-        """The job as it is, then whenever it has changed, until it is final or the time is over."""
+        """The job as it is, then whenever it has changed, until it is final or the time is over.
+
+        While the store is away nothing is heard of the job, and that is waited for: the job is not lost by it.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         changed = asyncio.Event()
         self._subscribers.setdefault(job_id, {})[changed] = time.monotonic()
@@ -109,10 +109,15 @@ class JobWaiter:
         try:
             while True:
                 changed.clear()
-                job = await to_thread.run_sync(self._store.get, job_id)
-                yield job
-                if job.state.is_final:
-                    return
+                try:
+                    job = await to_thread.run_sync(self._store.get, job_id)
+                except StoreUnavailableError:
+                    changed.set()
+                    await asyncio.sleep(AWAY_INTERVAL)
+                else:
+                    yield job
+                    if job.state.is_final:
+                        return
                 left = None if deadline is None else deadline - time.monotonic()
                 try:
                     await asyncio.wait_for(changed.wait(), left)

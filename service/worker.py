@@ -19,6 +19,7 @@ from structlog.contextvars import bound_contextvars
 from scanner.errors import OutputExistsError
 from service import bounds, jobs, queue, retention, webhooks
 from service.catalog import Catalog
+from service.database import make_engine
 from service.fetching import Fetcher
 from service.jobs import Job, JobState, TransitionError
 from service.logs import configure_logs
@@ -27,7 +28,7 @@ from service.reporter import Reporter
 from service.results import Results
 from service.scanning import ScanStoppedError, Stop, Watch, run_scan
 from service.settings import Settings
-from service.store import Store, WorkerRow, make_engine
+from service.store import Store, WorkerRow
 from service.tracing import start_tracing, stop_tracing, tracer
 
 #: A job whose scan does not notice that it should stop is given this long before the process ends itself.

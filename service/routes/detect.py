@@ -70,10 +70,10 @@ async def detect(
     slide = await _receive(request, service, client)
     choices = Choices(**query.model_dump(), idempotency_key=idempotency_key)
     if isinstance(slide, UrlSource):
-        job = await to_thread.run_sync(submit_url, service, client, slide.url, choices)
+        job = await service.turns.run(partial(submit_url, service, client, slide.url, choices))
     else:
         note(request, slide=slide.sha256)
-        job = await to_thread.run_sync(submit, service, client, slide, choices)
+        job = await service.turns.run(partial(submit, service, client, slide, choices))
     note(request, job=job.id)
     if "respond-async" not in (prefer or "").lower():
         job = await _wait_if_small(service, job, None if isinstance(slide, UrlSource) else slide.header)

@@ -104,7 +104,7 @@ async def delete_job(
         **problems(404, 409, 422, 503),
     },
 )
-def retry_job(
+async def retry_job(
     request: Request,
     response: Response,
     service: ServiceDep,
@@ -113,7 +113,7 @@ def retry_job(
     idempotency_key: IdempotencyKey = None,
 ) -> JobOut:
     """A new job with the same slide, settings, priority, timeout and webhook; the old one stays as it is."""
-    again = resubmit(service, client, job, key=idempotency_key)
+    again = await service.turns.run(partial(resubmit, service, client, job, key=idempotency_key))
     note(request, job=again.id, retried=job.id)
     body = job_out(again, None)
     response.headers["Location"] = body.links["self"]

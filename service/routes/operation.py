@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service.auth import Role
-from service.context import ClientDep, Service, ServiceDep
-from service.limits import StorageFullError, require_disk
+from service.context import ClientDep, ServiceDep
 from service.metrics import MEDIA_TYPE, render
 from service.routes.problems import problems
 from service.schemas import HealthOut, ModelsOut, ReadyOut
@@ -35,9 +32,9 @@ async def healthz() -> HealthOut:
     response_model=ReadyOut,
     responses={503: {"model": ReadyOut, "description": "Something is missing"}},
 )
-def readyz(service: ServiceDep) -> Response:
-    """Store, disk, model and at least one live worker. Needs no key."""
-    checks = _checks(service)
+async def readyz(service: ServiceDep) -> Response:
+    """Store, disk, model and at least one live worker; answered within a second. Needs no key."""
+    checks = await service.readiness.checks()
     ready = all(checks.values())
     body = ReadyOut(status="ready" if ready else "not ready", checks=checks)
     return JSONResponse(body.model_dump(), 200 if ready else 503)
@@ -53,20 +50,3 @@ def metrics(request: Request, service: ServiceDep, client: ClientDep) -> Respons
     """Requests, jobs by state, workers, disk."""
     client.require(Role.ADMIN)
     return Response(render(service, request.app.state.registry), media_type=MEDIA_TYPE)
-
-
-def _checks(service: Service) -> dict[str, bool]:
-    settings = service.settings
-    try:
-        require_disk(settings)
-        has_disk = True
-    except StorageFullError:
-        has_disk = False
-    alive_since = time.time() - settings.dead_after_s
-    try:
-        has_worker = any(row.seen_at >= alive_since for row in service.store.list_workers())
-        has_store = True
-    except Exception:  # Whatever the database says, the answer is "not ready".
-        has_worker = has_store = False
-    has_model = service.catalog.default in service.catalog.entries
-    return {"store": has_store, "disk": has_disk, "model": has_model, "worker": has_worker}

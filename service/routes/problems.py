@@ -7,8 +7,8 @@ from typing import Any
 
 from service.errors import PROBLEM_JSON, RETRY_AFTER
 
-#: Statuses that any route behind a key may answer; 400 where path or query are no text.
-ANY = (400, 401, 403, 429)
+#: Statuses that any route behind a key may answer: 400 where path or query are no text, 503 while the store is away.
+ANY = (400, 401, 403, 429, 503)
 #: The header that goes with a new job.
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job"}}
 

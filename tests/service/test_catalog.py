@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from service.catalog import CARD, Catalog, UnknownModelError, read_entry
+from service.database import make_engine
 from service.jobs import Job, ScanRequest
 from service.scanning import Watch, run_scan
 from service.settings import Settings
-from service.store import Store, make_engine
+from service.store import Store
 from tests.service.conftest import make_field, png
 
 

@@ -53,9 +53,7 @@ def ask_at_once(settings: Settings) -> tuple[list[str], list[int]]:
             answers = list(pool.map(ask, range(16)))
         counted = [service.store.count_open(f"client-{number}") for number in (0, 1)]
     finally:
-        service.tiles.close()
-        service.queue.close()
-        service.store.engine.dispose()
+        service.close()
     return answers, counted
 
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from service import jobs, queue, resumable
+from service.database import make_engine
 from service.holdings import Holding, hold, is_held
 from service.intake import incoming_folder
 from service.jobs import Job, JobState, ScanRequest
@@ -20,7 +21,7 @@ from service.queue import QueueClient
 from service.resumable import Upload
 from service.retention import DAY, GRACE, clean
 from service.settings import Settings
-from service.store import Store, make_engine
+from service.store import Store
 
 NOW = 2_000_000_000.0
 SLIDE = "5" * 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import pytest
 
 from models import DEFAULT_MODEL
 from scanner.scanning import COARSEST
-from service import app, catalog, jobs
+from service import app, catalog, jobs, queue
+from service.database import make_engine
 from service.jobs import Fetch, Job, JobProgress, JobState, ScanRequest
 from service.measures import Measures
+from service.queue import QueueClient
 from service.results import Answer, Results
 from service.retention import DAY, clean
 from service.settings import Settings
-from service.store import DuplicateJobError, JobNotFoundError, Store, WorkerRow, make_engine
+from service.store import DuplicateJobError, JobNotFoundError, Store, WorkerRow
 
 
 @pytest.fixture
@@ -140,29 +143,20 @@ def put_files(own: Settings, name: str, size: int = 1000) -> None:
 
 
 def test_what_is_old_goes_and_what_an_open_job_needs_stays(store: Store, own: Settings) -> None:
-    for name in ("old", "new", "open"):
-        add(store, job(name))
-        put_files(own, name)
-    store.update("old", lambda now: jobs.finish(now, now=1.0))
-    store.update("new", lambda now: jobs.finish(now, now=20 * DAY))
-    clean(store, own, now=20 * DAY)  # Files made now are older than an hour only from the future's point of view.
-    assert {found.id for found in store.list_jobs()} == {"new", "open"}
-    far = 4e9
-    store.update("new", lambda now: now)
-    kept = Settings(data=own.data, keep_days=1e6)
-    clean(store, kept, now=far)
-    assert {path.name for path in own.uploads.iterdir()} == {"new", "open"}
-    assert Results(own.results).has(job("new").request.result_key)
-    assert not Results(own.results).has(job("old").request.result_key)
-
-
-def test_the_quota_lets_the_oldest_go_first(store: Store, own: Settings) -> None:
-    for number, name in enumerate(("first", "second", "third")):
-        add(store, job(name, created_at=float(number)))
-        put_files(own, name, 10_000)
-        store.update(name, lambda now: jobs.finish(now, now=5.0))
-    clean(store, Settings(data=own.data, keep_days=1e6, quota_bytes=25_000), now=6.0)
-    assert {found.id for found in store.list_jobs()} == {"second", "third"}
+    old, new, waiting = (letter * 64 for letter in "abc")
+    queue.migrate(own.store_url)
+    with closing(QueueClient(store.engine)) as queues:
+        for name in (old, new, waiting):
+            add(store, job(name))
+            put_files(own, name)
+        store.update(old, lambda now: jobs.finish(now, now=1.0))
+        store.update(new, lambda now: jobs.finish(now, now=20 * DAY))
+        clean(store, queues, own, 20 * DAY)  # Files made now are older than an hour only from the future's view.
+        assert {found.id for found in store.list_jobs()} == {new, waiting}
+        clean(store, queues, Settings(data=own.data, keep_days=4e9 / DAY - 10), 4e9)
+    assert {path.name for path in own.uploads.iterdir()} == {new, waiting}
+    assert Results(own.results).has(job(new).request.result_key)
+    assert not Results(own.results).has(job(old).request.result_key)
 
 
 def test_what_is_said_twice_is_the_same() -> None:

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import jobs, waiting
+from service.database import make_engine
 from service.jobs import Job, JobState, ScanRequest
-from service.store import Store, make_engine
+from service.store import Store
 from service.waiting import LONGEST_INTERVAL, POLL_INTERVAL, ChangeMark, JobWaiter, choose_pause
 
 

@@ -1,0 +1,105 @@
+"""Database: the engine behind the store, its transactions, and the one error for a database that cannot serve now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+#: A lock, a free connection or an answer to a new one is waited for this long.
+PATIENCE = 5.0  # seconds
+#: Connections that are kept, and how many more there may be: of SQLite one for every thread of the API and some more.
+CONNECTIONS, MORE_ON_SQLITE, MORE_ON_POSTGRES = 10, 40, 20
+#: A connection to a host that is gone without a word ends after about this long.
+KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+
+_log = logging.getLogger(__name__)
+
+
+class StoreUnavailableError(Exception):
+    """The store is away or locked, or all connections to it are in use: later it may be otherwise."""
+
+
+def make_engine(url: str, *, patience: float = PATIENCE, connections: int | None = None) -> sa.Engine:
+    """An engine for our tables and DBOS's. SQLite: writers take turns, readers never wait for them.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL of an SQLite file or a Postgres.
+    patience : float
+        Seconds to wait for a lock, a free connection or a new one.
+    connections : int, optional
+        Connections at most, all of them kept; by default as many as a whole process needs.
+    """
+    is_sqlite = url.startswith("sqlite")
+    more = MORE_ON_SQLITE if is_sqlite else MORE_ON_POSTGRES
+    pool: dict[str, Any] = {
+        "pool_size": connections or CONNECTIONS,
+        "max_overflow": 0 if connections else more,
+        "pool_timeout": patience,
+    }
+    if not is_sqlite:
+        # Whole seconds, and fewer than 2 count as 2.
+        arguments = KEEPALIVES | {"connect_timeout": max(2, round(patience))}
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, **pool)
+    engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **pool)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = "IMMEDIATE"  # As DBOS's own engine: two writers queue instead of deadlocking.
+        connection.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection to read with.
+
+    Raises
+    ------
+    StoreUnavailableError
+        The database is away or locked, or no connection is free.
+    """
+    with _translated(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine, *, turn: int | None = None) -> Iterator[sa.Connection]:
+    """A transaction; with a `turn`, one at a time of those with the same number, from its first statement on.
+
+    Raises
+    ------
+    StoreUnavailableError
+        The database is away or locked, or no connection is free.
+    """
+    with _translated(), engine.begin() as connection:
+        if turn is not None:
+            _take_turn(connection, turn)
+        yield connection
+
+
+def _take_turn(connection: sa.Connection, turn: int) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(PATIENCE * 1000)}"))
+        connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({turn})"))
+    else:  # SQLite has one writer, but would take us for one only at the first change.
+        connection.execute(sa.text("BEGIN IMMEDIATE"))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.TimeoutError, sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        _log.warning("the store is unavailable: %s", getattr(error, "orig", None) or error)
+        raise StoreUnavailableError("the store cannot be reached or is busy: try again later") from error

@@ -1,0 +1,62 @@
+"""Readiness: whether scans can be taken and will be run, told within a second whatever else the API is doing.
+
+It has a thread and a connection to the store of its own, so that neither a burst of requests nor a store that hangs
+keeps the answer waiting. Many who ask at once share one look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from service.catalog import Catalog
+from service.database import StoreUnavailableError, make_engine
+from service.limits import StorageFullError, require_disk
+from service.settings import Settings
+from service.store import Store
+
+#: What is not known by then counts as missing.
+PATIENCE = 0.8  # seconds
+#: The same of one answer of the store.
+STORE_PATIENCE = 0.5  # seconds
+
+
+class Readiness:
+    """Looks at store, disk, model and workers."""
+
+    def __init__(self, settings: Settings, catalog: Catalog) -> None:
+        self._settings, self._catalog = settings, catalog
+        self._store = Store(make_engine(settings.store_url, patience=STORE_PATIENCE, connections=1))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
+        self._look: asyncio.Future[dict[str, bool]] | None = None
+
+    async def checks(self) -> dict[str, bool]:
+        """What a scan needs -> whether it is there."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.get_running_loop().run_in_executor(self._thread, self._see)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                seen = await asyncio.shield(self._look)
+        except TimeoutError:
+            seen = {"store": False, "disk": False, "worker": False}
+        return seen | {"model": self._catalog.default in self._catalog.entries}
+
+    def _see(self) -> dict[str, bool]:
+        try:
+            require_disk(self._settings)
+            has_disk = True
+        except (StorageFullError, OSError):
+            has_disk = False
+        alive_since = time.time() - self._settings.dead_after_s
+        try:
+            has_worker = any(row.seen_at >= alive_since for row in self._store.list_workers())
+            has_store = True
+        except StoreUnavailableError:
+            has_worker = has_store = False
+        return {"store": has_store, "disk": has_disk, "worker": has_worker}
+
+    def close(self) -> None:
+        """Let go of thread and store."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._store.engine.dispose()
