@@ -17,6 +17,7 @@ from anyio import CancelScope, to_thread
 from service import resumable
 from service.limits import Allowance, TooLargeError
 from service.pace import SlowClientError
+from service.quotas import allowance_for
 from service.resumable import Upload, UploadBusyError
 from service.settings import Settings
 from service.sink import FileSink
@@ -74,6 +75,7 @@ class Appender:
             if upload.sha256 is None:
                 offset = await self._take(upload, chunks, at=offset, allowance=allowance)
             if upload.sha256 is None and offset == upload.length:
+                await to_thread.run_sync(self._require_quota, upload)
                 upload = await to_thread.run_sync(resumable.finish, settings, upload)
         return upload, offset
 
@@ -84,6 +86,10 @@ class Appender:
             return upload
         allowance.require(length)
         return resumable.set_length(self._settings, upload, length)
+
+    def _require_quota(self, upload: Upload) -> None:
+        """Others that told their length late may have grown meanwhile; what is here stays, for when there is room."""
+        allowance_for(self._settings, upload.owner, but=upload.id).require(upload.length or 0)
 
     async def _take(self, upload: Upload, chunks: AsyncIterable[bytes], *, at: int, allowance: Allowance) -> int:
         path = resumable.tus_folder(self._settings) / upload.id / resumable.BYTES

@@ -186,6 +186,14 @@ class Client:
         """The job, cancelled, or marked for its worker to stop."""
         return self._ask(JobOut, "DELETE", f"/jobs/{job_id}")
 
+    def purge(self, job_id: str) -> None:
+        """Delete a job: with it go its result and its upload where nobody else's job needs them."""
+        self._send("DELETE", f"/jobs/{job_id}", params={"purge": "true"})
+
+    def delete_upload(self, upload_id: str) -> None:
+        """Delete an upload that no open job reads."""
+        self._send("DELETE", f"/uploads/{upload_id}")
+
     def retry(self, job_id: str) -> JobOut:
         """A new job for what has failed or was cancelled."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}

@@ -19,10 +19,9 @@ from service.intake import StoredSlide, receive_raw
 from service.jobs import Job, JobState, ScanRequest, TransitionError
 from service.limits import require_disk
 from service.queue import QueueClient
-from service.quotas import allowance_for
+from service.quotas import allowance_for, keep_slide
 from service.remote import Remote, SourceFetchError, open_url
 from service.reporter import Reporter
-from service.resumable import hold_slide
 from service.settings import Settings
 from service.store import JobNotFoundError, Store
 from service.submission import check_exports
@@ -70,7 +69,7 @@ class Fetcher:
             slide = await receive_raw(
                 self._watched(remote, job), self.settings, allowance=allowance, name=job.request.slide_name
             )
-        hold_slide(self.settings, job.client, slide)
+        keep_slide(self.settings, job.client, slide)
         check_exports(job.request.exports, slide)
         return _request_for(job, slide)
 

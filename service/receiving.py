@@ -11,8 +11,7 @@ from service.auth import Client
 from service.context import Service
 from service.intake import StoredSlide, receive_form, receive_raw
 from service.limits import Allowance, require_disk
-from service.quotas import allowance_for
-from service.resumable import hold_slide
+from service.quotas import allowance_for, keep_slide
 
 #: What a form has beside its slide, and what a JSON body may have in all.
 MAX_JSON = 16_384
@@ -27,7 +26,7 @@ async def receive_body(request: Request, service: Service, client: Client) -> St
     allowance = await to_thread.run_sync(_allow_body, request, service, client)
     kind = request.headers["content-type"]
     slide = await receive_form(request.stream(), settings, allowance=allowance, content_type=kind)
-    await to_thread.run_sync(hold_slide, settings, client.name, slide)
+    await to_thread.run_sync(keep_slide, settings, client.name, slide)
     return slide
 
 
@@ -35,7 +34,7 @@ async def receive_one(request: Request, service: Service, client: Client, *, nam
     """The slide that a request's raw body is."""
     allowance = await to_thread.run_sync(_allow_body, request, service, client)
     slide = await receive_raw(request.stream(), service.settings, allowance=allowance, name=name)
-    await to_thread.run_sync(hold_slide, service.settings, client.name, slide)
+    await to_thread.run_sync(keep_slide, service.settings, client.name, slide)
     return slide
 
 

@@ -28,7 +28,7 @@ from service.deleting import delete_upload
 from service.forms import BadRequestError
 from service.intake import clean_name
 from service.limits import Allowance, TooLargeError
-from service.quotas import allowance_for
+from service.quotas import allowance_for, begin_upload
 from service.resumable import Upload
 from service.routes.problems import problems
 from service.settings import Settings
@@ -147,10 +147,9 @@ def begin(
     if (length is None) == (deferred is None):
         raise BadRequestError("send either Upload-Length or 'Upload-Defer-Length: 1'")
     settings = service.settings
-    allowance_for(settings, client.name).require(length or 0)
     name = clean_name(_named(metadata))
     upload = Upload(uuid.uuid4().hex, client.name, name, length, metadata)
-    resumable.create(settings, upload)
+    begin_upload(settings, upload)
     note(request, upload=upload.id)
     headers = {"Location": f"{PREFIX}/{upload.id}", **_expiry(settings, upload)}
     return Response(status_code=201, headers=headers)

@@ -76,6 +76,16 @@ def test_jobs_are_cancelled_and_tried_again(ours: Client, tmp_path: Path) -> Non
     ours.cancel(again.id)
 
 
+def test_what_was_sent_is_deleted(ours: Client, field: Path) -> None:
+    job = ours.detect(field, threshold=0.9)
+    upload = ours.upload(field)
+    ours.purge(job.id)
+    ours.delete_upload(upload)
+    for gone in (lambda: ours.job(job.id), lambda: ours.detect_source({"upload": upload})):
+        with pytest.raises(ServiceError, match="404"):
+            gone()
+
+
 def test_refusals_say_why(ours: Client, tmp_path: Path) -> None:
     (tmp_path / "no-slide.txt").write_bytes(b"not a slide")
     with pytest.raises(ServiceError, match="Not a slide") as refusal:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
 from service.auth import hash_key
+from service.headers import Header
 from service.holdings import held_bytes, is_held
+from service.intake import StoredSlide
+from service.limits import QuotaExceededError
+from service.quotas import begin_upload, keep_slide
+from service.resumable import Upload, promised_bytes
 from service.settings import Settings
 from tests.service.conftest import Server, _until, make_field, make_large_field, png
 from tests.service.test_resumable import APPEND, TUS, begin, send
@@ -211,3 +217,30 @@ def test_a_client_keeps_no_more_than_its_quota(tmp_path: Path, models_folder: Pa
         assert send(client, path, body, 0).status_code == 204
         settings = Settings(data=tmp_path / "data")
         assert _until(lambda: held_bytes(settings, "ann") == len(body), server, timeout=10)
+
+
+def test_a_quota_holds_however_many_come_at_once(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, min_free_bytes=0, client_quota_bytes=350)
+
+    def keep(number: int) -> bool:
+        place = settings.uploads / f"{number:064x}"
+        place.mkdir(parents=True)
+        (place / "slide.png").write_bytes(bytes(100))
+        slide = StoredSlide(f"uploads/{place.name}/slide.png", place.name, "slide.png", Header(".png", 1, 1))
+        return is_allowed(lambda: keep_slide(settings, "ann", slide))
+
+    def begin_one(number: int) -> bool:
+        return is_allowed(lambda: begin_upload(settings, Upload(f"{number:032x}", "bob", "slide.tif", 100)))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(keep, range(16))) == 3
+        assert sum(pool.map(begin_one, range(16))) == 3
+    assert held_bytes(settings, "ann") == promised_bytes(settings, "bob") == 300
+
+
+def is_allowed(step: Callable[[], None]) -> bool:
+    try:
+        step()
+    except QuotaExceededError:
+        return False
+    return True
