@@ -45,9 +45,12 @@ class DetectSource(BaseModel):
 
 
 class DetectQuery(BaseModel):
-    """How a slide is to be scanned; what is left out is the model's own choice."""
+    """How a slide is to be scanned; what is left out is the model's own choice.
 
-    model_config = ConfigDict(protected_namespaces=())
+    What is not known is refused: a scan without what was asked for would be another scan.
+    """
+
+    model_config = ConfigDict(protected_namespaces=(), extra="forbid")
 
     model: Annotated[ModelName | None, Field(description="name of a model; see /models")] = None
     threshold: Annotated[Threshold | None, Field(description="lowest score of a detection")] = None

@@ -44,11 +44,14 @@ def worker(
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
+    from scanner.command import fail_cleanly
+    from scanner.devices import choose_device
     from service.worker import own_device, run_worker
 
     settings = _settings(data=data, device=device)
     if number is not None:
         settings = settings.model_copy(update={"device": own_device(settings.device, number)})
+    fail_cleanly(lambda: choose_device(settings.device))  # Else every job would fail of it.
     run_worker(settings, worker_id, parent=parent)
 
 

@@ -39,3 +39,10 @@ def test_what_the_machine_has_not_is_one_line_and_exit_code_2(
     assert (code, stdout, stderr.count("\n")) == (2, "", 1), stderr
     assert re.search(reason, stderr)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_whose_device_is_not_there_ends_before_it_takes_a_job(tmp_path: Path) -> None:
+    code, stdout, stderr = in_process("worker", "--device", "cuda:63", "--data", tmp_path / "data")
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1), stderr
+    assert "device 'cuda:63' is not available" in stderr
+    assert not (tmp_path / "data").exists()

@@ -191,6 +191,8 @@ def test_more_bytes_than_the_cap_are_refused_and_leave_nothing(server: Server) -
         ({"mpp": "-1"}, 422),
         ({"model": "../tiny"}, 422),
         ({"model": "nobody"}, 404),
+        ({"precision": "bfloat16"}, 422),
+        ({"treshold": "0.9"}, 422),
     ],
 )
 def test_settings_are_bounded(client: httpx.Client, query: dict, status: int) -> None:
