@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import socket
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from scanner.batch import BatchOrder
+from scanner.cluster_connection import Starts, connected
 from scanner.cluster_worker import Answer, Assignment, ClusterWorker
 from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError, UnavailableError
@@ -29,12 +26,10 @@ from scanner.outcomes import Outcome, Status, Watcher, begin_batch, write_batch
 from scanner.result import Progress
 from scanner.worklist import Job
 
-#: A Ray of this machine alone, for the time of the batch.
-LOCAL = "local"
 #: A slide, or a band, that has taken its host down so often is given up.
 MAX_LOSSES = 3
-#: Time in which the head of a cluster must answer, s.
-CONNECT_SECONDS = 10.0
+#: Time in which the first worker must start on a cluster that has neither processors nor GPUs yet, s.
+START_SECONDS = 50.0
 logger = logging.getLogger(__name__)
 
 
@@ -62,12 +57,12 @@ def scan_cluster(
     Raises
     ------
     ClusterError
-        Ray is not installed, or there is no cluster at that address.
+        Ray is not installed, there is no cluster at that address, or workers cannot start on it.
     UnavailableError
         A host of it has not the device or the precision.
     """
     begin_batch(out, order.keywords)
-    with _connected(address) as ray:
+    with connected(address) as ray:
         batch = _ClusterBatch(ray, jobs, order, out, watcher or Watcher())
         return batch.run()
 
@@ -120,18 +115,32 @@ class _ClusterBatch:
         self._calls: dict[Any, _Actor] = {}
         self._questions: dict[Any, _Actor] = {}
         self._idle: list[_Actor] = []
+        self._starts = Starts()
 
     def run(self) -> list[Outcome]:
         """Scan until every slide has ended."""
         make_actor, room = self._actor_maker()
         while len(self._outcomes) < len(self._jobs):
             self._employ(make_actor, room)
-            (call, *_), _ = self._ray.wait([*self._calls, *self._questions], num_returns=1)
+            call = self._next_answer()
             if call in self._questions:
                 self._hear(self._questions.pop(call), call)
             else:
                 self._settle(self._calls.pop(call), call)
         return [self._outcomes[index] for index in range(len(self._jobs))]
+
+    def _next_answer(self) -> Any:
+        """The call that is answered next; ClusterError if none ever will be."""
+        calls = [*self._calls, *self._questions]
+        if not calls:
+            raise ClusterError(f"workers cannot start on the cluster: {self._starts.cause}")
+        ready, _ = self._ray.wait(calls, num_returns=1, timeout=None if self._starts.has_any else START_SECONDS)
+        while not ready:  # It may be busy with other work, or slow: but if there is nothing to start on, nothing will.
+            if not {"CPU", "GPU"} & self._ray.cluster_resources().keys():
+                raise ClusterError(f"no worker has started within {START_SECONDS:g} s: the cluster has no processors")
+            logger.warning("no worker has started within %g s: is the cluster busy?", START_SECONDS)
+            ready, _ = self._ray.wait(calls, num_returns=1, timeout=None)
+        return ready[0]
 
     def _actor_maker(self) -> tuple[Callable[[], Any], int]:
         """What makes an actor, and how many the cluster has room for: one per GPU, or else one per processor."""
@@ -149,7 +158,7 @@ class _ClusterBatch:
         # An actor in place of a lost one starts when there is room for it: at once if only a process died, never if its
         # host is gone for good, and that keeps nobody waiting.
         starting = sum(actor.task is None for actor in self._calls.values())
-        places = room - len(self._calls) - len(self._idle)
+        places = 0 if self._starts.are_given_up else room - len(self._calls) - len(self._idle)
         for _ in range(min(places, self._dispatch.open_tasks - starting)):
             actor = _Actor(make_actor())
             self._calls[actor.handle.refusal.remote()] = actor
@@ -197,15 +206,23 @@ class _ClusterBatch:
     def _settle(self, actor: _Actor, call: Any) -> None:
         """Take an actor's answer, or its end, and let it go on."""
         task, actor.task = actor.task, None
+        exceptions = self._ray.exceptions
         try:
             answer = self._ray.get(call)
-        except self._ray.exceptions.RayActorError as error:
+        except exceptions.RayError as error:
+            # What has not started may fail by Ray itself as well: it has no place, or its environment is not there.
+            if task is not None and not isinstance(error, exceptions.RayActorError):
+                raise
             self._ray.kill(actor.handle)  # Perhaps it is only out of reach: it must not go on beside its successor.
-            if task is not None:
+            if task is None:
+                self._starts.failed(error)
+            else:
                 self._lose(task, str(error).splitlines()[0])
             return
-        if task is None and answer:
-            raise UnavailableError(answer)
+        if task is None:
+            self._starts.succeeded()
+            if answer:
+                raise UnavailableError(answer)
         onwards = None if task is None else self._take(task, answer)
         if onwards is None:
             self._idle.append(actor)
@@ -248,39 +265,5 @@ class _ClusterBatch:
         self._watcher.on_outcome(self._jobs[index], outcome)
 
 
-def _check_reachable(address: str) -> None:
-    """Raise ClusterError if nobody answers at host:port: Ray itself would go on trying for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or "/" in host:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise ClusterError(f"no Ray cluster at {address!r}: {error}") from error
-
-
 def _absolute(value: Any) -> Any:
     return value.absolute() if isinstance(value, Path) else value
-
-
-@contextmanager
-def _connected(address: str) -> Iterator[ModuleType]:
-    """Ray, connected to a cluster, or with one of its own on this machine."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise ClusterError("--cluster needs Ray: pip install 'mitoscan[cluster]'") from error
-    _check_reachable(address)
-    where: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own, which gives another exit code.
-    try:
-        yield ray
-    finally:
-        ray.shutdown()

@@ -14,7 +14,11 @@ from scanner.outcomes import Outcome, Status
 from scanner.result import Progress
 
 
-class RayActorError(Exception):
+class RayError(Exception):
+    """Whatever Ray says."""
+
+
+class RayActorError(RayError):
     """The host of an actor is gone."""
 
 
@@ -48,7 +52,11 @@ class FakeRay:
     begun: list[tuple[str, int, bool]] = field(default_factory=list)
     #: Why the hosts cannot do what is asked; empty if they can.
     refusal: str = ""
-    exceptions: Any = field(default_factory=lambda: SimpleNamespace(RayActorError=RayActorError))
+    #: What each actor of these numbers says instead of starting.
+    broken: dict[int, str] = field(default_factory=dict)
+    #: Whether the cluster has nothing to start a worker on.
+    is_empty: bool = False
+    exceptions: Any = field(default_factory=lambda: SimpleNamespace(RayActorError=RayActorError, RayError=RayError))
     actors: int = 0
     #: Actors that were told to end.
     killed: list[int] = field(default_factory=list)
@@ -64,7 +72,7 @@ class FakeRay:
         return value
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": float(self.hosts)}
+        return {} if self.is_empty else {"CPU": float(self.hosts)}
 
     def remote(self, **_options: Any) -> Callable[[type], Any]:
         return lambda _kind: SimpleNamespace(remote=self._make_actor)
@@ -85,11 +93,15 @@ class FakeRay:
             progress=SimpleNamespace(remote=lambda: Call(number, is_question=True)),
         )
 
-    def wait(self, calls: list[Call], *, num_returns: int) -> tuple[list[Call], list[Call]]:
+    def wait(self, calls: list[Call], *, num_returns: int, timeout: float | None) -> tuple[list[Call], list[Call]]:
         assert num_returns == 1
-        # A new actor in place of a lost one has no host to start on.
+        if self.is_empty:
+            assert timeout is not None, "nobody will ever answer"
+            return [], calls
+        # A new actor in place of a lost one has no host to start on; one that has not started has left its own.
         work = [call for call in calls if not call.is_question]
-        starting = [call for call in work if call.assignment is None and call.actor < self.hosts]
+        started = self.hosts + len(self.broken)
+        starting = [call for call in work if call.assignment is None and call.actor < started]
         given = [call for call in work if call.assignment is not None]
         opening = [call for call in given if call.assignment.task.step is Step.BEGIN]  # type: ignore[union-attr]
         if starting or opening:
@@ -107,6 +119,8 @@ class FakeRay:
             assert call.assignment is not None
             return call.assignment.task, Progress(1, 2, 0.5, 1.0)
         if call.assignment is None:
+            if call.actor in self.broken:
+                raise RayError(self.broken[call.actor])
             return self.refusal
         if call.assignment.task.step is not Step.BEGIN and self.endings.pop(0).startswith("!"):
             raise RayActorError("the actor died\nbecause of the test")
