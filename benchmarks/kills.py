@@ -1,4 +1,4 @@
-"""What a kill costs: `python -m benchmarks.kills [--side 8000] [--kills 20] [--stride 4]`.
+"""What a kill costs: `python -m benchmarks.kills [--side 8000] [--kills 20] [--stride 4] [--export zarr]`.
 
 A scan is left alone once, to know its files and how long it takes. Then it is begun again and again, and killed each
 time (SIGKILL) at a random moment, until that was done often enough; the last one ends. For every kill it says how much
@@ -102,10 +102,13 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=4, help="scan stride")
     parser.add_argument("--tile-size", type=int, help="side of a tile, px; the usual one if left out")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--export", action="append", default=[], help="a further file: zarr, grand-challenge")
     options = parser.parse_args()
     rng, arguments = random.Random(options.seed), ["--stride", str(options.stride), "--device", "cpu"]
     if options.tile_size is not None:
         arguments += ["--tile-size", str(options.tile_size)]
+    for export in options.export:
+        arguments += ["--export", export]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         slide = folder / "slide.svs"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanner.errors import OutputError
+from scanner.exports.atomic import remove_parts
 from scanner.exports.run_report import write_report
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.worklist import Job
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from scanner.result import Progress
 
 BATCH_NAME = "batch.json"
+#: Age of what a killed batch has left of its own files; they take milliseconds to write.
+STALE_SECONDS = 3600.0
 
 
 class Status(StrEnum):
@@ -63,6 +66,7 @@ def begin_batch(out: Path, keywords: SettingsKeywords) -> ScanSettings:
     settings = ScanSettings(**keywords)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        remove_parts(out, older_than=STALE_SECONDS)  # Another batch may be writing its batch.json there.
     except OSError as error:
         raise OutputError(f"{out}: {error.strerror}") from error
     return settings

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from scanner.errors import OutputError, OutputExistsError, ScanCancelledError
 from scanner.exports import atomic
 from scanner.exports.atomic import LOCK_NAME, part_of, remove_parts, replacing_folder
 from scanner.exports.locks import Lock
+from scanner.outcomes import STALE_SECONDS, begin_batch
 from scanner.result import Progress
 from scanner.unfinished import WORK_NAME, UnfinishedScan, remove_leftovers
 from tests.slides_factory import texture, write_pyramid
@@ -145,6 +148,16 @@ def test_the_next_run_removes_parts_files_and_folders_alike_unless_they_are_in_u
     lock.release()
     remove_parts(tmp_path)
     assert names_in(tmp_path) == {".hidden", "my.part"}
+
+
+def test_a_batch_removes_what_a_killed_one_has_left_of_its_own_files(tmp_path: Path) -> None:
+    old, new = part_of(tmp_path / "batch.json"), part_of(tmp_path / "batch.html")
+    for path in (old, new):
+        path.touch()
+    an_hour_ago = time.time() - STALE_SECONDS - 60
+    os.utime(old, (an_hour_ago, an_hour_ago))
+    begin_batch(tmp_path, {})
+    assert names_in(tmp_path) == {new.name}
 
 
 def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:

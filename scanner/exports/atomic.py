@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -91,11 +92,19 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what processes that were killed have left unfinished in `folder`; what is in use stays."""
+def remove_parts(folder: Path, *, older_than: float = 0.0) -> None:
+    """Remove what processes that were killed have left unfinished in `folder`; what is in use stays.
+
+    Parameters
+    ----------
+    folder : Path
+    older_than : float
+        Age in seconds: of a folder that belongs to no run alone, in which others may be writing now.
+    """
     for part in folder.glob(_PARTS):
-        if not is_held(part / LOCK_NAME):
-            remove(part)
+        with suppress(FileNotFoundError):  # Its writer has ended meanwhile.
+            if time.time() - part.stat().st_mtime >= older_than and not is_held(part / LOCK_NAME):
+                remove(part)
 
 
 def sync_folder(folder: Path) -> None:
