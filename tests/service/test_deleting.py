@@ -100,6 +100,16 @@ def test_a_slide_that_another_client_has_sent_stays(server: Server, ann: httpx.C
     assert not slide_of(server, upload).exists()
 
 
+def test_a_slide_that_another_clients_job_reads_stays(server: Server, ann: httpx.Client, bob: httpx.Client) -> None:
+    body = png(make_field(313))
+    mine, upload = detect(ann, body), put(ann, body)
+    theirs = bob.post("/detect", json={"source": {"upload": upload}}).raise_for_status().json()
+    assert ann.delete(f"/jobs/{mine['id']}?purge=true").status_code == 204
+    assert slide_of(server, upload).is_dir()
+    assert bob.delete(f"/jobs/{theirs['id']}?purge=true").status_code == 204
+    assert not slide_of(server, upload).exists()
+
+
 def test_an_upload_of_two_jobs_of_one_client_goes_with_the_second(server: Server, ann: httpx.Client) -> None:
     body = png(make_field(303))
     first, second = detect(ann, body), detect(ann, body, threshold="0.3")
