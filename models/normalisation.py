@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: Optical density of the darkest pixel, log10(256): zero light is read as half a grey level's worth.
-MAX_OPTICAL_DENSITY = 2.408
-
 #: A stain is seen in the red, green and blue of light that went through.
 STAINED_CHANNELS = 3
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +18,10 @@ from scanner.devices import choose_device
 from scanner.errors import OutputExistsError, ScannerError
 from scanner.exports.names import REPORT_NAME
 from scanner.outcomes import Outcome, Status, Watcher, begin_batch, write_batch
+from scanner.probability import Scorer
 from scanner.report import asked_for
 from scanner.result import OnProgress, PreparedSlide, Survey
-from scanner.scanning import open_for, prepare_slide, scan_prepared, survey_slide
+from scanner.scanning import open_for, prepare_network, prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
 from scanner.unfinished import remove_leftovers
@@ -29,27 +30,15 @@ from scanner.worklist import Job
 logger = logging.getLogger(__name__)
 
 
-def scan_batch(
-    jobs: Sequence[Job],
-    model: Model,
-    out: Path,
-    *,
-    keywords: SettingsKeywords,
-    overwrite: bool = False,
-    watcher: Watcher | None = None,
-) -> list[Outcome]:
+def scan_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, watcher: Watcher | None = None) -> list[Outcome]:
     """Scan every slide; one that fails is recorded and the next one begins.
 
     Parameters
     ----------
     jobs : sequence of Job
-    model : Model
+    order : BatchOrder
     out : Path
         Folder of the batch; batch.json in it is rewritten after every slide.
-    keywords : mapping
-        Fields of ScanSettings, the same for every slide.
-    overwrite : bool
-        Scan again what is there already, instead of skipping it.
     watcher : Watcher, optional
 
     Returns
@@ -63,10 +52,9 @@ def scan_batch(
         This machine has no such device, or it has no such precision.
     """
     watcher = watcher or Watcher()
-    settings = begin_batch(out, keywords)
+    settings = begin_batch(out, order.keywords)
     choose_device(settings.device, precision=settings.precision)
     outcomes: list[Outcome] = []
-    order = BatchOrder(model, keywords, overwrite)
     with closing(_begun_ahead(jobs, lambda job: begin_job(job, order))) as begun:
         for job, begin in begun:
             watcher.on_start(job)
@@ -85,12 +73,21 @@ class BatchOrder:
     #: Fields of ScanSettings.
     keywords: SettingsKeywords
     #: Scan again what is there already, instead of skipping it.
-    overwrite: bool
+    overwrite: bool = False
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The network, prepared once for all slides, when it is first asked for: its time is in no slide's `total`."""
+        return prepare_network(self.model, ScanSettings(**self.keywords))
 
     def settings_of(self, job: Job) -> ScanSettings:
         """The settings of one slide: a manifest may have some for it alone."""
         own: Any = {"mpp": job.mpp, "mask": job.mask}
         return ScanSettings(**{**self.keywords, **{key: value for key, value in own.items() if value is not None}})
+
+    def prepare(self, begun: Begun) -> PreparedSlide:
+        """Make the network ready for a slide that is open."""
+        return prepare_slide(begun.slide, self.model, begun.settings, begun.survey, scorer=self.scorer)
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,8 @@ def finish_job(
         begun = begin()
         if isinstance(begun, dict):
             return skip_job(job, out, begun)
-        with begun.slide as slide:
-            prepared = prepare_slide(slide, order.model, begun.settings, begun.survey)
+        with begun.slide:
+            prepared = order.prepare(begun)
             return scan_job(job, out, prepared, on_progress=on_progress)
 
     return or_failure(job, out, finish)

@@ -27,11 +27,7 @@ def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str
         errors.print(describe_memory(memory), highlight=False, soft_wrap=True)
     with batch_display(errors, len(jobs)) as watcher:
         if cluster is None:
-            outcomes = fail_cleanly(
-                lambda: scan_batch(
-                    jobs, order.model, out, keywords=order.keywords, overwrite=order.overwrite, watcher=watcher
-                )
-            )
+            outcomes = fail_cleanly(lambda: scan_batch(jobs, order, out, watcher=watcher))
         else:
             from scanner.cluster import scan_cluster
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import KDTree
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 #: (n, 2): row and column.
 Places = npt.NDArray[np.float64]
@@ -40,6 +43,8 @@ def best_circle(places: Places, radius: float, taken: Sequence[Centre] = ()) -> 
     (float, float) or None
         The same for the same places in the same order; None if every place lies where only taken circles reach.
     """
+    from scipy.spatial import KDTree  # Here: it takes a quarter of a second, and squares need none of it.
+
     tree = KDTree(places)
     best, centre, cells, side = _narrow_down(tree, radius, taken)
     if not len(cells):

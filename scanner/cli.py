@@ -30,6 +30,7 @@ from scanner.command import (
     errors,
     fail_cleanly,
     failure,
+    loading,
     open_model,
     stride_keywords,
 )
@@ -109,8 +110,9 @@ def scan_command(
     if cluster is None and not dry_run and (absent := find_absent(jobs, out)):
         raise typer.Exit(end_absent(jobs, absent, out, keywords))
     loaded = open_model(model)
-    from scanner.batch import BatchOrder
-    from scanner.batch_command import run_batch, show_estimates
+    with loading():
+        from scanner.batch import BatchOrder
+        from scanner.batch_command import run_batch, show_estimates
 
     order = BatchOrder(loaded, keywords, overwrite)
     raise typer.Exit(show_estimates(jobs, order) if dry_run else run_batch(jobs, order, out, cluster=cluster))

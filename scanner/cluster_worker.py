@@ -15,7 +15,6 @@ from scanner.errors import SettingsError
 from scanner.lanes import StageSeconds
 from scanner.outcomes import Outcome
 from scanner.result import PreparedSlide, Progress
-from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
 from scanner.unfinished import wait_for_release
 from scanner.worklist import Job
@@ -117,7 +116,7 @@ class ClusterWorker:
     def _prepare(self, job: Job, begun: Begun) -> PreparedSlide:
         self._close()
         try:
-            prepared = prepare_slide(begun.slide, self._order.model, begun.settings, begun.survey)
+            prepared = self._order.prepare(begun)
         except BaseException:
             begun.slide.close()
             raise

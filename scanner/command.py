@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, TypeVar
@@ -70,6 +73,27 @@ def fail_cleanly(action: Callable[[], _Result]) -> _Result:
         raise failure(str(error), code=2 if isinstance(error, UnavailableError) else 1) from error
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Import libraries without looking for garbage among what they create, which lives as long as the process.
+
+    Python would look through all of it while torch is imported, during the scan, and once more in the end.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+def end_at_once() -> None:
+    """Let the process end without a last look for garbage; files are closed where they are written, not by that."""
+    atexit.register(gc.freeze)
+
+
 def find_folder(path: Path) -> None:
     """End the command if there is no such folder, before what would read it is loaded."""
     if not path.is_dir():
@@ -87,7 +111,8 @@ def stride_keywords(stride: str | None) -> dict[str, Any]:
 
 def open_model(name_or_path: str | Path) -> Model:
     """The model to run, TorchScript too, with a warning: who calls a command may run code."""
-    model = fail_cleanly(lambda: load_model(name_or_path, allow_code=True))
+    with loading():
+        model = fail_cleanly(lambda: load_model(name_or_path, allow_code=True))
     if model.is_code:
         errors.print(_CODE_WARNING.format(name=model.card.name), style="yellow", markup=False, soft_wrap=True)
     return model

@@ -13,9 +13,8 @@ from scanner.dense import PatchwiseNet
 from scanner.dense.zones import ZonedNet
 from scanner.engine import describe_network
 from scanner.memory import choose_tile_side, memory_bound
-from scanner.probability import Scorer, prepare_scorer
+from scanner.probability import Scorer
 from scanner.result import PreparedSlide
-from scanner.scanning import prepare_slide
 from scanner.scoring import tiles_to_scan
 from scanner.settings import ScanSettings, scan_stride
 from scanner.tiles import Tile, map_side
@@ -65,12 +64,8 @@ def state_memory(order: BatchOrder) -> MemoryStatement:
     SettingsError
         The tile does not fit the machine, or there is no such device.
     """
-    settings = ScanSettings(**order.keywords)
-    stride = scan_stride(settings, order.model.card.stride)
-    scorer = prepare_scorer(
-        order.model, None, stride=stride, device=settings.device, engine=settings.engine, precision=settings.precision
-    )
-    side = choose_tile_side(scorer, settings, stride)
+    settings, scorer = ScanSettings(**order.keywords), order.scorer
+    side = choose_tile_side(scorer, settings, scan_stride(settings, order.model.card.stride))
     bound = memory_bound(scorer, settings, side=side)
     return MemoryStatement(bound, str(scorer.device), side, describe_network(scorer.net))
 
@@ -95,8 +90,8 @@ class Estimator:
             size = begun["grid"]["height"], begun["grid"]["width"]
             area = begun["area_mm2"]
             return Estimate(job.slide, area["slide"], area["tissue"], area["scanned"], size, 0, 0.0, is_done=True)
-        with begun.slide as slide:
-            prepared = prepare_slide(slide, self._order.model, begun.settings, begun.survey)
+        with begun.slide:
+            prepared = self._order.prepare(begun)
             tiles, frame = tiles_to_scan(prepared), prepared.frame
             seconds = prepared.seconds + self._tile_seconds(prepared, tiles)
         seconds += POST_SECONDS * frame.map_height * frame.map_width / 1e6

@@ -5,8 +5,10 @@ Both steps are defined by values and positions alone, so the peaks do not depend
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +22,8 @@ Indices = npt.NDArray[np.intp]
 NEIGHBOURS_ABOVE_AND_BELOW = ((-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1))
 #: Map pixels that are searched at once: 16 MB of float32, of which a few copies are made.
 BAND_PX = 2**22
-#: Peaks whose neighbourhoods are looked up at once.
-NMS_BATCH = 4096
+#: Offsets (rows, cols) of a cell and the eight around it.
+_CELLS_AROUND = tuple(product((0, -1, 1), repeat=2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +74,22 @@ def suppress(peaks: Iterable[Peak], radius_px: float) -> list[Peak]:
     go to the smaller (row, col). So kept peaks are farther apart than `radius_px`, and every other one lies within
     `radius_px` of a better one.
     """
-    from scipy.spatial import cKDTree  # Here, so that this module imports with torch and numpy alone.
-
-    ranked = sorted(peaks, key=lambda peak: (-peak.score, peak.row, peak.col))
-    if not ranked:
-        return []
-    points = np.array([(peak.row, peak.col) for peak in ranked], np.float64)
-    tree = cKDTree(points)
-    is_open = np.ones(len(ranked), np.bool_)
+    side, reach = max(radius_px, 1.0), radius_px * radius_px
+    # By cell of that side: whatever lies within the radius of a peak is in its cell or next to it, a handful in each.
+    kept_in: defaultdict[tuple[int, int], list[Peak]] = defaultdict(list)
     kept: list[Peak] = []
-    for start in range(0, len(ranked), NMS_BATCH):
-        batch = start + np.flatnonzero(is_open[start : start + NMS_BATCH])
-        for index, neighbours in zip(batch, tree.query_ball_point(points[batch], radius_px), strict=True):
-            if is_open[index]:
-                is_open[neighbours] = False
-                kept.append(ranked[index])
+    for peak in sorted(peaks, key=lambda peak: (-peak.score, peak.row, peak.col)):
+        row, col = int(peak.row // side), int(peak.col // side)
+        around = [(row + down, col + across) for down, across in _CELLS_AROUND if (row + down, col + across) in kept_in]
+        if any(_squared_distance(peak, other) <= reach for cell in around for other in kept_in[cell]):
+            continue
+        kept_in[row, col].append(peak)
+        kept.append(peak)
     return kept
+
+
+def _squared_distance(one: Peak, other: Peak) -> int:
+    return (one.row - other.row) ** 2 + (one.col - other.col) ** 2
 
 
 def find_map_peaks(read: ReadMap, shape: tuple[int, int], settings: PeakSettings) -> list[Peak]:

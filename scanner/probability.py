@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -90,6 +91,11 @@ class Scorer:
     def is_fixed(self) -> bool:
         """True if the device does the same for every tile of one shape, whatever lies in it."""
         return isinstance(self.net, DenseNet)  # The other engines take their patches in batches of their own.
+
+    def of_slide(self, name: str, stain: StainStatistics | None) -> Scorer:
+        """The same classifier, network shared, for a slide of that name and stain; its seconds begin at 0."""
+        table = normalisation_table(self.card.normalisation, stain).to(self.device)
+        return replace(self, table=table, seconds=StageSeconds(), slide_name=name)
 
     def everywhere(self) -> Scorer:
         """The scorer that computes each output, whatever it sees."""
@@ -207,11 +213,23 @@ def prepare_scorer(
         There is no such device, or it has no such precision.
     """
     chosen, dtype = choose_device(device, precision=precision), PRECISIONS[precision]
-    net = choose_network(model, stride=stride, engine=engine)
+    with _on_one_thread():
+        net = choose_network(model, stride=stride, engine=engine)
     table = normalisation_table(model.card.normalisation, stain)
     # The classifier's own weights are never converted: the patch engine works on a copy.
     net = net if dtype is torch.float32 else copy.deepcopy(net).to(dtype)
     return Scorer(net.to(chosen), table.to(chosen), model.card, chosen, dtype=dtype, is_tf32=precision == "tf32")
+
+
+@contextmanager
+def _on_one_thread() -> Iterator[None]:
+    """Let torch compute on the calling thread alone: to share what lasts microseconds takes longer than to do it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def target_probability(logits: Tensor, card: ModelCard, target: str | None = None) -> Tensor:

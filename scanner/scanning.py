@@ -33,7 +33,7 @@ from scanner.hotspots import find_hotspots
 from scanner.map_store import ProbabilityMap
 from scanner.masks import find_mask, restrict
 from scanner.memory import choose_tile_side
-from scanner.probability import prepare_scorer
+from scanner.probability import Scorer, prepare_scorer
 from scanner.report import describe_result, end_earlier_scan, finish_report
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
 from scanner.resuming import as_begun
@@ -151,14 +151,16 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     return Survey(frame, mpp_source, grid, tissue, whole_tissue, sample, statistics, time.perf_counter() - started)
 
 
-def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Survey | None = None) -> PreparedSlide:
-    """Survey the slide, unless that is done, and make the network ready for it."""
+def prepare_slide(
+    slide: Slide, model: Model, settings: ScanSettings, survey: Survey | None = None, *, scorer: Scorer | None = None
+) -> PreparedSlide:
+    """Survey the slide and prepare the model's network, unless that is done, and make the network ready for the slide.
+
+    `scorer` is that of these settings' `prepare_network`, which serves any number of slides.
+    """
     survey = survey or survey_slide(slide, model.card, settings)
-    started, frame, stain = time.perf_counter(), survey.frame, survey.statistics.stain
-    scorer = prepare_scorer(
-        model, stain, stride=frame.stride, device=settings.device, engine=settings.engine, precision=settings.precision
-    )
-    scorer = replace(scorer, slide_name=str(slide.path))
+    started, frame = time.perf_counter(), survey.frame
+    scorer = (scorer or prepare_network(model, settings)).of_slide(str(slide.path), survey.statistics.stain)
     if settings.coarse_to_fine:
         smoothing_px = model.card.smoothing_um / frame.grid_mpp
         scorer = coarse_to_fine(scorer, model, gate=settings.candidate_floor, smoothing_px=smoothing_px)
@@ -168,6 +170,14 @@ def prepare_slide(slide: Slide, model: Model, settings: ScanSettings, survey: Su
         slide, model, settings, frame, survey.mpp_source, survey.grid, survey.tissue, survey.whole_tissue,
         survey.sample, survey.statistics, scorer, side, seconds,
     )  # fmt: skip
+
+
+def prepare_network(model: Model, settings: ScanSettings) -> Scorer:
+    """The model's network as these settings want it, for whatever slide."""
+    stride = scan_stride(settings, model.card.stride)
+    return prepare_scorer(
+        model, None, stride=stride, device=settings.device, engine=settings.engine, precision=settings.precision
+    )
 
 
 def find_figures(

@@ -6,15 +6,13 @@ import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-#: The shipped model that is used where none is named; equal to models.DEFAULT_MODEL.
-DEFAULT_MODEL = "mitosis-1"
-CARD = "card.toml"
-#: Weights whose checksum a card written by hand may leave out.
-_WEIGHTS = ("model.onnx", "model.pt2")
+from models import DEFAULT_MODEL
+from models.card import CARD_NAME
+from models.registry import file_sha256
+from models.sources import CODE, FORMAT_OF, ZOO
 
 
 class UnknownModelError(LookupError):
@@ -40,10 +38,10 @@ class Catalog:
     """All models by name: the shipped ones, and those of one further folder."""
 
     def __init__(self, extra: Path | None, default: str | None) -> None:
-        roots = [_zoo(), *([extra] if extra else [])]
-        entries = [read_entry(path) for root in roots for path in sorted(root.glob(f"*/{CARD}"))]
+        roots = [ZOO, *([extra] if extra else [])]
+        entries = [read_entry(path) for root in roots for path in sorted(root.glob(f"*/{CARD_NAME}"))]
         # TorchScript is code: the service runs none that it is handed.
-        self.entries = {entry.name: entry for entry in entries if entry.card.get("architecture") != "torchscript"}
+        self.entries = {entry.name: entry for entry in entries if entry.card.get("architecture") not in CODE}
         self._default = default
 
     @property
@@ -61,13 +59,6 @@ class Catalog:
         return self.entries[wanted]
 
 
-def _zoo() -> Path:
-    spec = find_spec("models")  # Finds the package without importing it.
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "zoo"
-
-
 def read_entry(path: Path) -> CatalogEntry:
     """The model of a card."""
     card = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -77,8 +68,6 @@ def read_entry(path: Path) -> CatalogEntry:
 
 
 def _weights_sha256(folder: Path) -> str:
-    for path in (folder / name for name in _WEIGHTS):
-        if path.is_file():
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-    return ""
+    """That of the network file, whose checksum a card written by hand may leave out; empty if there is none."""
+    files = (folder / known.name for known in FORMAT_OF.values())
+    return next((file_sha256(path) for path in files if path.is_file()), "")

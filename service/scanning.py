@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from models import Model, load_model
+from models.card import CARD_NAME
 from scanner.errors import ScanCancelledError
 from scanner.exports.geojson import write_regions
 from scanner.result import Progress, ScanResult
 from scanner.scanning import open_for, scan
 from scanner.settings import ScanSettings
 from service import jobs
-from service.catalog import CARD, Catalog, UnknownModelError, read_entry
+from service.catalog import Catalog, UnknownModelError, read_entry
 from service.intake import check_size
 from service.jobs import Job, JobProgress, JobState
 from service.results import REGIONS, Answer
@@ -204,7 +205,7 @@ def _find_slide(job: Job, settings: Settings) -> Path:
 def _find_model(job: Job, catalog: Catalog) -> Model:
     entry = catalog.find(job.request.model)
     # The worker may have started before the API, or long before the card changed.
-    now = read_entry(entry.folder / CARD)
+    now = read_entry(entry.folder / CARD_NAME)
     asked = (job.request.model_sha256, job.request.card_sha256 or now.card_sha256)
     if (now.sha256, now.card_sha256) != asked:
         raise UnknownModelError(f"model {entry.name!r} has changed since the job was asked for")

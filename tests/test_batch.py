@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from models import Model, save_model
-from scanner.batch import scan_batch
+from models.normalisation import Normalisation, NormalisationKind
+from scanner.batch import BatchOrder, open_job, scan_batch
 from scanner.errors import OutputError, SettingsError
 from scanner.manifest import read_manifest
 from scanner.outcomes import Outcome, Status, Watcher
+from scanner.scanning import prepare_slide
 from scanner.settings import SettingsKeywords
 from scanner.worklist import find_slides, plan_jobs
 from tests.slides_factory import texture, write_pyramid
@@ -41,7 +45,7 @@ def slides(tmp_path: Path) -> Path:
 def scan_all(slides: Path, model: Model, *, overwrite: bool = False, **keywords: Any) -> list[Outcome]:
     out = slides.parent / "out"
     jobs = plan_jobs(find_slides([slides]), out)
-    return scan_batch(jobs, model, out, keywords=SettingsKeywords(**keywords), overwrite=overwrite)
+    return scan_batch(jobs, BatchOrder(model, SettingsKeywords(**keywords), overwrite), out)
 
 
 def statuses(outcomes: list[Outcome]) -> list[str]:
@@ -83,7 +87,7 @@ def test_batch_json_says_how_every_slide_ended(slides: Path, model: Model) -> No
 def test_batch_json_is_there_after_every_slide(slides: Path, model: Model) -> None:
     out, lengths = slides.parent / "out", []
     watcher = Watcher(on_outcome=lambda *_: lengths.append(len(json.loads((out / "batch.json").read_text())["slides"])))
-    scan_batch(plan_jobs(find_slides([slides]), out), model, out, keywords={}, watcher=watcher)
+    scan_batch(plan_jobs(find_slides([slides]), out), BatchOrder(model, {}), out, watcher=watcher)
     assert lengths == [1, 2, 3]
 
 
@@ -125,7 +129,7 @@ def test_a_slide_that_has_gone_since_is_named(slides: Path, model: Model) -> Non
     out = slides.parent / "out"
     jobs = plan_jobs(find_slides([slides]), out)
     (slides / "a.svs").unlink()
-    outcome = scan_batch(jobs[:1], model, out, keywords={})[0]
+    outcome = scan_batch(jobs[:1], BatchOrder(model, {}), out)[0]
     assert outcome.status is Status.FAILED
     assert "a.svs" in outcome.reason
     assert "unexpected" not in outcome.reason
@@ -147,7 +151,7 @@ def test_a_fault_of_ours_costs_one_slide(slides: Path, model: Model, caplog: pyt
 
     out = slides.parent / "out"
     jobs = plan_jobs(find_slides([slides]), out)
-    outcomes = scan_batch(jobs, model, out, keywords={}, watcher=Watcher(on_progress=faulty))
+    outcomes = scan_batch(jobs, BatchOrder(model, {}), out, watcher=Watcher(on_progress=faulty))
     assert statuses(outcomes) == ["failed"] * 3
     assert outcomes[0].reason == "unexpected ZeroDivisionError: planted"
     assert "planted" in caplog.text  # with its traceback
@@ -196,7 +200,7 @@ def test_overwriting_removes_the_files_that_only_the_earlier_scan_was_asked_for(
 def test_a_slides_own_mpp_holds_for_it_alone(slides: Path, model: Model) -> None:
     out = slides.parent / "out"
     (slides / "list.csv").write_text("path,mpp\na.svs,0.3\nc.svs,\n")
-    outcomes = scan_batch(plan_jobs(read_manifest(slides / "list.csv"), out), model, out, keywords={})
+    outcomes = scan_batch(plan_jobs(read_manifest(slides / "list.csv"), out), BatchOrder(model, {}), out)
     assert statuses(outcomes) == ["ok", "ok"]
     said = {name: (report_of(slides, name)["mpp"], report_of(slides, name)["mpp_source"]) for name in "ac"}
     assert said == {"a": (0.3, "override"), "c": (0.25, "aperio description")}
@@ -219,5 +223,29 @@ def test_a_batch_that_is_broken_off_lets_go_of_the_slide_ahead(slides: Path, mod
 
     open_files = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(KeyboardInterrupt):
-        scan_batch(jobs, model, out, keywords={}, watcher=Watcher(on_progress=stop))
+        scan_batch(jobs, BatchOrder(model, {}), out, watcher=Watcher(on_progress=stop))
     assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+
+
+def test_a_batch_prepares_its_network_once(slides: Path, model: Model) -> None:
+    order = BatchOrder(model, {})
+    jobs = plan_jobs(find_slides([slides / "a.svs", slides / "c.svs"]), slides.parent / "out")
+    scorers = []
+    for job in jobs:
+        begun = open_job(job, order)
+        with begun.slide:
+            scorers.append(order.prepare(begun).scorer)
+    assert scorers[0].net is scorers[1].net is order.scorer.net
+    assert [scorer.slide_name for scorer in scorers] == [str(job.slide) for job in jobs]
+    assert scorers[0].seconds is not scorers[1].seconds
+
+
+def test_each_slide_of_a_batch_is_normalised_by_its_own_stain(slides: Path) -> None:
+    model, shown = random_model(stride=4), Normalisation(NormalisationKind.STAIN)
+    order = BatchOrder(replace(model, card=replace(model.card, normalisation=shown)), {})
+    for job in plan_jobs(find_slides([slides / "a.svs", slides / "c.svs"]), slides.parent / "out"):
+        begun = open_job(job, order)
+        with begun.slide:
+            alone = prepare_slide(begun.slide, order.model, begun.settings)
+            torch.testing.assert_close(order.prepare(begun).scorer.table, alone.scorer.table, rtol=0, atol=0)
+            assert not torch.equal(alone.scorer.table, order.scorer.table)

@@ -66,7 +66,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(slides: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the plain loop."""
     out = tmp_path_factory.mktemp("plain")
-    scan_batch(plan_jobs(find_slides([slides]), out), model, out, keywords=KEYWORDS)
+    scan_batch(plan_jobs(find_slides([slides]), out), BatchOrder(model, KEYWORDS), out)
     return out
 
 

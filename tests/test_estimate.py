@@ -55,7 +55,7 @@ def test_an_estimate_is_what_the_scan_says_afterwards(order: BatchOrder, job: Jo
 
 
 def test_a_slide_that_is_done_costs_nothing(order: BatchOrder, job: Job) -> None:
-    scan_batch([job], order.model, job.folder.parent, keywords=KEYWORDS)
+    scan_batch([job], BatchOrder(order.model, KEYWORDS), job.folder.parent)
     estimate = Estimator(order).estimate(job)
     assert (estimate.is_done, estimate.tiles, estimate.seconds) == (True, 0, 0.0)
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from models import save_model
 from scanner import scan
-from scanner.batch import scan_batch
+from scanner.batch import BatchOrder, scan_batch
 from scanner.cli import app
 from scanner.errors import MaskError, SettingsError
 from scanner.outcomes import Status
@@ -91,7 +91,7 @@ def test_every_file_of_a_second_scan_has_the_same_bytes(slide: Path, tmp_path: P
 
 def test_a_batch_skips_only_what_has_the_same_mask(slide: Path, tmp_path: Path) -> None:
     def status(mask: Path | None) -> tuple[Status, str]:
-        (outcome,) = scan_batch([job], MODEL, tmp_path / "out", keywords={"mask": mask})
+        (outcome,) = scan_batch([job], BatchOrder(MODEL, {"mask": mask}), tmp_path / "out")
         return outcome.status, outcome.reason
 
     job = Job(slide, tmp_path / "out" / "a")
@@ -113,7 +113,7 @@ def test_a_slide_without_its_mask_fails_alone(slide: Path, tmp_path: Path) -> No
     Image.new("1", (331, 397), 1).save(masks / "a.png")
     write_pyramid(tmp_path / "b.svs", texture(150, 150), levels=1)
     jobs = [Job(slide, tmp_path / "out" / "a"), Job(tmp_path / "b.svs", tmp_path / "out" / "b")]
-    done, failed = scan_batch(jobs, MODEL, tmp_path / "out", keywords={"mask": masks})
+    done, failed = scan_batch(jobs, BatchOrder(MODEL, {"mask": masks}), tmp_path / "out")
     assert (done.status, failed.status) == (Status.OK, Status.FAILED)
     assert "needs one mask for b.svs" in failed.reason
 

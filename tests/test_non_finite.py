@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from models import Model, ModelCard, save_model
 from scanner import scan
-from scanner.batch import scan_batch
+from scanner.batch import BatchOrder, scan_batch
 from scanner.dense import densify
 from scanner.errors import NonFiniteScoreError
 from scanner.outcomes import Status
@@ -113,7 +113,7 @@ def test_the_slide_fails_by_name_and_the_batch_goes_on(tmp_path: Path) -> None:
         Job(field(tmp_path / f"{name}.png", is_white=name == "white"), tmp_path / "out" / name)
         for name in ("white", "clean")
     ]
-    outcomes = scan_batch(jobs, overflowing_model(), tmp_path / "out", keywords={"tissue": False, "device": "cpu"})
+    outcomes = scan_batch(jobs, BatchOrder(overflowing_model(), {"tissue": False, "device": "cpu"}), tmp_path / "out")
     assert [outcome.status for outcome in outcomes] == [Status.FAILED, Status.OK]
     assert "not finite" in outcomes[0].reason
     assert "unexpected" not in outcomes[0].reason

@@ -11,7 +11,7 @@ from PIL import Image
 
 from models import load_model
 from scanner import scan
-from scanner.batch import scan_batch
+from scanner.batch import BatchOrder, scan_batch
 from scanner.devices import choose_device
 from scanner.errors import SettingsError, UnavailableError
 from scanner.probability import prepare_scorer
@@ -72,7 +72,7 @@ def test_what_the_machine_has_not_is_refused_before_the_slide_is_looked_at(
     with pytest.raises(UnavailableError, match=f"precision = '{precision}'.* it has float32$"):
         scan(slide, model, tmp_path / "out", precision=precision, device="cpu")
     with pytest.raises(UnavailableError, match=precision):
-        scan_batch([Job(slide, tmp_path)], model, tmp_path, keywords={"precision": precision, "device": "cpu"})
+        scan_batch([Job(slide, tmp_path)], BatchOrder(model, {"precision": precision, "device": "cpu"}), tmp_path)
     with pytest.raises(UnavailableError, match=precision):
         prepare_scorer(model, None, stride=2, device="cpu", precision=precision)
     assert list(tmp_path.iterdir()) == []

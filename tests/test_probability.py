@@ -209,3 +209,15 @@ def test_settings_of_cudnn_hold_for_a_scan_alone(allow_tf32: bool) -> None:
         assert cudnn.conv.fp32_precision == ("tf32" if allow_tf32 else "ieee")
         assert (cudnn.benchmark, cudnn.deterministic) == (False, True)
     assert (cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic) == before
+
+
+def test_a_network_is_prepared_on_one_thread() -> None:
+    model, threads, found = random_model(), torch.get_num_threads(), []
+    model.net.register_forward_pre_hook(lambda *_: found.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        prepare_scorer(model, None, stride=2, device="cpu")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert set(found) == {1}

@@ -17,7 +17,7 @@ from models import Model
 from models.normalisation import Normalisation, NormalisationKind
 from models.pixel_tables import apply_table, normalisation_table
 from scanner import scan
-from scanner.batch import scan_batch
+from scanner.batch import BatchOrder, scan_batch
 from scanner.geometry import Box
 from scanner.map_store import MapStore
 from scanner.result import ScanResult
@@ -143,7 +143,7 @@ def test_a_batch_says_the_areas_of_the_classes(tmp_path: Path) -> None:
     Image.fromarray(texture(150, 131)).save(tmp_path / "field.png")
     job = Job(tmp_path / "field.png", tmp_path / "out" / "field")
     model = several_classes(task="segmentation")
-    (outcome,) = scan_batch([job], model, tmp_path / "out", keywords={"tissue": False})
+    (outcome,) = scan_batch([job], BatchOrder(model, {"tissue": False}), tmp_path / "out")
     report = json.loads((tmp_path / "out" / "field" / "run.json").read_text())
     assert outcome.class_mm2 == {row["name"]: row["area_mm2"] for row in report["classes"]}
     (line,) = json.loads((tmp_path / "out" / "batch.json").read_text())["slides"]

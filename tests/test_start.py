@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
+from scanner.command import loading
 from service.cli import all_commands
 from tests.conftest import ROOT
+from tests.slides_factory import texture
 
 #: Each takes between a tenth of a second and more than a second to import.
 HEAVY = {"torch", "numpy", "scipy", "skimage", "matplotlib", "zarr", "tifffile", "openslide"}
 SERVICE = {"fastapi", "starlette", "uvicorn", "dbos", "sqlalchemy", "httpx", "pydantic_settings"}
+UNUSED_BY_A_SCAN = {"scipy.spatial", "skimage", "matplotlib", "pandas", "timm", "torchvision", "onnx"}
 COMMANDS = sorted(typer.main.get_command(all_commands()).commands)  # type: ignore[attr-defined]
 RUN = """
 import sys
@@ -24,13 +29,13 @@ try:
     main()
 except SystemExit as end:
     code = end.code or 0
-print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+print(*{name for name in sys.modules if name.count(".") < 2}, file=sys.stderr)
 sys.exit(code)
 """
 
 
 def run(*arguments: str, folder: Path = ROOT) -> tuple[int, str, set[str]]:
-    """Exit code, all that a command said, and the packages that it has loaded in the end."""
+    """Exit code, all that a command said, and the packages, and those in them, that it has loaded in the end."""
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{RUN}", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     said, _, loaded = done.stderr.rstrip("\n").rpartition("\n")
@@ -86,6 +91,26 @@ def test_a_mistake_of_use_is_told_before_torch_is_loaded(tmp_path: Path, argumen
     assert code in (1, 2)
     assert words in said
     assert loaded & (HEAVY | SERVICE) == set()
+
+
+def test_a_scan_loads_no_library_that_it_does_not_use(tmp_path: Path) -> None:
+    Image.fromarray(texture(150, 140)).save(tmp_path / "field.png")
+    code, said, loaded = run("scan", "field.png", "-o", "out", "--stride", "8", folder=tmp_path)
+    assert code == 0, said
+    assert "torch" in loaded
+    assert loaded & (SERVICE | UNUSED_BY_A_SCAN) == set()
+
+
+def test_what_is_loaded_is_never_looked_through_for_garbage() -> None:
+    before, was_enabled = gc.get_freeze_count(), gc.isenabled()
+    try:
+        with loading():
+            assert not gc.isenabled()
+            made = [[] for _ in range(100)]
+        assert gc.isenabled() == was_enabled
+        assert gc.get_freeze_count() >= before + len(made)
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("module", ["models", "scanner", "scanner.cli", "service", "service.cli", "service.client"])

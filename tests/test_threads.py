@@ -47,7 +47,7 @@ def threads() -> Iterator[None]:
 
 
 def scan_all(slides: Path, model: Model, out: Path, *, stride: int) -> Path:
-    scan_batch(plan_jobs(find_slides([slides]), out), model, out, keywords={**KEYWORDS, "stride": stride})
+    scan_batch(plan_jobs(find_slides([slides]), out), BatchOrder(model, {**KEYWORDS, "stride": stride}), out)
     assert (out / "0" / "candidates.csv").read_text().count("\n") > 4
     return out
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.catalog import CARD, Catalog, UnknownModelError, read_entry
+from models.card import CARD_NAME
+from service.catalog import Catalog, UnknownModelError, read_entry
 from service.database import make_engine
 from service.jobs import Job, ScanRequest
 from service.scanning import Watch, run_scan
@@ -37,7 +38,7 @@ def request_for(catalog: Catalog, slide: Path) -> ScanRequest:
 def test_another_threshold_in_the_card_is_another_result(own_models: Path, tmp_path: Path) -> None:
     before = request_for(Catalog(own_models, "tiny"), tmp_path)
     assert request_for(Catalog(own_models, "tiny"), tmp_path).result_key == before.result_key
-    change(own_models / "tiny" / CARD, "threshold = 0.5", "threshold = 0.4")
+    change(own_models / "tiny" / CARD_NAME, "threshold = 0.5", "threshold = 0.4")
     after = request_for(Catalog(own_models, "tiny"), tmp_path)
     assert after.model_sha256 == before.model_sha256
     assert after.result_key != before.result_key
@@ -51,15 +52,15 @@ def test_a_card_that_has_changed_since_is_not_scanned_with(own_models: Path, tmp
     catalog, store = Catalog(own_models, "tiny"), Store(make_engine(settings.store_url))
     store.create_tables()
     job = Job("a", request_for(catalog, slide.relative_to(settings.data)), "local", time.time())
-    change(own_models / "tiny" / CARD, "threshold = 0.5", "threshold = 0.4")
+    change(own_models / "tiny" / CARD_NAME, "threshold = 0.5", "threshold = 0.4")
     with pytest.raises(UnknownModelError, match="has changed"):
         run_scan(job, tmp_path, settings=settings, catalog=catalog, watch=Watch(store, job, timeout_s=60))
 
 
 def test_weights_that_no_card_names_count_too(tmp_path: Path) -> None:
-    (tmp_path / CARD).write_text('name = "own"\nmpp = 0.25\n')
+    (tmp_path / CARD_NAME).write_text('name = "own"\nmpp = 0.25\n')
     checksums = []
     for content in (b"one", b"two"):
         (tmp_path / "model.onnx").write_bytes(content)
-        checksums.append(read_entry(tmp_path / CARD).sha256)
+        checksums.append(read_entry(tmp_path / CARD_NAME).sha256)
     assert len({*checksums, ""}) == 3

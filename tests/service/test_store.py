@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from models import DEFAULT_MODEL
 from scanner.scanning import COARSEST
-from service import app, catalog, jobs, queue
+from service import app, jobs, queue
 from service.database import make_engine
 from service.jobs import Fetch, Job, JobProgress, JobState, ScanRequest
 from service.measures import Measures
@@ -160,6 +159,5 @@ def test_what_is_old_goes_and_what_an_open_job_needs_stays(store: Store, own: Se
 
 
 def test_what_is_said_twice_is_the_same() -> None:
-    assert catalog.DEFAULT_MODEL == DEFAULT_MODEL
     assert app.COARSEST == COARSEST
     assert {state.value for state in JobState} == {"QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scanner import scan
-from scanner.batch import scan_batch
+from scanner.batch import BatchOrder, scan_batch
 from scanner.errors import DamagedSlideError, SlideMemoryError, SlideNotFoundError, UnreadableRegionError
 from scanner.outcomes import Status
 from scanner.slides import open_slide
@@ -88,7 +88,7 @@ def test_a_scan_goes_on_when_the_share_is_back(tmp_path: Path) -> None:
     with pytest.raises(SlideNotFoundError, match="scan it again"):
         scan(path, model, tmp_path / "out", tile_size=128, on_progress=unmount, workers=1)
     assert not (tmp_path / "out" / "run.json").exists()
-    (outcome,) = scan_batch([Job(path, tmp_path / "out")], model, tmp_path, keywords={"tile_size": 128})
+    (outcome,) = scan_batch([Job(path, tmp_path / "out")], BatchOrder(model, {"tile_size": 128}), tmp_path)
     assert outcome.status is Status.FAILED
     away.rename(path)
     result = scan(path, model, tmp_path / "out", tile_size=128)
