@@ -27,6 +27,7 @@ from service.logs import RequestLog
 from service.measures import Measures
 from service.metrics import instrument
 from service.pace import BodyPace
+from service.presence import Presence
 from service.readiness import Readiness
 from service.results import Results
 from service.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
@@ -110,7 +111,8 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
     return Service(
         settings=settings,
         store=store,
-        measures=Measures(store.engine),
+        presence=Presence(engine),
+        measures=Measures(engine),
         queue=queues,
         catalog=catalog,
         results=Results(settings.results),

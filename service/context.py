@@ -14,6 +14,7 @@ from service.catalog import Catalog
 from service.jobs import Job
 from service.limits import RateLimit, Turns
 from service.measures import Measures
+from service.presence import Presence
 from service.queue import QueueClient
 from service.readiness import Readiness
 from service.results import Results
@@ -29,6 +30,7 @@ class Service:
 
     settings: Settings
     store: Store
+    presence: Presence
     measures: Measures
     queue: QueueClient
     catalog: Catalog

@@ -17,6 +17,9 @@ CONNECTIONS, MORE_ON_SQLITE, MORE_ON_POSTGRES = 10, 40, 20
 #: A connection to a host that is gone without a word ends after about this long.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
+#: Tables of ours.
+metadata = sa.MetaData()
+
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +61,13 @@ def make_engine(url: str, *, patience: float = PATIENCE, connections: int | None
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine
+
+
+def now_of(engine: sa.Engine) -> sa.ColumnElement[float]:
+    """The database's own time, in seconds since 1970."""
+    if engine.dialect.name == "postgresql":
+        return sa.literal_column("extract(epoch from clock_timestamp())", sa.Double)
+    return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
 
 
 @contextmanager

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from service.database import reading, writing
-from service.store import metadata
+from service.database import metadata, reading, writing
 
 _measures = sa.Table(
     "mitoscan_measures",

@@ -71,8 +71,8 @@ class _StoreCollector(Collector):
         running = store.list_jobs(state=JobState.RUNNING)
         pace = sum(job.progress.mm2_done / max(1.0, now - (job.started_at or now)) for job in running)
         yield GaugeMetricFamily("mitoscan_running_mm2_per_second", "Pace of the scans that run", value=pace)
-        alive_since = now - self._service.settings.dead_after_s
-        alive = sum(row.seen_at >= alive_since for row in store.list_workers())
+        workers = self._service.presence.list_workers()
+        alive = sum(row.silent_s <= self._service.settings.dead_after_s for row in workers)
         yield GaugeMetricFamily("mitoscan_workers_alive", "Workers heard of lately", value=alive)
 
 

@@ -7,14 +7,13 @@ keeps the answer waiting. Many who ask at once share one look.
 from __future__ import annotations
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from service.catalog import Catalog
 from service.database import StoreUnavailableError, make_engine
 from service.limits import StorageFullError, require_disk
+from service.presence import Presence
 from service.settings import Settings
-from service.store import Store
 
 #: What is not known by then counts as missing.
 PATIENCE = 0.8  # seconds
@@ -27,7 +26,8 @@ class Readiness:
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self._settings, self._catalog = settings, catalog
-        self._store = Store(make_engine(settings.store_url, patience=STORE_PATIENCE, connections=1))
+        self._engine = make_engine(settings.store_url, patience=STORE_PATIENCE, connections=1)
+        self._presence = Presence(self._engine)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
         self._look: asyncio.Future[dict[str, bool]] | None = None
 
@@ -48,9 +48,8 @@ class Readiness:
             has_disk = True
         except (StorageFullError, OSError):
             has_disk = False
-        alive_since = time.time() - self._settings.dead_after_s
         try:
-            has_worker = any(row.seen_at >= alive_since for row in self._store.list_workers())
+            has_worker = any(row.silent_s <= self._settings.dead_after_s for row in self._presence.list_workers())
             has_store = True
         except StoreUnavailableError:
             has_worker = has_store = False
@@ -59,4 +58,4 @@ class Readiness:
     def close(self) -> None:
         """Let go of thread and store."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-        self._store.engine.dispose()
+        self._engine.dispose()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 
 from service import measures
+from service.database import StoreUnavailableError
 from service.jobs import Job, JobState
 from service.measures import Measures
 
@@ -19,14 +21,16 @@ class Reporter:
 
     def scanned(self, mm2: float, stage_seconds: Mapping[str, float]) -> None:
         """Count a scan that has run to its end."""
-        self._measures.add(measures.SCANNED_MM2, {"": mm2})
-        self._measures.add(measures.STAGE_SECONDS, stage_seconds)
+        with _if_there():
+            self._measures.add(measures.SCANNED_MM2, {"": mm2})
+            self._measures.add(measures.STAGE_SECONDS, stage_seconds)
 
     def ended(self, job: Job) -> None:
         """Count a job that this worker has ended."""
-        self._measures.add(measures.JOBS_ENDED, {job.state.lower(): 1})
-        if job.state is JobState.FAILED and job.problem:
-            self._measures.add(measures.FAILURES, {str(job.problem["type"]): 1})
+        with _if_there():
+            self._measures.add(measures.JOBS_ENDED, {job.state.lower(): 1})
+            if job.state is JobState.FAILED and job.problem:
+                self._measures.add(measures.FAILURES, {str(job.problem["type"]): 1})
 
     def beat(self) -> None:
         """Say how full the GPU is, if this process uses one."""
@@ -39,6 +43,11 @@ class Reporter:
         """Drop what a worker that is gone has said."""
         for name in (measures.GPU_USED_BYTES, measures.GPU_TOTAL_BYTES):
             self._measures.forget(name, worker_id)
+
+
+def _if_there() -> AbstractContextManager[None]:
+    """A count is not worth a job: while the store is away it is left out."""
+    return suppress(StoreUnavailableError)
 
 
 def _gpu_memory() -> tuple[int, int] | None:

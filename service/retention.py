@@ -34,7 +34,9 @@ _log = logging.getLogger(__name__)
 
 def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> None:
     """Remove finished jobs past their time or beyond the quota, then files and queue entries that no job needs."""
-    kept, gone = split_by_age(store.list_jobs(limit=1_000_000), before=now - settings.keep_days * DAY)
+    rows = store.list_rows(limit=1_000_000)
+    readable = [row for row in rows if isinstance(row, Job)]
+    kept, gone = split_by_age(readable, before=now - settings.keep_days * DAY)
     if settings.quota_bytes:
         kept, more = split_by_size(kept, settings)
         gone += more
@@ -42,14 +44,19 @@ def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> 
         store.delete(job.id)
     old = now - GRACE
     steps: list[Callable[[], object]] = [
-        partial(_remove_results, kept, settings, older_than=old),
-        partial(_remove_work, kept, settings, older_than=old),
-        partial(_remove_slides, kept, settings, older_than=old),
         partial(_remove_old, incoming_folder(settings), older_than=old),
         partial(_remove_old, tus_folder(settings), older_than=old - KEEP_S),
         partial(_forget_holdings, settings),
         partial(queues.forget_ended, before=now - settings.keep_days * DAY),
     ]
+    if len(readable) == len(rows):
+        steps += [
+            partial(step, kept, settings, older_than=old) for step in (_remove_results, _remove_work, _remove_slides)
+        ]
+    else:
+        _log.warning(
+            "files are kept: another version has written %d jobs, and may need them", len(rows) - len(readable)
+        )
     for step in steps:
         try:
             step()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.job_rows import UnreadableJob
 from service.jobs import Job, JobState, Priority
 from service.results import EXPORT_FILES, FILES, ZARR, Answer
 
@@ -101,10 +103,18 @@ class JobOut(JobSummary):
     warnings: list[str] = []
 
 
+class UnreadableOut(BaseModel):
+    """A job that another version of the service has written, in a way that this one cannot read."""
+
+    id: str
+    created_at: datetime
+
+
 class JobList(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobSummary]
+    unreadable: Annotated[list[UnreadableOut], Field(description="jobs that only another version can show")] = []
     next: Annotated[str | None, Field(description="where the list goes on")] = None
 
 
@@ -163,6 +173,14 @@ class ReadyOut(BaseModel):
 
     status: Literal["ready", "not ready"]
     checks: dict[str, bool]
+
+
+def list_from_rows(rows: Sequence[Job | UnreadableJob], rest: str | None) -> JobList:
+    """A list of jobs, and of those that only another version can show."""
+    jobs = [summary_from_job(row) for row in rows if isinstance(row, Job)]
+    others = [row for row in rows if isinstance(row, UnreadableJob)]
+    unreadable = [UnreadableOut(id=row.id, created_at=datetime.fromtimestamp(row.created_at, UTC)) for row in others]
+    return JobList(jobs=jobs, unreadable=unreadable, next=rest)
 
 
 def summary_from_job(job: Job) -> JobSummary:

@@ -19,12 +19,12 @@ from service.auth import load_keys
 from service.connections import TimedConnection
 from service.logs import configure_logs
 from service.settings import Settings
+from service.stopping import REQUESTS_STOP_S, WORKER_STOP_S
 from service.tracing import start_tracing, stop_tracing
 
 #: A worker that dies sooner than this after its start is restarted ever more slowly.
 QUICK_DEATH = 10.0  # seconds
 MAX_PAUSE = 30.0  # seconds
-STOP_TIMEOUT = 8.0  # seconds
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -54,13 +54,17 @@ class WorkerKeeper(threading.Thread):
             pause = min(MAX_PAUSE, max(1.0, pause * 2)) if died_quickly else 0.0
             _log.warning("worker ended, another is started", code=code, pause_s=pause)
 
-    def stop(self) -> None:
-        """Let the worker give its job back and end."""
+    def tell_to_stop(self) -> None:
+        """Have the worker give its job back and end."""
         self._stopping.set()
         if self._process is not None:
             self._process.terminate()
+
+    def stop(self) -> None:
+        """Wait for the worker that was told to stop; kill it if it does not."""
+        if self._process is not None:
             try:
-                self._process.wait(STOP_TIMEOUT)
+                self._process.wait(WORKER_STOP_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -105,7 +109,7 @@ def run_server(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=REQUESTS_STOP_S,
         timeout_keep_alive=settings.client_timeout_s,
         http=TimedConnection,
     )
@@ -114,6 +118,8 @@ def run_server(settings: Settings) -> None:
     try:
         _AnnouncingServer(config).run()
     finally:
+        for keeper in keepers:
+            keeper.tell_to_stop()
         for keeper in keepers:
             keeper.stop()
         stop_tracing()

@@ -1,23 +1,26 @@
-"""Store: the table of jobs and the table of workers, in SQLite or Postgres, beside DBOS's own tables."""
+"""Store: the table of jobs, in SQLite or Postgres, beside DBOS's own tables."""
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
-from dataclasses import fields as dataclass_fields
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from service.database import reading, writing
-from service.jobs import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
+from service.database import StoreUnavailableError, metadata, reading, writing
+from service.job_rows import UnreadableJob, job_from_row, read_row, row_from_job
+from service.jobs import Job, JobState
 
 #: Advisory locks of ours on Postgres: any two numbers.
 TABLES_LOCK, INSERT_LOCK = 7061461, 7061462
+#: A worker asks again after this long for a database that is away.
+AWAY_INTERVAL = 1.0  # seconds
 
-metadata = sa.MetaData()
+T = TypeVar("T")
+
 _jobs = sa.Table(
     "mitoscan_jobs",
     metadata,
@@ -43,15 +46,6 @@ _jobs = sa.Table(
     sa.Column("problem", sa.Text),
     sa.UniqueConstraint("client", "idempotency_key"),
 )
-_workers = sa.Table(
-    "mitoscan_workers",
-    metadata,
-    sa.Column("id", sa.String(128), primary_key=True),
-    sa.Column("host", sa.String(255), nullable=False),
-    sa.Column("device", sa.String(64), nullable=False),
-    sa.Column("started_at", sa.Double, nullable=False),
-    sa.Column("seen_at", sa.Double, nullable=False),
-)
 
 
 class JobNotFoundError(LookupError):
@@ -69,24 +63,14 @@ class OnEnd(Protocol):
         """The job has ended."""
 
 
-@dataclass(frozen=True)
-class WorkerRow:
-    """A worker as it last reported."""
-
-    id: str
-    host: str
-    device: str
-    started_at: float
-    #: 0 once it has stopped on purpose.
-    seen_at: float
-
-
 class Store:
-    """Reads and writes jobs and workers."""
+    """Reads and writes jobs."""
 
-    def __init__(self, engine: sa.Engine, on_end: OnEnd | None = None) -> None:
+    def __init__(self, engine: sa.Engine, on_end: OnEnd | None = None, *, is_patient: bool = False) -> None:
         self.engine = engine
         self._on_end = on_end
+        #: Of a worker: its job must not end because the store is away. A request is answered 503 instead.
+        self._is_patient = is_patient
 
     def create_tables(self) -> None:
         """Make our tables where they are missing."""
@@ -112,7 +96,7 @@ class Store:
         try:
             with writing(self.engine, turn=INSERT_LOCK) as connection:
                 admit(connection)
-                connection.execute(_jobs.insert().values(_row_from_job(job)))
+                connection.execute(_jobs.insert().values(row_from_job(job, _jobs.columns.keys())))
                 enqueue(connection)
                 self._tell(connection, job)
         except sa.exc.IntegrityError as error:
@@ -120,17 +104,20 @@ class Store:
 
     def get(self, job_id: str) -> Job:
         """The job of that id."""
+        return self._once_there(lambda: self._get(job_id))
+
+    def _get(self, job_id: str) -> Job:
         with reading(self.engine) as connection:
             row = connection.execute(sa.select(_jobs).where(_jobs.c.id == job_id)).mappings().first()
         if row is None:
             raise JobNotFoundError(f"no job {job_id!r}")
-        return _job_from_row(row)
+        return job_from_row(row)
 
     def get_many(self, job_ids: Iterable[str]) -> list[Job]:
         """The jobs of those ids that exist."""
         with reading(self.engine) as connection:
             rows = connection.execute(sa.select(_jobs).where(_jobs.c.id.in_(list(job_ids)))).mappings().all()
-        return [_job_from_row(row) for row in rows]
+        return [job_from_row(row) for row in rows]
 
     def versions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """How often each of those jobs has changed."""
@@ -143,7 +130,7 @@ class Store:
         query = sa.select(_jobs).where(_jobs.c.client == client, _jobs.c.idempotency_key == key)
         with reading(self.engine) as connection:
             row = connection.execute(query).mappings().first()
-        return _job_from_row(row) if row else None
+        return job_from_row(row) if row else None
 
     def update(
         self,
@@ -157,18 +144,40 @@ class Store:
         TransitionError if the job's state forbids it.
         """
         while True:
-            job = self.get(job_id)
-            changed = transition(job)
-            if changed is job:
-                return job
-            values = _row_from_job(changed) | {"version": job.version + 1}
-            where = (_jobs.c.id == job_id) & (_jobs.c.version == job.version)
-            with writing(self.engine) as connection:
-                if connection.execute(_jobs.update().where(where).values(values)).rowcount == 1:
-                    self._tell(connection, changed)
-                    if then:
-                        then(connection, changed)
-                    return replace(changed, version=job.version + 1)
+            changed = self._once_there(lambda: self._try_update(job_id, transition, then))
+            if changed is not None:
+                return changed
+
+    def _try_update(
+        self,
+        job_id: str,
+        transition: Callable[[Job], Job],
+        then: Callable[[sa.Connection, Job], object] | None,
+    ) -> Job | None:
+        """The changed job; None if somebody else has changed it meanwhile."""
+        job = self._get(job_id)
+        changed = transition(job)
+        if changed is job:
+            return job
+        values = row_from_job(changed, _jobs.columns.keys()) | {"version": job.version + 1}
+        where = (_jobs.c.id == job_id) & (_jobs.c.version == job.version)
+        with writing(self.engine) as connection:
+            if connection.execute(_jobs.update().where(where).values(values)).rowcount != 1:
+                return None
+            self._tell(connection, changed)
+            if then:
+                then(connection, changed)
+        return replace(changed, version=job.version + 1)
+
+    def _once_there(self, call: Callable[[], T]) -> T:
+        """What the call returns; if this store is a worker's, once the database is there."""
+        while True:
+            try:
+                return call()
+            except StoreUnavailableError:
+                if not self._is_patient:
+                    raise
+                time.sleep(AWAY_INTERVAL)
 
     def _tell(self, connection: sa.Connection, job: Job) -> None:
         if self._on_end and job.state.is_final:
@@ -177,7 +186,14 @@ class Store:
     def list_jobs(
         self, *, client: str | None = None, state: JobState | None = None, before: float | None = None, limit: int = 100
     ) -> list[Job]:
-        """Jobs, newest first."""
+        """Jobs that this version can read, newest first."""
+        rows = self.list_rows(client=client, state=state, before=before, limit=limit)
+        return [row for row in rows if isinstance(row, Job)]
+
+    def list_rows(
+        self, *, client: str | None = None, state: JobState | None = None, before: float | None = None, limit: int = 100
+    ) -> list[Job | UnreadableJob]:
+        """Jobs, newest first, those of other versions among them."""
         query = sa.select(_jobs).order_by(_jobs.c.created_at.desc(), _jobs.c.id).limit(limit)
         if client is not None:
             query = query.where(_jobs.c.client == client)
@@ -186,13 +202,13 @@ class Store:
         if before is not None:
             query = query.where(_jobs.c.created_at < before)
         with reading(self.engine) as connection:
-            return [_job_from_row(row) for row in connection.execute(query).mappings()]
+            return [read_row(row) for row in connection.execute(query).mappings()]
 
     def list_reading(self, folder: str) -> list[Job]:
         """Jobs whose slide lies in that folder, relative to the data folder."""
         query = sa.select(_jobs).where(_jobs.c.request.contains(f'"slide": "{folder}/', autoescape=True))
         with reading(self.engine) as connection:
-            return [_job_from_row(row) for row in connection.execute(query).mappings()]
+            return [job_from_row(row) for row in connection.execute(query).mappings()]
 
     def has_result_key(self, key: str) -> bool:
         """True if any job has this result."""
@@ -232,52 +248,3 @@ class Store:
         """Forget a job."""
         with writing(self.engine) as connection:
             connection.execute(_jobs.delete().where(_jobs.c.id == job_id))
-
-    def beat(self, worker: WorkerRow) -> None:
-        """Note that a worker lives."""
-        values = asdict(worker)
-        with writing(self.engine) as connection:
-            changed = connection.execute(_workers.update().where(_workers.c.id == worker.id).values(values))
-            if changed.rowcount == 0:
-                connection.execute(_workers.insert().values(values))
-
-    def list_workers(self) -> list[WorkerRow]:
-        """All workers that have not been removed."""
-        with reading(self.engine) as connection:
-            rows = connection.execute(sa.select(_workers).order_by(_workers.c.started_at)).mappings()
-            return [WorkerRow(**row) for row in rows]
-
-    def remove_worker(self, worker_id: str, *, seen_before: float) -> None:
-        """Forget a worker that has not been seen since."""
-        where = (_workers.c.id == worker_id) & (_workers.c.seen_at < seen_before)
-        with writing(self.engine) as connection:
-            connection.execute(_workers.delete().where(where))
-
-
-def _row_from_job(job: Job) -> dict[str, Any]:
-    row = {column.name: getattr(job, column.name) for column in _jobs.columns if hasattr(job, column.name)}
-    return row | {
-        "state": str(job.state),
-        "result_key": job.request.result_key,
-        "request": json.dumps(
-            asdict(job.request) | {"options": asdict(job.options), "fetch": job.fetch and asdict(job.fetch)}
-        ),
-        "reason": str(job.problem["type"]) if job.problem else None,
-        "problem": json.dumps(job.problem) if job.problem else None,
-        **asdict(job.progress),
-    }
-
-
-def _job_from_row(row: sa.RowMapping) -> Job:
-    fields = dict(row)
-    del fields["result_key"], fields["reason"]
-    fields["state"] = JobState(fields["state"])
-    request = json.loads(fields["request"])
-    options = request.pop("options", {})
-    fetch = request.pop("fetch", None)
-    fields["fetch"] = Fetch(**fetch) if fetch else None
-    fields["options"] = JobOptions(**options | {"priority": Priority(options.get("priority", Priority.NORMAL))})
-    fields["request"] = ScanRequest(**request | {"exports": tuple(request.get("exports", ()))})
-    fields["progress"] = JobProgress(**{part.name: fields.pop(part.name) for part in dataclass_fields(JobProgress)})
-    fields["problem"] = json.loads(fields["problem"]) if fields["problem"] else None
-    return Job(**fields)

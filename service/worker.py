@@ -21,14 +21,18 @@ from service import bounds, jobs, queue, retention, webhooks
 from service.catalog import Catalog
 from service.database import make_engine
 from service.fetching import Fetcher
+from service.job_rows import UnreadableJobError
 from service.jobs import Job, JobState, TransitionError
 from service.logs import configure_logs
 from service.measures import Measures
+from service.presence import Presence, WorkerRow
 from service.reporter import Reporter
 from service.results import Results
 from service.scanning import ScanStoppedError, Stop, Watch, run_scan
 from service.settings import Settings
-from service.store import Store, WorkerRow
+from service.stopping import GIVE_BACK_S
+from service.store import Store
+from service.takeover import Takeover
 from service.tracing import start_tracing, stop_tracing, tracer
 
 #: A job whose scan does not notice that it should stop is given this long before the process ends itself.
@@ -51,7 +55,9 @@ class Worker:
         self._started_at = time.time()
         self._stopping = threading.Event()
         self._watch: Watch | None = None
+        self._presence = Presence(store.engine)
         self.reporter = Reporter(Measures(store.engine), worker_id)
+        self._takeover = Takeover(settings, worker_id, store=store, presence=self._presence, reporter=self.reporter)
 
     def run_job(self, job_id: str) -> None:
         """Scan for one job, and note how it ended."""
@@ -63,7 +69,7 @@ class Worker:
     def _run_job(self, job_id: str) -> None:
         try:
             job = self._store.update(job_id, self._start)
-        except (TransitionError, LookupError) as error:
+        except (TransitionError, LookupError, UnreadableJobError) as error:
             _log.info("job is not run", reason=str(error))
             return
         if job.state is JobState.FAILED:
@@ -80,16 +86,16 @@ class Worker:
         while not self._stopping.wait(self.settings.heartbeat_s):
             try:
                 self.beat()
-                self._look_around()
+                self._takeover.look_around()
+                self._takeover.note_heard()
                 self._look_after_stuck_scan()
             except Exception:  # The store may be away for a while; a worker outlives that.
                 _log.exception("heartbeat failed")
 
     def beat(self, *, is_last: bool = False) -> None:
         """Say that this worker lives, or that it ends."""
-        seen_at = 0.0 if is_last else time.time()
-        row = WorkerRow(self.id, socket.gethostname(), self.settings.device, self._started_at, seen_at)
-        self._store.beat(row)
+        row = WorkerRow(self.id, socket.gethostname(), self.settings.device, self._started_at)
+        self._presence.beat(row, is_last=is_last)
         self.reporter.beat()
 
     def stop(self) -> None:
@@ -97,7 +103,7 @@ class Worker:
         self._stopping.set()
         if self._watch:
             self._watch.stop(Stop.SHUTDOWN)
-            self._watch.ended.wait(STOP_GRACE / 2)
+            self._watch.ended.wait(GIVE_BACK_S)
         self.beat(is_last=True)
 
     def _start(self, job: Job) -> Job:
@@ -170,28 +176,6 @@ class Worker:
             self.reporter.ended(ended)
             self._results.discard_work(job.id)
 
-    def _look_around(self) -> None:
-        """Take over from dead workers, and choose how often the living look for jobs."""
-        now = time.time()
-        silent_since = now - self.settings.dead_after_s
-        rows, running = self._store.list_workers(), self._store.list_jobs(state=JobState.RUNNING, limit=1000)
-        alive = {row.id for row in rows if row.seen_at >= silent_since} | {self.id}
-        dead = ({row.id for row in rows} | {job.worker for job in running if job.worker}) - alive
-        if dead:
-            _log.warning("taking over from dead workers", dead=sorted(dead))
-            queue.take_over(sorted(dead))
-            for worker_id in dead:
-                self._store.remove_worker(worker_id, seen_before=silent_since)
-                self.reporter.forget(worker_id)
-        last_asked_at = self._store.last_asked_at()
-        interval = queue.choose_interval(
-            self.settings,
-            asked_s=None if last_asked_at is None else now - last_asked_at,
-            free_workers=len(alive - {job.worker for job in running}),
-            youngest_s=min((now - (job.started_at or now) for job in running), default=None),
-        )
-        queue.set_interval(interval)
-
     def _look_after_stuck_scan(self) -> None:
         """End this process if a decoder or driver hangs and the scan cannot be stopped any other way."""
         watch = self._watch
@@ -221,7 +205,7 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
     queue.migrate(settings.store_url)
     engine = make_engine(settings.store_url)
     queues = queue.QueueClient(engine)
-    store = Store(engine, queues.announce_end)
+    store = Store(engine, queues.announce_end, is_patient=True)
     store.create_tables()
     worker = Worker(settings, store, worker_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}")
     must_stop = threading.Event()

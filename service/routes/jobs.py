@@ -27,6 +27,7 @@ from service.schemas import (
     JobOut,
     detections_out,
     job_out,
+    list_from_rows,
     summary_from_job,
 )
 from service.submission import resubmit
@@ -49,11 +50,11 @@ def list_jobs(
 ) -> JobList:
     """Jobs of this key; an admin sees everyone's."""
     owner = None if client.role >= Role.ADMIN else client.name
-    found = service.store.list_jobs(client=owner, state=state, before=before, limit=limit)
+    found = service.store.list_rows(client=owner, state=state, before=before, limit=limit)
     rest = f"/jobs?limit={limit}&before={found[-1].created_at!r}" if len(found) == limit else None
     if rest and state:
         rest += f"&state={state}"
-    return JobList(jobs=[summary_from_job(job) for job in found], next=rest)
+    return list_from_rows(found, rest)
 
 
 @router.get("/{job_id}", summary="A job, with its progress or its result", responses=problems(404, 422))

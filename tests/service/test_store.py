@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from scanner.scanning import COARSEST
 from service import app, jobs, queue
-from service.database import make_engine
+from service.database import make_engine, metadata, writing
+from service.job_rows import UnreadableJob, UnreadableJobError
 from service.jobs import Fetch, Job, JobProgress, JobState, ScanRequest
 from service.measures import Measures
+from service.presence import Presence, WorkerRow
 from service.queue import QueueClient
 from service.results import Answer, Results
 from service.retention import DAY, clean
+from service.schemas import list_from_rows
 from service.settings import Settings
-from service.store import DuplicateJobError, JobNotFoundError, Store, WorkerRow
+from service.store import DuplicateJobError, JobNotFoundError, Store
+from tests.service.own_postgres import run_postgres
 
 
 @pytest.fixture
@@ -121,14 +128,94 @@ def test_an_idempotency_key_is_a_clients_own_and_used_once(store: Store) -> None
 
 
 def test_workers_are_known_until_they_are_removed(store: Store) -> None:
-    row = WorkerRow("w", "host", "cpu", 1.0, 2.0)
-    store.beat(row)
-    store.beat(row)
-    assert store.list_workers() == [row]
-    store.remove_worker("w", seen_before=2.0)
-    assert store.list_workers() == [row], "it has been seen since"
-    store.remove_worker("w", seen_before=3.0)
-    assert store.list_workers() == []
+    presence = Presence(store.engine)
+    for _ in range(2):
+        presence.beat(WorkerRow("w", "host", "cpu", 1.0))
+    (found,) = presence.list_workers()
+    assert replace(found, silent_s=0.0) == WorkerRow("w", "host", "cpu", 1.0)
+    presence.remove_worker("w", silent_s=3600.0)
+    assert len(presence.list_workers()) == 1, "it has been heard of since"
+    presence.beat(WorkerRow("w", "host", "cpu", 1.0), is_last=True)
+    assert presence.list_workers()[0].silent_s > 1e9
+    presence.remove_worker("w", silent_s=3600.0)
+    assert presence.list_workers() == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_workers_are_heard_of_by_the_clock_of_the_database(tmp_path: Path, monkeypatch, kind: str) -> None:
+    (tmp_path / "postgres").mkdir()
+    with run_postgres(tmp_path / "postgres", wanted=kind == "postgres") as environment:
+        url = Settings(data=tmp_path, database_url=environment.get("MITOSCAN_DATABASE_URL")).store_url
+        store = Store(make_engine(url))
+        store.create_tables()
+        presence, clock = Presence(store.engine), time.time
+        monkeypatch.setattr(time, "time", lambda: clock() + 3600)  # This host's clock is an hour ahead.
+        presence.beat(WorkerRow("w", "host", "cpu", 1.0))
+        monkeypatch.undo()
+        assert -1 < presence.list_workers()[0].silent_s < 60
+        store.engine.dispose()
+
+
+CHANGES = {
+    "a state": {"state": "PAUSED"},
+    "a request": {"request": '{"slide": "s", "stain": "IHC"}'},
+    "a problem": {"problem": "not JSON"},
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_job_of_another_version_hides_no_other(store: Store, own: Settings, what: str) -> None:
+    for number, name in enumerate("abc"):
+        add(store, job(name, created_at=float(number)))
+    with writing(store.engine) as connection:
+        changed = metadata.tables["mitoscan_jobs"]
+        connection.execute(changed.update().where(changed.c.id == "b").values(CHANGES[what]))
+    assert store.list_rows() == [store.get("c"), UnreadableJob("b", "local", 1.0), store.get("a")]
+    assert [found.id for found in store.list_jobs()] == ["c", "a"]
+    with pytest.raises(UnreadableJobError, match="'b' was written by another version"):
+        store.get("b")
+    shown = list_from_rows(store.list_rows(), None)
+    assert ([entry.id for entry in shown.jobs], [entry.id for entry in shown.unreadable]) == (["c", "a"], ["b"])
+
+
+def test_options_and_columns_of_a_newer_version_are_passed_over(store: Store) -> None:
+    add(store, job("a"))
+    with writing(store.engine) as connection:
+        connection.execute(sa.text("ALTER TABLE mitoscan_jobs ADD COLUMN colour TEXT DEFAULT 'red'"))
+        said = connection.execute(sa.text("SELECT request FROM mitoscan_jobs")).scalar_one()
+        newer = json.loads(said)
+        newer["options"]["colour"] = "red"
+        connection.execute(sa.text("UPDATE mitoscan_jobs SET request = :said"), {"said": json.dumps(newer)})
+    assert store.get("a") == job("a")
+
+
+def test_files_are_kept_while_a_job_of_another_version_may_need_them(store: Store, own: Settings) -> None:
+    queue.migrate(own.store_url)
+    name = "a" * 64
+    add(store, job(name))
+    put_files(own, name)
+    with writing(store.engine) as connection:
+        connection.execute(sa.text("UPDATE mitoscan_jobs SET state = 'PAUSED'"))
+    with closing(QueueClient(store.engine)) as queues:
+        clean(store, queues, own, 4e9)
+    assert (own.uploads / name / "slide.tif").is_file()
+    assert Results(own.results).has(job(name).request.result_key)
+
+
+def test_a_worker_waits_for_a_store_that_is_away(own: Settings, monkeypatch) -> None:
+    monkeypatch.setattr("service.store.AWAY_INTERVAL", 0.05)
+    patient = Store(make_engine(own.store_url), is_patient=True)
+    patient.create_tables()
+    add(patient, job("a"))
+
+    def rename(before: str, after: str) -> None:
+        with writing(patient.engine) as connection:
+            connection.execute(sa.text(f"ALTER TABLE {before} RENAME TO {after}"))
+
+    rename("mitoscan_jobs", "elsewhere")
+    threading.Timer(0.3, rename, ["elsewhere", "mitoscan_jobs"]).start()
+    assert patient.update("a", lambda now: jobs.start(now, worker="w", now=2.0)).state is JobState.RUNNING
+    patient.engine.dispose()
 
 
 def put_files(own: Settings, name: str, size: int = 1000) -> None:

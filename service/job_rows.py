@@ -1,0 +1,83 @@
+"""A job as a row of the store, and back; what a newer version has written is told from what this one can read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.jobs import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
+
+
+class UnreadableJobError(Exception):
+    """Another version of mitoscan has written this job."""
+
+
+@dataclass(frozen=True)
+class UnreadableJob:
+    """What is known of a job that this version cannot read."""
+
+    id: str
+    client: str
+    created_at: float
+
+
+def row_from_job(job: Job, columns: list[str]) -> dict[str, Any]:
+    """The row of a job: its own fields that have a column, and the rest as JSON."""
+    row = {name: getattr(job, name) for name in columns if hasattr(job, name)}
+    return row | {
+        "state": str(job.state),
+        "result_key": job.request.result_key,
+        "request": json.dumps(
+            asdict(job.request) | {"options": asdict(job.options), "fetch": job.fetch and asdict(job.fetch)}
+        ),
+        "reason": str(job.problem["type"]) if job.problem else None,
+        "problem": json.dumps(job.problem) if job.problem else None,
+        **asdict(job.progress),
+    }
+
+
+def job_from_row(row: sa.RowMapping) -> Job:
+    """The job of a row.
+
+    Raises
+    ------
+    UnreadableJobError
+        It says something that this version does not know, and that may change the result.
+    """
+    try:
+        return _job_from_row(dict(row))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableJobError(
+            f"job {row['id']!r} was written by another version of mitoscan ({error}): that version can show it"
+        ) from error
+
+
+def read_row(row: sa.RowMapping) -> Job | UnreadableJob:
+    """The job of a row, readable or not."""
+    try:
+        return job_from_row(row)
+    except UnreadableJobError:
+        return UnreadableJob(row["id"], row["client"], row["created_at"])
+
+
+def _job_from_row(fields: dict[str, Any]) -> Job:
+    del fields["result_key"], fields["reason"]
+    fields["state"] = JobState(fields["state"])
+    request = json.loads(fields["request"])
+    options = _known(JobOptions, request.pop("options", {}))  # None of them changes the result.
+    fetch = request.pop("fetch", None)
+    fields["fetch"] = Fetch(**_known(Fetch, fetch)) if fetch else None
+    fields["options"] = JobOptions(**options | {"priority": Priority(options.get("priority", Priority.NORMAL))})
+    fields["request"] = ScanRequest(**request | {"exports": tuple(request.get("exports", ()))})
+    fields["progress"] = JobProgress(**{part.name: fields.pop(part.name) for part in dataclass_fields(JobProgress)})
+    fields["problem"] = json.loads(fields["problem"]) if fields["problem"] else None
+    return Job(**fields)
+
+
+def _known(kind: type, said: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclass_fields(kind)}
+    return {name: value for name, value in said.items() if name in names}

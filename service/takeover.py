@@ -1,0 +1,83 @@
+"""Takeover: a living worker puts the jobs of dead ones back, in the queue and in the store."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from service import bounds, jobs, queue
+from service.job_rows import UnreadableJobError
+from service.jobs import Job, JobState
+from service.presence import Presence
+from service.reporter import Reporter
+from service.settings import Settings
+from service.store import Store
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Takeover:
+    """Looks after workers that are silent, and chooses how often the living look for jobs."""
+
+    def __init__(
+        self, settings: Settings, worker_id: str, *, store: Store, presence: Presence, reporter: Reporter
+    ) -> None:
+        self._settings, self._worker_id = settings, worker_id
+        self._store, self._presence, self._reporter = store, presence, reporter
+        self._looked_at = time.monotonic()
+        self._holds_until = 0.0
+
+    def look_around(self) -> None:
+        """Take over from dead workers, if there are any."""
+        rows, running = self._presence.list_workers(), self._store.list_jobs(state=JobState.RUNNING, limit=1000)
+        alive = {row.id for row in rows if row.silent_s <= self._settings.dead_after_s} | {self._worker_id}
+        dead = ({row.id for row in rows} | {job.worker for job in running if job.worker}) - alive
+        if dead and not self._must_hold():
+            self._take_over(dead, running)
+        now, last_asked_at = time.time(), self._store.last_asked_at()
+        interval = queue.choose_interval(
+            self._settings,
+            asked_s=None if last_asked_at is None else now - last_asked_at,
+            free_workers=len(alive - {job.worker for job in running}),
+            youngest_s=min((now - (job.started_at or now) for job in running), default=None),
+        )
+        queue.set_interval(interval)
+
+    def _must_hold(self) -> bool:
+        """True for a while after the store was away: nobody could say that they live, and all seem dead."""
+        now, patience = time.monotonic(), self._settings.dead_after_s
+        if now - self._looked_at > patience:
+            self._holds_until = now + patience
+        return now < self._holds_until
+
+    def note_heard(self) -> None:
+        """Note that the store has just answered."""
+        self._looked_at = time.monotonic()
+
+    def _take_over(self, dead: set[str], running: list[Job]) -> None:
+        _log.warning("taking over from dead workers", dead=sorted(dead))
+        queue.take_over(sorted(dead))
+        for job in running:
+            if job.worker in dead:
+                self._put_back(job)
+        for worker_id in dead:
+            self._presence.remove_worker(worker_id, silent_s=self._settings.dead_after_s)
+            self._reporter.forget(worker_id)
+
+    def _put_back(self, left: Job) -> None:
+        """Show the job of a dead worker as waiting, or as failed if workers die of it, unless another has it by now."""
+
+        def put_back(now: Job) -> Job:
+            if (now.state, now.worker, now.attempt) != (JobState.RUNNING, left.worker, left.attempt):
+                return now
+            if now.cancel_requested:
+                return jobs.cancel(now, now=time.time())
+            if now.attempt >= self._settings.max_attempts:
+                return jobs.fail(now, problem=bounds.deadly_problem(now), now=time.time())
+            return jobs.requeue(now)
+
+        try:
+            self._store.update(left.id, put_back)
+        except (LookupError, UnreadableJobError) as error:  # Removed, or changed by another version, meanwhile.
+            _log.info("job is not put back", job=left.id, reason=str(error))
