@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import structlog
 
@@ -66,18 +67,19 @@ class Takeover:
             self._reporter.forget(worker_id)
 
     def _put_back(self, left: Job) -> None:
-        """Show the job of a dead worker as waiting, or as failed if workers die of it, unless another has it by now."""
-
-        def put_back(now: Job) -> Job:
-            if (now.state, now.worker, now.attempt) != (JobState.RUNNING, left.worker, left.attempt):
-                return now
-            if now.cancel_requested:
-                return jobs.cancel(now, now=time.time())
-            if now.attempt >= self._settings.max_attempts:
-                return jobs.fail(now, problem=bounds.deadly_problem(now), now=time.time())
-            return jobs.requeue(now)
-
+        """Have the store show that nobody scans for the job of a dead worker."""
         try:
-            self._store.update(left.id, put_back)
+            self._store.update(left.id, partial(put_back, left=left, settings=self._settings))
         except (LookupError, UnreadableJobError) as error:  # Removed, or changed by another version, meanwhile.
             _log.info("job is not put back", job=left.id, reason=str(error))
+
+
+def put_back(job: Job, *, left: Job, settings: Settings) -> Job:
+    """The job that a dead worker has `left`: waiting again, or ended; as it is if another has it."""
+    if (job.state, job.worker, job.attempt) != (JobState.RUNNING, left.worker, left.attempt):
+        return job
+    if job.cancel_requested:
+        return jobs.cancel(job, now=time.time())
+    if job.attempt >= settings.max_attempts:
+        return jobs.fail(job, problem=bounds.deadly_problem(job), now=time.time())
+    return jobs.requeue(job)

@@ -21,21 +21,16 @@ def run_postgres(folder: Path, *, wanted: bool = True) -> Iterator[dict[str, str
     if not wanted:
         yield {}
         return
-    programs = Path(require_system("postgres")).resolve().parent
-    as_user: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root.
-        as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         os.chown(folder, 65534, 65534)
         for parent in folder.parents:
             if parent.stat().st_uid == 0 and parent.parts[:2] == ("/", "tmp") and len(parent.parts) > 2:
                 parent.chmod(parent.stat().st_mode | 0o055)
-    run = [*as_user, str(programs / "initdb"), "-D", str(folder / "db"), "-U", "mitoscan", "-A", "trust", "-E", "UTF8"]
-    subprocess.run(run, check=True, capture_output=True)
-    options = ["-D", str(folder / "db"), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
-    command = [*as_user, str(programs / "postgres"), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    made = [*program("initdb"), "-D", str(folder / "db"), "-U", "mitoscan", "-A", "trust", "-E", "UTF8"]
+    subprocess.run(made, check=True, capture_output=True)
+    process = start_again(folder)
     try:
-        create = [*as_user, str(programs / "createdb"), "-h", str(folder), "-U", "mitoscan", "mitoscan"]
+        create = [*program("createdb"), "-h", str(folder), "-U", "mitoscan", "mitoscan"]
         deadline = time.monotonic() + START_TIMEOUT
         while subprocess.run(create, check=False, capture_output=True).returncode != 0:
             assert time.monotonic() < deadline
@@ -44,3 +39,26 @@ def run_postgres(folder: Path, *, wanted: bool = True) -> Iterator[dict[str, str
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
+
+
+def program(name: str) -> list[str]:
+    """The beginning of a command line that runs one of PostgreSQL's programs, as who may."""
+    programs = Path(require_system("postgres")).resolve().parent
+    as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    return [*as_user, str(programs / name)]
+
+
+def start_again(folder: Path) -> subprocess.Popen[bytes]:
+    """The server of a folder that `run_postgres` has made, started; its sockets lie there."""
+    options = ["-D", str(folder / "db"), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+    return subprocess.Popen([*program("postgres"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def stop(folder: Path) -> None:
+    """Stop the server of a folder, breaking its connections off."""
+    note = folder / "db" / "postmaster.pid"
+    os.kill(int(note.read_text().split()[0]), signal.SIGINT)
+    deadline = time.monotonic() + START_TIMEOUT
+    while note.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,81 @@
+"""A store that goes away and comes back, a worker that dies, a stop: no job is lost by any of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service import jobs, stopping
+from service.jobs import JobState
+from service.settings import Settings
+from service.takeover import put_back
+from tests.service import own_postgres
+from tests.service.conftest import Server, _until, make_field, make_large_field, png
+from tests.service.test_store import job
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_a_postgres_that_is_stopped_and_started_again_costs_no_job(tmp_path: Path, models_folder: Path) -> None:
+    folder = tmp_path / "postgres"
+    folder.mkdir()
+    with (
+        own_postgres.run_postgres(folder) as environment,
+        Server(tmp_path, models_folder, **environment).start() as server,
+    ):
+        running = server.submit(png(make_large_field(7, 8)), stride="1")
+        waiting = server.submit(png(make_field(8, 48, 48)))
+        server.wait(running, "RUNNING")
+        own_postgres.stop(folder)
+        began = time.monotonic()
+        answer = server.client.get(f"/jobs/{running}")
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:mitoscan:store-unavailable")
+        assert server.client.post("/detect", content=png(make_field(9, 48, 48))).status_code == 503
+        assert server.client.get("/healthz").status_code == 200
+        assert server.client.get("/readyz").json()["checks"]["store"] is False
+        time.sleep(max(0.0, began + 5 - time.monotonic()))  # Longer than workers may be silent here.
+        again = own_postgres.start_again(folder)
+        try:
+            _until(lambda: server.client.get("/readyz").status_code == 200, server)
+            for job_id in (running, waiting):
+                assert server.wait(job_id, timeout=300)["status"] == "SUCCEEDED"
+            assert {known["id"] for known in server.client.get("/jobs").json()["jobs"]} == {running, waiting}
+        finally:
+            server.stop()
+            own_postgres.stop(folder)
+            again.wait(20)
+
+
+SETTINGS = Settings(max_attempts=2)
+RUNNING = jobs.start(job("a"), worker="dead", now=1.0)
+ONCE_MORE = jobs.start(jobs.requeue(RUNNING), worker="dead", now=2.0)
+OF_ANOTHER = jobs.start(jobs.requeue(RUNNING), worker="alive", now=2.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "left", "state"),
+    [
+        (RUNNING, RUNNING, JobState.QUEUED),
+        (ONCE_MORE, ONCE_MORE, JobState.FAILED),
+        (replace(RUNNING, cancel_requested=True), RUNNING, JobState.CANCELLED),
+        (OF_ANOTHER, RUNNING, JobState.RUNNING),
+        (ONCE_MORE, RUNNING, JobState.RUNNING),
+        (jobs.finish(RUNNING, now=3.0), RUNNING, JobState.SUCCEEDED),
+    ],
+)
+def test_the_job_of_a_dead_worker_waits_again_or_ends_unless_another_has_it(now, left, state: JobState) -> None:
+    found = put_back(now, left=left, settings=SETTINGS)
+    assert found.state is state
+    assert (found.worker is None) == (state is not JobState.RUNNING)
+
+
+def test_stop_times_fit_into_each_other_and_into_those_of_the_containers() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    grace = {name: float(str(services[name]["stop_grace_period"]).removesuffix("s")) for name in ("api", "worker")}
+    assert stopping.GIVE_BACK_S < stopping.WORKER_STOP_S < grace["worker"]
+    assert stopping.REQUESTS_STOP_S + stopping.WORKER_STOP_S <= stopping.SERVE_STOP_S < grace["api"]
