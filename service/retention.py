@@ -42,21 +42,18 @@ def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> 
         gone += more
     for job in gone:
         store.delete(job.id)
-    old = now - GRACE
-    steps: list[Callable[[], object]] = [
+    old, steps = now - GRACE, list[Callable[[], object]]()
+    if len(readable) == len(rows):
+        needed = (_remove_results, _remove_work, _remove_slides)
+        steps += [partial(remove, kept, settings, older_than=old) for remove in needed]
+    else:
+        _log.warning("no file is removed: %d jobs of another version may need it", len(rows) - len(readable))
+    steps += [
         partial(_remove_old, incoming_folder(settings), older_than=old),
         partial(_remove_old, tus_folder(settings), older_than=old - KEEP_S),
         partial(_forget_holdings, settings),
         partial(queues.forget_ended, before=now - settings.keep_days * DAY),
     ]
-    if len(readable) == len(rows):
-        steps += [
-            partial(step, kept, settings, older_than=old) for step in (_remove_results, _remove_work, _remove_slides)
-        ]
-    else:
-        _log.warning(
-            "files are kept: another version has written %d jobs, and may need them", len(rows) - len(readable)
-        )
     for step in steps:
         try:
             step()
