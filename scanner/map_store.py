@@ -12,6 +12,7 @@ Many processes may fill one map, each a band of its tiles: a band has a journal 
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -163,12 +164,13 @@ class ProbabilityMap:
 
     `np.asarray(probability_map)` gives it as float32 (rows, cols); `read` gives a part of a map too large for that.
     A model that maps several classes has a layer for each: (layers, rows, cols), the target's first.
-    The values live in a folder of their own, until `close`.
+    The values live in a folder of their own, until `close`. Those of a result, whose files are complete and on disk, go
+    with the map itself as well: nothing is lost with them.
     """
 
     def __init__(self, store: MapStore) -> None:
         self._store = store
-        self._lock: Lock | None = None
+        self._end: Callable[[], object] | None = None
         #: Told of each box before it is read: all stages after the network read the map, and can be watched here.
         self.on_read: Callable[[Box], None] | None = None
 
@@ -204,18 +206,24 @@ class ProbabilityMap:
     def settle(self, folder: Path, lock: Lock) -> None:
         """Live in `folder` from now on, which belongs to this map as long as the lock is held."""
         self.on_read = None
-        self._store, self._lock = self._store.at(folder), lock
+        self._store, self._end = self._store.at(folder), weakref.finalize(self, _end_of_map, folder, lock)
 
     def close(self) -> None:
         """Remove the values from disk."""
-        remove(self._store.folder)
-        if self._lock is not None:
-            self._lock.release()
+        if self._end is None:
+            remove(self._store.folder)
+        else:
+            self._end()
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """The whole map."""
         values = self.read_layers(Box(0, 0, *self.shape)).astype(dtype or np.float32, copy=False)
         return values[0] if self.layers == 1 else values
+
+
+def _end_of_map(folder: Path, lock: Lock) -> None:
+    remove(folder)
+    lock.release()
 
 
 def clear(folder: Path) -> None:

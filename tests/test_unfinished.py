@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,9 +62,18 @@ def test_two_live_results_in_one_folder_each_keep_their_map(slide: Path, tmp_pat
     assert not [name for name in names_in(tmp_path) if name.startswith(".")]
 
 
-def test_a_map_that_nobody_holds_any_more_goes_with_the_next_run(slide: Path, tmp_path: Path) -> None:
-    script = "import sys; from tests.test_unfinished import scan_and_leave; scan_and_leave(*sys.argv[1:])"
-    subprocess.run([sys.executable, "-c", script, str(slide), str(tmp_path)], check=True, timeout=300)
+def test_the_map_of_a_result_goes_with_the_result(slide: Path, tmp_path: Path) -> None:
+    result = scan(slide, random_model(stride=STRIDE), tmp_path)
+    assert [name for name in names_in(tmp_path) if name.startswith(".")]
+    del result
+    gc.collect()
+    assert not [name for name in names_in(tmp_path) if name.startswith(".")]
+
+
+def test_a_map_whose_process_was_killed_goes_with_the_next_run(slide: Path, tmp_path: Path) -> None:
+    script = "import sys; from tests.test_unfinished import scan_and_be_killed; scan_and_be_killed(*sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", script, str(slide), str(tmp_path)], check=False, timeout=300)
+    assert done.returncode == -signal.SIGKILL
     (left,) = [name for name in names_in(tmp_path) if name.startswith(".")]
     assert left.startswith(".map.")
     assert left.endswith(".part")
@@ -70,9 +81,11 @@ def test_a_map_that_nobody_holds_any_more_goes_with_the_next_run(slide: Path, tm
     assert not [name for name in names_in(tmp_path) if name.startswith(".")]
 
 
-def scan_and_leave(slide: str, out: str) -> None:
-    """Scan, and end without closing the result."""
-    scan(slide, random_model(stride=STRIDE), out)
+def scan_and_be_killed(slide: str, out: str) -> None:
+    """Scan, and be killed while the result is held."""
+    result = scan(slide, random_model(stride=STRIDE), out)
+    os.kill(os.getpid(), signal.SIGKILL)
+    result.map.close()
 
 
 def test_a_scan_without_a_folder_leaves_nothing(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
