@@ -26,6 +26,7 @@ from service.limits import RateLimit, Turns
 from service.logs import RequestLog
 from service.measures import Measures
 from service.metrics import instrument
+from service.migrating import migrate_store
 from service.pace import BodyPace
 from service.presence import Presence
 from service.readiness import Readiness
@@ -105,9 +106,9 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
         folder.mkdir(parents=True, exist_ok=True)
     queue.migrate(settings.store_url)
     engine = make_engine(settings.store_url)
+    migrate_store(engine)
     queues = queue.QueueClient(engine)
     store = Store(engine, queues.announce_end)
-    store.create_tables()
     return Service(
         settings=settings,
         store=store,

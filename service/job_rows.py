@@ -31,6 +31,7 @@ def row_from_job(job: Job, columns: list[str]) -> dict[str, Any]:
     return row | {
         "state": str(job.state),
         "result_key": job.request.result_key,
+        "slide": job.request.slide,
         "request": json.dumps(
             asdict(job.request) | {"options": asdict(job.options), "fetch": job.fetch and asdict(job.fetch)}
         ),
@@ -65,7 +66,7 @@ def read_row(row: sa.RowMapping) -> Job | UnreadableJob:
 
 
 def _job_from_row(fields: dict[str, Any]) -> Job:
-    del fields["result_key"], fields["reason"]
+    del fields["result_key"], fields["reason"], fields["slide"]
     fields["state"] = JobState(fields["state"])
     request = json.loads(fields["request"])
     options = _known(JobOptions, request.pop("options", {}))  # None of them changes the result.

@@ -14,8 +14,8 @@ from service.database import StoreUnavailableError, metadata, reading, writing
 from service.job_rows import UnreadableJob, job_from_row, read_row, row_from_job
 from service.jobs import Job, JobState
 
-#: Advisory locks of ours on Postgres: any two numbers.
-TABLES_LOCK, INSERT_LOCK = 7061461, 7061462
+#: Advisory lock on Postgres: any number of its own.
+INSERT_LOCK = 7061462
 #: A worker asks again after this long for a database that is away.
 AWAY_INTERVAL = 1.0  # seconds
 
@@ -38,6 +38,7 @@ _jobs = sa.Table(
     sa.Column("result_key", sa.String(64), nullable=False, index=True),
     sa.Column("idempotency_key", sa.String(255)),
     sa.Column("request", sa.Text, nullable=False),
+    sa.Column("slide", sa.Text, index=True),  # Of `request`, for who asks which jobs read a file.
     sa.Column("tiles_done", sa.Integer, nullable=False),
     sa.Column("tiles_total", sa.Integer, nullable=False),
     sa.Column("mm2_done", sa.Double, nullable=False),
@@ -71,11 +72,6 @@ class Store:
         self._on_end = on_end
         #: Of a worker: its job must not end because the store is away. A request is answered 503 instead.
         self._is_patient = is_patient
-
-    def create_tables(self) -> None:
-        """Make our tables where they are missing."""
-        with writing(self.engine, turn=TABLES_LOCK) as connection:  # Two processes may start at once.
-            metadata.create_all(connection)
 
     def ping(self) -> None:
         """Raise if the store cannot be reached."""
@@ -206,7 +202,7 @@ class Store:
 
     def list_reading(self, folder: str) -> list[Job]:
         """Jobs whose slide lies in that folder, relative to the data folder."""
-        query = sa.select(_jobs).where(_jobs.c.request.contains(f'"slide": "{folder}/', autoescape=True))
+        query = sa.select(_jobs).where(_jobs.c.slide.startswith(f"{folder}/", autoescape=True))
         with reading(self.engine) as connection:
             return [job_from_row(row) for row in connection.execute(query).mappings()]
 

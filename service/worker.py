@@ -25,6 +25,7 @@ from service.job_rows import UnreadableJobError
 from service.jobs import Job, JobState, TransitionError
 from service.logs import configure_logs
 from service.measures import Measures
+from service.migrating import migrate_store
 from service.presence import Presence, WorkerRow
 from service.reporter import Reporter
 from service.results import Results
@@ -204,9 +205,9 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
     settings.results.mkdir(parents=True, exist_ok=True)
     queue.migrate(settings.store_url)
     engine = make_engine(settings.store_url)
+    migrate_store(engine)
     queues = queue.QueueClient(engine)
     store = Store(engine, queues.announce_end, is_patient=True)
-    store.create_tables()
     worker = Worker(settings, store, worker_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}")
     must_stop = threading.Event()
 

@@ -12,6 +12,7 @@ from models.card import CARD_NAME
 from service.catalog import Catalog, UnknownModelError, read_entry
 from service.database import make_engine
 from service.jobs import Job, ScanRequest
+from service.migrating import migrate_store
 from service.scanning import Watch, run_scan
 from service.settings import Settings
 from service.store import Store
@@ -50,7 +51,7 @@ def test_a_card_that_has_changed_since_is_not_scanned_with(own_models: Path, tmp
     slide.parent.mkdir(parents=True)
     slide.write_bytes(png(make_field(1)))
     catalog, store = Catalog(own_models, "tiny"), Store(make_engine(settings.store_url))
-    store.create_tables()
+    migrate_store(store.engine)
     job = Job("a", request_for(catalog, slide.relative_to(settings.data)), "local", time.time())
     change(own_models / "tiny" / CARD_NAME, "threshold = 0.5", "threshold = 0.4")
     with pytest.raises(UnknownModelError, match="has changed"):

@@ -19,6 +19,7 @@ import pytest
 
 from service.database import PATIENCE, StoreUnavailableError, make_engine
 from service.limits import BusyError, Turns
+from service.migrating import migrate_store
 from service.store import Store
 from tests.service.conftest import Server, make_field, png, start_process
 from tests.service.own_postgres import run_postgres
@@ -132,7 +133,7 @@ def test_a_locked_store_is_503_and_no_request_waits_for_it_without_end(tmp_path:
 
 def test_a_pool_without_a_free_connection_says_so(tmp_path: Path) -> None:
     store = Store(make_engine(f"sqlite:///{tmp_path / 'store.sqlite'}", patience=0.1, connections=1))
-    store.create_tables()
+    migrate_store(store.engine)
     add(store, job("a"))
     with store.engine.connect(), pytest.raises(StoreUnavailableError):
         store.get("a")
@@ -142,7 +143,7 @@ def test_a_pool_without_a_free_connection_says_so(tmp_path: Path) -> None:
 
 def test_counting_and_inserting_take_one_connection(tmp_path: Path) -> None:
     store = Store(make_engine(f"sqlite:///{tmp_path / 'store.sqlite'}", patience=0.1, connections=1))
-    store.create_tables()
+    migrate_store(store.engine)
     counted: list[int] = []
     for name in "ab":
         store.insert(

@@ -17,6 +17,7 @@ from service.database import make_engine
 from service.holdings import Holding, hold, is_held
 from service.intake import incoming_folder
 from service.jobs import Job, JobState, ScanRequest
+from service.migrating import migrate_store
 from service.queue import QueueClient
 from service.resumable import Upload
 from service.retention import DAY, GRACE, clean
@@ -38,7 +39,7 @@ def opened(own: Settings) -> Iterator[tuple[Store, QueueClient]]:
     engine = make_engine(own.store_url)
     queues = QueueClient(engine)
     store = Store(engine, queues.announce_end)
-    store.create_tables()
+    migrate_store(store.engine)
     try:
         yield store, queues
     finally:

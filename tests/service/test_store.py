@@ -19,6 +19,7 @@ from service.database import make_engine, metadata, writing
 from service.job_rows import UnreadableJob, UnreadableJobError
 from service.jobs import Fetch, Job, JobProgress, JobState, ScanRequest
 from service.measures import Measures
+from service.migrating import migrate_store
 from service.presence import Presence, WorkerRow
 from service.queue import QueueClient
 from service.results import Answer, Results
@@ -40,7 +41,7 @@ def own(tmp_path: Path) -> Settings:
 @pytest.fixture
 def store(own: Settings):
     store = Store(make_engine(own.store_url))
-    store.create_tables()
+    migrate_store(store.engine)
     yield store
     store.engine.dispose()
 
@@ -147,7 +148,7 @@ def test_workers_are_heard_of_by_the_clock_of_the_database(tmp_path: Path, monke
     with run_postgres(tmp_path / "postgres", wanted=kind == "postgres") as environment:
         url = Settings(data=tmp_path, database_url=environment.get("MITOSCAN_DATABASE_URL")).store_url
         store = Store(make_engine(url))
-        store.create_tables()
+        migrate_store(store.engine)
         presence, clock = Presence(store.engine), time.time
         monkeypatch.setattr(time, "time", lambda: clock() + 3600)  # This host's clock is an hour ahead.
         presence.beat(WorkerRow("w", "host", "cpu", 1.0))
@@ -205,7 +206,7 @@ def test_files_are_kept_while_a_job_of_another_version_may_need_them(store: Stor
 def test_a_worker_waits_for_a_store_that_is_away(own: Settings, monkeypatch) -> None:
     monkeypatch.setattr("service.store.AWAY_INTERVAL", 0.05)
     patient = Store(make_engine(own.store_url), is_patient=True)
-    patient.create_tables()
+    migrate_store(patient.engine)
     add(patient, job("a"))
 
     def rename(before: str, after: str) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from service import jobs, waiting
 from service.database import make_engine
 from service.jobs import Job, JobState, ScanRequest
+from service.migrating import migrate_store
 from service.store import Store
 from service.waiting import LONGEST_INTERVAL, POLL_INTERVAL, ChangeMark, JobWaiter, choose_pause
 
@@ -25,7 +26,7 @@ from service.waiting import LONGEST_INTERVAL, POLL_INTERVAL, ChangeMark, JobWait
 def stores(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """The store of the API and that of a worker: one file, connections of their own."""
     pair = tuple(Store(make_engine(f"sqlite:///{tmp_path / 'store.sqlite'}")) for _ in range(2))
-    pair[0].create_tables()
+    migrate_store(pair[0].engine)
     pair[0].insert(Job("a", ScanRequest("s", "0", "s", "tiny", "1"), "local", 1.0), enqueue=lambda _: None)
     yield pair
     for store in pair:
