@@ -82,7 +82,8 @@ def ask_until(is_over: threading.Event, server: Server, numbers: count[int], end
             if kind == 3 and answer.status_code == 202:
                 with suppress(httpx.HTTPError):
                     client.delete(answer.headers["location"])
-            ended[str(answer.status_code)] += 1
+            problem = answer.json()["type"] if answer.is_error else ""
+            ended[f"{answer.status_code} {problem}".rstrip()] += 1
 
 
 def describe(server: Server, *, minutes: float, jobs: int) -> str:
