@@ -32,6 +32,7 @@ from scanner.probability import Scorer
 from scanner.result import PreparedSlide, ScanResult
 from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
+from scanner.slides.foreign import check_still_there
 from scanner.windows import HPF_MM2, window_from_text
 
 #: Within the folder of an unfinished scan: what goes with the run.json of the scan before.
@@ -77,7 +78,7 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
         "settings": settings_in_force(prepared),
         "network": describe_network(prepared.scorer.net),
         "certificate": certificate_for(prepared.model, prepared.frame.stride),
-        "asked_for": asked_for(settings, card, prepared.slide.path),
+        "asked_for": asked_of(prepared),
         "versions": describe_software(),
     }
     if (precision := measure_precision(prepared)) is not None:
@@ -189,9 +190,15 @@ def asked_for(settings: ScanSettings, card: ModelCard, slide: Path) -> dict[str,
     return {"slide": file, "model": describe_model(card), "settings": chosen}
 
 
+def asked_of(prepared: PreparedSlide) -> dict[str, Any]:
+    """`asked_for` of a slide that is open: if its share has gone meanwhile, the error says what to do."""
+    check_still_there(prepared.slide.path)
+    return asked_for(prepared.settings, prepared.model.card, prepared.slide.path)
+
+
 def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:
     """Everything that the bytes of a map depend on: an unfinished map is continued only if all of it is the same."""
-    asked = asked_for(prepared.settings, prepared.model.card, prepared.slide.path)
+    asked = asked_of(prepared)
     return asked | {
         "frame": asdict(prepared.frame),
         # Measured anew when a scan goes on: where the slide then reads differently, nothing may be mixed.

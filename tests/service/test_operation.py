@@ -69,7 +69,13 @@ def test_metrics_count_area_stages_and_reasons(server: Server) -> None:
     cut = png(make_field(202))[:-2000]
     failed = server.client.post("/detect", content=cut)
     assert failed.status_code == 422
-    grown = {name: value - before.get(name, 0) for name, value in measured(server.client).items()}
+
+    def growth() -> dict[tuple[str, str], float]:
+        return {name: value - before.get(name, 0) for name, value in measured(server.client).items()}
+
+    # A worker counts a job once its end is stored, which a client may see first.
+    _until(lambda: growth().get(("mitoscan_failures_total", failed.json()["type"])), server, timeout=30)
+    grown = growth()
     assert grown["mitoscan_scanned_mm2_total", ""] == pytest.approx(done["area_mm2"]["scanned"])
     for stage in ("read", "net", "post", "total"):
         assert grown["mitoscan_stage_seconds_total", stage] == pytest.approx(timing[stage])
