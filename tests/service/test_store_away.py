@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,7 @@ from service.jobs import JobState
 from service.settings import Settings
 from service.takeover import put_back
 from tests.service import own_postgres
-from tests.service.conftest import Server, _until, make_field, make_large_field, png
+from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
 from tests.service.test_store import job
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +52,27 @@ def test_a_postgres_that_is_stopped_and_started_again_costs_no_job(tmp_path: Pat
             server.stop()
             own_postgres.stop(folder)
             again.wait(20)
+
+
+def test_a_worker_that_is_told_to_stop_gives_its_job_back_and_another_goes_on(
+    tmp_path: Path, models_folder: Path
+) -> None:
+    command = [sys.executable, "-m", "service.cli", "worker", "--data", str(tmp_path / "data")]
+    with Server(tmp_path, models_folder, MITOSCAN_WORKERS="0").start(wait_for_worker=False) as server:
+        first = start_process(command, env=server.environment, stderr=subprocess.DEVNULL)
+        job_id = server.submit(png(make_large_field(7, 8)), stride="1")
+        server.wait(job_id, "RUNNING")
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(stopping.WORKER_STOP_S + 30) == 0
+        given_back = server.client.get(f"/jobs/{job_id}").json()
+        assert (given_back["status"], given_back["attempt"]) == ("QUEUED", 1)
+        second = start_process(command, env=server.environment, stderr=subprocess.DEVNULL)
+        try:
+            ended = server.wait(job_id, timeout=120)
+            assert (ended["status"], ended["attempt"]) == ("SUCCEEDED", 2)
+        finally:
+            second.terminate()
+            second.wait(60)
 
 
 SETTINGS = Settings(max_attempts=2)
