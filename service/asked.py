@@ -10,6 +10,8 @@ from service.jobs import Priority
 
 #: Free text in a path or query has no control characters: service/targets.py refuses these before any route.
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
+#: Characters of a slide's or a case's name.
+MAX_NAME = 200
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 #: DICOM annotations and map (of DICOM slides alone), the figures as Grand Challenge wants them, the map as OME-Zarr.
@@ -57,6 +59,12 @@ class DetectQuery(BaseModel):
     stride: Annotated[
         int | None, Field(ge=1, le=64, description="distance of two scanned positions, in model pixels")
     ] = None
+    name: Annotated[
+        str | None, Field(pattern=PLAIN_TEXT, max_length=MAX_NAME, description="what the slide is to be called; shown")
+    ] = None
+    case: Annotated[
+        str, Field(pattern=PLAIN_TEXT, max_length=MAX_NAME, description="the case that it belongs to; shown")
+    ] = ""
     mpp: Annotated[
         float | None, Field(ge=0.05, le=40, description="um per level-0 pixel, overriding the slide's own")
     ] = None

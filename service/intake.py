@@ -22,6 +22,7 @@ from anyio import CancelScope, to_thread
 
 from scanner.errors import UnsupportedSlideError
 from service.archives import is_archive, unpack
+from service.asked import MAX_NAME
 from service.forms import BadRequestError, Form
 from service.headers import Header, read_header
 from service.limits import Allowance, TooLargeError, require_disk
@@ -29,7 +30,6 @@ from service.multifile import LEADERS, MAX_FILES, BadNameError, ReceivedFile, as
 from service.settings import Settings
 from service.sink import FileSink
 
-MAX_NAME = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -81,6 +81,8 @@ class JobOptions:
     timeout_s: float | None = None
     #: Where to tell that the job has ended.
     webhook: str | None = None
+    #: The case that the slide belongs to, as the client calls it. Shown, never used as a path.
+    case: str = ""
 
 
 @dataclass(frozen=True)

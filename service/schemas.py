@@ -75,6 +75,7 @@ class JobSummary(BaseModel):
     id: str
     status: JobState
     name: Annotated[str, Field(description="what the client called the slide")]
+    case: Annotated[str, Field(description="the case that it belongs to, as the client calls it")] = ""
     model_name: str
     created_at: datetime
     started_at: datetime | None = None
@@ -243,6 +244,7 @@ def _common(job: Job) -> dict[str, Any]:
         "id": job.id,
         "status": job.state,
         "name": job.request.slide_name,
+        "case": job.options.case,
         "model_name": job.request.model,
         "created_at": _time(job.created_at),
         "started_at": _time(job.started_at),

@@ -34,6 +34,9 @@ class Choices:
     priority: Priority = Priority.NORMAL
     timeout_s: float | None = None
     webhook: str | None = None
+    #: What the slide is to be called, instead of its file's name.
+    name: str | None = None
+    case: str = ""
     idempotency_key: str | None = None
 
 
@@ -82,7 +85,7 @@ def resubmit(service: Service, client: Client, job: Job, *, key: str | None) -> 
 
 
 def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
-    options = JobOptions(choices.priority, choices.timeout_s, choices.webhook)
+    options = JobOptions(choices.priority, choices.timeout_s, choices.webhook, choices.case)
     key = choices.idempotency_key
     return Job(uuid.uuid4().hex, request, client.name, time.time(), options, idempotency_key=key)
 
@@ -119,7 +122,7 @@ def _request(service: Service, choices: Choices, *, slide: str, sha256: str, nam
     return ScanRequest(
         slide=slide,
         slide_sha256=sha256,
-        slide_name=name,
+        slide_name=choices.name or name,
         model=entry.name,
         model_sha256=entry.sha256,
         card_sha256=entry.card_sha256,

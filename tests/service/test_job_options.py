@@ -67,3 +67,18 @@ def test_the_trail_says_who_asked_for_what_and_no_names(server: Server) -> None:
     assert len(asked["slide"]) == 64
     assert any(entry["path"] == job["links"]["detections.csv"] for entry in entries)
     assert not any(entry["path"] == "/healthz" for entry in entries)
+
+
+def test_a_slide_is_called_by_the_name_and_the_case_that_the_client_says(server: Server) -> None:
+    field = png(make_field(47))
+    first, second = (
+        server.client.post("/detect", content=field, params=params).raise_for_status().json()
+        for params in ({"name": "../Müller, left.svs", "case": "H-2026/17"}, {"name": "right.svs"})
+    )
+    assert (first["name"], first["case"]) == ("../Müller, left.svs", "H-2026/17")
+    assert (second["name"], second["case"]) == ("right.svs", "")
+    assert second["cached"], "identical bytes under two names are scanned once"
+    kept = server.client.get(f"/jobs/{first['id']}").json()
+    assert (kept["name"], kept["case"]) == (first["name"], first["case"])
+    refused = server.client.post("/detect", content=field, params={"case": "x" * 201})
+    assert refused.status_code == 422
