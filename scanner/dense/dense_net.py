@@ -21,6 +21,7 @@ from scanner.dense.heads import Heads
 from scanner.dense.native import NativeChain, NativeUnavailableError
 from scanner.dense.patchwise import count_positions
 from scanner.dense.plan import PatchSize, shape_of_patch
+from scanner.dense.probe import TRACING
 from scanner.dense.trace import trace_classifier
 from scanner.dense.triton_chain import TritonChain, TritonUnavailableError
 from scanner.errors import SettingsError
@@ -203,11 +204,12 @@ def densify(
         raise SettingsError(f"patch_size = {patch_size} and stride = {stride} must be positive")
     if form not in list(Form):
         raise SettingsError(f"form {form!r} is unknown; known: {', '.join(Form)}")
-    graph, heads = trace_classifier(net, patch_size, convert, trainable=trainable)
-    columns = None if trainable else _native_columns(net, stride, Form(form))
-    graph = graph if trainable else fuse_graph(graph)
-    dense = DenseNet(graph, stride=stride, form=Form(form), heads=heads, columns=columns)
-    if not trainable:
-        dense.eval()
-        check_conversion(net, dense)
-    return dense
+    with TRACING:  # The check runs the classifier: no other thread may be tracing one.
+        graph, heads = trace_classifier(net, patch_size, convert, trainable=trainable)
+        columns = None if trainable else _native_columns(net, stride, Form(form))
+        graph = graph if trainable else fuse_graph(graph)
+        dense = DenseNet(graph, stride=stride, form=Form(form), heads=heads, columns=columns)
+        if not trainable:
+            dense.eval()
+            check_conversion(net, dense)
+        return dense

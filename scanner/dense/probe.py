@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ from torch import Tensor, fx, nn
 
 from scanner.errors import InexactLayerError
 
+#: Held while a network is traced, and run beside that: torch.fx replaces the calls of all modules meanwhile, in every
+#: thread. Two tracings at once leave its replacement behind, and no network can be traced any more.
+TRACING = threading.RLock()
 _PROBE_PATCHES = 2
 #: Numbers of channels that are tried where no layer suggests one.
 _MOST_GUESSED = 16
@@ -32,9 +36,10 @@ def record(net: nn.Module, patch_shape: tuple[int, int]) -> Recording:
     InexactLayerError
         The classifier cannot be traced, or a layer fails on patches of this size.
     """
-    traced = _symbolic_trace(net)
-    traced.graph.eliminate_dead_code()  # What no output needs may be as inexact as it likes.
-    return Recording(traced, _run_probe(traced, _patches(net, image_channels(net, patch_shape), patch_shape)))
+    with TRACING:
+        traced = _symbolic_trace(net)
+        traced.graph.eliminate_dead_code()  # What no output needs may be as inexact as it likes.
+        return Recording(traced, _run_probe(traced, _patches(net, image_channels(net, patch_shape), patch_shape)))
 
 
 def _symbolic_trace(net: nn.Module) -> fx.GraphModule:

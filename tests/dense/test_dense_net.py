@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -168,3 +170,10 @@ def test_an_image_smaller_than_a_patch_is_refused() -> None:
 def test_impossible_requests_are_refused(patch_size: int, stride: int, form: str) -> None:
     with pytest.raises(SettingsError):
         densify(nn.Conv2d(1, 2, 5), patch_size, stride, form=form)
+
+
+def test_networks_are_made_dense_in_several_threads_at_once() -> None:
+    small = DanNetConfig(stages=((4, 3), (4, 2)), patch_size=15, hidden=6)
+    with ThreadPoolExecutor(8) as threads:
+        dense = list(threads.map(lambda _: densify(DanNet(small).eval(), 15), range(40)))
+    assert len(dense) == 40
