@@ -16,6 +16,7 @@ from models.card import BackgroundCalibration, card_from_toml, card_to_toml
 from models.errors import CardError
 from models.symmetry import Symmetric, odd_side
 from scanner import scan, scanning, second_look
+from scanner.dense import Form, densify
 from scanner.detections import Detection
 from scanner.errors import UnreadableRegionError
 from scanner.probability import prepare_scorer
@@ -74,7 +75,13 @@ def test_they_depend_neither_on_tiles_nor_on_threads(slide: Path) -> None:
     first, second = (
         scan(slide, model, device="cpu", tile_size=size, workers=workers) for size, workers in ((64, 1), (200, 3))
     )
-    assert first.candidates == second.candidates
+    ours, others = ({map_place(one, found): one for one in found.candidates} for found in (first, second))
+    assert ours.keys() == others.keys()
+    if densify(model.net, model.card.patch_size, 4).form is Form.NATIVE:
+        assert first.candidates == second.candidates
+    for place, one in ours.items():  # Sums of torch's forms may have another order in another tile.
+        other = others[place]
+        np.testing.assert_allclose((one.score, one.raw_score), (other.score, other.raw_score), rtol=0, atol=CLOSE)
 
 
 def test_candidates_are_seen_side_by_side_as_tiles_are() -> None:
