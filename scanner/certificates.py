@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from models.identity import contract_sha256
 from models.registry import CERTIFICATE_NAME, Model
 from models.sources import ZOO
 from scanner.dense.certify import certify, describe_certificate, sample_effort
+from scanner.dense.native.library import user_cache
 from scanner.errors import OutputError
 from scanner.exports.run_report import write_report
 
@@ -60,8 +60,7 @@ def describe_in_words(content: dict[str, Any]) -> str:
 
 def cache_folder() -> Path:
     """Where certificates of models are kept that lie in folders that cannot be written."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "mitoscan" / "certificates"
+    return user_cache() / "certificates"
 
 
 def keep_certificate(model: Model, content: dict[str, Any]) -> Path:

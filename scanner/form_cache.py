@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scanner.dense.native.library import user_cache
 from scanner.gpu_forms import GpuForm
 
 
 def cache_folder() -> Path:
     """Where measurements are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mitoscan"
+    return user_cache()
 
 
 def read_seconds(folder: Path) -> dict[str, dict[str, float]]:

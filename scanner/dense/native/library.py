@@ -130,7 +130,10 @@ def _compiled(target: Target, cache: Path, *, reason: str = "") -> Kernel | str:
         return f"the C++ compiler failed: {lines[0] if lines else error}"
 
 
-def _cache_folder(switch: str) -> Path:
-    if switch not in {"", "1"}:
-        return Path(switch)
+def user_cache() -> Path:
+    """The user's folder for what this software has measured or compiled."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mitoscan"
+
+
+def _cache_folder(switch: str) -> Path:
+    return user_cache() if switch in {"", "1"} else Path(switch)
