@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 from scanner.errors import SettingsError
+from scanner.texts import read_text
 from scanner.worklist import FoundSlide, find_slides
 
 MANIFEST_SUFFIX = ".csv"
@@ -48,12 +49,7 @@ def read_manifest(path: Path) -> list[FoundSlide]:
     SettingsError
         The manifest cannot be read or understood; names its line.
     """
-    try:
-        # Spreadsheets put a mark in front of UTF-8.
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
     if PATH not in reader.fieldnames:
         raise SettingsError(f"{path}: no column {PATH!r} in the first line; known: {PATH}, {PLACE}, {MPP}, {MASK}")

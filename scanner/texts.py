@@ -1,0 +1,145 @@
+"""Text that people and their programs write: manifests, masks and labels, in whatever encoding and packed or not."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import unicodedata
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+from scanner.errors import SettingsError
+from scanner.regular_files import open_regular
+
+#: Bytes of a text, unpacked: outlines drawn on the largest slides have some ten million.
+MAX_BYTES = 1 << 28
+_GZIP = b"\x1f\x8b"
+#: Each stands for itself and for nothing else; those of 32 bits first, as they begin like those of 16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+#: Bytes by which an encoding without a mark is told.
+_SAMPLE = 4096
+
+
+def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
+    """The text in a file, whether gzip or not: UTF-8, UTF-16 or UTF-32, with a mark or not, or else Windows-1252.
+
+    Line ends are as they are; a mark at the start is left out.
+
+    Parameters
+    ----------
+    path : Path
+    max_bytes : int
+        Of the text as it is encoded, unpacked.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, is no text, or is larger; names it and says why.
+    """
+    content = read_content(path, max_bytes=max_bytes)
+    try:
+        return decode(content)
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a file, unpacked if they are gzip's.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be read, or holds more than `max_bytes`; names it and says why.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size  # So much memory is taken before a byte is read.
+            content = file.read(min(size, max_bytes) + 1)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error}") from error
+    if content.startswith(_GZIP):
+        content = _unpack(content, path, max_bytes)
+    if len(content) > max_bytes:
+        raise SettingsError(f"{path}: more than {max_bytes / 2**20:g} MiB, too large for what it should be")
+    return content
+
+
+def decode(content: bytes) -> str:
+    """Bytes as text, in the encoding that their mark names or their first characters show.
+
+    Raises
+    ------
+    ValueError
+        They are no text; says why.
+    """
+    encoding, mark = _encoding_of(content)
+    try:
+        text = content[len(mark) :].decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            place = len(mark) + error.start
+            raise ValueError(f"no text in {encoding.upper()}: byte {place} cannot be part of it") from error
+        # What programs on Windows write where nobody asks for anything else: Latin-1, and signs that it has not.
+        text = _windows(content[len(mark) :])
+    if "\0" in text:
+        raise ValueError(f"no text: character {text.index(chr(0))} is NUL")
+    return text
+
+
+def paths_from_text(text: str, folder: Path) -> list[Path]:
+    """What a text may mean that names a file: as it is written, and as file systems may have written it.
+
+    The same letter may be one character or two (umlauts), and a name may be stored in Latin-1.
+
+    Parameters
+    ----------
+    text : str
+    folder : Path
+        That relative paths count from.
+    """
+    forms = [text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)]
+    with suppress(UnicodeEncodeError):  # It may hold letters that Latin-1 has not.
+        forms.append(os.fsdecode(unicodedata.normalize("NFC", text).encode("cp1252")))
+    return [folder / form for form in dict.fromkeys(forms)]
+
+
+def _unpack(content: bytes, path: Path, max_bytes: int) -> bytes:
+    """All members of a gzip file, up to one byte more than may be."""
+    unpacked = bytearray()
+    try:
+        while content.startswith(_GZIP) and len(unpacked) <= max_bytes:
+            member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+            unpacked += member.decompress(content, max_bytes + 1 - len(unpacked))
+            if not member.eof and len(unpacked) <= max_bytes:
+                raise SettingsError(f"{path}: the gzip file ends before its content does; copy it again")
+            content = member.unused_data
+    except zlib.error as error:
+        raise SettingsError(f"{path}: a damaged gzip file; pack it again") from error
+    return bytes(unpacked)
+
+
+def _windows(content: bytes) -> str:
+    try:
+        return content.decode("cp1252")
+    except UnicodeDecodeError:  # Five bytes mean nothing in it.
+        return content.decode("latin-1")
+
+
+def _encoding_of(content: bytes) -> tuple[str, bytes]:
+    """Name of the encoding, and the mark at the start."""
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return encoding, mark
+    # Without a mark: text of 16 bits has a NUL in every second place, for nearly all of it are Latin letters and signs.
+    sample = content[: _SAMPLE - _SAMPLE % 2]
+    evens, odds = sample[::2].count(0), sample[1::2].count(0)
+    if max(evens, odds) > len(sample) // 4 and min(evens, odds) < len(sample) // 16 + 1:
+        return ("utf-16-be" if evens > odds else "utf-16-le"), b""
+    return "utf-8", b""
