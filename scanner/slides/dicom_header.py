@@ -1,4 +1,4 @@
-"""The series that a DICOM file belongs to: a slide is a series, each level a file or several.
+"""The series that a DICOM file belongs to, and what it holds: a slide is a series, each level a file or several.
 
 OpenSlide opens the whole slide from any of its files, but does not say which they are. Only the head of a file is
 read, and only in the encoding that OpenSlide reads too: explicit lengths, little endian.
@@ -7,12 +7,15 @@ read, and only in the encoding that OpenSlide reads too: explicit lengths, littl
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 #: The UID stands behind the patient's and the scanner's data and before the pixels'.
 _HEAD_BYTES = 1 << 20
 _PREAMBLE = 128
 _SERIES_UID = (0x0020, 0x000E)
+_SOP_CLASS = (0x0002, 0x0002)
+_MODALITY = (0x0008, 0x0060)
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 #: These have a length of four bytes, after two that are left free.
@@ -20,24 +23,68 @@ _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b
 
 Tag = tuple[int, int]
 
+#: What is in a file, by the end of its SOP class (1.2.840.10008.5.1.4.1.1...); the first that fits counts.
+_KINDS = {
+    "77.1.6": "a whole slide",
+    "77.1.2": "a microscope's single picture",
+    "77.1.3": "a microscope's single picture",
+    "77.1": "photographs or endoscopy",
+    "7": "secondary capture",
+    "2": "CT",
+    "4": "MR",
+    "6.1": "ultrasound",
+    "1": "X-ray",
+    "12": "X-ray",
+    "128": "PET",
+    "20": "nuclear medicine",
+    "66.4": "segmentation",
+    "66": "measurements",
+    "91.1": "annotations of a slide",
+    "88": "a report",
+    "104": "an encapsulated document",
+    "9": "waveforms",
+    "11": "presentation states",
+    "481": "radiotherapy",
+}
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_DIRECTORY = "1.2.840.10008.1.3.10"
+
 
 def series_of(path: Path) -> str | None:
     """SeriesInstanceUID of a DICOM file; None if it is none, or cannot be read."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        return _find_series(head) if head[_PREAMBLE:].startswith(b"DICM") else None
+        return _find(head, _SERIES_UID) if head[_PREAMBLE:].startswith(b"DICM") else None
     except (OSError, struct.error):
         return None
 
 
-def _find_series(head: bytes) -> str | None:
+def kind_of(path: Path) -> str:
+    """What a DICOM file holds, in words: "CT", "a report"; "another kind" if its head does not say."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    with suppress(struct.error):
+        sop_class = _find(head, _SOP_CLASS) or ""
+        if sop_class == _DIRECTORY:
+            return "a directory (DICOMDIR)"
+        place = sop_class.removeprefix(_STORAGE)
+        for beginning, kind in _KINDS.items():
+            if place != sop_class and (place == beginning or place.startswith(f"{beginning}.")):
+                return kind
+        if modality := _find(head, _MODALITY):
+            return f"modality {modality}"
+    return "another kind"
+
+
+def _find(head: bytes, wanted: Tag) -> str | None:
+    """The text of an element that stands outside sequences; None if there is none."""
     place = _PREAMBLE + 4
     while True:
         tag, length, start = _element(head, place)
-        if tag == _SERIES_UID:
+        if tag == wanted:
             return head[start : start + length].rstrip(b"\0 ").decode("ascii", "replace")
-        if tag > _SERIES_UID:
+        if tag > wanted:
             return None
         place = _end_of_sequence(head, start) if length == _UNDEFINED else start + length
 

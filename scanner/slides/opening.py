@@ -11,6 +11,7 @@ from scanner.slides.protocol import RGB, Slide
 from scanner.slides.resolution import check_override
 from scanner.slides.tiff import TiffSlide
 from scanner.slides.tiff_page import UnsupportedCompressionError
+from scanner.slides.unread import HEAD_BYTES, is_dicom, pixels_elsewhere, recognise
 from scanner.slides.vendor import VendorSlide, detect_vendor
 from scanner.slides.zarr_folder import is_zarr
 from scanner.slides.zarr_slide import ZarrSlide
@@ -84,9 +85,11 @@ def _find_reader(path: Path, mpp: float | None, channels: int | None) -> Slide:
         return ZarrSlide(path, mpp, channels=channels)
     head = _read_head(path)
     is_tiff = head.startswith(_TIFF_HEADS)
+    if is_tiff and (reason := pixels_elsewhere(path)):
+        raise UnsupportedSlideError(f"{path}: {reason}")
     # OpenSlide first: a MIRAX index begins like a JPEG, an NDPI like a TIFF.
     vendor = detect_vendor(path)
-    if is_tiff and vendor in _OUR_TIFFS:
+    if is_tiff and vendor in _OUR_TIFFS and not (vendor is None and is_dicom(head)):
         try:
             return TiffSlide(path, mpp, channels=channels)
         except UnsupportedCompressionError:
@@ -98,7 +101,9 @@ def _find_reader(path: Path, mpp: float | None, channels: int | None) -> Slide:
         raise DamagedSlideError(f"{path}: the folder {path.stem}/ with the slide's data must lie beside it")
     if reader_for(head):
         return ImageSlide(path, mpp)
-    raise UnsupportedSlideError(f"{path}: neither a slide nor an image that mitoscan knows")
+    raise UnsupportedSlideError(
+        f"{path}: {recognise(head, path) or 'neither a slide nor an image that mitoscan knows'}"
+    )
 
 
 def _read_head(path: Path) -> bytes:
@@ -108,7 +113,7 @@ def _read_head(path: Path) -> bytes:
             next(path.iterdir(), None)  # A folder that may not be read is named for that.
             raise UnsupportedSlideError(f"{path}: a folder, not a slide")
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(HEAD_BYTES)
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise SlideNotFoundError(f"{path}: {error.strerror}") from error
     except OSError as error:
