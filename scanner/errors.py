@@ -4,6 +4,7 @@ ScannerError
  ├── InexactLayerError            a layer of the classifier cannot be made dense exactly
  ├── SettingsError                a setting is impossible; the message names it
  │    ├── UnavailableError        this machine has not what a setting asks for; says what it has
+ │    ├── ImageNotFoundError      a file has no image of that index; names those it has
  │    └── MaskError               a mask cannot be read, or is none of this slide
  ├── OutputExistsError            the result folder holds another scan
  ├── OutputError                  a result cannot be written (disk full, share gone)
@@ -41,6 +42,10 @@ class SettingsError(ScannerError, ValueError):
 
 class UnavailableError(SettingsError):
     """The machine has not what a setting asks for."""
+
+
+class ImageNotFoundError(SettingsError, LookupError):
+    """A file has no image of that index."""
 
 
 class MaskError(SettingsError):

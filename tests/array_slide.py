@@ -11,7 +11,7 @@ import numpy as np
 
 from scanner.errors import UnreadableRegionError
 from scanner.geometry import Box, Frame, plan_frame
-from scanner.slides.protocol import WHITE, Pixels, levels_from_sizes
+from scanner.slides.protocol import WHITE, ImageInfo, ImageKind, Pixels, levels_from_sizes
 
 
 class ArraySlide:
@@ -25,6 +25,9 @@ class ArraySlide:
         self.origin = (0, 0)
         self.has_icc = False
         self.channels = levels[0].shape[2]
+        self.image = ImageInfo(0, "", ImageKind.IMAGE, self.levels, mpp, self.mpp_source, self.channels)
+        self.images = (self.image,)
+        self.notes: tuple[str, ...] = ()
         self.largest_read = 0
         self.levels_read: set[int] = set()
         self._arrays = levels

@@ -6,15 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scanner.slides.opening import open_slide
-    from scanner.slides.protocol import Level, Slide
+    from scanner.slides.contents import FileContents
+    from scanner.slides.opening import describe_file, open_slide
+    from scanner.slides.protocol import ImageInfo, ImageKind, Level, Slide
 
-__all__ = ["Level", "Slide", "open_slide"]
+__all__ = ["FileContents", "ImageInfo", "ImageKind", "Level", "Slide", "describe_file", "open_slide"]
 
 #: Loaded on first use: what only looks for slides needs none of the readers.
 _HOMES = {
+    "FileContents": "scanner.slides.contents",
+    "ImageInfo": "scanner.slides.protocol",
+    "ImageKind": "scanner.slides.protocol",
     "Level": "scanner.slides.protocol",
     "Slide": "scanner.slides.protocol",
+    "describe_file": "scanner.slides.opening",
     "open_slide": "scanner.slides.opening",
 }
 

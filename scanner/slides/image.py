@@ -10,6 +10,7 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.geometry import Box
 from scanner.slides.colour import composite, eight_bits, rgb_from_grey
+from scanner.slides.contents import sole_image
 from scanner.slides.foreign import foreign_errors_become
 from scanner.slides.mosaic import assemble
 from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
@@ -36,6 +37,8 @@ class ImageSlide(Slide):
         self._pixels: Pixels | None = decoded
         self.levels = levels_from_sizes([decoded.shape[:2]])
         self.mpp, self.mpp_source = settle_field_mpp(path, None, mpp)
+        self.image = sole_image(self)
+        self.images = (self.image,)
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of `box` in the field's pixels; see `Slide.read`."""

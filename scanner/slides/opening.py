@@ -1,11 +1,12 @@
-"""open_slide: which reader a file or folder needs, by what is in it; only MIRAX is known by its suffix."""
+"""open_slide and describe_file: the reader follows from what is in a file or folder; only MIRAX is known by suffix."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
+from scanner.errors import DamagedSlideError, ScannerError, SlideNotFoundError, UnsupportedSlideError
+from scanner.slides.contents import FileContents, choose_image
 from scanner.slides.image import ImageSlide, reader_for
 from scanner.slides.protocol import RGB, Slide
 from scanner.slides.resolution import check_override
@@ -22,7 +23,9 @@ _TIFF_HEADS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _OUR_TIFFS = (None, "aperio", "generic-tiff")
 
 
-def open_slide(path: str | os.PathLike[str], mpp: float | None = None, *, channels: int | None = RGB) -> Slide:
+def open_slide(
+    path: str | os.PathLike[str], mpp: float | None = None, *, channels: int | None = RGB, image: int | None = None
+) -> Slide:
     """The slide, or plain field, in a file; or in a folder, if that is Zarr's.
 
     Parameters
@@ -36,6 +39,8 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None, *, channe
         What a pixel shall hold: 3, red, green and blue, whatever the file has of a brightfield slide; or so many
         channels of the file, in its order, which only TIFF, OME-TIFF and Zarr have. None: RGB if the file has that,
         else its channels.
+    image : int, optional
+        Index of an image of the file; if left out the first that is no overview.
 
     Raises
     ------
@@ -48,16 +53,33 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None, *, channe
     ResolutionError
         A slide does not state a plausible mpp. (A plain field may be silent: its `mpp` is then None.)
     SettingsError
-        `mpp` is impossible.
+        `mpp` is impossible, or the file has no such image (ImageNotFoundError).
     """
     check_override(mpp)
     path = Path(path)
     if channels is not None:
-        return _open(path, mpp, channels)
+        return _open(path, mpp, channels, image)
     try:
-        return _open(path, mpp, RGB)
+        return _open(path, mpp, RGB, image)
     except UnsupportedSlideError:
-        return _open(path, mpp, None)
+        return _open(path, mpp, None, image)
+
+
+def describe_file(path: str | os.PathLike[str], mpp: float | None = None) -> FileContents:
+    """What is in a file: all its images, and what of it was left out.
+
+    Parameters
+    ----------
+    path, mpp
+        As for `open_slide`.
+
+    Raises
+    ------
+    SlideError
+        As `open_slide` does, but for what concerns one image only: that is its `problem`.
+    """
+    with open_slide(path, mpp, channels=None) as slide:
+        return FileContents(Path(path), "", type(slide).__name__, slide.images, slide.notes, slide.has_icc)
 
 
 def expect_channels(slide: Slide, channels: int) -> None:
@@ -69,12 +91,13 @@ def expect_channels(slide: Slide, channels: int) -> None:
         )
 
 
-def _open(path: Path, mpp: float | None, channels: int | None) -> Slide:
+def _open(path: Path, mpp: float | None, channels: int | None, image: int | None) -> Slide:
     slide = _find_reader(path, mpp, channels)
     try:
+        choose_image(slide.images, path, image)
         if channels is not None:
             expect_channels(slide, channels)
-    except UnsupportedSlideError:
+    except ScannerError:
         slide.close()
         raise
     return slide

@@ -1,9 +1,10 @@
-"""What a scan needs of a slide: its levels, its mpp, and pixels by box."""
+"""What a scan needs of a slide: its levels, its mpp, and pixels by box; and what else is in its file."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -28,6 +29,36 @@ class Level:
     width: int
     #: Level-0 pixels per pixel of this level; an integer wherever the sizes allow one.
     downsample: float
+    #: Micrometres per pixel of this level, where the file states them for this very level.
+    stated_mpp: float | None = field(default=None, compare=False)
+
+
+class ImageKind(StrEnum):
+    """What an image of a file shows."""
+
+    IMAGE = "image"  # tissue: it is scanned
+    OVERVIEW = "overview"  # label, macro picture, thumbnail, mask: it is named
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """One image of a file: a slide's pyramid, or a picture that the scanner keeps beside it."""
+
+    #: As `--image` takes it: the place among the file's images, from 0.
+    index: int
+    #: What the file calls it; empty if it does not.
+    name: str
+    kind: ImageKind
+    #: From full resolution downwards.
+    levels: tuple[Level, ...]
+    #: Micrometres per pixel of level 0; None if the file states none, or none that can be used.
+    mpp: float | None
+    #: Where `mpp` comes from, e.g. "ome-xml"; or "assumed", as for a plain field that is silent.
+    mpp_source: str
+    #: Of a pixel, as the file has it.
+    channels: int = RGB
+    #: Why the image cannot be scanned as it is, e.g. since its mpp is unusable; empty if it can.
+    problem: str = ""
 
 
 class Slide(Protocol):
@@ -47,6 +78,11 @@ class Slide(Protocol):
     has_icc: bool = False
     #: Channels of a pixel. Where there are not three, they are the file's own, in its order, and no colours.
     channels: int = RGB
+    #: The image of the file that is open, and all of them.
+    image: ImageInfo
+    images: tuple[ImageInfo, ...]
+    #: What of the file was left out, and why.
+    notes: tuple[str, ...] = ()
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of the half-open (top, left, bottom, right) `box` in that level's pixels; white outside the level.

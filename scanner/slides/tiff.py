@@ -13,6 +13,7 @@ from tifffile import TiffFile, TiffPage
 
 from scanner.errors import DamagedSlideError, SlideError
 from scanner.geometry import Box
+from scanner.slides.contents import sole_image
 from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.mosaic import TileCache, assemble
 from scanner.slides.protocol import RGB, Pixels, Slide, levels_from_sizes
@@ -38,6 +39,8 @@ class TiffSlide(Slide):
             self.has_icc = "InterColorProfile" in pages[0].tags
         settle_mpp = settle_slide_mpp if is_slide else settle_field_mpp
         self.mpp, self.mpp_source = settle_mpp(path, stated, mpp)
+        self.image = sole_image(self)
+        self.images = (self.image,)
         self._cache = TileCache()
         self._file = path.open("rb", buffering=0)
 

@@ -12,6 +12,7 @@ import openslide
 from scanner.errors import DamagedSlideError, SlideError
 from scanner.geometry import Box
 from scanner.slides.colour import composite
+from scanner.slides.contents import sole_image
 from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.mosaic import TileCache, assemble
 from scanner.slides.protocol import WHITE, Pixels, Slide, levels_from_sizes
@@ -35,6 +36,8 @@ class VendorSlide(Slide):
         self.origin = _origin(properties)
         self.has_icc = self._handle.color_profile is not None
         self.mpp, self.mpp_source = settle_slide_mpp(path, _stated_resolution(properties), mpp)
+        self.image = sole_image(self)
+        self.images = (self.image,)
         self._cache = TileCache()
         self._reopening = Lock()
 

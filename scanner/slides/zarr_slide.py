@@ -15,6 +15,7 @@ import zarr
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.geometry import Box
 from scanner.slides.colour import rgb_from_grey
+from scanner.slides.contents import sole_image
 from scanner.slides.foreign import check_still_there, foreign_errors_become, reading_region
 from scanner.slides.mosaic import TileCache, assemble
 from scanner.slides.protocol import RGB, Pixels, Slide, levels_from_sizes
@@ -85,6 +86,8 @@ class ZarrSlide(Slide):
         stated = None if image is None else image.resolution
         settle_mpp = settle_slide_mpp if len(self.levels) > 1 else settle_field_mpp
         self.mpp, self.mpp_source = settle_mpp(path, stated, mpp)
+        self.image = sole_image(self)
+        self.images = (self.image,)
         self._cache = TileCache()
         self._is_closed = False
 

@@ -15,13 +15,14 @@ from PIL import Image
 
 from scanner.errors import (
     DamagedSlideError,
+    ImageNotFoundError,
     ScannerError,
     SettingsError,
     SlideError,
     SlideNotFoundError,
     UnsupportedSlideError,
 )
-from scanner.slides import Level, open_slide
+from scanner.slides import Level, describe_file, open_slide
 from scanner.slides.image import ImageSlide
 from scanner.slides.tiff import TiffSlide
 from tests.slides_factory import texture, write_pyramid
@@ -35,6 +36,15 @@ def test_the_suffix_does_not_matter(tmp_path: Path, example_slide: Path) -> None
         assert isinstance(field, ImageSlide)
         assert field.levels == (Level(20, 30, 1.0),)
         assert (field.mpp, field.mpp_source) == (None, "assumed")
+
+
+def test_an_image_that_is_not_there_is_refused_by_those_there_are(tmp_path: Path, example_slide: Path) -> None:
+    Image.fromarray(texture(20, 30)).save(tmp_path / "field.png")
+    with pytest.raises(ImageNotFoundError, match=r"field\.png: there is no image 1; it holds image 0 \(30 x 20 px\)"):
+        open_slide(tmp_path / "field.png", image=1)
+    with open_slide(tmp_path / "field.png", image=0) as field:
+        assert field.image == field.images[0]
+        assert describe_file(tmp_path / "field.png").images == field.images
 
 
 def test_a_missing_file_is_a_slide_error_and_a_file_not_found_error(tmp_path: Path) -> None:
