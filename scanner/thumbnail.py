@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scanner.errors import UnreadableRegionError
 from scanner.geometry import Box, Frame
 from scanner.slides.colour import shown_as_rgb
-from scanner.slides.protocol import WHITE, Pixels, Slide
+from scanner.slides.protocol import WHITE, Held, Pixels, Slide, read_held
 
 Edges = npt.NDArray[np.intp]
 
@@ -79,12 +79,10 @@ def read_thumbnail(slide: Slide, frame: Frame, *, cell_um: float, within: Box | 
     strip_rows = max(1, STRIP_PX * slide_rows // (int(plan.row_edges[-1]) * int(plan.col_edges[-1])))
     for top in range(wanted.top, wanted.bottom, strip_rows):
         strip = Box(top, wanted.left, min(top + strip_rows, wanted.bottom), wanted.right)
-        for cells, means in _read_cells(slide, plan, strip):
+        for cells, means, can_be_read in _read_cells(slide, plan, strip):
             place = cells.shifted(-wanted.top, -wanted.left).slices()
-            if means is None:
-                is_readable[place] = False
-            else:
-                colours[place] = means
+            is_readable[place] = can_be_read
+            colours[place] = means
     return Thumbnail(colours, is_readable, cell_um)
 
 
@@ -112,18 +110,27 @@ def _edges(cells: float, cell_px: float, length: int) -> Edges:
     return np.append(np.minimum(starts, length - 1), length)
 
 
-def _read_cells(slide: Slide, plan: _CellPlan, cells: Box) -> Iterator[tuple[Box, Pixels | None]]:
-    """Boxes that make up `cells`, each with its mean colours, or None where it cannot be read."""
+def _read_cells(slide: Slide, plan: _CellPlan, cells: Box) -> Iterator[tuple[Box, Pixels, Held | bool]]:
+    """Boxes that make up `cells`, each with its mean colours, and which of them can be read."""
     try:
-        pixels = shown_as_rgb(slide.read(plan.level, plan.level_box(cells)))
+        pixels, held = read_held(slide, plan.level, plan.level_box(cells))
     except UnreadableRegionError:
         if max(cells.height, cells.width) <= SMALLEST_CUT:
-            yield cells, None
+            yield cells, np.full((1, 1, 3), WHITE, np.uint8), False
             return
         for half in _halves(cells):
             yield from _read_cells(slide, plan, half)
     else:
-        yield cells, _cell_means(pixels, plan, cells)
+        yield cells, _cell_means(shown_as_rgb(pixels), plan, cells), True if held is None else _all(held, plan, cells)
+
+
+def _all(held: Held, plan: _CellPlan, cells: Box) -> Held:
+    """Which cells hold no pixel that cannot be read: (h, w) of the level -> (rows, cols)."""
+    rows, cols = (edges[first:last] - edges[first] for edges, first, last in
+                  ((plan.row_edges, cells.top, cells.bottom), (plan.col_edges, cells.left, cells.right)))  # fmt: skip
+    lacking = np.logical_or.reduceat(np.logical_or.reduceat(~held, rows, axis=0), cols, axis=1)
+    readable: Held = ~lacking
+    return readable
 
 
 def _cell_means(pixels: Pixels, plan: _CellPlan, cells: Box) -> Pixels:

@@ -62,10 +62,10 @@ def write_pyramid(
     return arrays
 
 
-def damage_tile(path: Path, tile: int) -> None:
-    """Overwrite a TIFF tile of level 0 with what is no JPEG."""
+def damage_tile(path: Path, tile: int, *, level: int = 0) -> None:
+    """Overwrite a TIFF tile of a level in the main chain with what is no JPEG."""
     with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
+        page = file.pages[level]
         offset, size = page.dataoffsets[tile], page.databytecounts[tile]
     content = bytearray(path.read_bytes())
     content[offset : offset + size] = b"\xff" * size

@@ -13,6 +13,7 @@ import tifffile
 from scanner import scan
 from scanner.errors import OutputExistsError, ScanCancelledError
 from scanner.result import Progress
+from tests.holes_factory import leave_out
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import dot_model, planted, random_model
 
@@ -48,6 +49,32 @@ def test_tissue_that_cannot_be_read_is_reported_and_not_counted(tmp_path: Path) 
         total = bad.report["area_mm2"]["unreadable"] + bad.report["area_mm2"]["tissue"]
         assert total == pytest.approx(good.report["area_mm2"]["tissue"])
         assert not np.asarray(bad.map)[400:500, 400:500].any()
+
+
+def test_a_tile_without_bytes_is_neither_glass_nor_tissue(tmp_path: Path) -> None:
+    pixels = planted(640, 640, [(200, 200), (450, 450)])
+    for name in ("good.tif", "bad.tif"):
+        write_pyramid(tmp_path / name, pixels, levels=1, compression="deflate", style="generic")
+    leave_out(tmp_path / "bad.tif", 0, [3 * 5 + 3])  # Holds the second dot.
+    good, bad = scan(tmp_path / "good.tif", dot_model()), scan(tmp_path / "bad.tif", dot_model())
+    assert [(d.row, d.col) for d in bad.detections] == [(d.row, d.col) for d in good.detections if d.row < 300]
+    areas = bad.report["area_mm2"]
+    assert areas["unreadable"] >= 128**2 * (0.25 / 1000) ** 2
+    assert areas["unreadable"] + areas["tissue"] == pytest.approx(good.report["area_mm2"]["tissue"])
+
+
+@pytest.mark.parametrize("style", ["aperio", "generic", "ome"])
+def test_reduced_levels_without_bytes_change_no_result(tmp_path: Path, style: str) -> None:
+    pixels = np.full((1024, 1024, 3), 245, np.uint8)
+    pixels[100:740, 200:840] = planted(640, 640, [(200, 200), (450, 450)])
+    for name in ("good.tif", "bad.tif"):
+        write_pyramid(tmp_path / name, pixels, levels=5, compression="deflate", style=style)
+    leave_out(tmp_path / "bad.tif", 4)
+    leave_out(tmp_path / "bad.tif", 3, [0])
+    good, bad = scan(tmp_path / "good.tif", dot_model()), scan(tmp_path / "bad.tif", dot_model())
+    assert good.detections == bad.detections
+    assert good.report["area_mm2"] == bad.report["area_mm2"]
+    assert good.report["statistics"] == bad.report["statistics"]
 
 
 def test_a_cancelled_scan_leaves_nothing_that_looks_finished(slide: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from threading import Lock
 
 import numpy as np
@@ -74,20 +74,24 @@ def assemble(
     channels : int
         Of a pixel.
     """
-    inside = box.clipped(level.height, level.width)
-    if inside == box:
+    if box == box.clipped(level.height, level.width):
         pixels = np.empty((box.height, box.width, channels), np.uint8)
     else:
         pixels = np.full((box.height, box.width, channels), WHITE, np.uint8)
+    for tile_row, tile_col, source, place in parts_of(level, box, tile_shape):
+        pixels[place.slices()] = tile_at(tile_row, tile_col)[source.slices()]
+    return pixels
+
+
+def parts_of(level: Level, box: Box, tile_shape: tuple[int, int]) -> Iterator[tuple[int, int, Box, Box]]:
+    """Row and column of each tile that `box` needs, which part of the tile that is, and where in the box it lies."""
+    inside = box.clipped(level.height, level.width)
     if not inside.area:
-        return pixels
+        return
     tile_height, tile_width = tile_shape
     for tile_row in range(inside.top // tile_height, -(-inside.bottom // tile_height)):
         for tile_col in range(inside.left // tile_width, -(-inside.right // tile_width)):
             origin = (tile_row * tile_height, tile_col * tile_width)
-            tile = tile_at(tile_row, tile_col)
             part = Box(*origin, origin[0] + tile_height, origin[1] + tile_width).shifted(-inside.top, -inside.left)
             part = part.clipped(inside.height, inside.width).shifted(inside.top, inside.left)
-            source = part.shifted(-origin[0], -origin[1])
-            pixels[part.shifted(-box.top, -box.left).slices()] = tile[source.slices()]
-    return pixels
+            yield tile_row, tile_col, part.shifted(-origin[0], -origin[1]), part.shifted(-box.top, -box.left)

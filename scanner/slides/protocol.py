@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 #: (height, width, channels) uint8; RGB, but for a slide that was opened for more channels or fewer.
 Pixels = npt.NDArray[np.uint8]
+
+#: (height, width); False for a pixel that no bytes of the file show, at its level or a finer one.
+Held = npt.NDArray[np.bool_]
 
 #: What lies outside a level, and under transparent pixels: no tissue.
 WHITE = 255
@@ -90,7 +93,7 @@ class Slide(Protocol):
         Raises
         ------
         UnreadableRegionError
-            Pixels within the box cannot be decoded.
+            Pixels within the box cannot be decoded, or have no bytes, at this level and all finer ones.
         """
         ...
 
@@ -105,6 +108,26 @@ class Slide(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+@runtime_checkable
+class KnowsHoles(Protocol):
+    """A slide whose reader knows, pixel by pixel, what cannot be read."""
+
+    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
+        """Pixels of `box`, white where they cannot be read, and which can be: None if all."""
+        ...
+
+
+def read_held(slide: Slide, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
+    """Pixels of `box`, white where they cannot be read, and which can be: None if all.
+
+    Raises
+    ------
+    UnreadableRegionError
+        As `Slide.read` does, where the reader does not know one by one.
+    """
+    return slide.read_held(level, box) if isinstance(slide, KnowsHoles) else (slide.read(level, box), None)
 
 
 def levels_from_sizes(sizes: list[tuple[int, int]]) -> tuple[Level, ...]:

@@ -77,14 +77,19 @@ def resample(read: Callable[[Box], Pixels], box: Box, *, rows: Axis, cols: Axis,
 def _resample_piece(read: Callable[[Box], Pixels], piece: Box, rows: Axis, cols: Axis) -> Pixels:
     down, top, bottom = rows.matrix(piece.top, piece.bottom)
     across, left, right = cols.matrix(piece.left, piece.right)
-    level_pixels = read(Box(top, left, bottom, right)).astype(np.float32)
-    halfway = down @ level_pixels.reshape(bottom - top, -1)  # (h, level w * channels)
+    return weigh(read(Box(top, left, bottom, right)), down, across)
+
+
+def weigh(level_pixels: Pixels, down: sparse.csr_array, across: sparse.csr_array) -> Pixels:
+    """(h, w, channels) weighted by matrices (rows, h) and (cols, w) of whole numbers -> (rows, cols, channels)."""
+    height, width, _ = level_pixels.shape
+    halfway = down @ level_pixels.astype(np.float32).reshape(height, -1)  # (rows, w * channels)
     _round_in_place(halfway, STEPS / ONE)
-    # (w, channels * h)
-    values: npt.NDArray[np.float32] = across @ np.ascontiguousarray(halfway.T).reshape(right - left, -1)
+    # (cols, channels * rows)
+    values: npt.NDArray[np.float32] = across @ np.ascontiguousarray(halfway.T).reshape(width, -1)
     _round_in_place(values, 1 / (STEPS * ONE))
     np.clip(values, 0, 255, out=values)
-    return values.astype(np.uint8).reshape(-1, piece.height).T.reshape(piece.height, piece.width, -1)
+    return values.astype(np.uint8).reshape(across.shape[0], -1, down.shape[0]).transpose(2, 0, 1)
 
 
 def _round_in_place(values: npt.NDArray[np.float32], factor: float) -> None:

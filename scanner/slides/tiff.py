@@ -15,8 +15,8 @@ from scanner.errors import DamagedSlideError, SlideError
 from scanner.geometry import Box
 from scanner.slides.contents import sole_image
 from scanner.slides.foreign import foreign_errors_become, reading_region
-from scanner.slides.mosaic import TileCache, assemble
-from scanner.slides.protocol import RGB, Pixels, Slide, levels_from_sizes
+from scanner.slides.protocol import RGB, Held, Pixels, Slide, levels_from_sizes
+from scanner.slides.read_through import NoBytesError, TiledLevels, TileSource
 from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_metadata import is_aperio, refuse_stacks, stated_resolution
 from scanner.slides.tiff_page import TiffLevel, plan_level, plan_stack
@@ -41,28 +41,32 @@ class TiffSlide(Slide):
         self.mpp, self.mpp_source = settle_mpp(path, stated, mpp)
         self.image = sole_image(self)
         self.images = (self.image,)
-        self._cache = TileCache()
+        sources = [
+            TileSource((level.tile_height, level.tile_width), partial(self._read_tile, index))
+            for index, level in enumerate(self._tiff_levels)
+        ]
+        self._tiles = TiledLevels(self.levels, sources, name=str(path), channels=self.channels)
         self._file = path.open("rb", buffering=0)
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of `box` in that level's pixels; see `Slide.read`."""
-        tiles = self._tiff_levels[level]
-        tile_shape = (tiles.tile_height, tiles.tile_width)
-        tile_at = partial(self._tile_at, level)
-        return assemble(self.levels[level], Box(*box), tile_shape=tile_shape, tile_at=tile_at, channels=self.channels)
+        return self._tiles.read(level, Box(*box))
+
+    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
+        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
+        return self._tiles.read_held(level, Box(*box))
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
-        self._cache.clear()
-
-    def _tile_at(self, level: int, row: int, col: int) -> Pixels:
-        return self._cache.get((level, row, col), lambda: self._read_tile(level, row, col))
+        self._tiles.close()
 
     def _read_tile(self, level: int, row: int, col: int) -> Pixels:
         if self._file.closed:
             raise SlideError(f"{self.path} is closed")
         what = f"{self.path}: level {level}, TIFF tile in row {row}, column {col}"
+        if not self._tiff_levels[level].has_bytes(row, col):
+            raise NoBytesError(f"{what}: the file has no bytes for it")
         with reading_region(self.path, what):
             return self._tiff_levels[level].read_tile(self._file.fileno(), row, col)
 

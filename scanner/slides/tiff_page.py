@@ -18,7 +18,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.slides.colour import composite, composite_premultiplied, eight_bits, rgb_from_grey
 from scanner.slides.compressed import check_declared_size
-from scanner.slides.protocol import RGB, WHITE, Pixels
+from scanner.slides.protocol import RGB, Pixels
 
 #: A longer side is no slide (a 300 mm slide at 0.05 um/px has 6e6) but a broken header.
 MAX_SIDE = 2**24  # px
@@ -65,18 +65,18 @@ class TiffLevel:
     decode: Callable[[bytes, int], npt.NDArray[Any]]
     to_pixels: ToPixels
     channels: int = RGB
-    #: What a tile holds that was left out.
-    blank: int = WHITE
+
+    def has_bytes(self, row: int, col: int) -> bool:
+        """Whether the file holds all of a tile; scanners leave tiles out, and writers lose them."""
+        index = self._index(row, col)
+        return bool(self.byte_counts[:, index].all() and self.offsets[:, index].all())
 
     def read_tile(self, descriptor: int, row: int, col: int) -> Pixels:
         """Read and decode one tile.
 
         Raises whatever the decoder raises, and ValueError if the file ends early or the tile is too small.
         """
-        index = row * -(-self.width // self.tile_width) + col
-        if not self.byte_counts[:, index].all():
-            # Scanners leave out tiles without tissue; OpenSlide shows them transparent.
-            return np.full((self.tile_height, self.tile_width, self.channels), self.blank, np.uint8)
+        index = self._index(row, col)
         planes = [self._read_plane(descriptor, plane, index) for plane in range(len(self.offsets))]
         samples = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)  # (h, w, samples)
         needed = (
@@ -86,6 +86,9 @@ class TiffLevel:
         if samples.shape[0] < needed[0] or samples.shape[1] < needed[1]:
             raise ValueError(f"decodes to {samples.shape[:2]} px instead of {needed}")
         return self.to_pixels(samples)
+
+    def _index(self, row: int, col: int) -> int:
+        return row * -(-self.width // self.tile_width) + col
 
     def _read_plane(self, descriptor: int, plane: int, index: int) -> npt.NDArray[Any]:
         offset, count = int(self.offsets[plane, index]), int(self.byte_counts[plane, index])
@@ -136,7 +139,6 @@ def plan_stack(pages: Sequence[TiffPage], name: str) -> TiffLevel:
         byte_counts=np.concatenate([one.byte_counts for one in planes]),
         decode=first.decode if len(planes) == 1 else lambda encoded, i: planes[i // tiles].decode(encoded, i % tiles),
         channels=len(planes) if len(planes) > 1 else pages[0].samplesperpixel,
-        blank=0,  # No light: these are no transmitted ones.
     )
 
 
@@ -178,7 +180,10 @@ def _plan_decode(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
 
 def _is_one_run(page: TiffPage) -> bool:
     """Whether the page's pixels lie uncompressed, one after the other, in the file."""
-    return bool(not page.is_tiled and page.planarconfig == 1 and page.fillorder == 1 and page.is_memmappable)
+    has_all = all(page.dataoffsets) and all(page.databytecounts)
+    return bool(
+        has_all and not page.is_tiled and page.planarconfig == 1 and page.fillorder == 1 and page.is_memmappable
+    )
 
 
 def _plan_bands(page: TiffPage, to_pixels: ToPixels) -> TiffLevel:
