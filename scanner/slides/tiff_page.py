@@ -17,7 +17,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.slides.colour import composite, composite_premultiplied, eight_bits, rgb_from_grey
-from scanner.slides.compressed import check_declared_size
+from scanner.slides.compressed import JPEG, WEBP, check_declared_size
 from scanner.slides.protocol import RGB, Pixels
 
 #: A longer side is no slide (a 300 mm slide at 0.05 um/px has 6e6) but a broken header.
@@ -35,7 +35,12 @@ COMPRESSIONS = {
     COMPRESSION.DEFLATE,
     COMPRESSION.PACKBITS,
     COMPRESSION.ZSTD,
+    COMPRESSION.ZSTD_DEPRECATED,
     COMPRESSION.WEBP,
+    COMPRESSION.WEBP_DEPRECATED,
+    COMPRESSION.PNG,
+    COMPRESSION.JPEGXL,
+    COMPRESSION.JPEGXL_DNG,
     COMPRESSION.JPEG2000,
     COMPRESSION.APERIO_JP2000_RGB,
 }
@@ -144,7 +149,7 @@ def plan_stack(pages: Sequence[TiffPage], name: str) -> TiffLevel:
 
 def _plan_pixels(page: TiffPage, name: str, to_pixels: ToPixels) -> TiffLevel:
     if page.compression not in COMPRESSIONS:
-        raise UnsupportedCompressionError(f"{name}: compression {page.compression!r} is not supported")
+        raise UnsupportedCompressionError(f"{name}: {_refusal(int(page.compression))}")
     height, width = page.imagelength, page.imagewidth
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise DamagedSlideError(f"{name}: {width} x {height} px is not the size of a slide")
@@ -161,6 +166,15 @@ def _plan_pixels(page: TiffPage, name: str, to_pixels: ToPixels) -> TiffLevel:
         np.array(values, np.int64).reshape(planes, tiles) for values in (page.dataoffsets, page.databytecounts)
     )
     return TiffLevel(height, width, tile_height, tile_width, offsets, byte_counts, _plan_decode(page), to_pixels)
+
+
+def _refusal(compression: int) -> str:
+    known = compression in {known.value for known in COMPRESSION}
+    named = COMPRESSION(compression).name.replace("_", " ") if known else "an unknown one"
+    return (
+        f"its compression, {named} ({compression}), is not read; write it anew with JPEG, JPEG 2000, JPEG XL, LZW, "
+        "deflate, zstd, WebP, PNG or PackBits"
+    )
 
 
 def _plan_decode(page: TiffPage) -> Callable[[bytes, int], npt.NDArray[Any]]:
@@ -215,7 +229,7 @@ def _plan_colour(page: TiffPage, name: str) -> ToPixels:
     if kind == PHOTOMETRIC.PALETTE and page.colormap is not None:
         palette = (np.asarray(page.colormap) >> 8).astype(np.uint8).T  # (colours, 3)
         return lambda values: np.take(palette, values[:, :, 0], axis=0)
-    is_ycbcr_jpeg = kind == PHOTOMETRIC.YCBCR and page.compression in (COMPRESSION.JPEG, COMPRESSION.WEBP)
+    is_ycbcr_jpeg = kind == PHOTOMETRIC.YCBCR and page.compression in {*JPEG, *WEBP}
     if samples < 3 or not (kind == PHOTOMETRIC.RGB or is_ycbcr_jpeg):
         raise UnsupportedSlideError(f"{name}: {samples} samples of {kind!r} are not brightfield RGB")
     alpha = page.extrasamples[0] if samples == 4 and page.extrasamples else 0

@@ -122,6 +122,6 @@ def pixels_elsewhere(path: Path) -> str | None:
     By itself such a file is an overview, which must not be scanned for the slide.
     """
     folder = path.with_name(f"_{path.stem}_")
-    if path.suffix.lower() == ".vsi" or (os.path.isdir(folder) and any(folder.glob("stack*/frame_t*.ets"))):
+    if path.suffix.lower() == ".vsi" or (os.path.isdir(folder) and list(folder.glob("stack*/frame_t*.ets"))):
         return f"Olympus VSI is not read: its slide lies in the .ets files of {folder.name}/; {_TO_TIFF}"
     return None
