@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -23,27 +24,66 @@ _SYNTAX = {"jpeg": JPEGBaseline8Bit, "jpeg2000": JPEG2000Lossless, "raw": Explic
 
 
 def write_dicom_series(
-    folder: Path, levels: list[Pixels], *, coding: Coding = "jpeg", mpp: float = 0.25, uid: str | None = None
+    folder: Path,
+    levels: list[Pixels],
+    *,
+    coding: Coding = "jpeg",
+    mpp: float = 0.25,
+    uid: str | None = None,
+    lost: Mapping[int, set[int]] | None = None,
 ) -> list[Pixels]:
-    """Write level n as `level-n.dcm`; returns the levels as their tiles decode."""
+    """Write level n as `level-n.dcm`; returns the levels as their tiles decode.
+
+    `lost` names frames of a level that are left out: that level is then sparse, every frame with its own place.
+    """
     series = uid or generate_uid()
     decoded = []
     for index, level in enumerate(levels):
+        left_out = (lost or {}).get(index, set())
         frames = [_encode(tile, coding) for tile in _tiles(level)]
         slide = _describe(level, series, mpp=mpp * 2**index, is_reduced=index > 0, coding=coding)
+        if left_out:
+            kept = [number for number in range(len(frames)) if number not in left_out]
+            _scatter(slide, kept, columns=-(-level.shape[1] // TILE))
+            decoded.append(_assembled(level, [_decode(frame, coding) for frame in frames]))
+            frames = [frames[number] for number in kept]
         slide.NumberOfFrames = len(frames)
         slide.PixelData = b"".join(frames) if coding == "raw" else encapsulate(frames)
         slide["PixelData"].VR = "OB"
         slide["PixelData"].is_undefined_length = coding != "raw"
         pydicom.dcmwrite(folder / f"level-{index}.dcm", slide, enforce_file_format=True)
-        decoded.append(_assembled(level, [_decode(frame, coding) for frame in frames]))
+        if not left_out:
+            decoded.append(_assembled(level, [_decode(frame, coding) for frame in frames]))
     return decoded
+
+
+def filled_up(level: Pixels) -> Pixels:
+    """A level, with white around it up to whole tiles."""
+    height, width = level.shape[:2]
+    return np.pad(level, ((0, -height % TILE), (0, -width % TILE), (0, 0)), constant_values=255)
+
+
+def _scatter(slide: Dataset, kept: list[int], *, columns: int) -> None:
+    """Make a sparse slide of one with all frames."""
+    slide.DimensionOrganizationType = "TILED_SPARSE"
+    shared = slide.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    frames = []
+    for number in kept:
+        place, measures = Dataset(), Dataset()
+        place.ColumnPositionInTotalImagePixelMatrix = number % columns * TILE + 1
+        place.RowPositionInTotalImagePixelMatrix = number // columns * TILE + 1
+        groups = Dataset()
+        groups.PlanePositionSlideSequence = Sequence([place])
+        measures.PixelSpacing = shared[0].PixelSpacing
+        groups.PixelMeasuresSequence = Sequence([measures])
+        frames.append(groups)
+    slide.PerFrameFunctionalGroupsSequence = Sequence(frames)
 
 
 def _tiles(level: Pixels) -> list[Pixels]:
     """In raster order, the last ones of a row or column filled up with white."""
     height, width = level.shape[:2]
-    padded = np.pad(level, ((0, -height % TILE), (0, -width % TILE), (0, 0)), constant_values=255)
+    padded = filled_up(level)
     return [
         padded[top : top + TILE, left : left + TILE] for top in range(0, height, TILE) for left in range(0, width, TILE)
     ]

@@ -7,6 +7,7 @@ read, and only in the encoding that OpenSlide reads too: explicit lengths, littl
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _PREAMBLE = 128
 _SERIES_UID = (0x0020, 0x000E)
 _SOP_CLASS = (0x0002, 0x0002)
 _MODALITY = (0x0008, 0x0060)
+_PIXELS = (0x7FE0, 0x0008)
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 #: These have a length of four bytes, after two that are left free.
@@ -75,6 +77,30 @@ def kind_of(path: Path) -> str:
         if modality := _find(head, _MODALITY):
             return f"modality {modality}"
     return "another kind"
+
+
+def elements(head: bytes) -> Iterator[tuple[Tag, bytes]]:
+    """Every element of a file's head with its bytes, in its order, those within sequences too; none of a sequence.
+
+    Raises
+    ------
+    struct.error
+        The head ends before the pixels begin.
+    """
+    if not head[_PREAMBLE:].startswith(b"DICM"):
+        return
+    place = _PREAMBLE + 4
+    while True:
+        tag, length, start = _element(head, place)
+        is_frame = tag in (_ITEM, _ITEM_END, _SEQUENCE_END)
+        if is_frame or head[place + 4 : place + 6] == b"SQ":
+            place = start
+            continue
+        if tag >= _PIXELS:
+            return
+        if length != _UNDEFINED:
+            yield tag, head[start : start + length]
+        place = _end_of_sequence(head, start) if length == _UNDEFINED else start + length
 
 
 def _find(head: bytes, wanted: Tag) -> str | None:

@@ -13,14 +13,19 @@ from scanner.errors import DamagedSlideError, SlideError
 from scanner.geometry import Box
 from scanner.slides.colour import composite
 from scanner.slides.contents import sole_image
+from scanner.slides.dicom_levels import measure_levels
 from scanner.slides.foreign import foreign_errors_become, reading_region
-from scanner.slides.mosaic import TileCache, assemble
-from scanner.slides.protocol import WHITE, Pixels, Slide, levels_from_sizes
+from scanner.slides.padding import levels_as_stated
+from scanner.slides.protocol import WHITE, Held, Level, Pixels, Slide, levels_from_sizes
+from scanner.slides.read_through import TiledLevels, TileSource
 from scanner.slides.resolution import Resolution, settle_slide_mpp
 
 #: OpenSlide places a region by level-0 coordinates. Where a downsample is not an integer, a region's pixels would
 #: depend on where it begins; so only squares of this side are asked for, at fixed places.
 SQUARE = 512  # level px
+#: Formats whose transparent pixels have no bytes. In the others they were never scanned, which MIRAX, SCN and BIF say
+#: by leaving them out: no tissue.
+LEAVE_OUT = ("dicom", "philips", "trestle", "aperio")
 
 
 class VendorSlide(Slide):
@@ -30,7 +35,8 @@ class VendorSlide(Slide):
         self.path = path
         self._handle: openslide.OpenSlide | None = self._open()
         properties = dict(self._handle.properties)
-        self.levels = levels_from_sizes([(height, width) for width, height in self._handle.level_dimensions])
+        vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "")
+        self.levels = _levels(path, [(height, width) for width, height in self._handle.level_dimensions], vendor)
         self._openslide_downsamples = self._handle.level_downsamples
         self._background = _background(properties)
         self.origin = _origin(properties)
@@ -38,24 +44,25 @@ class VendorSlide(Slide):
         self.mpp, self.mpp_source = settle_slide_mpp(path, _stated_resolution(properties), mpp)
         self.image = sole_image(self)
         self.images = (self.image,)
-        self._cache = TileCache()
+        self._leaves_out = vendor in LEAVE_OUT
+        sources = [TileSource((SQUARE, SQUARE), partial(self._read_square, index)) for index in range(len(self.levels))]
+        self._tiles = TiledLevels(self.levels, sources, name=str(path))
         self._reopening = Lock()
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of `box` in that level's pixels; see `Slide.read`."""
-        return assemble(
-            self.levels[level], Box(*box), tile_shape=(SQUARE, SQUARE), tile_at=partial(self._tile_at, level)
-        )
+        return self._tiles.read(level, Box(*box))
+
+    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
+        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
+        return self._tiles.read_held(level, Box(*box))
 
     def close(self) -> None:
         """Let go of the file."""
         if self._handle is not None:
             self._handle.close()
         self._handle = None
-        self._cache.clear()
-
-    def _tile_at(self, level: int, row: int, col: int) -> Pixels:
-        return self._cache.get((level, row, col), lambda: self._read_square(level, row, col))
+        self._tiles.close()
 
     def _read_square(self, level: int, row: int, col: int) -> Pixels:
         if (handle := self._handle) is None:
@@ -69,7 +76,17 @@ class VendorSlide(Slide):
             except openslide.OpenSlideError:
                 self._replace(handle)
                 raise
-        return composite(rgba, self._background)
+        pixels = composite(rgba, self._background)
+        if not self._leaves_out or rgba[..., 3].all():
+            return pixels
+        return np.concatenate([pixels, self._on_level(level, rgba[..., 3:], row, col)], axis=2)
+
+    def _on_level(self, level: int, alpha: Pixels, row: int, col: int) -> Pixels:
+        """The opacity of a square; what lies beyond the level lacks nothing."""
+        opacity = alpha.copy()
+        opacity[max(0, self.levels[level].height - row * SQUARE) :] = WHITE
+        opacity[:, max(0, self.levels[level].width - col * SQUARE) :] = WHITE
+        return opacity
 
     def _replace(self, failed: openslide.OpenSlide) -> None:
         """Open the file anew: after one error an OpenSlide handle answers every call with that error."""
@@ -80,6 +97,16 @@ class VendorSlide(Slide):
     def _open(self) -> openslide.OpenSlide:
         with foreign_errors_become(DamagedSlideError, f"{self.path}: OpenSlide"):
             return openslide.OpenSlide(self.path)
+
+
+def _levels(path: Path, sizes: list[tuple[int, int]], vendor: str) -> tuple[Level, ...]:
+    """The levels; those of DICOM as their files state them."""
+    measured = measure_levels(path) if vendor == "dicom" else {}
+    if sizes[0] not in measured:
+        return levels_from_sizes(sizes)
+    spacings = [measured[size].spacing if size in measured else None for size in sizes]
+    stated = [None if spacing is None else spacing / measured[sizes[0]].spacing for spacing in spacings]
+    return levels_as_stated(sizes, stated, [measured[size].tile if size in measured else (1, 1) for size in sizes])
 
 
 def detect_vendor(path: Path) -> str | None:

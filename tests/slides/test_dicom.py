@@ -6,11 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import openslide
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from scanner.slides import Slide, open_slide
 from scanner.slides.dicom_header import series_of
-from tests.dicom_factory import Coding, write_dicom_series
+from scanner.slides.protocol import KnowsHoles
+from scanner.slides.read_through import NoBytesError
+from tests.dicom_factory import Coding, filled_up, write_dicom_series
+from tests.holes_factory import reduced
 from tests.slides_factory import Pixels, pyramid, texture
 
 LEVELS = pyramid(texture(301, 421), 3)
@@ -58,3 +64,82 @@ def test_what_is_no_dicom_has_no_series(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.dcm").write_bytes(content)
     assert series_of(tmp_path / "a.dcm") is None
     assert series_of(tmp_path / "nowhere.dcm") is None
+
+
+@pytest.fixture(params=["shared", "per frame"])
+def padded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A series whose levels are filled up to whole tiles, their spacing in the groups of all frames or of each."""
+    write_dicom_series(tmp_path, [filled_up(level) for level in LEVELS])
+    for file in tmp_path.iterdir():
+        if request.param == "per frame":
+            move_spacing(file)
+        file.rename(file.with_suffix("") if request.param == "per frame" else file)
+    return next(tmp_path.glob("level-1*"))
+
+
+def move_spacing(file: Path) -> None:
+    """From the groups that all frames share to those of each frame."""
+    slide = pydicom.dcmread(file)
+    measures = slide.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    del slide.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    frames = []
+    for _ in range(slide.NumberOfFrames):
+        group = Dataset()
+        group.PixelMeasuresSequence = measures
+        frames.append(group)
+    slide.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    slide["PerFrameFunctionalGroupsSequence"].is_undefined_length = True
+    slide.save_as(file)
+
+
+def test_the_spacing_of_each_level_decides_where_levels_are_filled_up(padded: Path) -> None:
+    height, width = filled_up(LEVELS[0]).shape[:2]
+    with open_slide(padded, mpp=0.25) as slide:
+        assert [level.downsample for level in slide.levels] == [1.0, 2.0, 4.0]
+        assert [(level.height, level.width) for level in slide.levels] == [
+            (-(-height // side), -(-width // side)) for side in (1, 2, 4)
+        ]
+        for index, pixels in enumerate(LEVELS):
+            found = whole(slide, index)[: pixels.shape[0], : pixels.shape[1]]
+            assert np.abs(found.astype(int) - pixels).mean() < 12, "the codec's loss, not another place"
+
+
+def test_a_level_that_states_no_spacing_is_taken_by_its_size(tmp_path: Path) -> None:
+    write_dicom_series(tmp_path, LEVELS)
+    for file in tmp_path.iterdir():
+        slide = pydicom.dcmread(file)
+        del slide.SharedFunctionalGroupsSequence
+        slide.save_as(file)
+    with open_slide(tmp_path / "level-0.dcm", mpp=0.25) as slide:
+        assert [level.downsample for level in slide.levels] == [1.0, 2.0, 4.0]
+
+
+def test_the_size_of_the_slide_says_what_a_missing_spacing_does_not(tmp_path: Path) -> None:
+    write_dicom_series(tmp_path, [filled_up(level) for level in LEVELS])
+    for index, file in enumerate(sorted(tmp_path.iterdir())):
+        slide = pydicom.dcmread(file)
+        del slide.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+        slide.ImagedVolumeWidth = slide.TotalPixelMatrixColumns * 0.00025 * 2**index
+        slide.ImagedVolumeHeight = slide.TotalPixelMatrixRows * 0.00025 * 2**index
+        slide.save_as(file)
+    with open_slide(tmp_path / "level-0.dcm", mpp=0.25) as slide:
+        assert [level.downsample for level in slide.levels] == [1.0, 2.0, 4.0]
+
+
+def test_frames_that_a_sparse_series_lacks_are_no_glass(tmp_path: Path) -> None:
+    decoded = write_dicom_series(tmp_path, LEVELS, coding="jpeg2000", lost={0: {8}, 1: {0, 3}})
+    with open_slide(tmp_path / "level-0.dcm") as slide:
+        assert isinstance(slide, KnowsHoles)
+        pixels, held = slide.read_held(0, (0, 0, 301, 421))
+        expected = np.ones((301, 421), np.bool_)
+        expected[64:128, 64:128] = False  # 7 frames in a row.
+        np.testing.assert_array_equal(held, expected)
+        np.testing.assert_array_equal(pixels[expected], decoded[0][expected])
+        with pytest.raises(NoBytesError, match="level 0"):
+            slide.read(0, (100, 100, 101, 101))
+        # Of level 1, frame 3 is drawn from what level 0 has, frame 0 but for what that lacks.
+        _, held = slide.read_held(1, (0, 0, 150, 210))
+        lacks = np.argwhere(~held if held is not None else np.zeros((0, 0)))
+        assert (lacks.min(axis=0).tolist(), lacks.max(axis=0).tolist()) == ([32, 32], [63, 63])
+        drawn = slide.read(1, (0, 192, 64, 210))
+        np.testing.assert_allclose(drawn, reduced(decoded[0][:128, 384:420], 2), rtol=0, atol=1.01)
