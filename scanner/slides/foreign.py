@@ -1,8 +1,12 @@
-"""A library's exceptions, said in our own words: none of tifffile, PIL or OpenSlide leaves this package."""
+"""A library's exceptions, said in our own words: none of tifffile, PIL or OpenSlide leaves this package.
+
+Nor do their notes on a file: Python prints what is logged to stderr if nobody listens, and a damaged TIFF has hundreds.
+"""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +27,9 @@ GONE = {
     for name in ("ESTALE", "ENOTCONN", "EREMOTEIO", "ETIMEDOUT", "EHOSTDOWN", "ENODEV", "ENXIO")
     if hasattr(errno, name)
 }
+
+for _library in ("tifffile", "PIL"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def test_more_pixels_than_allowed_are_refused() -> None:
         check_declared_size(encoded, COMPRESSION.JPEG, 37 * 51 - 1)
 
 
-SIDES = [(1, 1), (8, 8), (37, 51), (256, 256), (512, 1024), (300, 400), (9000, 4), (4, 9000), (1200, 1000), (264, 8)]
+SIDES = [(1, 1), (8, 8), (37, 51), (256, 256), (256, 512), (300, 400), (9000, 4), (4, 9000), (264, 8)]
 
 
 @pytest.mark.parametrize("size", SIDES)
