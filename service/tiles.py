@@ -31,6 +31,7 @@ from scanner.errors import DamagedSlideError, UnreadableRegionError
 from scanner.geometry import Box
 from scanner.slides import Slide, open_slide
 from scanner.slides.colour import shown_as_rgb
+from scanner.slides.protocol import read_held
 
 TILE_SIDE = 512  # px of a DeepZoom level
 JPEG_QUALITY = 85
@@ -219,9 +220,11 @@ def read_reduced(slide: Slide, box: Box, downsample: int) -> npt.NDArray[np.uint
 
 
 def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np.uint8]:
-    """Pixels of a level, (height, width, 3); grey where they cannot be read, to the nearest UNREADABLE_SIDE."""
+    """Pixels of a level, (height, width, 3); grey where they cannot be read, perhaps to UNREADABLE_SIDE."""
     try:
-        return shown_as_rgb(slide.read(level, box))
+        found, held = read_held(slide, level, box)
+        shown = shown_as_rgb(found)
+        return shown if held is None else np.where(held[..., None], shown, np.uint8(UNREADABLE_GREY))
     except UnreadableRegionError:
         pixels = np.full((box.height, box.width, 3), UNREADABLE_GREY, np.uint8)
         if max(box.height, box.width) <= UNREADABLE_SIDE:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import zarr
 
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
@@ -17,10 +18,11 @@ from scanner.geometry import Box
 from scanner.slides.colour import rgb_from_grey
 from scanner.slides.contents import sole_image
 from scanner.slides.foreign import check_still_there, foreign_errors_become, reading_region
-from scanner.slides.mosaic import TileCache, assemble
-from scanner.slides.protocol import RGB, Pixels, Slide, levels_from_sizes
+from scanner.slides.protocol import RGB, Held, Pixels, Slide, levels_from_sizes
+from scanner.slides.read_through import Tile, TiledLevels, TileSource
 from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_page import MAX_SIDE, MAX_TILE_AREA
+from scanner.slides.zarr_holes import may_have_holes, with_other_fill
 from scanner.slides.zarr_metadata import Multiscale, plan_axes, read_multiscale
 
 #: Chunks are read together up to about this side: each call costs a millisecond, whatever its size.
@@ -57,24 +59,40 @@ class _ZarrLevel:
         height, width = (side * max(1, READ_PX // side) for side in sides)
         return height, width
 
-    def read(self, box: Box) -> Pixels:
-        """Pixels of a box within the level, (h, w, channels)."""
+    def read(self, box: Box) -> Tile:
+        """Pixels of a box within the level, (h, w, channels); with one more channel, 0 where it has no chunks."""
         place: list[int | slice] = [0] * self.array.ndim
         place[self.row_axis], place[self.col_axis] = box.slices()
         if self.channel_axis is not None:
             place[self.channel_axis] = slice(None)
-        values = np.asarray(self.array[tuple(place)])
+        where = tuple(place)
+        values = np.asarray(self.array[where])
+        pixels = self._ordered(values, where)
+        shown = rgb_from_grey(pixels[:, :, 0]) if self.is_rgb and pixels.shape[2] == 1 else pixels
+        if not may_have_holes(values, where, self.array):
+            return shown
+        is_there = pixels == self._ordered(np.asarray(self.other_fill[where]), where)
+        # A colour without one of its three is none; of other channels the writer leaves out those that are dark.
+        held = is_there.all(axis=2) if self.is_rgb else is_there.any(axis=2)
+        return shown if held.all() else np.dstack([shown, held.astype(np.uint8)])
+
+    @cached_property
+    def other_fill(self) -> zarr.Array[Any]:
+        """The array, showing another value where it has no chunk."""
+        return with_other_fill(self.array)
+
+    def _ordered(self, values: npt.NDArray[Any], place: tuple[int | slice, ...]) -> Pixels:
+        """What was read at `place` as (h, w, channels)."""
         kept = [axis for axis in range(self.array.ndim) if isinstance(place[axis], slice)]
         order = [kept.index(axis) for axis in (self.row_axis, self.col_axis, self.channel_axis) if axis is not None]
         pixels = np.ascontiguousarray(values.transpose(order))  # (h, w) or (h, w, channels)
-        pixels = pixels.reshape(*pixels.shape[:2], -1)
-        return rgb_from_grey(pixels[:, :, 0]) if self.is_rgb and pixels.shape[2] == 1 else pixels
+        return pixels.reshape(*pixels.shape[:2], -1)
 
 
 class ZarrSlide(Slide):
     """A Zarr group with OME's multiscales, or a plain array (rows, columns, channels), which is taken for a field.
 
-    A chunk that is not there has the array's fill value: Zarr does not tell it from one that was lost.
+    A chunk that is not there has no bytes, whatever the array's fill value: the writer left it out, or it was lost.
     """
 
     def __init__(self, path: Path, mpp: float | None = None, *, channels: int | None = RGB) -> None:
@@ -88,24 +106,24 @@ class ZarrSlide(Slide):
         self.mpp, self.mpp_source = settle_mpp(path, stated, mpp)
         self.image = sole_image(self)
         self.images = (self.image,)
-        self._cache = TileCache()
+        sources = [TileSource(one.tile_shape, partial(self._read_tile, at)) for at, one in enumerate(self._zarr_levels)]
+        self._tiles = TiledLevels(self.levels, sources, name=str(path), channels=self.channels)
         self._is_closed = False
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of `box` in that level's pixels; see `Slide.read`."""
-        tile_shape = self._zarr_levels[level].tile_shape
-        tile_at = partial(self._tile_at, level)
-        return assemble(self.levels[level], Box(*box), tile_shape=tile_shape, tile_at=tile_at, channels=self.channels)
+        return self._tiles.read(level, Box(*box))
+
+    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
+        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
+        return self._tiles.read_held(level, Box(*box))
 
     def close(self) -> None:
         """Forget the pixels; no file is open between two reads."""
         self._is_closed = True
-        self._cache.clear()
+        self._tiles.close()
 
-    def _tile_at(self, level: int, row: int, col: int) -> Pixels:
-        return self._cache.get((level, row, col), lambda: self._read_tile(level, row, col))
-
-    def _read_tile(self, level: int, row: int, col: int) -> Pixels:
+    def _read_tile(self, level: int, row: int, col: int) -> Tile:
         if self._is_closed:
             raise SlideError(f"{self.path} is closed")
         source = self._zarr_levels[level]
