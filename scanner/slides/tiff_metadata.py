@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from tifffile import TiffPage
+from tifffile import DATATYPE, TiffPage
 
 from scanner.errors import UnsupportedSlideError
+from scanner.slides.ome_xml import MAX_XML, ome_pixels
 from scanner.slides.protocol import RGB, Level
-from scanner.slides.resolution import (
-    Resolution,
-    check_level,
-    ome_pixels,
+from scanner.slides.resolution import Resolution, Stated, check_level
+from scanner.slides.stated import (
     resolution_from_aperio,
     resolution_from_imagej,
     resolution_from_ome,
     resolution_from_tags,
 )
+from scanner.slides.units import number_of
 
+_IMAGE_DESCRIPTION = 270
+_TEXTS = {DATATYPE.ASCII, DATATYPE.BYTE, DATATYPE.UNDEFINED}
 _INCH = 2  # What ResolutionUnit means where it is missing (TIFF 6.0).
+
+
+def description_of(page: TiffPage) -> str:
+    """The ImageDescription of a page of an open file, "" if there is none.
+
+    It is read as bytes: tifffile drops all of it for one byte that is no text. What is no UTF-8 counts as Latin-1, and
+    a NUL as the end of a line: what writers leave behind one is kept.
+    """
+    tag = page.tags.get(_IMAGE_DESCRIPTION)
+    if tag is None or not tag.count:
+        return ""
+    if tag.dtype not in _TEXTS:
+        return str(page.description)
+    file = page.parent.filehandle
+    file.seek(tag.valueoffset)
+    return decode_description(file.read(min(tag.count, MAX_XML + 1)))
+
+
+def decode_description(content: bytes) -> str:
+    """Text of bytes in UTF-8, Latin-1 or, by mistake, both."""
+    text = content.rstrip(b"\0").decode("utf-8", "surrogateescape")
+    single = {0xDC00 + byte: byte for byte in range(0x80, 0x100)}  # As surrogateescape marks what is no UTF-8.
+    return text.translate(single).replace("\0", "\n")
 
 
 def is_aperio(page: TiffPage) -> bool:
     """Whether an Aperio scanner, or a writer that follows it, described the page."""
-    return bool(page.description.startswith("Aperio"))
+    return bool(description_of(page).lstrip("\ufeff \r\n").startswith("Aperio"))
 
 
 def refuse_stacks(first: TiffPage, path: Path, *, channels: int | None = RGB) -> None:
@@ -32,7 +58,7 @@ def refuse_stacks(first: TiffPage, path: Path, *, channels: int | None = RGB) ->
 
     None takes any number of channels.
     """
-    pixels = ome_pixels(first.description)
+    pixels = ome_pixels(description_of(first))
     if pixels is None:
         return
     allowed: dict[str, tuple[str, ...]] = {"SizeZ": ("1",), "SizeT": ("1",)}
@@ -43,7 +69,7 @@ def refuse_stacks(first: TiffPage, path: Path, *, channels: int | None = RGB) ->
         raise UnsupportedSlideError(f"{path}: {', '.join(more)} in its OME-XML: a scan needs one plane")
 
 
-def stated_resolution(pages: Sequence[TiffPage], levels: Sequence[Level], path: Path) -> Resolution | None:
+def stated_resolution(pages: Sequence[TiffPage], levels: Sequence[Level], path: Path) -> Stated:
     """What the file states, the most specific statement first; None if it states nothing.
 
     Raises
@@ -51,7 +77,7 @@ def stated_resolution(pages: Sequence[TiffPage], levels: Sequence[Level], path: 
     ResolutionError
         The tags of two levels contradict each other.
     """
-    description = pages[0].description
+    description = description_of(pages[0])
     rows, cols = _tag_values(pages[0])
     stated = (
         resolution_from_aperio(description)
@@ -63,12 +89,12 @@ def stated_resolution(pages: Sequence[TiffPage], levels: Sequence[Level], path: 
     stated = _tag_resolution(pages[0])
     for page, level in zip(pages[1:], levels[1:], strict=True):
         reduced = _tag_resolution(page)
-        if stated is not None and reduced is not None:
+        if isinstance(stated, Resolution) and isinstance(reduced, Resolution):
             check_level(path, stated, reduced, level.downsample)
     return stated
 
 
-def _tag_resolution(page: TiffPage) -> Resolution | None:
+def _tag_resolution(page: TiffPage) -> Stated:
     return resolution_from_tags(*_tag_values(page), int(page.tags.valueof("ResolutionUnit", _INCH)))
 
 
@@ -78,7 +104,10 @@ def _tag_values(page: TiffPage) -> tuple[float | None, float | None]:
 
 
 def _ratio(value: object) -> float | None:
-    """A TIFF rational (numerator, denominator) as a number; None if it is none, or zero."""
-    if isinstance(value, tuple) and len(value) == 2 and value[0] and value[1]:
-        return float(value[0] / value[1])
-    return None
+    """A TIFF rational (numerator, denominator), or what stands in its place, as a number; None if there is none."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return float(value[0] / value[1]) if value[1] else 0.0
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return number_of(value)
+    return float(value) if isinstance(value, int | float) else None

@@ -18,7 +18,8 @@ from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.padding import levels_as_stated
 from scanner.slides.protocol import WHITE, Held, Level, Pixels, Slide, levels_from_sizes
 from scanner.slides.read_through import TiledLevels, TileSource
-from scanner.slides.resolution import Resolution, settle_slide_mpp
+from scanner.slides.resolution import Stated, settle_slide_mpp
+from scanner.slides.stated import Length, resolution_from_sides
 
 #: OpenSlide places a region by level-0 coordinates. Where a downsample is not an integer, a region's pixels would
 #: depend on where it begins; so only squares of this side are asked for, at fixed places.
@@ -133,10 +134,7 @@ def _origin(properties: dict[str, str]) -> tuple[int, int]:
         return 0, 0
 
 
-def _stated_resolution(properties: dict[str, str]) -> Resolution | None:
-    try:
-        row_mpp = float(properties[openslide.PROPERTY_NAME_MPP_Y])
-        col_mpp = float(properties[openslide.PROPERTY_NAME_MPP_X])
-    except (KeyError, ValueError):
-        return None
-    return Resolution(row_mpp, col_mpp, "openslide property")
+def _stated_resolution(properties: dict[str, str]) -> Stated:
+    names = (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X)
+    row, col = (Length(name, properties.get(name), "um") for name in names)
+    return resolution_from_sides(row, col, "openslide property")

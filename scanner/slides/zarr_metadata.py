@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.slides.protocol import RGB
-from scanner.slides.resolution import Resolution
+from scanner.slides.resolution import Stated
+from scanner.slides.stated import Length, resolution_from_sides
+from scanner.slides.units import number_of
 
-_UM_PER_UNIT = {
-    "meter": 1e6,
-    "centimeter": 1e4,
-    "millimeter": 1e3,
-    "micrometer": 1.0,
-    "nanometer": 1e-3,
-    "angstrom": 1e-4,
-}
 #: As writers of RGB name their channels' colours.
 _RGB = ["FF0000", "00FF00", "0000FF"]
 
@@ -30,7 +25,7 @@ class Multiscale:
     axes: tuple[str, ...]
     #: Paths of the levels' arrays within the group, from full resolution downwards.
     paths: tuple[str, ...]
-    resolution: Resolution | None
+    resolution: Stated
 
 
 def read_multiscale(attributes: Mapping[str, Any], name: str, *, channels: int | None = RGB) -> Multiscale | None:
@@ -57,21 +52,23 @@ def read_multiscale(attributes: Mapping[str, Any], name: str, *, channels: int |
     )
 
 
-def _resolution(axes: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str, Any]]) -> Resolution | None:
-    """From the scales of level 0 and of the whole image, which multiply, if the axes name a unit of length."""
-    sides: dict[str, float] = {}
-    for index, axis in enumerate(axes):
-        um = _UM_PER_UNIT.get(axis.get("unit", ""))
-        steps = [step["scale"][index] for part in scaled for step in part.get("coordinateTransformations", ())
-                 if step.get("type") == "scale"]  # fmt: skip
-        if um is None or not steps:
-            continue
-        for step in steps:
-            um *= float(step)
-        sides[axis["name"].lower()] = um
-    if not {"y", "x"} <= sides.keys():
-        return None
-    return Resolution(sides["y"], sides["x"], "ome-zarr scale")
+def _resolution(axes: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str, Any]]) -> Stated:
+    """From the scales of level 0 and of the whole image, which multiply; without a unit a scale is no length."""
+    sides = {str(axis["name"]).lower(): _side(axis, index, scaled) for index, axis in enumerate(axes)}
+    silent = Length("scale", None, None)
+    return resolution_from_sides(sides.get("y", silent), sides.get("x", silent), "ome-zarr scale")
+
+
+def _side(axis: Mapping[str, Any], index: int, scaled: Sequence[Mapping[str, Any]]) -> Length:
+    steps = [str(step["scale"][index]) for part in scaled for step in part.get("coordinateTransformations") or ()
+             if step.get("type") == "scale"]  # fmt: skip
+    number = steps[0] if len(steps) == 1 else None
+    if len(steps) > 1:
+        try:
+            number = f"{prod(map(number_of, steps)):.12g}"
+        except ValueError:
+            number = " x ".join(steps)  # Refused as it stands.
+    return Length(f"scale of {axis['name']}", number, str(axis.get("unit") or "pixel"))
 
 
 def _refuse_stains(channels: Sequence[Mapping[str, Any]], name: str) -> None:

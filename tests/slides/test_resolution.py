@@ -11,7 +11,8 @@ import tifffile
 
 from scanner.errors import ResolutionError
 from scanner.slides import open_slide
-from scanner.slides.resolution import resolution_from_aperio, resolution_from_ome
+from scanner.slides.resolution import Unusable
+from scanner.slides.stated import resolution_from_aperio, resolution_from_ome
 from tests.slides_factory import texture, write_pyramid
 
 ARRAY = texture(96, 80)
@@ -154,6 +155,7 @@ def test_ome_xml_states_its_unit(size: str, unit: str | None, mpp: float | None)
         f'<Pixels SizeX="8" PhysicalSizeX="{size}" PhysicalSizeY="{size}"{said}/></Image></OME>'
     )
     resolution = resolution_from_ome(xml)
+    assert not isinstance(resolution, Unusable)
     assert (resolution and pytest.approx(resolution.mpp)) == mpp
 
 
@@ -162,6 +164,11 @@ def test_other_descriptions_state_nothing(xml: str) -> None:
     assert resolution_from_ome(xml) is None
 
 
-@pytest.mark.parametrize("description", ["Aperio", "Aperio|MPP = ", "Aperio|MPP = x", "Aperio|MPP = 1.2.3"])
-def test_an_aperio_description_without_a_number_states_nothing(description: str) -> None:
+@pytest.mark.parametrize("description", ["Aperio", "Aperio|MPP = ", "Aperio|AppMag = 40"])
+def test_an_aperio_description_without_mpp_states_nothing(description: str) -> None:
     assert resolution_from_aperio(description) is None
+
+
+@pytest.mark.parametrize("said", ["MPP = x", "MPP = 1.2.3"])
+def test_an_aperio_description_without_a_number_states_what_is_unusable(said: str) -> None:
+    assert resolution_from_aperio(f"Aperio|{said}") == Unusable(said, "aperio description", "is no number")
