@@ -82,7 +82,7 @@ class BatchOrder:
 
     def settings_of(self, job: Job) -> ScanSettings:
         """The settings of one slide: a manifest may have some for it alone."""
-        own: Any = {"mpp": job.mpp, "mask": job.mask}
+        own: Any = {"mpp": job.mpp, "mask": job.mask, "image": job.image}
         return ScanSettings(**{**self.keywords, **{key: value for key, value in own.items() if value is not None}})
 
     def prepare(self, begun: Begun) -> PreparedSlide:
@@ -159,11 +159,11 @@ def or_failure(job: Job, out: Path, action: Callable[[], _Answer]) -> _Answer | 
     try:
         return action()
     except ScannerError as error:
-        return Outcome(name, Status.FAILED, str(error), place)
+        return Outcome(name, Status.FAILED, str(error), place, image=job.image)
     except Exception as error:
         # A fault of ours, or memory: the night's other slides must not pay for it. The traceback goes to the log.
         logger.exception("scan of %s failed", name)
-        return Outcome(name, Status.FAILED, f"unexpected {type(error).__name__}: {error}", place)
+        return Outcome(name, Status.FAILED, f"unexpected {type(error).__name__}: {error}", place, image=job.image)
 
 
 def _begun_ahead(jobs: Sequence[Job], begin: Callable[[Job], _Begun]) -> _BegunAhead:
@@ -215,4 +215,4 @@ def _outcome(job: Job, out: Path, status: Status, report: dict[str, Any]) -> Out
     place, area_mm2 = os.path.relpath(job.folder, out), report["area_mm2"]
     areas = area_mm2["tissue"], area_mm2["unreadable"]
     classes = {one["name"]: one["area_mm2"] for one in report["classes"]} if "classes" in report else None
-    return Outcome(str(job.slide), status, "", place, report["count"], *areas, seconds, difference, classes)
+    return Outcome(str(job.slide), status, "", place, report["count"], *areas, seconds, difference, classes, job.image)

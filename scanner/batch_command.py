@@ -45,7 +45,7 @@ def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:
             estimates.append(estimator.estimate(job))
         except (ScannerError, ModelError) as error:
             failed += 1
-            line = f"would fail: {name_with_reason(str(job.slide), str(error))}"
+            line = f"would fail: {name_with_reason(job.name, str(error))}"
             errors.print(line, style="red", markup=False, soft_wrap=True)
         else:
             typer.echo(describe_estimate(estimates[-1]))
@@ -57,10 +57,10 @@ def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:
 def describe_estimate(estimate: Estimate) -> str:
     """One line on what a slide would cost."""
     if estimate.is_done:
-        return f"{estimate.slide}: done before"
+        return f"{estimate.name}: done before"
     height, width = estimate.grid
     return (
-        f"{estimate.slide}: {estimate.scan_mm2:.2f} mm2 to scan ({estimate.tissue_mm2:.2f} mm2 of tissue, slide "
+        f"{estimate.name}: {estimate.scan_mm2:.2f} mm2 to scan ({estimate.tissue_mm2:.2f} mm2 of tissue, slide "
         f"{estimate.slide_mm2:.2f} mm2), grid {height} x {width} px, {estimate.tiles} tiles, "
         f"{describe_time(estimate.seconds)}"
     )

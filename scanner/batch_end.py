@@ -28,7 +28,7 @@ def find_absent(jobs: Sequence[Job], out: Path) -> list[Outcome]:
             os.stat(job.slide)
         except (FileNotFoundError, NotADirectoryError) as error:
             reason, place = f"{job.slide}: {error.strerror}", os.path.relpath(job.folder, out)
-            outcomes.append(Outcome(str(job.slide), Status.FAILED, reason, place))
+            outcomes.append(Outcome(str(job.slide), Status.FAILED, reason, place, image=job.image))
         except OSError:  # It may be there: its turn will tell.
             return []
         else:

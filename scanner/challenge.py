@@ -31,16 +31,16 @@ _MHA_HEADER_BYTES = 1 << 14
 
 
 def scan_challenge(
-    image: Path, outputs: Path, model: Model, **keywords: Unpack[SettingsKeywords]
+    picture: Path, outputs: Path, model: Model, **keywords: Unpack[SettingsKeywords]
 ) -> tuple[Path, ScanResult]:
-    """Scan the image of a job and write its points; returns the file written, and the result.
+    """Scan the picture of a job and write its points; returns the file written, and the result.
 
     Raises
     ------
     ScannerError
         It cannot be scanned.
     """
-    with _as_slide(image) as slide:
+    with _as_slide(picture) as slide:
         result = scan(slide, model, **keywords)
         result.map.close()
     path = outputs / POINTS_NAME

@@ -20,6 +20,7 @@ from scanner.command import (
     GpuFormOption,
     HotspotOption,
     HotspotsOption,
+    ImageOption,
     MaskOption,
     ModelOption,
     MppOption,
@@ -54,12 +55,15 @@ def scan_command(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Slides, fields, folders of them, manifests (.csv).", metavar="PATH...")
     ] = None,
-    manifest: Annotated[Path | None, typer.Option(help="CSV of slides: path, and if wanted id, mpp, mask.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="CSV of slides: path, and if wanted id, mpp, mask, image.")
+    ] = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     stride: ScanStrideOption = None,
     threshold: ThresholdOption = None,
     mpp: MppOption = None,
+    image: ImageOption = None,
     engine: EngineOption = "dense",
     precision: PrecisionOption = "float32",
     gpu_form: GpuFormOption = "dilation",
@@ -96,7 +100,8 @@ def scan_command(
     from scanner.manifest import slides_to_scan
     from scanner.worklist import plan_jobs
 
-    jobs = fail_cleanly(lambda: plan_jobs(slides_to_scan(paths or [], recursive=recursive, manifest=manifest), out))
+    found = fail_cleanly(lambda: list(slides_to_scan(paths or [], recursive=recursive, manifest=manifest)))
+    jobs = fail_cleanly(lambda: plan_jobs(found, out))
     if not jobs:
         raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
     keywords: Any = {
@@ -113,7 +118,9 @@ def scan_command(
     with loading():
         from scanner.batch import BatchOrder
         from scanner.batch_command import run_batch, show_estimates
+        from scanner.images_to_scan import each_image
 
+    jobs = fail_cleanly(lambda: plan_jobs(each_image(found, image, mask=mask), out))
     order = BatchOrder(loaded, keywords, overwrite)
     raise typer.Exit(show_estimates(jobs, order) if dry_run else run_batch(jobs, order, out, cluster=cluster))
 

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from models import Model, ModelError, load_model
-from scanner.errors import ScannerError, UnavailableError
+from scanner.errors import ImageNotFoundError, ScannerError, UnavailableError
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")
@@ -40,6 +40,10 @@ ScanStrideOption = Annotated[
 ]
 ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a detection; the card's if left out.")]
 MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
+ImageOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Only that image of each file, by its index in `mitoscan info`; all if left out."),
+]
 DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
 EngineOption = Annotated[
     str, typer.Option(help='"dense"; "zones" or "patch" for networks that pad, or cannot be dense.')
@@ -66,11 +70,11 @@ ExportOption = Annotated[list[str] | None, typer.Option(help=f"Further files: {'
 
 
 def fail_cleanly(action: Callable[[], _Result]) -> _Result:
-    """Run `action`; an error of ours becomes one line on stderr and exit code 1, 2 for what the machine has not."""
+    """Run `action`; an error of ours becomes one line on stderr and exit code 1, 2 for what is not there."""
     try:
         return action()
     except (ScannerError, ModelError) as error:
-        raise failure(str(error), code=2 if isinstance(error, UnavailableError) else 1) from error
+        raise failure(str(error), code=2 if isinstance(error, (UnavailableError, ImageNotFoundError)) else 1) from error
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -43,7 +42,8 @@ class MemoryStatement:
 class Estimate:
     """What the scan of one slide would cost."""
 
-    slide: Path
+    #: Its path, and which of its images.
+    name: str
     slide_mm2: float
     tissue_mm2: float
     #: Tissue and a rim around it.
@@ -89,14 +89,14 @@ class Estimator:
         if isinstance(begun, dict):
             size = begun["grid"]["height"], begun["grid"]["width"]
             area = begun["area_mm2"]
-            return Estimate(job.slide, area["slide"], area["tissue"], area["scanned"], size, 0, 0.0, is_done=True)
+            return Estimate(job.name, area["slide"], area["tissue"], area["scanned"], size, 0, 0.0, is_done=True)
         with begun.slide:
             prepared = self._order.prepare(begun)
             tiles, frame = tiles_to_scan(prepared), prepared.frame
             seconds = prepared.seconds + self._tile_seconds(prepared, tiles)
         seconds += POST_SECONDS * frame.map_height * frame.map_width / 1e6
         grid, tissue = (frame.grid_height, frame.grid_width), prepared.tissue
-        return Estimate(job.slide, frame.area_mm2, tissue.area_mm2, tissue.scanned_mm2, grid, len(tiles), seconds)
+        return Estimate(job.name, frame.area_mm2, tissue.area_mm2, tissue.scanned_mm2, grid, len(tiles), seconds)
 
     def _tile_seconds(self, prepared: PreparedSlide, tiles: list[Tile]) -> float:
         """Seconds of all tiles: of the network or of the readers beside it, whichever is slower."""

@@ -14,7 +14,7 @@ from scanner.worklist import FoundSlide, find_slides
 
 MANIFEST_SUFFIX = ".csv"
 #: Columns that mean something; others are the user's own. Only the path must be there.
-PATH, PLACE, MPP, MASK = "path", "id", "mpp", "mask"
+PATH, PLACE, MPP, MASK, IMAGE = "path", "id", "mpp", "mask", "image"
 
 
 def slides_to_scan(
@@ -42,7 +42,8 @@ def read_manifest(path: Path) -> list[FoundSlide]:
     ----------
     path : Path
         CSV with a header. Column `path` (relative ones from the manifest's folder); and if wanted `id` (name of the
-        result folder), `mpp` (micrometres per level-0 pixel) and `mask` (a file that restricts the scan).
+        result folder), `mpp` (micrometres per level-0 pixel), `mask` (a file that restricts the scan) and `image` (the
+        only one of its file that is scanned, by its index).
 
     Raises
     ------
@@ -52,7 +53,9 @@ def read_manifest(path: Path) -> list[FoundSlide]:
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
     if PATH not in reader.fieldnames:
-        raise SettingsError(f"{path}: no column {PATH!r} in the first line; known: {PATH}, {PLACE}, {MPP}, {MASK}")
+        raise SettingsError(
+            f"{path}: no column {PATH!r} in the first line; known: {PATH}, {PLACE}, {MPP}, {MASK}, {IMAGE}"
+        )
     slides = []
     for row in reader:
         cells = {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
@@ -71,7 +74,8 @@ def _slide_of_row(cells: dict[str, str], folder: Path) -> FoundSlide:
         raise ValueError(f"{PATH} is empty")
     slide = folder / cells[PATH]
     mask = folder / cells[MASK] if cells.get(MASK) else None
-    return FoundSlide(slide, Path(slide.name), _place(cells.get(PLACE, "")), _mpp(cells.get(MPP, "")), mask)
+    place, mpp, image = _place(cells.get(PLACE, "")), _mpp(cells.get(MPP, "")), _image(cells.get(IMAGE, ""))
+    return FoundSlide(slide, Path(slide.name), place, mpp, mask, image)
 
 
 def _place(text: str) -> Path | None:
@@ -80,6 +84,12 @@ def _place(text: str) -> Path | None:
     if PurePath(text).is_absolute() or ".." in parts:
         raise ValueError(f"{PLACE} = {text!r} leads out of the results' folder")
     return Path(text) if parts else None
+
+
+def _image(text: str) -> int | None:
+    if text and not text.isdecimal():
+        raise ValueError(f"{IMAGE} = {text!r} is no index of an image, which count from 0")
+    return int(text) if text else None
 
 
 def _mpp(text: str) -> float | None:

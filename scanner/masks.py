@@ -31,8 +31,10 @@ LARGEST_PX = 2**26
 PROPORTION = 0.02
 
 
-def find_mask(mask: Path, slide: Path) -> Path:
+def find_mask(mask: Path, slide: Path, *, image: int | None = None) -> Path:
     """The file that masks a slide: `mask` itself, or the one in that folder which bears the slide's name.
+
+    Of another image of its file than the first the name ends in "-image-N", as its result folder's does.
 
     Raises
     ------
@@ -42,19 +44,20 @@ def find_mask(mask: Path, slide: Path) -> Path:
     if not mask.is_dir():
         return mask
     suffixes = (*GEOJSON_SUFFIXES, *PICTURE_SUFFIXES)
-    named = [mask / f"{slide.stem}{suffix}" for suffix in suffixes] + [mask / slide.stem / TISSUE_NAME]
+    name = slide.stem if image is None else f"{slide.stem}-image-{image}"
+    named = [mask / f"{name}{suffix}" for suffix in suffixes] + [mask / name / TISSUE_NAME]
     found = [path for path in named if path.is_file() and not _is_same(path, slide)]
     if len(found) != 1:
-        reason = " and ".join(path.name for path in found) or f"none named {slide.stem}.geojson, .png or .tif"
+        reason = " and ".join(path.name for path in found) or f"none named {name}.geojson, .png or .tif"
         raise MaskError(f"{mask}: needs one mask for {slide.name}, holds {reason}")
     return found[0]
 
 
-def describe_mask(mask: Path | None, slide: Path) -> dict[str, str] | None:
+def describe_mask(mask: Path | None, slide: Path, *, image: int | None = None) -> dict[str, str] | None:
     """Name and SHA-256 of the file that masks a slide; None if there is none. Where it lies does not matter."""
     if mask is None:
         return None
-    path = find_mask(mask, slide)
+    path = find_mask(mask, slide, image=image)
     return {"name": path.name, "sha256": hashlib.sha256(_read(path)).hexdigest()}
 
 

@@ -13,7 +13,7 @@ from scanner.errors import OutputError
 from scanner.exports.atomic import remove_parts
 from scanner.exports.run_report import write_report
 from scanner.settings import ScanSettings, SettingsKeywords
-from scanner.worklist import Job
+from scanner.worklist import Job, name_image
 
 if TYPE_CHECKING:
     from scanner.result import Progress
@@ -50,6 +50,13 @@ class Outcome:
     tiling_difference: float | None = None
     #: Of a segmentation, which counts nothing: the area of each class.
     class_mm2: dict[str, float] | None = None
+    #: Index of the image of its file; None: the first that is no overview.
+    image: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The slide, and which of its images it is."""
+        return name_image(self.slide, self.image)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def describe_failures(outcomes: Sequence[Outcome]) -> list[str]:
         return []
     return [
         f"{len(failed)} of {len(outcomes)} slides failed:",
-        *(f"  {name_with_reason(outcome.slide, outcome.reason)}" for outcome in failed),
+        *(f"  {name_with_reason(outcome.name, outcome.reason)}" for outcome in failed),
     ]
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from scanner.outcomes import Outcome, Status, Watcher
 from scanner.windows import describe_area
-from scanner.worklist import Job
+from scanner.worklist import Job, name_image
 
 if TYPE_CHECKING:
     from scanner import result
@@ -46,7 +46,9 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
 
         def on_start(job: Job) -> None:
             number = finished + len(bar_of) + 1
-            bar_of[job.folder] = bars.add_task(f"{number}/{total} {job.slide.name}", total=None, area="")
+            bar_of[job.folder] = bars.add_task(
+                f"{number}/{total} {name_image(job.slide.name, job.image)}", total=None, area=""
+            )
 
         def on_progress(job: Job, progress: result.Progress) -> None:
             area = f"{progress.mm2_done:.1f} of {progress.mm2_total:.1f} mm2"
@@ -69,13 +71,13 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
 def describe_outcome(outcome: Outcome) -> str:
     """One line on how a slide ended."""
     if outcome.status is Status.FAILED:
-        return f"{outcome.slide}: failed: {outcome.reason}"
+        return f"{outcome.name}: failed: {outcome.reason}"
     found = describe_findings(outcome)
     if outcome.unreadable_mm2:
         found += f" ({describe_area(outcome.unreadable_mm2)} more cannot be read)"
     if outcome.status is Status.SKIPPED:
-        return f"{outcome.slide}: {found}, done before"
-    line = f"{outcome.slide}: {found}, {outcome.seconds:.1f} s"
+        return f"{outcome.name}: {found}, done before"
+    line = f"{outcome.name}: {found}, {outcome.seconds:.1f} s"
     if outcome.tiling_difference is not None:
         line += f"; shifted tiles differ by at most {outcome.tiling_difference:.1e}"
     return line

@@ -32,6 +32,7 @@ from scanner.probability import Scorer
 from scanner.result import PreparedSlide, ScanResult
 from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
+from scanner.slides.contents import describe_image, further_image
 from scanner.slides.foreign import check_still_there
 from scanner.windows import HPF_MM2, window_from_text
 
@@ -132,7 +133,10 @@ def _exports_of(path: Path) -> list[str]:
 
 
 def describe_slide(slide: Slide) -> dict[str, Any]:
-    """Name and size in level-0 px; `origin` is the x and y that GeoJSON counts from; an ICC profile is not applied."""
+    """Name and size in level-0 px; `origin` is the x and y that GeoJSON counts from; an ICC profile is not applied.
+
+    `image` is the index of the one that was scanned, `images` has all of the file, and `notes` what was left out.
+    """
     level0, (top, left) = slide.levels[0], slide.origin
     return {
         "name": slide.path.name,
@@ -140,6 +144,9 @@ def describe_slide(slide: Slide) -> dict[str, Any]:
         "height": level0.height,
         "origin": {"x": left, "y": top},
         "icc": "present" if slide.has_icc else "absent",
+        "image": slide.image.index,
+        "images": [describe_image(image) for image in slide.images],
+        "notes": list(slide.notes),
     }
 
 
@@ -178,22 +185,27 @@ def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
         "threshold": prepared.threshold,
         "device": str(prepared.scorer.device),
         "workers": prepared.readers,
-        "mask": describe_mask(prepared.settings.mask, prepared.slide.path),
+        "mask": describe_mask(prepared.settings.mask, prepared.slide.path, image=further_image(prepared.slide)),
+        "image": prepared.slide.image.index,
     }
     return chosen | {"radius_um": card.radius_um, "smoothing_um": card.smoothing_um, "margin_um": card.margin_um}
 
 
 def asked_for(settings: ScanSettings, card: ModelCard, slide: Path) -> dict[str, Any]:
     """What a finished scan must agree with to be skipped: file, model, and the settings that change results."""
-    file = {"name": slide.name, "fingerprint": fingerprint(slide)}
-    chosen = result_settings(settings) | {"mask": describe_mask(settings.mask, slide)}
+    file: dict[str, Any] = {"name": slide.name, "fingerprint": fingerprint(slide)}
+    if settings.image is not None:
+        file["image"] = settings.image
+    chosen = result_settings(settings) | {"mask": describe_mask(settings.mask, slide, image=settings.image)}
     return {"slide": file, "model": describe_model(card), "settings": chosen}
 
 
 def asked_of(prepared: PreparedSlide) -> dict[str, Any]:
     """`asked_for` of a slide that is open: if its share has gone meanwhile, the error says what to do."""
-    check_still_there(prepared.slide.path)
-    return asked_for(prepared.settings, prepared.model.card, prepared.slide.path)
+    slide = prepared.slide
+    check_still_there(slide.path)
+    settings = replace(prepared.settings, image=further_image(slide))
+    return asked_for(settings, prepared.model.card, slide.path)
 
 
 def plan_of_map(prepared: PreparedSlide, tile_side: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ position instead of detections.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -41,9 +42,10 @@ from scanner.scoring import score_slide
 from scanner.second_look import look_again
 from scanner.segmentation import segment
 from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
-from scanner.slides import Slide, open_slide
+from scanner.slides import Slide
+from scanner.slides.contents import further_image, warn_of_others
 from scanner.slides.grid import Grid
-from scanner.slides.opening import expect_channels
+from scanner.slides.opening import expect_channels, open_image
 from scanner.slides.protocol import RGB
 from scanner.stages import Stage, Stages
 from scanner.statistics import measure_slide, sample_blocks
@@ -147,7 +149,8 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     whole_tissue, sample = tissue, tuple(sample_blocks(tissue))
     statistics = measure_slide(grid, sample, card.normalisation)
     if settings.mask is not None:
-        tissue = restrict(tissue, find_mask(settings.mask, slide.path), origin=slide.origin)
+        mask = find_mask(settings.mask, slide.path, image=further_image(slide))
+        tissue = restrict(tissue, mask, origin=slide.origin)
     return Survey(frame, mpp_source, grid, tissue, whole_tissue, sample, statistics, time.perf_counter() - started)
 
 
@@ -231,7 +234,8 @@ def open_for(path: str | Path, card: ModelCard, settings: ScanSettings) -> Slide
     """The slide at that path, with the channels that the model reads."""
     channels = card.normalisation.pixel_channels
     # Three channels that are no red, green and blue are scanned by models of three only if that is wanted.
-    return open_slide(path, settings.mpp, channels=None if settings.any_stain and channels == RGB else channels)
+    wanted = None if settings.any_stain and channels == RGB else channels
+    return open_image(Path(path), settings.mpp, channels=wanted, image=settings.image)
 
 
 @contextmanager
@@ -240,4 +244,6 @@ def _opened(slide: Slide | str | Path, card: ModelCard, settings: ScanSettings) 
     owned: AbstractContextManager[Slide]
     owned = open_for(slide, card, settings) if isinstance(slide, (str, Path)) else nullcontext(slide)
     with owned as opened:
+        if owned is opened and settings.image is None and (warning := warn_of_others(opened)):
+            warnings.warn(f"{warning}; pass image=", stacklevel=4)
         yield opened

@@ -40,6 +40,7 @@ class SettingsKeywords(TypedDict, total=False):
     coarse_to_fine: bool
     threshold: float | None
     mpp: float | None
+    image: int | None
     device: str
     tile_size: int | None
     batch_size: int
@@ -71,6 +72,8 @@ class ScanSettings:
     threshold: float | None = None
     #: Micrometres per level-0 pixel, overriding what the slide says.
     mpp: float | None = None
+    #: Which image of the slide's file; None: the first that is no overview.
+    image: int | None = None
     #: A torch device, or "auto".
     device: str = "auto"
     #: Side of the area that a tile answers for, in grid pixels; None: by the stride, so that every stride needs about
@@ -113,6 +116,7 @@ class ScanSettings:
             "stride": self.stride is None or 1 <= self.stride <= MAX_STRIDE,
             "threshold": self.threshold is None or 0 <= self.threshold <= 1,
             "mpp": self.mpp is None or 0 < self.mpp < float("inf"),
+            "image": self.image is None or self.image >= 0,
             "tile_size": self.tile_size is None or 1 <= self.tile_size <= MAX_TILE_SIDE,
             "batch_size": self.batch_size >= 1,
             "workers": self.workers is None or self.workers >= 1,
@@ -161,7 +165,10 @@ def tile_side(settings: ScanSettings, stride: int, *, device_type: str = "cpu") 
 
 
 #: Settings that change how a scan runs but not what it finds.
-EXECUTION_ONLY = frozenset({"device", "tile_size", "batch_size", "workers", "verify_places", "any_stain", "gpu_form"})
+#: The image is part of what is scanned, and not of how: `report.asked_for` has it there.
+EXECUTION_ONLY = frozenset(
+    {"image", "device", "tile_size", "batch_size", "workers", "verify_places", "any_stain", "gpu_form"}
+)
 
 
 def result_settings(settings: ScanSettings) -> dict[str, object]:

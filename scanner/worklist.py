@@ -32,6 +32,10 @@ class FoundSlide:
     mpp: float | None = None
     #: A mask that restricts the scan of this slide.
     mask: Path | None = None
+    #: Index of the image of its file; None: the first that is no overview.
+    image: int | None = None
+    #: Whether another image of the file has the slide's own name.
+    is_further: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,18 @@ class Job:
     folder: Path
     mpp: float | None = None
     mask: Path | None = None
+    #: Index of the image of its file; None: the first that is no overview.
+    image: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The slide's path, and which of its images it is."""
+        return name_image(str(self.slide), self.image)
+
+
+def name_image(slide: str, image: int | None) -> str:
+    """A slide, and which of its images, where it is not the first."""
+    return slide if image is None else f"{slide}, image {image}"
 
 
 def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[FoundSlide]:
@@ -127,7 +143,8 @@ def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:
     """A result folder for each slide, in the order of `slides`.
 
     It is the slide's name without the last suffix; slides that would share a folder keep their suffix, and if they
-    still would, the name of the folder they lie in. A slide named twice is scanned once.
+    still would, the name of the folder they lie in. A slide named twice is scanned once. The first image of a file has
+    that name, and each further one the same with its number.
 
     Raises
     ------
@@ -136,10 +153,11 @@ def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:
     """
     found = list(dict.fromkeys(slides))
     longer: list[Callable[[FoundSlide], Path]] = [
-        lambda slide: slide.kept,
-        lambda slide: slide.path.absolute().parent.name / slide.kept,
+        lambda slide: _numbered(slide.kept, slide),
+        lambda slide: _numbered(slide.path.absolute().parent.name / slide.kept, slide),
+        lambda slide: _numbered(slide.kept.with_suffix(""), slide, always=True),
     ]
-    places = [slide.place or slide.kept.with_suffix("") for slide in found]
+    places = [_numbered(slide.place or slide.kept.with_suffix(""), slide) for slide in found]
     for name in longer:
         shared = _shared(places)
         places = [
@@ -151,7 +169,16 @@ def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:
         raise SettingsError(
             f"the results of {' and '.join(rivals)} would share a folder; scan them into different ones"
         )
-    return [Job(slide.path, out / place, slide.mpp, slide.mask) for slide, place in zip(found, places, strict=True)]
+    return [
+        Job(slide.path, out / place, slide.mpp, slide.mask, slide.image)
+        for slide, place in zip(found, places, strict=True)
+    ]
+
+
+def _numbered(place: Path, slide: FoundSlide, *, always: bool = False) -> Path:
+    """The folder with the number of the image, where the slide's name is another image's."""
+    is_numbered = slide.image is not None and (slide.is_further or always)
+    return place.with_name(f"{place.name}-image-{slide.image}") if is_numbered else place
 
 
 def _shared(places: list[Path]) -> set[str]:

@@ -45,13 +45,18 @@ def write_batch_page(out: Path, content: dict[str, Any]) -> None:
 
 def _row(out: Path, slide: dict[str, Any]) -> str:
     folder = out / slide["folder"] if slide["folder"] else None
-    name = f'<span title="{escape(slide["slide"])}">{escape(Path(slide["slide"]).name)}</span>'
+    name = f'<span title="{escape(slide["slide"])}">{escape(_name(slide))}</span>'
     if slide["status"] == "failed" or folder is None:
         reason = f'<td colspan="{len(NUMBERS)}">{escape(slide["reason"])}</td>'
         return f'<tr><td></td><td>{name}</td><td class="failed">failed</td>{reason}</tr>\n'
     link = f'<a href="{quote(Path(slide["folder"], PAGE_NAME).as_posix())}">{name}</a>'
     cells = "".join(f'<td class="number">{cell}</td>' for cell in _numbers(folder, slide))
     return f"<tr><td>{_thumbnail(folder)}</td><td>{link}</td><td>{slide['status']}</td>{cells}</tr>\n"
+
+
+def _name(slide: dict[str, Any]) -> str:
+    image = slide.get("image")
+    return Path(slide["slide"]).name + ("" if image is None else f", image {image}")
 
 
 def _numbers(folder: Path, slide: dict[str, Any]) -> Iterator[str]:

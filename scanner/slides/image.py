@@ -10,7 +10,7 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.geometry import Box
 from scanner.slides.colour import composite, eight_bits, rgb_from_grey
-from scanner.slides.contents import sole_image
+from scanner.slides.contents import FileContents, choose_image, sole_image
 from scanner.slides.foreign import foreign_errors_become
 from scanner.slides.mosaic import assemble
 from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
@@ -30,15 +30,15 @@ READERS: dict[bytes, type[ImageFile.ImageFile]] = {
 class ImageSlide(Slide):
     """A plain field. Its density (JFIF, pHYs) is not believed: programs write 72 or 96 dpi there, whatever it shows."""
 
-    def __init__(self, path: Path, mpp: float | None = None) -> None:
+    def __init__(self, path: Path, mpp: float | None = None, *, image: int | None = None) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged image"):
             decoded, self.has_icc = _decode(path)
         self._pixels: Pixels | None = decoded
         self.levels = levels_from_sizes([decoded.shape[:2]])
         self.mpp, self.mpp_source = settle_field_mpp(path, None, mpp)
-        self.image = sole_image(self)
-        self.images = (self.image,)
+        self.images = (sole_image(self),)
+        self.image = choose_image(self.images, path, image)
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
         """Pixels of `box` in the field's pixels; see `Slide.read`."""
@@ -58,6 +58,15 @@ def reader_for(head: bytes) -> type[ImageFile.ImageFile] | None:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return WebPImagePlugin.WebPImageFile
     return next((reader for magic, reader in READERS.items() if head.startswith(magic)), None)
+
+
+def describe_field(path: Path) -> FileContents:
+    """All that a plain image holds."""
+    with path.open("rb") as file:
+        reader = reader_for(file.read(16))
+    assert reader is not None, path
+    with ImageSlide(path) as field:
+        return FileContents(path, str(reader.format), "PIL", field.images, field.notes, field.has_icc)
 
 
 def _decode(path: Path) -> tuple[Pixels, bool]:

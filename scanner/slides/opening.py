@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from scanner.errors import DamagedSlideError, ScannerError, SlideNotFoundError, UnsupportedSlideError
-from scanner.slides.contents import FileContents, choose_image
-from scanner.slides.image import ImageSlide, reader_for
+from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
+from scanner.slides.contents import FileContents, warn_of_others
+from scanner.slides.image import ImageSlide, describe_field, reader_for
 from scanner.slides.protocol import RGB, Slide
-from scanner.slides.resolution import check_override
+from scanner.slides.resolution import POSSIBLE_MPP, check_override
 from scanner.slides.tiff import TiffSlide
+from scanner.slides.tiff_contents import describe_tiff
 from scanner.slides.tiff_page import UnsupportedCompressionError
 from scanner.slides.unread import HEAD_BYTES, is_dicom, pixels_elsewhere, recognise
-from scanner.slides.vendor import VendorSlide, detect_vendor
+from scanner.slides.vendor import VendorSlide, describe_vendor, detect_vendor
+from scanner.slides.zarr_contents import describe_zarr
 from scanner.slides.zarr_folder import is_zarr
 from scanner.slides.zarr_slide import ZarrSlide
 
@@ -40,7 +46,7 @@ def open_slide(
         channels of the file, in its order, which only TIFF, OME-TIFF and Zarr have. None: RGB if the file has that,
         else its channels.
     image : int, optional
-        Index of an image of the file; if left out the first that is no overview.
+        Index of an image of the file; if left out the first that is no overview, with a warning if there are others.
 
     Raises
     ------
@@ -55,8 +61,15 @@ def open_slide(
     SettingsError
         `mpp` is impossible, or the file has no such image (ImageNotFoundError).
     """
+    slide = open_image(Path(path), mpp, channels=channels, image=image)
+    if image is None and (warning := warn_of_others(slide)):
+        warnings.warn(f"{warning}; pass image=", stacklevel=2)
+    return slide
+
+
+def open_image(path: Path, mpp: float | None = None, *, channels: int | None = RGB, image: int | None = None) -> Slide:
+    """As `open_slide`, for callers that say themselves which other images a file has."""
     check_override(mpp)
-    path = Path(path)
     if channels is not None:
         return _open(path, mpp, channels, image)
     try:
@@ -65,12 +78,12 @@ def open_slide(
         return _open(path, mpp, None, image)
 
 
-def describe_file(path: str | os.PathLike[str], mpp: float | None = None) -> FileContents:
+def describe_file(path: str | os.PathLike[str]) -> FileContents:
     """What is in a file: all its images, and what of it was left out.
 
     Parameters
     ----------
-    path, mpp
+    path : path
         As for `open_slide`.
 
     Raises
@@ -78,8 +91,8 @@ def describe_file(path: str | os.PathLike[str], mpp: float | None = None) -> Fil
     SlideError
         As `open_slide` does, but for what concerns one image only: that is its `problem`.
     """
-    with open_slide(path, mpp, channels=None) as slide:
-        return FileContents(Path(path), "", type(slide).__name__, slide.images, slide.notes, slide.has_icc)
+    path = Path(path)
+    return _reader_of(path).describe(path)
 
 
 def expect_channels(slide: Slide, channels: int) -> None:
@@ -92,20 +105,60 @@ def expect_channels(slide: Slide, channels: int) -> None:
 
 
 def _open(path: Path, mpp: float | None, channels: int | None, image: int | None) -> Slide:
-    slide = _find_reader(path, mpp, channels)
+    reader = _reader_of(path)
+    slide = reader.open(path, mpp, channels=channels, image=image)
     try:
-        choose_image(slide.images, path, image)
         if channels is not None:
             expect_channels(slide, channels)
-    except ScannerError:
+    except UnsupportedSlideError:
         slide.close()
         raise
     return slide
 
 
-def _find_reader(path: Path, mpp: float | None, channels: int | None) -> Slide:
+class _Open(Protocol):
+    def __call__(self, path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide: ...
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What reads a file, and what says what is in it."""
+
+    open: _Open
+    describe: Callable[[Path], FileContents]
+
+
+def _open_vendor(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:  # noqa: ARG001
+    return VendorSlide(path, mpp, image=image)
+
+
+def _open_field(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:  # noqa: ARG001
+    return ImageSlide(path, mpp, image=image)
+
+
+def _open_aperio(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:
+    try:
+        return TiffSlide(path, mpp, channels=channels, image=image)
+    except UnsupportedCompressionError:
+        return VendorSlide(path, mpp, image=image)
+
+
+def _describe_aperio(path: Path) -> FileContents:
+    with _open_aperio(path, POSSIBLE_MPP[1], channels=None, image=None) as slide:
+        is_ours = isinstance(slide, TiffSlide)
+    return describe_tiff(path) if is_ours else describe_vendor(path)
+
+
+_TIFF = _Reader(TiffSlide, describe_tiff)
+_APERIO = _Reader(_open_aperio, _describe_aperio)
+_ZARR = _Reader(ZarrSlide, describe_zarr)
+_VENDOR = _Reader(_open_vendor, describe_vendor)
+_FIELD = _Reader(_open_field, describe_field)
+
+
+def _reader_of(path: Path) -> _Reader:
     if is_zarr(path):
-        return ZarrSlide(path, mpp, channels=channels)
+        return _ZARR
     head = _read_head(path)
     is_tiff = head.startswith(_TIFF_HEADS)
     if is_tiff and (reason := pixels_elsewhere(path)):
@@ -113,17 +166,13 @@ def _find_reader(path: Path, mpp: float | None, channels: int | None) -> Slide:
     # OpenSlide first: a MIRAX index begins like a JPEG, an NDPI like a TIFF.
     vendor = detect_vendor(path)
     if is_tiff and vendor in _OUR_TIFFS and not (vendor is None and is_dicom(head)):
-        try:
-            return TiffSlide(path, mpp, channels=channels)
-        except UnsupportedCompressionError:
-            if vendor != "aperio":
-                raise
+        return _APERIO if vendor == "aperio" else _TIFF
     if vendor is not None:
-        return VendorSlide(path, mpp)
+        return _VENDOR
     if path.suffix.lower() == ".mrxs":  # Alone it is a small JPEG of the slide, not a field.
         raise DamagedSlideError(f"{path}: the folder {path.stem}/ with the slide's data must lie beside it")
     if reader_for(head):
-        return ImageSlide(path, mpp)
+        return _FIELD
     raise UnsupportedSlideError(
         f"{path}: {recognise(head, path) or 'neither a slide nor an image that mitoscan knows'}"
     )

@@ -101,19 +101,22 @@ def settle_field_mpp(path: Path, stated: Stated, override: float | None) -> tupl
     return _usable(path, stated)
 
 
-def check_level(path: Path, stated: Resolution, reduced: Resolution, downsample: float) -> None:
-    """ResolutionError if the tags of a reduced level contradict level 0.
+def level_contradiction(stated: Stated, reduced: Stated, downsample: float) -> str | None:
+    """What a reduced level states against level 0; None if they agree, or one of them states nothing.
 
     A level may state its own pixel size or repeat that of level 0; both are common.
     """
+    if not isinstance(stated, Resolution) or not isinstance(reduced, Resolution):
+        return None
     if not _is_plausible(reduced.mpp, (0.0, math.inf)) or not _is_plausible(stated.mpp, (0.0, math.inf)):
-        return
+        return None
     ratio = reduced.mpp / stated.mpp
-    if all(abs(ratio / expected - 1) > LEVEL_TOLERANCE for expected in (1.0, downsample)):
-        raise ResolutionError(
-            f"{path}: level 0 states {stated.mpp:.6g} um/px, but a level reduced {downsample:.4g} times states "
-            f"{reduced.mpp:.6g}; pass the right value with --mpp"
-        )
+    if any(abs(ratio / expected - 1) <= LEVEL_TOLERANCE for expected in (1.0, downsample)):
+        return None
+    return (
+        f"it states {reduced.mpp:.6g} um/px, which is neither the {stated.mpp:.6g} of level 0 nor {downsample:.4g} "
+        "times that"
+    )
 
 
 def _usable(path: Path, stated: Resolution | Unusable) -> tuple[float, str]:

@@ -9,38 +9,39 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from tifffile import TiffFile, TiffPage
+from tifffile import TiffFile
 
-from scanner.errors import DamagedSlideError, SlideError
+from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.geometry import Box
-from scanner.slides.contents import sole_image
+from scanner.slides.contents import choose_image
 from scanner.slides.foreign import foreign_errors_become, reading_region
-from scanner.slides.protocol import RGB, Held, Pixels, Slide, levels_from_sizes
+from scanner.slides.protocol import RGB, Held, Pixels, Slide
 from scanner.slides.read_through import NoBytesError, TiledLevels, TileSource
-from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
-from scanner.slides.tiff_metadata import is_aperio, refuse_stacks, stated_resolution
+from scanner.slides.tiff_contents import TiffContents
+from scanner.slides.tiff_images import TiffImage
+from scanner.slides.tiff_metadata import refuse_stacks
 from scanner.slides.tiff_page import TiffLevel, plan_level, plan_stack
-from scanner.slides.tiff_pyramid import COPY, find_levels, find_stacks
+from scanner.slides.tiff_pyramid import COPY
 
 
 class TiffSlide(Slide):
     """A TIFF whose pages are the levels of a slide, or a plain field in a TIFF; read as RGB, or as its channels."""
 
-    def __init__(self, path: Path, mpp: float | None = None, *, channels: int | None = RGB) -> None:
+    def __init__(
+        self, path: Path, mpp: float | None = None, *, channels: int | None = RGB, image: int | None = None
+    ) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged TIFF"), TiffFile(path) as tiff:
-            refuse_stacks(tiff.pages.first, path, channels=channels)
-            pages, self._tiff_levels = (_plan_rgb if channels == RGB else _plan_channels)(tiff, path)
+            contents = TiffContents(tiff, path)
+            self.images, self.notes = contents.images, contents.notes
+            self.image = choose_image(self.images, path, image)
+            chosen = contents.found[self.image.index]
+            self._tiff_levels = _plan_levels(chosen, path, channels)
             self.channels = self._tiff_levels[0].channels
             _check_whole(self._tiff_levels, tiff.filehandle.size, path)
-            self.levels = levels_from_sizes([(level.height, level.width) for level in self._tiff_levels])
-            stated = None if mpp is not None else stated_resolution(pages, self.levels, path)
-            is_slide = len(pages) > 1 or is_aperio(pages[0])
-            self.has_icc = "InterColorProfile" in pages[0].tags
-        settle_mpp = settle_slide_mpp if is_slide else settle_field_mpp
-        self.mpp, self.mpp_source = settle_mpp(path, stated, mpp)
-        self.image = sole_image(self)
-        self.images = (self.image,)
+            self.levels = self.image.levels
+            self.has_icc = "InterColorProfile" in chosen.page.tags
+            self.mpp, self.mpp_source = contents.settle_mpp(chosen, mpp)
         sources = [
             TileSource((level.tile_height, level.tile_width), partial(self._read_tile, index))
             for index, level in enumerate(self._tiff_levels)
@@ -71,17 +72,18 @@ class TiffSlide(Slide):
             return self._tiff_levels[level].read_tile(self._file.fileno(), row, col)
 
 
-def _plan_rgb(tiff: TiffFile, path: Path) -> tuple[list[TiffPage], list[TiffLevel]]:
-    """The page of each level, and the level."""
-    pages = find_levels(tiff, path)
-    return pages, [plan_level(page, f"{path}: level {index}") for index, page in enumerate(pages)]
-
-
-def _plan_channels(tiff: TiffFile, path: Path) -> tuple[list[TiffPage], list[TiffLevel]]:
-    """The first page of each level, and the level with all its channels."""
-    stacks = find_stacks(tiff, path)
-    levels = [plan_stack(stack, f"{path}: level {index}") for index, stack in enumerate(stacks)]
-    return [stack[0] for stack in stacks], levels
+def _plan_levels(image: TiffImage, path: Path, channels: int | None) -> list[TiffLevel]:
+    """Where and how the pixels of each level are read, as RGB or with all channels."""
+    if not image.levels:
+        assert image.ome is not None
+        raise UnsupportedSlideError(f"{path}: {image.ome.problem}")
+    if image.ome is not None:
+        refuse_stacks(image.ome.pixels, image.page.samplesperpixel, path, channels=channels)
+    if channels != RGB:
+        return [plan_stack(stack, f"{path}: level {index}") for index, stack in enumerate(image.levels)]
+    if len(image.levels[0]) > 1:
+        raise UnsupportedSlideError(f"{path}: several pages of full size (a stack, or separate channels)")
+    return [plan_level(page, f"{path}: level {index}") for index, (page,) in enumerate(image.levels)]
 
 
 def _check_whole(levels: list[TiffLevel], size: int, path: Path) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from xml.etree import ElementTree
 
 from tifffile import DATATYPE, TiffPage
 
 from scanner.errors import UnsupportedSlideError
-from scanner.slides.ome_xml import MAX_XML, ome_pixels
-from scanner.slides.protocol import RGB, Level
-from scanner.slides.resolution import Resolution, Stated, check_level
+from scanner.slides.ome_xml import MAX_XML
+from scanner.slides.protocol import RGB
+from scanner.slides.resolution import Stated
 from scanner.slides.stated import (
     resolution_from_aperio,
     resolution_from_imagej,
     resolution_from_ome,
+    resolution_from_pixels,
     resolution_from_tags,
 )
 from scanner.slides.units import number_of
@@ -53,48 +54,41 @@ def is_aperio(page: TiffPage) -> bool:
     return bool(description_of(page).lstrip("\ufeff \r\n").startswith("Aperio"))
 
 
-def refuse_stacks(first: TiffPage, path: Path, *, channels: int | None = RGB) -> None:
-    """UnsupportedSlideError if the first page is one focus or time of several in OME-TIFF, or one of unwanted channels.
+def refuse_stacks(pixels: ElementTree.Element, samples: int, path: Path, *, channels: int | None = RGB) -> None:
+    """UnsupportedSlideError if an Image of OME-XML has several focal planes or times, or unwanted channels.
 
-    None takes any number of channels.
+    None takes any number of channels; `samples` are those of a pixel of its TIFF pages.
     """
-    pixels = ome_pixels(description_of(first))
-    if pixels is None:
-        return
     allowed: dict[str, tuple[str, ...]] = {"SizeZ": ("1",), "SizeT": ("1",)}
     if channels == RGB:
-        allowed["SizeC"] = ("1", str(first.samplesperpixel))
+        allowed["SizeC"] = ("1", str(samples))
     more = [f"{size} = {pixels.get(size)}" for size, values in allowed.items() if pixels.get(size, "1") not in values]
     if more:
         raise UnsupportedSlideError(f"{path}: {', '.join(more)} in its OME-XML: a scan needs one plane")
 
 
-def stated_resolution(pages: Sequence[TiffPage], levels: Sequence[Level], path: Path) -> Stated:
-    """What the file states, the most specific statement first; None if it states nothing.
+def stated_resolution(page: TiffPage, pixels: ElementTree.Element | None = None) -> Stated:
+    """What a file states of an image's pixels, the most specific statement first; None if it states nothing.
 
-    Raises
-    ------
-    ResolutionError
-        The tags of two levels contradict each other.
+    Parameters
+    ----------
+    page : TiffPage
+        Of its level 0.
+    pixels : Element, optional
+        Its <Pixels>, where the file has OME-XML.
     """
-    description = description_of(pages[0])
-    rows, cols = _tag_values(pages[0])
+    description = description_of(page)
+    rows, cols = _tag_values(page)
     stated = (
-        resolution_from_aperio(description)
-        or resolution_from_ome(description)
+        (resolution_from_ome(description) if pixels is None else resolution_from_pixels(pixels))
+        or resolution_from_aperio(description)
         or resolution_from_imagej(description, rows, cols)
     )
-    if stated is not None:
-        return stated
-    stated = _tag_resolution(pages[0])
-    for page, level in zip(pages[1:], levels[1:], strict=True):
-        reduced = _tag_resolution(page)
-        if isinstance(stated, Resolution) and isinstance(reduced, Resolution):
-            check_level(path, stated, reduced, level.downsample)
-    return stated
+    return stated_by_tags(page) if stated is None else stated
 
 
-def _tag_resolution(page: TiffPage) -> Stated:
+def stated_by_tags(page: TiffPage) -> Stated:
+    """What the tags of a page state of its pixels."""
     return resolution_from_tags(*_tag_values(page), int(page.tags.valueof("ResolutionUnit", _INCH)))
 
 

@@ -1,66 +1,38 @@
-"""Which pages of a TIFF are the levels of its slide, and which are label, macro picture, thumbnail or mask."""
+"""The pages of a TIFF: of its main chain and of SubIFDs, and whether one can be a reduction of another."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 from tifffile import FILETYPE, TiffFile, TiffFrame, TiffPage
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
+from scanner.slides.levels import is_reduction
+from scanner.slides.overviews import names_an_overview
+from scanner.slides.resolution import level_contradiction
+from scanner.slides.tiff_metadata import description_of, is_aperio, stated_by_tags
 
 #: A file with more pages is a stack, or loops.
 MAX_PAGES = 256
 #: The way out where the end of a file is missing.
 COPY = "copy it again"
+#: A description of one line, and no longer, is a page's name.
+_MAX_NAME = 80
+_PAGE_NAME = 285
 
 
-def find_levels(tiff: TiffFile, path: Path) -> list[TiffPage]:
-    """The pages of the slide's levels, from full resolution downwards.
+def pages_of(tiff: TiffFile, path: Path) -> list[TiffPage]:
+    """Pages of the main chain.
 
     Raises
     ------
+    DamagedSlideError
+        The chain loops, ends within a page, or is empty.
     UnsupportedSlideError
-        Several pages are of full size: a focus stack, a time series or separate colour channels.
+        It has more than MAX_PAGES.
     """
-    levels = find_stacks(tiff, path)
-    if len(levels[0]) > 1:
-        raise UnsupportedSlideError(f"{path}: several pages of full size (a stack, or separate channels)")
-    return [page for (page,) in levels]
-
-
-def find_stacks(tiff: TiffFile, path: Path) -> list[list[TiffPage]]:
-    """The pages of each of the slide's levels, from full resolution downwards: one, or one for each channel.
-
-    Level 0 is the largest page, with those of its size. Further pages are a level if they show the same picture
-    smaller: as many, the same kind of samples, the same layout (tiles or strips: thumbnails are strips) and the same
-    proportions to within the pixel that rounding may cost. Pages come from the main chain and, as in OME-TIFF, from
-    the SubIFDs of level 0.
-    """
-    pages = list(_pages(tiff, path))
-    largest = max(pages, key=_area)
-    level0 = [page for page in pages if _is_alike(page, largest) and _size(page) == _size(largest)]
-    smaller = [page for page in pages if _is_alike(page, largest) and _size(page) != _size(largest)]
-    smaller += [page for page in _sub_pages(level0, path) if _is_alike(page, largest)]
-    levels = [level0]
-    for size in sorted({_size(page) for page in smaller}, key=lambda size: -size[0] * size[1]):
-        stack = [page for page in smaller if _size(page) == size][: len(level0)]
-        if len(stack) == len(level0) and _is_reduction(stack[0], largest) and size[1] < levels[-1][0].imagewidth:
-            levels.append(stack)
-    return levels
-
-
-def _size(page: TiffPage) -> tuple[int, int]:
-    return page.imagelength, page.imagewidth
-
-
-def _area(page: TiffPage) -> int:
-    return int(page.imagelength * page.imagewidth)
-
-
-def _pages(tiff: TiffFile, path: Path) -> Iterator[TiffPage]:
-    """Pages of the main chain that hold a picture."""
+    pages: list[TiffPage] = []
     seen: set[int] = set()
     for index in range(MAX_PAGES + 1):
         try:
@@ -73,10 +45,18 @@ def _pages(tiff: TiffFile, path: Path) -> Iterator[TiffPage]:
         if index == MAX_PAGES:
             raise UnsupportedSlideError(f"{path}: more than {MAX_PAGES} TIFF pages")
         seen.add(page.offset)
-        if isinstance(page, TiffPage) and not page.subfiletype & FILETYPE.MASK:
-            yield page
-    if not seen:
+        if isinstance(page, TiffPage):
+            pages.append(page)
+    if not pages:
         raise DamagedSlideError(f"{path}: holds no TIFF page")
+    return pages
+
+
+def sub_pages(page: TiffPage, path: Path) -> list[TiffPage]:
+    """Pages of a page's SubIFDs."""
+    if len(page.subifds or ()) > MAX_PAGES:
+        raise DamagedSlideError(f"{path}: more than {MAX_PAGES} SubIFDs")
+    return [sub for sub in page.pages or () if isinstance(sub, TiffPage)]
 
 
 def _check_end(tiff: TiffFile, last: TiffPage | TiffFrame, path: Path) -> None:
@@ -90,13 +70,30 @@ def _check_end(tiff: TiffFile, last: TiffPage | TiffFrame, path: Path) -> None:
         raise DamagedSlideError(f"{path}: the file is cut off at byte {file.size}: a page begins at {offset}; {COPY}")
 
 
-def _sub_pages(level0: list[TiffPage], path: Path) -> list[TiffPage]:
-    if sum(len(page.subifds or ()) for page in level0) > MAX_PAGES:
-        raise DamagedSlideError(f"{path}: more than {MAX_PAGES} SubIFDs")
-    return [sub for page in level0 for sub in page.pages or () if isinstance(sub, TiffPage)]
+def size_of(page: TiffPage) -> tuple[int, int]:
+    """(height, width)."""
+    return page.imagelength, page.imagewidth
 
 
-def _is_alike(page: TiffPage, level0: TiffPage) -> bool:
+def area_of(page: TiffPage) -> int:
+    """Pixels of a page."""
+    return int(page.imagelength * page.imagewidth)
+
+
+def name_of(page: TiffPage) -> str:
+    """What a page is called: by the second line of Aperio's description, by its PageName, or by a short description."""
+    text = description_of(page).strip()
+    if is_aperio(page):
+        word = (text.splitlines()[1:] or [""])[0].split(" ")[0]
+        return word if word.isalpha() else ""
+    if name := str(page.tags.valueof(_PAGE_NAME) or "").strip():
+        return name
+    is_name = len(text) <= _MAX_NAME and "\n" not in text and not text.startswith(("{", "<", "ImageJ="))
+    return text if is_name else ""
+
+
+def is_alike(page: TiffPage, level0: TiffPage) -> bool:
+    """Whether two pages hold samples of one kind in one layout: thumbnails are strips where the slide is tiled."""
     return bool(
         page.is_tiled == level0.is_tiled
         and page.samplesperpixel == level0.samplesperpixel
@@ -105,14 +102,23 @@ def _is_alike(page: TiffPage, level0: TiffPage) -> bool:
     )
 
 
-def _is_reduction(page: TiffPage, level0: TiffPage) -> bool:
-    """Whether one downsample explains both sides, each rounded up or down."""
-    if not (page.imagelength and page.imagewidth):
-        return False
-    row_range = _downsamples(level0.imagelength, page.imagelength)
-    col_range = _downsamples(level0.imagewidth, page.imagewidth)
-    return max(row_range[0], col_range[0], 1.0) <= min(row_range[1], col_range[1])
+def is_named_an_overview(page: TiffPage, beside: TiffPage | None = None) -> bool:
+    """Whether a page is flagged as a macro picture or mask, or called so in difference to the page `beside` it."""
+    name = name_of(page)
+    is_called = names_an_overview(name) and (beside is None or name != name_of(beside))
+    return is_called or bool(page.subfiletype & (FILETYPE.MASK | FILETYPE.MACRO))
 
 
-def _downsamples(full: int, reduced: int) -> tuple[float, float]:
-    return full / (reduced + 1), full / (reduced - 1) if reduced > 1 else float("inf")
+def why_no_level(page: TiffPage, level0: TiffPage) -> str | None:
+    """What speaks against a page as a level of another; None if nothing does.
+
+    That both have the same proportions is no reason for it: the next scene of a slide may have them too.
+    """
+    if is_named_an_overview(page, level0):
+        return f"it is called {name_of(page)!r}, with a NewSubfileType of {int(page.subfiletype)}"
+    if not is_alike(page, level0):
+        return "its pixels or its layout are of another kind"
+    if not is_reduction(size_of(page), size_of(level0)):
+        return f"it is no reduction of {level0.imagewidth} x {level0.imagelength} px"
+    downsample = level0.imagewidth / page.imagewidth
+    return level_contradiction(stated_by_tags(level0), stated_by_tags(page), downsample)

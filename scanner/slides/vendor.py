@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -9,16 +10,16 @@ from threading import Lock
 import numpy as np
 import openslide
 
-from scanner.errors import DamagedSlideError, SlideError
+from scanner.errors import DamagedSlideError, ResolutionError, SlideError, UnsupportedSlideError
 from scanner.geometry import Box
 from scanner.slides.colour import composite
-from scanner.slides.contents import sole_image
+from scanner.slides.contents import FileContents, choose_image, sole_image
 from scanner.slides.dicom_levels import measure_levels
 from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.padding import levels_as_stated
-from scanner.slides.protocol import WHITE, Held, Level, Pixels, Slide, levels_from_sizes
+from scanner.slides.protocol import WHITE, Held, ImageInfo, ImageKind, Level, Pixels, Slide, levels_from_sizes
 from scanner.slides.read_through import TiledLevels, TileSource
-from scanner.slides.resolution import Stated, settle_slide_mpp
+from scanner.slides.resolution import POSSIBLE_MPP, Stated, settle_slide_mpp
 from scanner.slides.stated import Length, resolution_from_sides
 
 #: OpenSlide places a region by level-0 coordinates. Where a downsample is not an integer, a region's pixels would
@@ -32,7 +33,7 @@ LEAVE_OUT = ("dicom", "philips", "trestle", "aperio")
 class VendorSlide(Slide):
     """A slide behind OpenSlide; level 0 is OpenSlide's."""
 
-    def __init__(self, path: Path, mpp: float | None = None) -> None:
+    def __init__(self, path: Path, mpp: float | None = None, *, image: int | None = None) -> None:
         self.path = path
         self._handle: openslide.OpenSlide | None = self._open()
         properties = dict(self._handle.properties)
@@ -43,8 +44,10 @@ class VendorSlide(Slide):
         self.origin = _origin(properties)
         self.has_icc = self._handle.color_profile is not None
         self.mpp, self.mpp_source = settle_slide_mpp(path, _stated_resolution(properties), mpp)
-        self.image = sole_image(self)
-        self.images = (self.image,)
+        self.images = _images(self, properties)
+        self.image = choose_image(self.images, path, image)
+        if self.image.index:
+            raise UnsupportedSlideError(f"{path}: {self.image.name!r} is an overview beside the slide, and no slide")
         self._leaves_out = vendor in LEAVE_OUT
         sources = [TileSource((SQUARE, SQUARE), partial(self._read_square, index)) for index in range(len(self.levels))]
         self._tiles = TiledLevels(self.levels, sources, name=str(path))
@@ -108,6 +111,28 @@ def _levels(path: Path, sizes: list[tuple[int, int]], vendor: str) -> tuple[Leve
     spacings = [measured[size].spacing if size in measured else None for size in sizes]
     stated = [None if spacing is None else spacing / measured[sizes[0]].spacing for spacing in spacings]
     return levels_as_stated(sizes, stated, [measured[size].tile if size in measured else (1, 1) for size in sizes])
+
+
+def describe_vendor(path: Path) -> FileContents:
+    """All that a slide behind OpenSlide holds."""
+    try:
+        with VendorSlide(path) as slide:
+            images, has_icc = slide.images, slide.has_icc
+    except ResolutionError as error:  # Any mpp will do: none is taken from it.
+        with VendorSlide(path, POSSIBLE_MPP[1]) as slide:
+            first = replace(slide.images[0], mpp=None, mpp_source="", problem=str(error).removeprefix(f"{path}: "))
+            images, has_icc = (first, *slide.images[1:]), slide.has_icc
+    return FileContents(path, detect_vendor(path) or "", "OpenSlide", images, (), has_icc)
+
+
+def _images(slide: Slide, properties: dict[str, str]) -> tuple[ImageInfo, ...]:
+    """The slide, and the pictures that OpenSlide calls associated."""
+    images = [sole_image(slide)]
+    for name in sorted({key.split(".")[2] for key in properties if key.startswith("openslide.associated.")}):
+        height, width = (int(properties[f"openslide.associated.{name}.{side}"]) for side in ("height", "width"))
+        levels = (Level(height, width, 1.0),)
+        images.append(ImageInfo(len(images), name, ImageKind.OVERVIEW, levels, None, ""))
+    return tuple(images)
 
 
 def detect_vendor(path: Path) -> str | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import zarr
+
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.slides.protocol import RGB
 from scanner.slides.resolution import Stated
@@ -26,29 +28,35 @@ class Multiscale:
     #: Paths of the levels' arrays within the group, from full resolution downwards.
     paths: tuple[str, ...]
     resolution: Stated
+    #: What each level states of its own pixels.
+    stated_by_levels: tuple[Stated, ...]
+    #: Empty if it has none.
+    name: str = ""
 
 
-def read_multiscale(attributes: Mapping[str, Any], name: str, *, channels: int | None = RGB) -> Multiscale | None:
-    """The first image that a group's attributes describe; None if they describe none.
+def ome_attributes(group: zarr.Group) -> Mapping[str, Any]:
+    """What a group says in OME's words: 0.5 has a namespace of its own for them."""
+    attributes: Mapping[str, Any] = group.attrs.asdict()
+    ome = attributes.get("ome", attributes)
+    return ome if isinstance(ome, Mapping) else attributes
 
-    Raises
-    ------
-    UnsupportedSlideError
-        RGB is wanted, but its channels are no red, green and blue.
-    """
-    attributes = attributes.get("ome", attributes)  # 0.5 has a namespace of its own.
-    if not attributes.get("multiscales"):
-        return None
-    if channels == RGB:
-        _refuse_stains(attributes.get("omero", {}).get("channels", ()), name)
-    image = attributes["multiscales"][0]
+
+def read_multiscales(attributes: Mapping[str, Any]) -> list[Multiscale]:
+    """The images that a group's attributes describe."""
+    return [_read_multiscale(image) for image in attributes.get("multiscales") or ()]
+
+
+def _read_multiscale(image: Mapping[str, Any]) -> Multiscale:
     datasets = image["datasets"]
     axes = image.get("axes") or [{"name": letter} for letter in "tczyx"]  # Before 0.3 there was no choice.
     axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in axes]  # 0.3: names alone
+    stated = tuple(_resolution(axes, [dataset, image]) for dataset in datasets)
     return Multiscale(
         tuple(axis["name"].lower() for axis in axes),
         tuple(dataset["path"] for dataset in datasets),
-        _resolution(axes, [datasets[0], image]),
+        stated[0],
+        stated,
+        str(image.get("name") or "").strip("/"),
     )
 
 
@@ -71,8 +79,9 @@ def _side(axis: Mapping[str, Any], index: int, scaled: Sequence[Mapping[str, Any
     return Length(f"scale of {axis['name']}", number, str(axis.get("unit") or "pixel"))
 
 
-def _refuse_stains(channels: Sequence[Mapping[str, Any]], name: str) -> None:
-    """UnsupportedSlideError if channels are coloured, but not as red, green and blue."""
+def refuse_stains(attributes: Mapping[str, Any], name: str) -> None:
+    """UnsupportedSlideError if the channels of a group's image are coloured, but not as red, green and blue."""
+    channels: Sequence[Mapping[str, Any]] = (attributes.get("omero") or {}).get("channels") or ()
     colours = [str(channel.get("color", "")).upper().lstrip("#") for channel in channels]
     if any(colours) and colours != _RGB and len(colours) > 1:
         labels = ", ".join(str(channel.get("label", "?")) for channel in channels)

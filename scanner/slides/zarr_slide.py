@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,14 @@ import zarr
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.geometry import Box
 from scanner.slides.colour import rgb_from_grey
-from scanner.slides.contents import sole_image
+from scanner.slides.contents import choose_image
 from scanner.slides.foreign import check_still_there, foreign_errors_become, reading_region
-from scanner.slides.protocol import RGB, Held, Pixels, Slide, levels_from_sizes
+from scanner.slides.protocol import RGB, Held, Pixels, Slide
 from scanner.slides.read_through import Tile, TiledLevels, TileSource
-from scanner.slides.resolution import settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_page import MAX_SIDE, MAX_TILE_AREA
+from scanner.slides.zarr_contents import ZarrContents, ZarrImage
 from scanner.slides.zarr_holes import may_have_holes, with_other_fill
-from scanner.slides.zarr_metadata import Multiscale, plan_axes, read_multiscale
+from scanner.slides.zarr_metadata import plan_axes, refuse_stains
 
 #: Chunks are read together up to about this side: each call costs a millisecond, whatever its size.
 READ_PX = 512
@@ -95,17 +93,19 @@ class ZarrSlide(Slide):
     A chunk that is not there has no bytes, whatever the array's fill value: the writer left it out, or it was lost.
     """
 
-    def __init__(self, path: Path, mpp: float | None = None, *, channels: int | None = RGB) -> None:
+    def __init__(
+        self, path: Path, mpp: float | None = None, *, channels: int | None = RGB, image: int | None = None
+    ) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged Zarr"):
-            self._zarr_levels, image = _open_levels(path, channels)
+            contents = ZarrContents(path)
+            self.images, self.notes = contents.images, contents.notes
+            self.image = choose_image(self.images, path, image)
+            chosen = contents.found[self.image.index]
+            self._zarr_levels = _plan_levels(chosen, path, channels)
             self.channels = self._zarr_levels[0].channels
-            self.levels = levels_from_sizes([level.size for level in self._zarr_levels])
-        stated = None if image is None else image.resolution
-        settle_mpp = settle_slide_mpp if len(self.levels) > 1 else settle_field_mpp
-        self.mpp, self.mpp_source = settle_mpp(path, stated, mpp)
-        self.image = sole_image(self)
-        self.images = (self.image,)
+            self.levels = self.image.levels
+        self.mpp, self.mpp_source = chosen.settle_mpp(path, mpp, is_slide=contents.is_slide)
         sources = [TileSource(one.tile_shape, partial(self._read_tile, at)) for at, one in enumerate(self._zarr_levels)]
         self._tiles = TiledLevels(self.levels, sources, name=str(path), channels=self.channels)
         self._is_closed = False
@@ -135,29 +135,16 @@ class ZarrSlide(Slide):
         return pixels
 
 
-def _open_levels(path: Path, channels: int | None) -> tuple[list[_ZarrLevel], Multiscale | None]:
-    node: zarr.Array[Any] | zarr.Group = zarr.open(str(path), mode="r")
-    if isinstance(node, zarr.Array):
-        return [_plan_level(node, ("y", "x", "c")[: node.ndim], f"{path}: level 0", channels=channels)], None
-    attributes: Mapping[str, Any] = node.attrs.asdict()
-    if "bioformats2raw.layout" in attributes.get("ome", attributes):
-        node = node["0"]  # The slide; what follows are its label and its macro picture.
-    assert isinstance(node, zarr.Group)
-    image = read_multiscale(node.attrs.asdict(), str(path), channels=channels)
-    if image is None:
-        raise UnsupportedSlideError(f"{path}: a Zarr group without OME's multiscales is no slide")
-    levels = [
-        _plan_level(node[place], image.axes, f"{path}: level {place!r}", channels=channels) for place in image.paths
+def _plan_levels(image: ZarrImage, path: Path, channels: int | None) -> list[_ZarrLevel]:
+    if channels == RGB:
+        refuse_stains(image.attributes, str(path))
+    return [
+        _plan_level(array, image.axes, f"{path}: level {place or 0!r}", channels=channels)
+        for place, array in image.arrays
     ]
-    for above, below in pairwise(levels):
-        if not (below.size[0] <= above.size[0] and below.size[1] < above.size[1]):
-            raise DamagedSlideError(f"{path}: levels of {above.size} and {below.size} px do not make a pyramid")
-    return levels, image
 
 
-def _plan_level(array: object, axes: tuple[str, ...], name: str, *, channels: int | None) -> _ZarrLevel:
-    if not isinstance(array, zarr.Array):
-        raise DamagedSlideError(f"{name} is no array")
+def _plan_level(array: zarr.Array[Any], axes: tuple[str, ...], name: str, *, channels: int | None) -> _ZarrLevel:
     level = _ZarrLevel(array, *plan_axes(axes, array.shape, name, channels=channels), is_rgb=channels == RGB)
     if array.dtype != np.uint8:
         raise UnsupportedSlideError(f"{name}: {array.dtype} pixels are not read; write them as 8 bits")

@@ -139,9 +139,19 @@ def test_what_is_no_rgb_plane_is_refused(
 
 
 def test_a_group_that_is_no_image_is_refused(tmp_path: Path) -> None:
-    zarr.open_group(str(tmp_path / "plate"), mode="w").attrs["ome"] = {"plate": {}}
-    with pytest.raises(UnsupportedSlideError, match="plate: a Zarr group without OME's multiscales"):
-        open_slide(tmp_path / "plate")
+    zarr.open_group(str(tmp_path / "group"), mode="w").attrs["ome"] = {}
+    with pytest.raises(UnsupportedSlideError, match="group: a Zarr group without OME's multiscales"):
+        open_slide(tmp_path / "group")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize(("kind", "parts"), [("plate", "wells"), ("well", "images")])
+def test_a_plate_is_refused_by_name(tmp_path: Path, version: str, kind: str, parts: str) -> None:
+    group = zarr.open_group(str(tmp_path / "screen"), mode="w", zarr_format=2 if version == "0.4" else 3)
+    content = {kind: {parts: [{"path": "A/1"}, {"path": "A/2"}]}}
+    group.attrs.update(content if version == "0.4" else {"ome": content})
+    with pytest.raises(UnsupportedSlideError, match=f"a {kind} of a high-content screen .* A/1, A/2; name the folder"):
+        open_slide(tmp_path / "screen")
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"zarr_format": 9}', '{"zarr_format": 3, "node_type": "array"}'])
