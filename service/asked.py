@@ -68,6 +68,10 @@ class DetectQuery(BaseModel):
     mpp: Annotated[
         float | None, Field(ge=0.05, le=40, description="um per level-0 pixel, overriding the slide's own")
     ] = None
+    image: Annotated[
+        int | None,
+        Field(ge=0, le=9999, description="index of an image of the file; the first that is no overview if left out"),
+    ] = None
     exports: Annotated[
         tuple[Export, ...],
         Field(alias="export", max_length=3, description="files beyond those of every scan; may come several times"),

@@ -57,6 +57,7 @@ class ScanChoices(TypedDict, total=False):
     threshold: float
     stride: int
     mpp: float
+    image: int
     export: list[str]
     priority: str
     timeout_s: float

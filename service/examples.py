@@ -35,7 +35,18 @@ _DETECTION = {
 _MODEL = {"name": "mitosis-1", "version": "0.1.0", "sha256": _SHA256}
 _JOB = _SUMMARY | {
     "model": _MODEL,
-    "image": {"width": 46000, "height": 32914, "mpp": 0.2275, "mpp_source": "aperio", "name": "slide-17.svs"},
+    "image": {
+        "width": 46000,
+        "height": 32914,
+        "mpp": 0.2275,
+        "mpp_source": "aperio",
+        "name": "slide-17.svs",
+        "index": 0,
+        "images": [
+            {"index": 0, "name": "", "kind": "image", "width": 46000, "height": 32914, "mpp": 0.2275},
+            {"index": 1, "name": "label", "kind": "overview", "width": 387, "height": 463, "mpp": None},
+        ],
+    },
     "count": 1,
     "threshold": 0.5,
     "detections": [_DETECTION],

@@ -51,6 +51,8 @@ class ScanRequest:
     threshold: float | None = None
     stride: int | None = None
     mpp: float | None = None
+    #: Index of the image of the slide's file; None: the first that is no overview.
+    image: int | None = None
     #: Files beyond those of every scan, in the order of names.
     exports: tuple[str, ...] = ()
 
@@ -61,6 +63,8 @@ class ScanRequest:
         del identity["slide"], identity["slide_name"]
         if not self.card_sha256:
             del identity["card_sha256"]
+        if self.image is None:  # As it was before there was a choice.
+            del identity["image"]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

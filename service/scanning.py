@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
@@ -17,6 +18,8 @@ from scanner.exports.geojson import write_regions
 from scanner.result import Progress, ScanResult
 from scanner.scanning import open_for, scan
 from scanner.settings import ScanSettings
+from scanner.slides import Slide
+from scanner.slides.contents import name_images, others_to_scan
 from service import jobs
 from service.catalog import Catalog, UnknownModelError, read_entry
 from service.intake import check_size
@@ -126,7 +129,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
     model = _find_model(job, catalog)
     path = _find_slide(job, settings)
     try:
-        with open_for(path, model.card, ScanSettings(mpp=request.mpp)) as slide:
+        with open_for(path, model.card, ScanSettings(mpp=request.mpp, image=request.image)) as slide:
             check_size(slide.levels[0].width, slide.levels[0].height, settings)  # Not every header tells its size.
             result = scan(
                 slide,
@@ -137,11 +140,13 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
                 threshold=request.threshold,
                 stride=request.stride,
                 mpp=request.mpp,
+                image=request.image,
                 exports=request.exports,
                 device=settings.device,
                 gpu_form=settings.gpu_form,
             )
-            answer = answer_from_result(result)
+            said = warn_of_images(slide, request.image)
+            answer = answer_from_result(result, warnings=said)
             write_regions(work / REGIONS, result)
             result.map.close()  # Before the folder is renamed: the map's values lie in it.
     except ScanCancelledError as error:
@@ -150,10 +155,20 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
     return Scanned(answer, {stage: timing[stage] for stage in STAGES})
 
 
-def answer_from_result(result: ScanResult) -> Answer:
+def warn_of_images(slide: Slide, wanted: int | None) -> list[str]:
+    """What a client must know of a file's other images, if it did not choose one, and of what was left out."""
+    others = others_to_scan(slide.images, slide.image) if wanted is None else ()
+    said = [f"Left out of the file: {note}." for note in slide.notes]
+    if others:
+        first = f"The file holds {len(others) + 1} images; image {slide.image.index} was scanned"
+        said.append(f"{first}, not {name_images(others)}. Pass image to choose.")
+    return said
+
+
+def answer_from_result(result: ScanResult, *, warnings: Sequence[str] = ()) -> Answer:
     """The scan's outcome, as the API says it: here rows and columns become y and x."""
     frame, report = result.frame, result.report
-    warnings = []
+    warnings = [*warnings]
     if report["mpp_source"] == "assumed":
         warnings.append(
             f"The image does not state its resolution: {report['mpp']} um/px, that of the model, was assumed. "
@@ -166,6 +181,8 @@ def answer_from_result(result: ScanResult) -> Answer:
             "height": frame.level0_height,
             "mpp": report["mpp"],
             "mpp_source": report["mpp_source"],
+            "index": report["slide"]["image"],
+            "images": report["slide"]["images"],
         },
         count=report["count"],
         threshold=report["settings"]["threshold"],

@@ -35,6 +35,17 @@ class ModelRef(BaseModel):
     sha256: str
 
 
+class FileImageOut(BaseModel):
+    """One image of a slide's file."""
+
+    index: Annotated[int, Field(description="as the query `image` takes it")]
+    name: Annotated[str, Field(description="what the file calls it")]
+    kind: Annotated[str, Field(description="`image`, or `overview`: a label, macro picture, thumbnail or mask")]
+    width: Annotated[int | None, Field(description="level-0 pixels")]
+    height: Annotated[int | None, Field(description="level-0 pixels")]
+    mpp: Annotated[float | None, Field(description="as the file states it")]
+
+
 class ImageOut(BaseModel):
     """The slide as it was read."""
 
@@ -43,6 +54,8 @@ class ImageOut(BaseModel):
     mpp: Annotated[float, Field(description="micrometres per level-0 pixel")]
     mpp_source: Annotated[str, Field(description="where mpp comes from; 'assumed' if the image does not say")]
     name: Annotated[str, Field(description="what the client called it")]
+    index: Annotated[int, Field(description="which image of the file was scanned")] = 0
+    images: Annotated[list[FileImageOut], Field(description="all images of the file")] = []
 
 
 class ProgressOut(BaseModel):

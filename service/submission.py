@@ -30,6 +30,7 @@ class Choices:
     threshold: float | None = None
     stride: int | None = None
     mpp: float | None = None
+    image: int | None = None
     exports: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
     timeout_s: float | None = None
@@ -129,6 +130,7 @@ def _request(service: Service, choices: Choices, *, slide: str, sha256: str, nam
         threshold=choices.threshold,
         stride=choices.stride,
         mpp=choices.mpp,
+        image=choices.image,
         exports=tuple(sorted(set(choices.exports))),
     )
 

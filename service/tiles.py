@@ -29,8 +29,9 @@ from PIL import Image
 
 from scanner.errors import DamagedSlideError, UnreadableRegionError
 from scanner.geometry import Box
-from scanner.slides import Slide, open_slide
+from scanner.slides import Slide
 from scanner.slides.colour import shown_as_rgb
+from scanner.slides.opening import open_image
 from scanner.slides.protocol import read_held
 
 TILE_SIDE = 512  # px of a DeepZoom level
@@ -60,6 +61,16 @@ class TileOutsideError(LookupError):
 
 class TileTooSlowError(Exception):
     """The tile could not be made in time."""
+
+
+@dataclass(frozen=True)
+class TileSource:
+    """The image that a job scans, or has scanned."""
+
+    path: Path
+    mpp: float | None = None
+    #: Index of the image of its file; None: the first that is no overview.
+    image: int | None = None
 
 
 @dataclass(frozen=True)
@@ -153,9 +164,9 @@ class _Pool:
         return ProcessPoolExecutor(self._processes, mp_context=spawn, initializer=_begin_process)
 
 
-def slide_tile(path: Path, mpp: float | None, level: int, place: tuple[int, int]) -> bytes:
+def slide_tile(source: TileSource, level: int, place: tuple[int, int]) -> bytes:
     """A DeepZoom tile of the slide as JPEG; `place` is (row, col)."""
-    slide = _open(path, mpp)
+    slide = _open(source)
     level0 = slide.levels[0]
     pyramid = Pyramid(level0.width, level0.height)
     box = pyramid.level0_box(level, *place)
@@ -165,15 +176,15 @@ def slide_tile(path: Path, mpp: float | None, level: int, place: tuple[int, int]
     return buffer.getvalue()
 
 
-def slide_thumbnail(path: Path, mpp: float | None) -> bytes:
+def slide_thumbnail(source: TileSource) -> bytes:
     """The whole slide as JPEG, small."""
-    level0 = _open(path, mpp).levels[0]
-    return slide_tile(path, mpp, Pyramid(level0.width, level0.height).thumbnail_level, (0, 0))
+    level0 = _open(source).levels[0]
+    return slide_tile(source, Pyramid(level0.width, level0.height).thumbnail_level, (0, 0))
 
 
-def slide_crop(path: Path, mpp: float | None, place: tuple[int, int], side: int) -> bytes:
+def slide_crop(source: TileSource, place: tuple[int, int], side: int) -> bytes:
     """The square of `side` level-0 pixels around a level-0 (row, col) as JPEG; white beyond the slide's border."""
-    slide = _open(path, mpp)
+    slide = _open(source)
     level0, (row, col) = slide.levels[0], place
     if not (0 <= row < level0.height and 0 <= col < level0.width):
         raise TileOutsideError(f"the slide has {level0.width} x {level0.height} px")
@@ -186,9 +197,9 @@ def slide_crop(path: Path, mpp: float | None, place: tuple[int, int], side: int)
     return buffer.getvalue()
 
 
-def slide_size(path: Path, mpp: float | None) -> tuple[int, int, float | None]:
+def slide_size(source: TileSource) -> tuple[int, int, float | None]:
     """Width, height and mpp of a slide at level 0."""
-    slide = _open(path, mpp)
+    slide = _open(source)
     return slide.levels[0].width, slide.levels[0].height, slide.mpp
 
 
@@ -239,8 +250,8 @@ def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np
 
 
 @lru_cache(maxsize=8)
-def _open(path: Path, mpp: float | None) -> Slide:
-    return open_slide(path, mpp, channels=None)
+def _open(source: TileSource) -> Slide:
+    return open_image(source.path, source.mpp, channels=None, image=source.image)
 
 
 def _in_time(function: Callable[..., R], *args: object) -> R:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 from xml.sax.saxutils import quoteattr
 
@@ -25,6 +24,7 @@ from service.tiles import (
     TILE_SIDE,
     Pyramid,
     TileOutsideError,
+    TileSource,
     slide_crop,
     slide_size,
     slide_thumbnail,
@@ -89,9 +89,9 @@ async def get_tile(
     row: Annotated[int, Path(ge=0, le=1_000_000)],
 ) -> Response:
     """Decoded in a process of its own."""
-    path = _slide_path(service, job)
+    source = _source(service, job)
     with _shown():
-        tile = await service.tiles.run(slide_tile, path, job.request.mpp, level, (row, col))
+        tile = await service.tiles.run(slide_tile, source, level, (row, col))
     return Response(tile, media_type="image/jpeg", headers=_FOREVER)
 
 
@@ -103,9 +103,9 @@ async def get_tile(
 )
 async def get_thumbnail(service: ServiceDep, job: JobDep) -> Response:
     """Made of the pyramid: never the thumbnail, label or macro image that a slide may carry."""
-    path = _slide_path(service, job)
+    source = _source(service, job)
     with _shown():
-        thumbnail = await service.tiles.run(slide_thumbnail, path, job.request.mpp)
+        thumbnail = await service.tiles.run(slide_thumbnail, source)
     return Response(thumbnail, media_type="image/jpeg", headers=_FOREVER)
 
 
@@ -123,9 +123,9 @@ async def get_crop(
     side: Annotated[int, Query(ge=16, le=512, description="side of the square, in level-0 pixels")] = 128,
 ) -> Response:
     """Around level-0 pixel (x, y); what lies beyond the slide's border is white."""
-    path = _slide_path(service, job)
+    source = _source(service, job)
     with _shown():
-        crop = await service.tiles.run(slide_crop, path, job.request.mpp, (y, x), side)
+        crop = await service.tiles.run(slide_crop, source, (y, x), side)
     return Response(crop, media_type="image/jpeg", headers=_FOREVER)
 
 
@@ -165,7 +165,7 @@ async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
         image = service.results.answer(job.request.result_key).image
         return image["width"], image["height"], image["mpp"]
     with _shown():
-        return await service.tiles.run(slide_size, _slide_path(service, job), job.request.mpp)
+        return await service.tiles.run(slide_size, _source(service, job))
 
 
 @contextmanager
@@ -177,7 +177,8 @@ def _shown() -> Iterator[None]:
         raise TileOutsideError("the slide cannot be read") from error
 
 
-def _slide_path(service: Service, job: Job) -> FilePath:
-    if not job.request.slide:
+def _source(service: Service, job: Job) -> TileSource:
+    request = job.request
+    if not request.slide:
         raise NotFinishedError("the slide has not been fetched" if job.state.is_final else "the slide is being fetched")
-    return service.settings.data.resolve() / job.request.slide
+    return TileSource(service.settings.data.resolve() / request.slide, request.mpp, request.image)

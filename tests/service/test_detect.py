@@ -58,8 +58,10 @@ def test_every_way_in_gives_the_result_of_scan(client: httpx.Client, expected, h
         (d.col, d.row, d.score) for d in expected.detections
     ]
     assert found["count"] == expected.report["count"]
-    assert found["image"] | {"name": ""} == {
-        "width": 200, "height": 160, "mpp": 0.25, "mpp_source": "assumed", "name": ""
+    shape = {"width": 200, "height": 160}
+    assert found["image"] | {"name": ""} == shape | {
+        "mpp": 0.25, "mpp_source": "assumed", "name": "", "index": 0,
+        "images": [shape | {"index": 0, "name": "", "kind": "image", "mpp": None}],
     }  # fmt: skip
     assert found["hotspots"] == expected.report["hotspots"]
     assert any("assumed" in warning for warning in found["warnings"])

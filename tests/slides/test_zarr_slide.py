@@ -91,7 +91,7 @@ def test_the_first_image_of_bioformats2raw_is_the_slide(tmp_path: Path) -> None:
     group.attrs["bioformats2raw.layout"] = 3
     write_image(group.create_group("0"), LEVELS, version="0.4", axes="tczyx")
     write_image(group.create_group("1"), [texture(40, 50)], version="0.4", axes="tczyx")
-    with open_slide(tmp_path / "slide") as slide:
+    with open_slide(tmp_path / "slide", image=0) as slide:
         np.testing.assert_array_equal(whole(slide, 1), LEVELS[1])
 
 
