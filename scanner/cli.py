@@ -72,6 +72,7 @@ def scan_command(
         int | None, typer.Option(help="Threads that read ahead; 2, or on a GPU one per processor, if left out.")
     ] = None,
     tissue: Annotated[bool, typer.Option("--tissue/--no-tissue", help="Scan tissue only, or glass as well.")] = True,
+    keep_ink: Annotated[bool, typer.Option("--keep-ink", help="Take pen marks and dark dirt for tissue.")] = False,
     mask: MaskOption = None,
     any_stain: Annotated[bool, typer.Option("--any-stain", help="Scan grey and fluorescent slides as well.")] = False,
     background: BackgroundOption = True,
@@ -107,7 +108,7 @@ def scan_command(
     keywords: Any = {
         "device": device, **stride_keywords(stride), "threshold": threshold, "mpp": mpp, "engine": engine,
         "precision": precision, "gpu_form": gpu_form, "tile_size": tile_size, "workers": workers, "tissue": tissue,
-        "any_stain": any_stain, "background": background,
+        "keep_ink": keep_ink, "any_stain": any_stain, "background": background,
         "verify_places": verify_places if verify_tiling else 0, "mask": mask,
         "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),
     }  # fmt: skip

@@ -61,14 +61,15 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
             "candidates": len(result.candidates),
             "by_class": {label: sum(d.label == label for d in counted(result.detections)) for label in card.mapped},
         },
-        # In mm2: tissue and a rim are scanned, tissue off the slide's border is counted in; what could not be read is
-        # in none but its own.
+        # In mm2: tissue and a rim are scanned, tissue off the slide's border is counted in; what could not be read, and
+        # pen marks, are in none but their own.
         "area_mm2": {
             "slide": frame.area_mm2,
             "tissue": readable.area_mm2,
             "counted": count.area_mm2,
             "scanned": readable.scanned_mm2,
             "unreadable": prepared.tissue.area_mm2 - readable.area_mm2,
+            "ink": prepared.tissue.ink_mm2,
         },
         "thresholds": [asdict(row) for row in threshold_table(prepared, result)],
         "hotspot_window": describe_window(settings),

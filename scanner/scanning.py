@@ -144,7 +144,10 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
         refuse_other_stains(slide, frame)
     grid = Grid(slide, frame)
     # Tissue is known by its colour: what a model of other channels looks at has none.
-    tissue = find_tissue(slide, frame) if settings.tissue and reads_colour else full_tissue(frame)
+    if settings.tissue and reads_colour:
+        tissue = find_tissue(slide, frame, keep_ink=settings.keep_ink)
+    else:
+        tissue = full_tissue(frame)
     # On all tissue, so that a mask changes where is scanned and nothing of what is found there.
     whole_tissue, sample = tissue, tuple(sample_blocks(tissue))
     statistics = measure_slide(grid, sample, card.normalisation)

@@ -49,6 +49,7 @@ class SettingsKeywords(TypedDict, total=False):
     precision: str
     gpu_form: str
     tissue: bool
+    keep_ink: bool
     any_stain: bool
     background: bool
     candidate_floor: float
@@ -93,6 +94,8 @@ class ScanSettings:
     gpu_form: str = "dilation"
     #: False scans glass as well.
     tissue: bool = True
+    #: True takes pen marks, ink and dark dirt for tissue (`scanner.ink`).
+    keep_ink: bool = False
     #: True scans grey and fluorescent slides as well, whatever that means for a model of stained tissue.
     any_stain: bool = False
     #: True takes the slide's background off its scores, where the model's card asks for it (`scanner.background`).

@@ -72,6 +72,7 @@ class DetectQuery(BaseModel):
         int | None,
         Field(ge=0, le=9999, description="index of an image of the file; the first that is no overview if left out"),
     ] = None
+    keep_ink: Annotated[bool, Field(description="take pen marks and dark dirt for tissue")] = False
     exports: Annotated[
         tuple[Export, ...],
         Field(alias="export", max_length=3, description="files beyond those of every scan; may come several times"),

@@ -55,6 +55,7 @@ class ScanChoices(TypedDict, total=False):
 
     model: str
     threshold: float
+    keep_ink: bool
     stride: int
     mpp: float
     image: int

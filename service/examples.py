@@ -51,7 +51,7 @@ _JOB = _SUMMARY | {
     "threshold": 0.5,
     "detections": [_DETECTION],
     "hotspots": [{"count": 1, "area_mm2": 2.0, "tissue_mm2": 1.9}],
-    "area_mm2": {"tissue": 61.4, "scanned": 61.4, "unreadable": 0.0},
+    "area_mm2": {"tissue": 61.4, "scanned": 61.4, "unreadable": 0.0, "ink": 0.0},
     "warnings": [],
 }
 #: A job that waits: what 202 answers.

@@ -53,6 +53,7 @@ class ScanRequest:
     mpp: float | None = None
     #: Index of the image of the slide's file; None: the first that is no overview.
     image: int | None = None
+    keep_ink: bool = False
     #: Files beyond those of every scan, in the order of names.
     exports: tuple[str, ...] = ()
 
@@ -65,6 +66,8 @@ class ScanRequest:
             del identity["card_sha256"]
         if self.image is None:  # As it was before there was a choice.
             del identity["image"]
+        if not self.keep_ink:
+            del identity["keep_ink"]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

@@ -141,6 +141,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
                 stride=request.stride,
                 mpp=request.mpp,
                 image=request.image,
+                keep_ink=request.keep_ink,
                 exports=request.exports,
                 device=settings.device,
                 gpu_form=settings.gpu_form,

@@ -31,6 +31,7 @@ class Choices:
     stride: int | None = None
     mpp: float | None = None
     image: int | None = None
+    keep_ink: bool = False
     exports: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
     timeout_s: float | None = None
@@ -131,6 +132,7 @@ def _request(service: Service, choices: Choices, *, slide: str, sha256: str, nam
         stride=choices.stride,
         mpp=choices.mpp,
         image=choices.image,
+        keep_ink=choices.keep_ink,
         exports=tuple(sorted(set(choices.exports))),
     )
 

@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath reads it: detections as points; hotspots, tissue and unreadable areas as annotations.
+"""GeoJSON as QuPath reads it: detections as points; hotspots, tissue, unreadable areas and ink as annotations.
 
 QuPath's rules (QuPathTypeAdapters.java): an id must be a UUID, measurements are an object of numbers, metadata an
 object of strings, coordinates are level-0 px from the top left. QuPath's top left is the slide's `origin`: it cuts the
@@ -50,6 +50,7 @@ class Region(NamedTuple):
 TISSUE = Region("Tissue", [70, 70, 90])
 RIM = Region(RIM_CLASS, [170, 170, 190])
 UNREADABLE = Region("Unreadable", [120, 120, 120])
+INK = Region("Ink", [40, 40, 130])
 
 
 def write_detections(
@@ -84,7 +85,7 @@ def write_detections(
 
 
 def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (0, 0)) -> None:
-    """Write a FeatureCollection: hotspots, tissue, and all that could not be read; `origin` as for detections.
+    """Write a FeatureCollection: hotspots, tissue, what could not be read, and ink; `origin` as for detections.
 
     Raises
     ------
@@ -106,6 +107,8 @@ def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (
     if unreadable:
         polygons = [[_closed((ring - origin)[:, ::-1].tolist()) for ring in rings] for rings in unreadable]
         features.append(_region_feature(polygons, UNREADABLE))
+    if tissue.is_ink is not None:
+        features += _mask_features(tissue, tissue.is_ink, INK, origin, {"Area mm^2": round(tissue.ink_mm2, 6)})
     _write(path, features)
 
 

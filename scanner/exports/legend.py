@@ -15,6 +15,7 @@ from scanner.exports.marks import (
     BORDER_COLOUR,
     DETECTION_COLOUR,
     HOTSPOT_COLOUR,
+    INK_COLOUR,
     OVERSAMPLING,
     TISSUE_COLOUR,
     UNREADABLE_COLOUR,
@@ -24,7 +25,7 @@ from scanner.exports.marks import (
 )
 
 #: What a legend can explain; the scale bar is always there.
-PARTS = ("detection", "on the border, not counted", "hotspot", "tissue", "unreadable", "probability 0 to 1")
+PARTS = ("detection", "on the border, not counted", "hotspot", "tissue", "unreadable", "ink", "probability 0 to 1")
 
 PAPER_COLOUR: Colour = (255, 255, 255)
 TEXT_COLOUR: Colour = (40, 40, 40)
@@ -118,7 +119,8 @@ def _entries(px_um: float, parts: Container[str]) -> list[_Entry]:
         _Entry(_ring(BORDER_COLOUR), "on the border, not counted"),
         _Entry(_frame(HOTSPOT_COLOUR), "hotspot"),
         _Entry(_frame(TISSUE_COLOUR), "tissue"),
-        _Entry(_hatched, "unreadable"),
+        _Entry(_hatched(UNREADABLE_COLOUR), "unreadable"),
+        _Entry(_hatched(INK_COLOUR, turned=True), "ink"),
         _Entry(_colour_bar, "probability 0 to 1", 100 * OVERSAMPLING),
     ]
     length = f"{bar_um / 1000:g} mm" if bar_um >= 1 else f"{bar_um * 1000:g} nm"
@@ -167,12 +169,16 @@ def _filled(colour: Colour) -> Painter:
     return lambda legend, corners: ImageDraw.Draw(legend).rectangle(corners, fill=colour, outline=NOTICE_COLOUR)
 
 
-def _hatched(legend: Image.Image, corners: Corners) -> None:
+def _hatched(colour: Colour, *, turned: bool = False) -> Painter:
     side = SYMBOL // OVERSAMPLING
-    is_line = hatching((side, side), [(0, 0, side, side)])
+    is_line = hatching((side, side), [(0, 0, side, side)])[:, :: -1 if turned else 1]
     mask = Image.fromarray(is_line.astype(np.uint8) * 255).resize((SYMBOL, SYMBOL))
-    legend.paste(UNREADABLE_COLOUR, corners[:2], mask)
-    _frame(UNREADABLE_COLOUR)(legend, corners)
+
+    def paint(legend: Image.Image, corners: Corners) -> None:
+        legend.paste(colour, corners[:2], mask)
+        _frame(colour)(legend, corners)
+
+    return paint
 
 
 def _colour_bar(legend: Image.Image, corners: Corners) -> None:

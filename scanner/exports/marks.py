@@ -17,6 +17,7 @@ BORDER_COLOUR: Colour = (225, 125, 0)
 HOTSPOT_COLOUR: Colour = (20, 80, 200)
 TISSUE_COLOUR: Colour = (70, 70, 90)
 UNREADABLE_COLOUR: Colour = (60, 60, 60)
+INK_COLOUR: Colour = (40, 40, 130)
 HALO_COLOUR: Colour = (255, 255, 255)
 
 #: Marks are drawn this much larger and then reduced, which smooths their edges.

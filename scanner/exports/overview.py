@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scanner.exports.legend import above_legend
+from scanner.exports.legend import PARTS, above_legend
 from scanner.exports.map_picture import Colours, colours_from_levels, pool_map
 from scanner.exports.marks import (
     BORDER_COLOUR,
     DETECTION_COLOUR,
     HOTSPOT_COLOUR,
+    INK_COLOUR,
     TISSUE_COLOUR,
     UNREADABLE_COLOUR,
     Marks,
@@ -26,7 +27,7 @@ from scanner.result import ScanResult
 from scanner.segmentation import Segmentation, sample_labels
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import choose_level, read_thumbnail
-from scanner.tissue import Mask, TissueMask
+from scanner.tissue import Mask
 from scanner.windows import Shape
 
 #: Colours of the slide, and micrometres per pixel.
@@ -49,7 +50,8 @@ def draw_overview(result: ScanResult, slide: Slide, backdrop: Future[Backdrop] |
     if result.segmentation is not None:
         return _draw_classes(colours, px_um, result, result.segmentation, name=slide.path.name)
     marked = _draw_marks(Image.fromarray(_paint(colours, px_um, result)), px_um, result)
-    return above_legend(marked, title=f"{slide.path.name}: {_counts(result.report)}", px_um=px_um)
+    parts = PARTS if result.tissue.is_ink is not None else [part for part in PARTS if part != "ink"]
+    return above_legend(marked, title=f"{slide.path.name}: {_counts(result.report)}", px_um=px_um, parts=parts)
 
 
 def read_backdrop(slide: Slide, frame: Frame) -> Backdrop:
@@ -98,10 +100,13 @@ def _paint(colours: Colours, px_um: float, result: ScanResult) -> Colours:
     opacity = above[:, 3:]
     painted = colours.copy()
     painted[shown] = (below * (255 - opacity) + above[:, :3] * opacity + 127) // 255
-    painted[_tissue_outline(shape, px_um, result.tissue)] = TISSUE_COLOUR
+    painted[outline(_shown(result.tissue.is_tissue, shape, px_um / result.tissue.mask_mpp))] = TISSUE_COLOUR
     px_per_map_px = result.frame.map_mpp / px_um
     boxes = [Box(*(round(edge * px_per_map_px) for edge in box)).clipped(*shape) for box in result.unreadable]
     painted[hatching(shape, boxes)] = UNREADABLE_COLOUR
+    if (is_ink := result.tissue.is_ink) is not None:
+        marked = _shown(is_ink, shape, px_um / result.tissue.mask_mpp)
+        painted[outline(marked) | (marked & hatching(shape, [(0, 0, *shape)])[:, ::-1])] = INK_COLOUR
     return painted
 
 
@@ -121,16 +126,20 @@ def _draw_marks(picture: Image.Image, px_um: float, result: ScanResult) -> Image
     return marks.over(picture)
 
 
-def _tissue_outline(shape: tuple[int, int], px_um: float, tissue: TissueMask) -> Mask:
+def _shown(mask: Mask, shape: tuple[int, int], cells_per_px: float) -> Mask:
+    """The cells of a mask as pixels of the picture."""
     rows, cols = (
-        np.minimum((np.arange(count) + 0.5) * px_um / tissue.mask_mpp, cells - 1).astype(np.intp)
-        for count, cells in zip(shape, tissue.is_tissue.shape, strict=True)
+        np.minimum((np.arange(count) + 0.5) * cells_per_px, cells - 1).astype(np.intp)
+        for count, cells in zip(shape, mask.shape, strict=True)
     )
-    return outline(tissue.is_tissue[rows[:, None], cols])
+    shown: Mask = mask[rows[:, None], cols]
+    return shown
 
 
 def _counts(report: dict[str, Any]) -> str:
     area_mm2, per_mm2 = report["area_mm2"]["counted"], report["count_per_mm2"]
     said = f"{report['count']} in {area_mm2:.2f} mm2 of tissue, {per_mm2:.1f} per mm2"
     unreadable_mm2 = report["area_mm2"]["unreadable"]
-    return f"{said}; {unreadable_mm2:.3f} mm2 unreadable" if unreadable_mm2 else said
+    said += f"; {unreadable_mm2:.3f} mm2 unreadable" if unreadable_mm2 else ""
+    ink_mm2 = report["area_mm2"].get("ink", 0.0)
+    return f"{said}; {ink_mm2:.3f} mm2 ink" if ink_mm2 else said

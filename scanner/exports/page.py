@@ -75,6 +75,8 @@ def _count(report: dict[str, Any]) -> Iterator[str]:
             f"<p>Not scanned, because it cannot be read: {report['area_mm2']['unreadable']:.3f} {MM2} of tissue. "
             "It is in no area above.</p>"
         )
+    if report["area_mm2"].get("ink", 0.0) > 0:
+        yield f"<p>Left out as pen marks, ink or dirt: {report['area_mm2']['ink']:.3f} {MM2}.</p>"
 
 
 def _hotspots(report: dict[str, Any], pictures: Mapping[str, Image.Image]) -> Iterator[str]:
@@ -125,8 +127,9 @@ def _areas(report: dict[str, Any]) -> Iterator[str]:
         "tissue": "tissue",
         "counted": "tissue off the slide's very border, which the count refers to",
         "unreadable": "tissue that could not be read",
+        "ink": "pen marks, ink and dark dirt",
     }
-    yield facts((text, _area(report["area_mm2"][name])) for name, text in names.items())
+    yield facts((text, _area(report["area_mm2"][name])) for name, text in names.items() if name in report["area_mm2"])
 
 
 def _slide(report: dict[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tests.ink_factory import drawn
 from tests.service.conftest import Server, make_field, make_large_field, png
 
 
@@ -82,3 +83,16 @@ def test_a_slide_is_called_by_the_name_and_the_case_that_the_client_says(server:
     assert (kept["name"], kept["case"]) == (first["name"], first["case"])
     refused = server.client.post("/detect", content=field, params={"case": "x" * 201})
     assert refused.status_code == 422
+
+
+def test_ink_is_left_out_unless_it_is_to_be_kept(server: Server) -> None:
+    marked, _ = drawn(make_large_field(36, 3), (100, 300, 500, 300), ink="green", width=120)
+    answers = [server.client.post("/detect", params=query, content=png(marked)).json()
+               for query in ({}, {"keep_ink": "true"}, {"keep_ink": "false"})]  # fmt: skip
+    left_out, kept, again = (answer["area_mm2"] for answer in answers)
+    assert left_out["ink"] > 0 == kept["ink"]
+    assert left_out["tissue"] < kept["tissue"]
+    assert again == left_out
+    regions = server.client.get(f"/jobs/{answers[0]['id']}/regions").json()["features"]
+    assert "Ink" in [feature["properties"]["name"] for feature in regions]
+    assert server.client.post("/detect", params={"keep_ink": "perhaps"}, content=png(marked)).status_code == 422

@@ -67,6 +67,7 @@ def test_a_second_start_keeps_the_first_time() -> None:
         ("threshold", 0.5, False),
         ("stride", 8, False),
         ("mpp", 0.25, False),
+        ("keep_ink", True, False),
     ],
 )
 def test_a_result_is_addressed_by_what_it_depends_on(field: str, value: object, is_same: bool) -> None:

@@ -2,7 +2,7 @@
 const RADIUS_UM = 12;
 const SMALLEST = 5; // px of the screen
 const CHOSEN = "#00b34a";
-export const COLOURS = { mark: "#0a5cff", hotspot: "#b0187a", tissue: "#00897b", unread: "#5a5257" };
+export const COLOURS = { mark: "#0a5cff", hotspot: "#b0187a", tissue: "#00897b", unread: "#5a5257", ink: "#282882" };
 
 export class Marks {
   constructor(canvas, stage, size) {
@@ -11,18 +11,21 @@ export class Marks {
     this.isPeeking = false;
     this.tissue = new Path2D();
     this.unread = new Path2D();
+    this.ink = new Path2D();
     this.unreadAreas = 0;
+    this.inkAreas = 0;
     for (const event of ["update-viewport", "resize", "open"]) stage.viewer.addHandler(event, () => this.draw());
   }
 
   // GeoJSON: rings in level-0 pixels, by their corners' edges.
   setRegions(features) {
     for (const { geometry, properties } of features) {
-      const path = { Tissue: this.tissue, Unreadable: this.unread }[properties.name];
+      const path = { Tissue: this.tissue, Unreadable: this.unread, Ink: this.ink }[properties.name];
       if (!path) continue;
       const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
       for (const ring of polygons.flat()) path.addPath(pathFromRing(ring));
       if (path === this.unread) this.unreadAreas += polygons.length;
+      if (path === this.ink) this.inkAreas += polygons.length;
     }
   }
 
@@ -38,7 +41,8 @@ export class Marks {
     const corner = this.stage.place(-0.5, -0.5);
     context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * corner.x, ratio * corner.y);
     if (this.shown.tissue) this.outline(context, this.tissue, scale);
-    if (this.shown.unread && this.unreadAreas) this.hatch(context, scale);
+    if (this.shown.unread && this.unreadAreas) this.hatch(context, this.unread, COLOURS.unread, scale);
+    if (this.shown.unread && this.inkAreas) this.hatch(context, this.ink, COLOURS.ink, scale);
     if (this.shown.hotspot) this.drawHotspots(context, scale);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (this.shown.marks) this.drawDetections(context, scale);
@@ -50,22 +54,22 @@ export class Marks {
     context.stroke(path);
   }
 
-  hatch(context, scale) {
+  hatch(context, path, colour, scale) {
     const stripes = new OffscreenCanvas(10, 10);
     const pen = stripes.getContext("2d");
     pen.fillStyle = "#ffffffaa";
     pen.fillRect(0, 0, 10, 10);
-    pen.strokeStyle = COLOURS.unread;
+    pen.strokeStyle = colour;
     pen.lineWidth = 2;
     for (const start of [-5, 5, 15]) { pen.moveTo(start - 6, 11); pen.lineTo(start + 6, -1); }
     pen.stroke();
     const pattern = context.createPattern(stripes, "repeat");
     pattern.setTransform(new DOMMatrix().scale(1 / scale)); // As wide on the screen at any zoom.
     context.fillStyle = pattern;
-    context.fill(this.unread);
+    context.fill(path);
     context.lineWidth = 1.5 / scale;
-    context.strokeStyle = COLOURS.unread;
-    context.stroke(this.unread);
+    context.strokeStyle = colour;
+    context.stroke(path);
   }
 
   drawHotspots(context, scale) {

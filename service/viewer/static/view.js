@@ -11,7 +11,7 @@ const WORDS = { QUEUED: "Waiting for a worker", RUNNING: "Scanning", SUCCEEDED: 
 const ABOUT = {
   "detections.geojson": "opens on the slide in QuPath", "detections.csv": "a table", "map.ome.tiff": "the map, a pyramid",
   "map.png": "a picture of the map", "overview.png": "slide, map and detections", "run.json": "how it was scanned",
-  "report.html": "a page to keep", "regions.geojson": "hotspots, tissue, unread area", "tissue.geojson": "the tissue",
+  "report.html": "a page to keep", "regions.geojson": "hotspots, tissue, unread area, ink", "tissue.geojson": "the tissue",
   "candidates.csv": "down to the lowest score kept",
 };
 const jobPath = location.pathname.replace(/\/view$/, "");
@@ -137,8 +137,11 @@ async function showResult() {
   Object.assign(element("threshold"), { min: floor, value: job.threshold });
   element("reset").textContent = `back to ${job.threshold}`;
   element("warnings").replaceChildren(...job.warnings.map((text) => make("li", { textContent: text })));
-  element("unread").hidden = !marks.unreadAreas;
-  element("unread").textContent = `${job.area_mm2.unreadable.toFixed(3)} mm² could not be read: not scanned, and not in the tissue's area.`;
+  const leftOut = [];
+  if (marks.unreadAreas) leftOut.push(`${job.area_mm2.unreadable.toFixed(3)} mm² could not be read`);
+  if (marks.inkAreas) leftOut.push(`${job.area_mm2.ink.toFixed(3)} mm² are pen marks, ink or dirt`);
+  element("unread").hidden = !leftOut.length;
+  element("unread").textContent = `${leftOut.join("; ")}: not scanned, and not in the tissue's area.`;
   element("model").textContent = `Model: ${job.model.name} ${job.model.version}`;
   showFiles();
   applyThreshold();
