@@ -37,6 +37,7 @@ from scanner.command import (
 )
 from scanner.fingerprint import fingerprint
 from scanner.import_command import committee_command, import_command
+from scanner.info_command import info_command
 from scanner.settings import ScanSettings
 from scanner.training.commands import evaluate_command, train_command
 
@@ -256,6 +257,7 @@ def _slide_bench(slide: Path, model: str, threads: int, keywords: Any) -> Iterat
     yield from lines_of_slide_bench(bench_slide(slide, open_model(model), **keywords))
 
 
+app.command("info")(info_command)
 app.command("import")(import_command)
 app.command("committee")(committee_command)
 app.command("train")(train_command)

@@ -79,6 +79,7 @@ def test_models_are_listed_from_their_cards_alone(arguments: list[str]) -> None:
         ("train gone.toml --data . -o out", "gone.toml cannot be read"),
         ("import gone.onnx -o out --mpp 0.25 --patch-size 64", "'gone.onnx' cannot be imported"),
         ("bench gone.svs", "gone.svs: No such file"),
+        ("info", "Missing argument"),
         ("grand-challenge --input gone", "needs one image"),
         ("serve --port x", "--port"),
         ("worker --nosuch", "No such option"),
@@ -91,6 +92,14 @@ def test_a_mistake_of_use_is_told_before_torch_is_loaded(tmp_path: Path, argumen
     assert code in (1, 2)
     assert words in said
     assert loaded & (HEAVY | SERVICE) == set()
+
+
+def test_what_is_in_a_file_is_said_without_torch(tmp_path: Path) -> None:
+    Image.fromarray(texture(150, 140)).save(tmp_path / "field.png")
+    code, said, loaded = run("info", "field.png", folder=tmp_path)
+    assert code == 0, said
+    assert "field.png: PNG" in said
+    assert loaded & (SERVICE | UNUSED_BY_A_SCAN | {"torch"}) == set()
 
 
 def test_a_scan_loads_no_library_that_it_does_not_use(tmp_path: Path) -> None:

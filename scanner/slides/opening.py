@@ -62,8 +62,12 @@ def open_slide(
         `mpp` is impossible, or the file has no such image (ImageNotFoundError).
     """
     slide = open_image(Path(path), mpp, channels=channels, image=image)
-    if image is None and (warning := warn_of_others(slide)):
-        warnings.warn(f"{warning}; pass image=", stacklevel=2)
+    try:
+        if image is None and (warning := warn_of_others(slide)):
+            warnings.warn(f"{warning}; pass image=", stacklevel=2)
+    except UserWarning:  # Where warnings are errors.
+        slide.close()
+        raise
     return slide
 
 

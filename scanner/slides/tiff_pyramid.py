@@ -85,7 +85,8 @@ def name_of(page: TiffPage) -> str:
     text = description_of(page).strip()
     if is_aperio(page):
         word = (text.splitlines()[1:] or [""])[0].split(" ")[0]
-        return word if word.isalpha() else ""
+        # Aperio keeps a thumbnail behind the first page, in strips, and says nothing of it.
+        return word if word.isalpha() else "thumbnail" if page.index == 1 and not page.is_tiled else ""
     if name := str(page.tags.valueof(_PAGE_NAME) or "").strip():
         return name
     is_name = len(text) <= _MAX_NAME and "\n" not in text and not text.startswith(("{", "<", "ImageJ="))

@@ -127,7 +127,12 @@ def test_a_page_of_a_document_is_no_level(tmp_path: Path) -> None:
 
 def test_aperio_names_its_thumbnail_label_and_macro_picture(tmp_path: Path, example_slide: Path) -> None:
     images = describe_file(example_slide).images
-    assert [(image.name, image.kind) for image in images] == [("", IMAGE), ("", LOOK), ("label", LOOK), ("macro", LOOK)]
+    assert [(image.name, image.kind) for image in images] == [
+        ("", IMAGE),
+        ("thumbnail", LOOK),
+        ("label", LOOK),
+        ("macro", LOOK),
+    ]
 
 
 @pytest.mark.parametrize("name", ["label", "macro"])

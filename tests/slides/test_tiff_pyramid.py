@@ -18,8 +18,8 @@ TILES: dict[str, Any] = {"tile": (64, 64), "photometric": "rgb", "metadata": Non
 STRIPS: dict[str, Any] = {"rowsperstrip": 16, "photometric": "rgb", "metadata": None}
 
 
-def sizes(path: Path) -> list[tuple[int, int]]:
-    with open_slide(path, mpp=0.25) as slide:
+def sizes(path: Path, *, image: int | None = None) -> list[tuple[int, int]]:
+    with open_slide(path, mpp=0.25, image=image) as slide:
         return [(level.height, level.width) for level in slide.levels]
 
 
@@ -51,7 +51,8 @@ def test_the_order_of_pages_does_not_matter(tmp_path: Path) -> None:
 
 def test_a_picture_of_other_proportions_is_no_level(tmp_path: Path) -> None:
     path = write_pages(tmp_path / "slide.tif", (SLIDE, TILES), (texture(200, 300), TILES), (halved(SLIDE), TILES))
-    assert sizes(path) == [(400, 640), (200, 320)]
+    assert sizes(path, image=0) == [(400, 640), (200, 320)]
+    assert sizes(path, image=1) == [(200, 300)]
 
 
 def test_a_grey_page_beside_a_coloured_one_is_no_level(tmp_path: Path) -> None:
