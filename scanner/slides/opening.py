@@ -11,6 +11,7 @@ from typing import Protocol
 
 from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
 from scanner.slides.contents import FileContents, warn_of_others
+from scanner.slides.dicom_planes import refuse_planes
 from scanner.slides.image import ImageSlide, describe_field, reader_for
 from scanner.slides.protocol import RGB, Slide
 from scanner.slides.resolution import POSSIBLE_MPP, check_override
@@ -171,6 +172,8 @@ def _reader_of(path: Path) -> _Reader:
     vendor = detect_vendor(path)
     if is_tiff and vendor in _OUR_TIFFS and not (vendor is None and is_dicom(head)):
         return _APERIO if vendor == "aperio" else _TIFF
+    if vendor == "dicom":
+        refuse_planes(path)
     if vendor is not None:
         return _VENDOR
     if path.suffix.lower() == ".mrxs":  # Alone it is a small JPEG of the slide, not a field.

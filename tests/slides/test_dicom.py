@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openslide
@@ -10,8 +11,10 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import generate_uid
 
-from scanner.slides import Slide, open_slide
+from scanner.errors import UnsupportedSlideError
+from scanner.slides import ImageKind, Slide, describe_file, open_slide
 from scanner.slides.dicom_header import series_of
 from scanner.slides.protocol import KnowsHoles
 from scanner.slides.read_through import NoBytesError
@@ -37,6 +40,55 @@ def test_a_series_is_one_pyramid_by_whichever_file_it_is_opened(tmp_path: Path, 
             rgba = np.asarray(oracle.read_region((0, 0), level, oracle.level_dimensions[level]))
             np.testing.assert_array_equal(whole(slide, level), rgba[:, :, :3])
             np.testing.assert_array_equal(whole(slide, level), pixels)
+
+
+def change(path: Path, target: Path, **values: Any) -> None:
+    """Write a DICOM file anew, as another instance with other values."""
+    instance = pydicom.dcmread(path)
+    for key, value in values.items():
+        setattr(instance, key, value)
+    instance.SOPInstanceUID = instance.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    pydicom.dcmwrite(target, instance, enforce_file_format=True)
+
+
+@pytest.mark.parametrize("named", ["label.dcm", "overview.dcm", "level-0.dcm", "level-2.dcm"])
+def test_label_overview_and_thumbnail_are_named_beside_the_volume(tmp_path: Path, named: str) -> None:
+    for kind, pixels in {"label": texture(60, 80), "overview": texture(50, 64), "thumbnail": texture(40, 56)}.items():
+        write_dicom_series(tmp_path, [pixels], uid="1.2.3")
+        change(
+            tmp_path / "level-0.dcm", tmp_path / f"{kind}.dcm", ImageType=["ORIGINAL", "PRIMARY", kind.upper(), "NONE"]
+        )
+    write_dicom_series(tmp_path, LEVELS, uid="1.2.3")
+    slide, *others = describe_file(tmp_path / named).images
+    assert (slide.kind, [level.downsample for level in slide.levels]) == (ImageKind.IMAGE, [1.0, 2.0, 4.0])
+    assert [(one.name, one.levels[0].height, one.kind) for one in others] == [
+        ("label", 60, ImageKind.OVERVIEW),
+        ("macro", 50, ImageKind.OVERVIEW),
+        ("thumbnail", 40, ImageKind.OVERVIEW),
+    ]
+    with pytest.raises(UnsupportedSlideError, match="'label' is an overview beside the slide, and no slide"):
+        open_slide(tmp_path / named, image=1)
+
+
+@pytest.mark.parametrize("named", ["level-0.dcm", "level-2.dcm"])
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("NumberOfOpticalPaths", "holds 2 optical paths"), ("TotalPixelMatrixFocalPlanes", "holds 2 focal planes")],
+)
+def test_several_planes_are_refused_by_name(tmp_path: Path, named: str, key: str, said: str) -> None:
+    write_dicom_series(tmp_path, LEVELS)
+    for file in sorted(tmp_path.iterdir()):
+        change(file, file, **{key: 2})
+    for ask in (open_slide, describe_file):
+        with pytest.raises(UnsupportedSlideError, match=f"{said}: a scan needs one plane"):
+            ask(tmp_path / named)
+
+
+def test_planes_in_files_of_their_own_are_refused_by_name(tmp_path: Path) -> None:
+    write_dicom_series(tmp_path, LEVELS)
+    change(tmp_path / "level-0.dcm", tmp_path / "other.dcm")
+    with pytest.raises(UnsupportedSlideError, match=r"level-0\.dcm and other\.dcm of its series are of the same size"):
+        open_slide(tmp_path / "level-1.dcm")
 
 
 def test_two_series_in_a_folder_are_two_slides(tmp_path: Path) -> None:
