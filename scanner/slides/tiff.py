@@ -21,7 +21,7 @@ from scanner.slides.tiff_contents import TiffContents
 from scanner.slides.tiff_images import TiffImage
 from scanner.slides.tiff_metadata import refuse_stacks
 from scanner.slides.tiff_page import TiffLevel, plan_level, plan_stack
-from scanner.slides.tiff_pyramid import COPY
+from scanner.slides.tiff_pyramid import COPY, check_begin
 
 
 class TiffSlide(Slide):
@@ -31,6 +31,7 @@ class TiffSlide(Slide):
         self, path: Path, mpp: float | None = None, *, channels: int | None = RGB, image: int | None = None
     ) -> None:
         self.path = path
+        check_begin(path)
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged TIFF"), TiffFile(path) as tiff:
             contents = TiffContents(tiff, path)
             self.images, self.notes = contents.images, contents.notes

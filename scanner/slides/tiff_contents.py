@@ -15,7 +15,7 @@ from scanner.slides.protocol import ImageInfo, ImageKind, levels_from_sizes
 from scanner.slides.resolution import Resolution, Stated, Unusable, settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_images import TiffImage, find_images
 from scanner.slides.tiff_metadata import is_aperio, refuse_stacks, stated_by_tags, stated_resolution
-from scanner.slides.tiff_pyramid import size_of
+from scanner.slides.tiff_pyramid import check_begin, size_of
 
 
 class TiffContents:
@@ -76,6 +76,7 @@ class TiffContents:
 
 def describe_tiff(path: Path) -> FileContents:
     """All that a TIFF holds."""
+    check_begin(path)
     with foreign_errors_become(DamagedSlideError, f"{path}: damaged TIFF"), TiffFile(path) as tiff:
         contents = TiffContents(tiff, path)
         pages = [image.page for image in contents.found if image.levels]

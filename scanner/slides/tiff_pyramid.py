@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -57,6 +58,23 @@ def sub_pages(page: TiffPage, path: Path) -> list[TiffPage]:
     if len(page.subifds or ()) > MAX_PAGES:
         raise DamagedSlideError(f"{path}: more than {MAX_PAGES} SubIFDs")
     return [sub for sub in page.pages or () if isinstance(sub, TiffPage)]
+
+
+def check_begin(path: Path) -> None:
+    """Raise DamagedSlideError if the file ends before its first page, whose place its first bytes say."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        size = file.seek(0, os.SEEK_END)
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = head[2:4] in (b"+\0", b"\0+")
+    form, start = (f"{order}Q", 8) if is_big else (f"{order}I", 4)
+    if len(head) < start + struct.calcsize(form):
+        raise DamagedSlideError(f"{path}: the file is cut off at byte {size}, within its first bytes; {COPY}")
+    (offset,) = struct.unpack_from(form, head, start)
+    if offset >= size:
+        raise DamagedSlideError(
+            f"{path}: the file is cut off at byte {size}: its first page begins at {offset}; {COPY}"
+        )
 
 
 def _check_end(tiff: TiffFile, last: TiffPage | TiffFrame, path: Path) -> None:

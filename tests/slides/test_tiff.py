@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
-from scanner.errors import SlideError, UnreadableRegionError
+from scanner.errors import DamagedSlideError, SlideError, UnreadableRegionError
 from scanner.slides import Slide, open_slide
 from scanner.slides.tiff import TiffSlide
 from scanner.slides.vendor import VendorSlide
@@ -229,6 +229,18 @@ def test_a_copy_that_was_broken_off_is_no_slide(
     path.write_bytes(whole_files[name][: int(len(whole_files[name]) * share)])
     with pytest.raises(SlideError, match=r"short\.svs"):
         open_slide(path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("name", ["aperio", "ome", "first"])
+def test_a_broken_off_copy_is_named_with_its_place_and_the_way_out(
+    whole_files: dict[str, bytes], tmp_path: Path, name: str, share: float
+) -> None:
+    content = whole_files[name][: max(16, int(len(whole_files[name]) * share))]
+    (tmp_path / "short.svs").write_bytes(content)
+    reason = rf"short\.svs: the file is cut off at byte {len(content)}: .* \d+; copy it again"
+    with pytest.raises(DamagedSlideError, match=reason):
+        open_slide(tmp_path / "short.svs")
 
 
 def test_a_slide_cut_short_while_it_is_open_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
