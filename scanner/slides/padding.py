@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scanner.slides.protocol import Level, levels_from_sizes
+from scanner.slides.resolution import Resolution, Stated
 
 Size = tuple[int, int]
 
@@ -42,6 +43,19 @@ def levels_as_stated(sizes: Sequence[Size], stated: Sequence[float | None], tile
     return tuple(map(_settle, by_size, [by_size[0]] * len(by_size), stated, tiles))
 
 
+def stated_ratio(level: Stated, level0: Stated) -> float | None:
+    """The downsample that a level states by its own pixel size; None if it or level 0 states none."""
+    if not isinstance(level, Resolution) or not isinstance(level0, Resolution) or not level0.mpp > 0:
+        return None
+    return level.mpp / level0.mpp
+
+
+def is_filled_up(size: Size, full: Size, stated: float | None, tile: Size) -> bool:
+    """Whether a (height, width) is that of a level at the downsample that it states, filled up to whole tiles."""
+    level = levels_as_stated([full, size], [1.0, stated], [tile, tile])[1]
+    return (level.height, level.width) != size
+
+
 def _settle(level: Level, level0: Level, stated: float | None, tile: Size) -> Level:
     if stated is None or not math.isfinite(stated) or stated < 1:
         return level
@@ -51,6 +65,8 @@ def _settle(level: Level, level0: Level, stated: float | None, tile: Size) -> Le
     padding = [has - wants / downsample for has, wants in zip(own, full, strict=True)]
     if not all(-ROUNDED_PX <= extra < max(side, ROUNDED_PX) for extra, side in zip(padding, tile, strict=True)):
         return level
+    if any(extra > ROUNDED_PX and has % side for extra, has, side in zip(padding, own, tile, strict=True)):
+        return level  # No whole tiles.
     if all(extra <= ROUNDED_PX for extra in padding):  # Nothing is filled up.
         return replace(level, downsample=downsample) if downsample == whole else level
     height, width = (min(has, math.ceil(wants / downsample)) for has, wants in zip(own, full, strict=True))

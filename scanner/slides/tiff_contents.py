@@ -11,11 +11,12 @@ from scanner.errors import DamagedSlideError, SlideError
 from scanner.slides.contents import FileContents
 from scanner.slides.foreign import foreign_errors_become
 from scanner.slides.overviews import tell_overviews
-from scanner.slides.protocol import ImageInfo, ImageKind, levels_from_sizes
+from scanner.slides.padding import levels_as_stated, stated_ratio
+from scanner.slides.protocol import ImageInfo, ImageKind
 from scanner.slides.resolution import Resolution, Stated, Unusable, settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_images import TiffImage, find_images
 from scanner.slides.tiff_metadata import is_aperio, refuse_stacks, stated_by_tags, stated_resolution
-from scanner.slides.tiff_pyramid import check_begin, size_of
+from scanner.slides.tiff_pyramid import check_begin, size_of, tile_of
 
 
 class TiffContents:
@@ -53,8 +54,10 @@ class TiffContents:
         if not image.levels:
             assert image.ome is not None
             return ImageInfo(index, image.name, image.kind, (), None, "", 0, image.ome.problem)
-        levels = levels_from_sizes([size_of(stack[0]) for stack in image.levels])
-        own = [stated_by_tags(stack[0]) for stack in image.levels]
+        pages = [stack[0] for stack in image.levels]
+        own = [stated_by_tags(page) for page in pages]
+        ratios = [stated_ratio(said, own[0]) for said in own]
+        levels = levels_as_stated([size_of(page) for page in pages], ratios, [tile_of(page) for page in pages])
         levels = tuple(
             replace(level, stated_mpp=said.mpp if isinstance(said, Resolution) else None)
             for level, said in zip(levels, own, strict=True)

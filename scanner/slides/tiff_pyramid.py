@@ -11,6 +11,7 @@ from tifffile import FILETYPE, TiffFile, TiffFrame, TiffPage
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.slides.levels import is_reduction
 from scanner.slides.overviews import names_an_overview
+from scanner.slides.padding import is_filled_up, stated_ratio
 from scanner.slides.resolution import level_contradiction
 from scanner.slides.tiff_metadata import description_of, is_aperio, stated_by_tags
 
@@ -128,6 +129,11 @@ def is_named_an_overview(page: TiffPage, beside: TiffPage | None = None) -> bool
     return is_called or bool(page.subfiletype & (FILETYPE.MASK | FILETYPE.MACRO))
 
 
+def tile_of(page: TiffPage) -> tuple[int, int]:
+    """(height, width) of the TIFF tiles up to which a page may be filled; (1, 1) of one in strips."""
+    return (page.tilelength, page.tilewidth) if page.is_tiled else (1, 1)
+
+
 def why_no_level(page: TiffPage, level0: TiffPage) -> str | None:
     """What speaks against a page as a level of another; None if nothing does.
 
@@ -137,6 +143,9 @@ def why_no_level(page: TiffPage, level0: TiffPage) -> str | None:
         return f"it is called {name_of(page)!r}, with a NewSubfileType of {int(page.subfiletype)}"
     if not is_alike(page, level0):
         return "its pixels or its layout are of another kind"
+    ratio = stated_ratio(stated_by_tags(page), stated_by_tags(level0))
+    if is_filled_up(size_of(page), size_of(level0), ratio, tile_of(page)):
+        return None
     if not is_reduction(size_of(page), size_of(level0)):
         return f"it is no reduction of {level0.imagewidth} x {level0.imagelength} px"
     downsample = level0.imagewidth / page.imagewidth

