@@ -42,7 +42,7 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEV): $(RUNTIME)
-	$(INSTALL) --editable '.[dev,dicom,cluster,onnx,objects,oidc,otel,tensorboard,timm]'
+	$(INSTALL) --editable '.[dev,czi,dicom,cluster,onnx,objects,oidc,otel,tensorboard,timm]'
 	@touch $@
 
 # The scripts of the service's pages, as the lock file has them. npm comes by pip where the machine has none; without

@@ -18,7 +18,9 @@ from PIL import Image
 
 from scanner.errors import SlideError
 from scanner.slides import open_slide
+from scanner.slides.czi_slide import has_czi_reader
 from tests.bif_factory import TILE, Area, write_bif
+from tests.czi_factory import Scene, write_czi
 from tests.dicom_factory import write_dicom_series
 from tests.slides_factory import pyramid, texture, write_pyramid
 from tests.vendor_factory import write_mirax, write_ndpi, write_scn, write_vms
@@ -56,9 +58,14 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "MIRAX": ("a.mrxs", lambda path: write_mirax(path, FIELDS, grid=(2, 2))),
     "BIF": ("a.bif", lambda path: write_bif(path, [Area(texture(2 * TILE - 8, 2 * TILE - 8))])),
     "DICOM": ("level-0.dcm", lambda path: write_dicom_series(path.parent, LEVELS)),
+    "CZI": ("a.czi", lambda path: write_czi(path, [Scene(FIELD), Scene(LEVELS[1], top=200)], is_pyramid=True)),
     "Zarr 2": ("a.zarr", lambda path: write_ome_zarr(path, LEVELS, version="0.4")),
     "Zarr 3": ("a.zarr", lambda path: write_ome_zarr(path, LEVELS, version="0.5")),
 }
+
+
+if not has_czi_reader():
+    del WRITERS["CZI"]
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:

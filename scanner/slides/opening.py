@@ -11,6 +11,7 @@ from typing import Protocol
 
 from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
 from scanner.slides.contents import FileContents, warn_of_others
+from scanner.slides.czi_slide import INSTALL, CziSlide, describe_czi, has_czi_reader
 from scanner.slides.dicom_planes import refuse_planes
 from scanner.slides.image import ImageSlide, describe_field, reader_for
 from scanner.slides.protocol import RGB, Slide
@@ -141,6 +142,10 @@ def _open_field(path: Path, mpp: float | None, /, *, channels: int | None, image
     return ImageSlide(path, mpp, image=image)
 
 
+def _open_czi(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:  # noqa: ARG001
+    return CziSlide(path, mpp, image=image)
+
+
 def _open_aperio(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:
     try:
         return TiffSlide(path, mpp, channels=channels, image=image)
@@ -158,6 +163,7 @@ _TIFF = _Reader(TiffSlide, describe_tiff)
 _APERIO = _Reader(_open_aperio, _describe_aperio)
 _ZARR = _Reader(ZarrSlide, describe_zarr)
 _VENDOR = _Reader(_open_vendor, describe_vendor)
+_CZI = _Reader(_open_czi, describe_czi)
 _FIELD = _Reader(_open_field, describe_field)
 
 
@@ -174,6 +180,8 @@ def _reader_of(path: Path) -> _Reader:
         return _APERIO if vendor == "aperio" else _TIFF
     if vendor == "dicom":
         refuse_planes(path)
+    if vendor == "zeiss":
+        return _czi_reader_of(path)
     if vendor is not None:
         return _VENDOR
     if path.suffix.lower() == ".mrxs":  # Alone it is a small JPEG of the slide, not a field.
@@ -183,6 +191,19 @@ def _reader_of(path: Path) -> _Reader:
     raise UnsupportedSlideError(
         f"{path}: {recognise(head, path) or 'neither a slide nor an image that mitoscan knows'}"
     )
+
+
+def _czi_reader_of(path: Path) -> _Reader:
+    """OpenSlide if it can, else Zeiss' own reader."""
+    try:
+        VendorSlide(path, POSSIBLE_MPP[1]).close()
+    except DamagedSlideError as error:
+        if has_czi_reader():
+            return _CZI
+        raise UnsupportedSlideError(
+            f"{path}: OpenSlide does not read this CZI ({str(error).partition('OpenSlide: ')[2]}); {INSTALL}"
+        ) from error
+    return _VENDOR
 
 
 def _read_head(path: Path) -> bytes:

@@ -71,6 +71,10 @@ KNOWN_ERRORS = (
         "takes what each file states of its pixels",
     ),
     KnownError(
+        ("zeiss",), (Aspect.OPENING,),
+        "OpenSlide reads no CZI whose parts have a plane (Z), nor some of its compressions; Zeiss' own reader does",
+    ),
+    KnownError(
         ("generic-tiff",), (Aspect.MISSING_LEVEL,),
         "OpenSlide reads levels from the chain of a TIFF's pages alone, where they are flagged as reduced: no SubIFDs",
     ),

@@ -14,6 +14,7 @@ from scanner.slides import Slide, open_slide
 from scanner.slides.protocol import Pixels
 from scanner.slides.second_opinion import Aspect, lines_of_opinion, sample_places, second_opinion
 from tests.bif_factory import write_bif
+from tests.czi_factory import Scene, write_czi
 from tests.dicom_factory import filled_up, write_dicom_series
 from tests.holes_factory import leave_out
 from tests.slides.test_bif import area
@@ -33,6 +34,11 @@ def a_svs(path: Path, compression: str) -> None:
 def a_svs_with_holes(path: Path, level: int) -> None:
     a_svs(path, "jpeg")
     leave_out(path, level, [0, 3])
+
+
+def a_czi(path: Path) -> None:
+    pytest.importorskip("pylibCZIrw", reason="needs the extra `czi`")
+    write_czi(path, [Scene(SLIDE)])
 
 
 def a_field(path: Path) -> None:
@@ -65,6 +71,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object], set[Aspect] | None]] = {
     "DICOM, frames lost": ("level-0.dcm", lambda path: write_dicom_series(path.parent, LEVELS, lost={1: {2}}), set()),
     "SVS, tiles of a reduced level lost": ("a.svs", lambda path: a_svs_with_holes(path, 1), {Aspect.REDRAWN}),
     "SVS, tiles of level 0 lost": ("a.svs", lambda path: a_svs_with_holes(path, 0), {Aspect.REDRAWN}),
+    "CZI": ("a.czi", a_czi, {Aspect.OPENING}),
     "OME-Zarr 0.4": ("a.zarr", lambda path: write_ome_zarr(path, LEVELS, version="0.4"), None),
     "OME-Zarr 0.5": ("a.zarr", lambda path: write_ome_zarr(path, LEVELS, version="0.5"), None),
     "PNG": ("a.png", a_field, None),
