@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scanner.errors import DamagedSlideError, ResolutionError, SlideError, UnsupportedSlideError
-from scanner.slides import open_slide
+from scanner.slides import describe_file, open_slide
 from scanner.slides.czi_slide import CziSlide
 from tests.czi_factory import Scene, write_czi
 from tests.slides.test_vendor_formats import whole
@@ -86,6 +86,9 @@ def test_a_czi_that_does_not_state_its_mpp_is_refused(tmp_path: Path) -> None:
     write_czi(tmp_path / "slide.czi", [Scene(ONE)], mpp=None)
     with pytest.raises(ResolutionError, match=r"slide\.czi.*--mpp"):
         open_slide(tmp_path / "slide.czi")
+    contents = describe_file(tmp_path / "slide.czi")
+    assert (contents.format, contents.reader, len(contents.images)) == ("Zeiss CZI", "pylibCZIrw", 1)
+    assert "--mpp" in contents.images[0].problem
     with open_slide(tmp_path / "slide.czi", mpp=0.5) as slide:
         assert (slide.mpp, slide.mpp_source) == (0.5, "override")
 
