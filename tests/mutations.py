@@ -17,8 +17,8 @@ from pathlib import Path
 from PIL import Image
 
 from scanner.errors import SlideError
-from scanner.slides import open_slide
 from scanner.slides.czi_slide import has_czi_reader
+from scanner.slides.opening import open_image
 from tests.bif_factory import TILE, Area, write_bif
 from tests.czi_factory import Scene, write_czi
 from tests.dicom_factory import write_dicom_series
@@ -82,7 +82,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 
 def open_and_read(path: Path) -> bool:
     """Whether the file was opened; its first and last corner of every level are read."""
-    with suppress(SlideError), open_slide(path, mpp=0.25) as slide:
+    with suppress(SlideError), open_image(path, mpp=0.25) as slide:
         for index, level in enumerate(slide.levels):
             for box in ((0, 0, 40, 40), (level.height - 40, level.width - 40, level.height, level.width)):
                 with suppress(SlideError):
