@@ -17,7 +17,7 @@ from models.registry import Model
 from scanner.devices import choose_device
 from scanner.errors import OutputExistsError, ScannerError
 from scanner.exports.names import REPORT_NAME
-from scanner.outcomes import Outcome, Status, Watcher, begin_batch, write_batch
+from scanner.outcomes import Outcome, Status, Watcher, assumed_mpp, begin_batch, write_batch
 from scanner.probability import Scorer
 from scanner.report import asked_for
 from scanner.result import OnProgress, PreparedSlide, Survey
@@ -215,4 +215,5 @@ def _outcome(job: Job, out: Path, status: Status, report: dict[str, Any]) -> Out
     place, area_mm2 = os.path.relpath(job.folder, out), report["area_mm2"]
     areas = area_mm2["tissue"], area_mm2["unreadable"]
     classes = {one["name"]: one["area_mm2"] for one in report["classes"]} if "classes" in report else None
-    return Outcome(str(job.slide), status, "", place, report["count"], *areas, seconds, difference, classes, job.image)
+    found = report["count"], *areas, seconds, difference, classes
+    return Outcome(str(job.slide), status, "", place, *found, image=job.image, assumed_mpp=assumed_mpp(report))

@@ -10,7 +10,7 @@ import typer
 from models import ModelError
 from scanner.batch import BatchOrder, scan_batch
 from scanner.batch_end import end_batch
-from scanner.command import errors, fail_cleanly
+from scanner.command import errors, fail_cleanly, say_assumption
 from scanner.errors import ScannerError
 from scanner.estimate import Estimate, Estimator, MemoryStatement, state_memory
 from scanner.outcomes import begin_batch, name_with_reason
@@ -49,6 +49,7 @@ def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:
             errors.print(line, style="red", markup=False, soft_wrap=True)
         else:
             typer.echo(describe_estimate(estimates[-1]))
+            say_assumption(job.name, estimates[-1].assumed_mpp)
     typer.echo(describe_total(estimates, failed=failed))
     typer.echo(describe_memory(memory))
     return int(failed > 0)

@@ -28,16 +28,17 @@ from scanner.command import (
     ScanStrideOption,
     ThresholdOption,
     end_on_sigterm,
-    errors,
     fail_cleanly,
     failure,
     loading,
     open_model,
+    say_assumption,
     stride_keywords,
 )
 from scanner.fingerprint import fingerprint
 from scanner.import_command import committee_command, import_command
 from scanner.info_command import info_command
+from scanner.outcomes import assumed_mpp
 from scanner.settings import ScanSettings
 from scanner.training.commands import evaluate_command, train_command
 
@@ -147,8 +148,7 @@ def challenge_command(
     path, result = fail_cleanly(
         lambda: scan_challenge(image, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
     )
-    if result.report["mpp_source"] == "assumed":
-        errors.print(f"mitoscan: the image does not say its mpp; {result.report['mpp']} was assumed", style="yellow")
+    say_assumption(str(image), assumed_mpp(result.report))
     typer.echo(path)
 
 
@@ -254,7 +254,9 @@ def _slide_bench(slide: Path, model: str, threads: int, keywords: Any) -> Iterat
     from scanner.bench.slide import bench_slide, lines_of_slide_bench
 
     torch.set_num_threads(threads)
-    yield from lines_of_slide_bench(bench_slide(slide, open_model(model), **keywords))
+    found = bench_slide(slide, open_model(model), **keywords)
+    say_assumption(str(slide), assumed_mpp(found.result.report))
+    yield from lines_of_slide_bench(found)
 
 
 app.command("info")(info_command)

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from models import Model, ModelError, load_model
 from scanner.errors import ImageNotFoundError, ScannerError, UnavailableError
+from scanner.outcomes import describe_assumption
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")
@@ -135,6 +136,13 @@ def _end(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGINT:
         signal.default_int_handler(number, frame)
     sys.exit(128 + number)
+
+
+def say_assumption(name: str, mpp: float | None, *, option: str = "--mpp") -> None:
+    """Warn of a slide, or of fields, whose mpp was assumed, if it was: None was not."""
+    if mpp is not None:
+        line = describe_assumption(name, mpp, option=option)
+        errors.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 def failure(message: str, *, code: int = 1) -> typer.Exit:

@@ -12,6 +12,7 @@ from scanner.dense import PatchwiseNet
 from scanner.dense.zones import ZonedNet
 from scanner.engine import describe_network
 from scanner.memory import choose_tile_side, memory_bound
+from scanner.outcomes import assumed_mpp
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide
 from scanner.scoring import tiles_to_scan
@@ -54,6 +55,8 @@ class Estimate:
     seconds: float
     #: A finished scan is there, and would not be repeated.
     is_done: bool = False
+    #: The model's mpp, where the image states none.
+    assumed_mpp: float | None = None
 
 
 def state_memory(order: BatchOrder) -> MemoryStatement:
@@ -89,14 +92,17 @@ class Estimator:
         if isinstance(begun, dict):
             size = begun["grid"]["height"], begun["grid"]["width"]
             area = begun["area_mm2"]
-            return Estimate(job.name, area["slide"], area["tissue"], area["scanned"], size, 0, 0.0, is_done=True)
+            areas = area["slide"], area["tissue"], area["scanned"]
+            return Estimate(job.name, *areas, size, 0, 0.0, is_done=True, assumed_mpp=assumed_mpp(begun))
         with begun.slide:
             prepared = self._order.prepare(begun)
             tiles, frame = tiles_to_scan(prepared), prepared.frame
             seconds = prepared.seconds + self._tile_seconds(prepared, tiles)
         seconds += POST_SECONDS * frame.map_height * frame.map_width / 1e6
         grid, tissue = (frame.grid_height, frame.grid_width), prepared.tissue
-        return Estimate(job.name, frame.area_mm2, tissue.area_mm2, tissue.scanned_mm2, grid, len(tiles), seconds)
+        assumed = assumed_mpp({"mpp": frame.level0_mpp, "mpp_source": prepared.mpp_source})
+        areas = frame.area_mm2, tissue.area_mm2, tissue.scanned_mm2
+        return Estimate(job.name, *areas, grid, len(tiles), seconds, assumed_mpp=assumed)
 
     def _tile_seconds(self, prepared: PreparedSlide, tiles: list[Tile]) -> float:
         """Seconds of all tiles: of the network or of the readers beside it, whichever is slower."""

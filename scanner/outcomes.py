@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scanner.errors import OutputError
 from scanner.exports.atomic import remove_parts
@@ -52,6 +52,8 @@ class Outcome:
     class_mm2: dict[str, float] | None = None
     #: Index of the image of its file; None: the first that is no overview.
     image: int | None = None
+    #: The model's mpp, where the image states none: every area and distance rests on it.
+    assumed_mpp: float | None = None
 
     @property
     def name(self) -> str:
@@ -96,6 +98,19 @@ def describe_failures(outcomes: Sequence[Outcome]) -> list[str]:
         f"{len(failed)} of {len(outcomes)} slides failed:",
         *(f"  {name_with_reason(outcome.name, outcome.reason)}" for outcome in failed),
     ]
+
+
+def assumed_mpp(report: dict[str, Any]) -> float | None:
+    """The mpp of a scan's report if it was assumed, because the image states none."""
+    mpp: float | None = report["mpp"] if report["mpp_source"] == "assumed" else None
+    return mpp
+
+
+def describe_assumption(name: str, mpp: float, *, option: str = "--mpp") -> str:
+    """One line on a slide, or fields, that do not state their mpp."""
+    return (
+        f"mitoscan: {name}: no mpp is stated; that of the model, {mpp:g} um/px, was assumed: pass {option} if it is not"
+    )
 
 
 def name_with_reason(slide: str, reason: str) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from scanner.outcomes import Outcome, Status, Watcher
+from scanner.outcomes import Outcome, Status, Watcher, describe_assumption
 from scanner.windows import describe_area
 from scanner.worklist import Job, name_image
 
@@ -64,6 +64,9 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
             style = "red" if outcome.status is Status.FAILED else None
             line = f"{finished}/{total} {describe_outcome(outcome)}"
             console.print(line, style=style, markup=False, soft_wrap=True)
+            if outcome.assumed_mpp is not None:
+                line = describe_assumption(outcome.name, outcome.assumed_mpp)
+                console.print(line, style="yellow", markup=False, soft_wrap=True)
 
         yield Watcher(on_start, on_progress, on_outcome)
 

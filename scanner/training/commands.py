@@ -20,6 +20,7 @@ from scanner.command import (
     fail_cleanly,
     find_folder,
     open_model,
+    say_assumption,
 )
 from scanner.evaluation.rules import MITOS14, RULES, Rule
 from scanner.settings import SettingsKeywords
@@ -104,7 +105,9 @@ def evaluate_command(
     loaded = open_model(model)
     trained_on = loaded.card.training
     values = _whole_numbers(label_values) or tuple(trained_on.get("label_values", ()))
-    fields_mpp = field_mpp or trained_on.get("fields_mpp", loaded.card.mpp)
+    fields_mpp = field_mpp or mpp or trained_on.get("fields_mpp")
+    if fields_mpp is None:
+        say_assumption(str(data), fields_mpp := loaded.card.mpp, option="--field-mpp")
     chosen = fail_cleanly(lambda: _labelled(data, loaded.card, mpp=fields_mpp, values=values, cases=cases))
     settings: SettingsKeywords = {
         "threshold": threshold, "stride": stride, "device": device, "background": background,
