@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from models.card import ModelCard
@@ -10,6 +12,7 @@ from scanner.geometry import plan_frame
 from scanner.settings import ScanSettings, tile_side
 from scanner.slides import FileContents, ImageInfo, ImageKind
 from scanner.slides.contents import describe_image
+from scanner.slides.second_opinion import lines_of_opinion, second_opinion_on
 
 #: Grid pixels that are called a megapixel.
 MEGAPIXEL = 1e6
@@ -24,6 +27,16 @@ def describe_contents(contents: FileContents, card: ModelCard) -> dict[str, Any]
         "icc": "present" if contents.has_icc else "absent",
         "images": [describe_image(image) | {"scan": describe_extent(image, card)} for image in contents.images],
         "notes": list(contents.notes),
+    }
+
+
+def describe_opinion(path: Path) -> dict[str, Any]:
+    """What OpenSlide takes differently from a file, as JSON and in words; how much of it no known error explains."""
+    differences = second_opinion_on(path)
+    return {
+        "check": None if differences is None else [asdict(difference) for difference in differences],
+        "opinion": lines_of_opinion(differences),
+        "unexplained": sum(not difference.explained for difference in differences or ()),
     }
 
 
@@ -66,6 +79,8 @@ def lines_of(content: dict[str, Any]) -> Iterator[str]:
             )
     for note in content["notes"]:
         yield f"  note: {note}"
+    for line in content.get("opinion", ()):
+        yield f"  check: {line}"
 
 
 def _headline(image: dict[str, Any]) -> str:

@@ -15,6 +15,9 @@ from scanner.errors import ScannerError
 
 def info_command(
     paths: Annotated[list[Path], typer.Argument(help="Slides and fields.", metavar="FILE...")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with OpenSlide: sizes, levels, mpp and sampled pixels.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Say what is in a file: its images with their levels and mpp, what was left out, and what a scan would look at.
@@ -26,7 +29,7 @@ def info_command(
     described = []
     for path in paths:
         try:
-            content = _describe(path)
+            content = _describe(path, check=check)
         except ScannerError as error:
             content = {"path": str(path), "error": str(error)}
             errors.print(f"mitoscan: {error}", style="red", markup=False, soft_wrap=True)
@@ -36,12 +39,13 @@ def info_command(
         described.append(content)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
-    raise typer.Exit(int(any("error" in content for content in described)))
+    raise typer.Exit(int(any("error" in content or content.get("unexplained") for content in described)))
 
 
-def _describe(path: Path) -> dict[str, Any]:
-    from scanner.file_report import describe_contents
+def _describe(path: Path, *, check: bool) -> dict[str, Any]:
+    from scanner.file_report import describe_contents, describe_opinion
     from scanner.slides import describe_file
 
     card = next(card for card in list_models() if card.name == DEFAULT_MODEL)
-    return describe_contents(describe_file(path), card)
+    content = describe_contents(describe_file(path), card)
+    return content | describe_opinion(path) if check else content

@@ -103,3 +103,43 @@ def test_what_cannot_be_scanned_and_what_is_left_out_is_said(tmp_path: Path) -> 
     note = "the TIFF page of 192 x 100 px, flagged as a level, is left out: it is no reduction of 384 x 256 px"
     assert f"  note: {note}\n" in mitoscan("info", tmp_path / "a.tif")[1]
     assert described(tmp_path / "a.tif")[0]["notes"] == [note]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_second_opinion_finds_nothing_but_known_errors(tmp_path: Path, format_: str) -> None:
+    name, write, aspects = FORMATS[format_]
+    write(tmp_path / name)
+    code, said, _ = mitoscan("info", "--check", tmp_path / name)
+    assert code == 0, said
+    if aspects is None:
+        assert "check: OpenSlide does not read this format" in said
+    elif aspects:
+        assert "(known: " in said
+    else:
+        assert "check: OpenSlide takes the same: sizes, downsamples, mpp and the sampled pixels" in said
+    code, said, _ = mitoscan("info", "--check", "--json", tmp_path / name)
+    (content,) = json.loads(said)
+    assert (content["check"] is None, content["unexplained"]) == (aspects is None, 0)
+
+
+def test_a_difference_that_nothing_explains_is_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pyramid(tmp_path / "slide.svs", texture(300, 400), compression="jpeg")
+    monkeypatch.setattr("scanner.slides.second_opinion.SAME_MPP", -1.0)
+    code, said, _ = mitoscan("info", "--check", tmp_path / "slide.svs")
+    assert code == 1
+    assert "check: 0.25 um/px (aperio description); OpenSlide: 0.25 um/px (NOT EXPLAINED)" in said
+
+
+def test_a_slide_that_states_no_mpp_is_checked_all_the_same(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "slide.svs", texture(300, 400), compression="jpeg", mpp=None)
+    code, said, _ = mitoscan("info", "--check", tmp_path / "slide.svs")
+    assert code == 0
+    assert "cannot be scanned as it is" in said
+    assert "check: OpenSlide takes the same" in said
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_files_of_several_images_are_checked(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name, [Part(FIRST, 2, name="a"), Part(SECOND, 1, name="b")])
+    code, said, _ = mitoscan("info", "--check", tmp_path / name)
+    assert code == 0, said

@@ -15,9 +15,11 @@ import numpy as np
 import openslide
 from tifffile import TiffFile, TiffFileError
 
-from scanner.errors import UnreadableRegionError
+from scanner.errors import ResolutionError, UnreadableRegionError
 from scanner.slides.colour import composite
+from scanner.slides.opening import open_image
 from scanner.slides.protocol import WHITE, Level, Slide
+from scanner.slides.resolution import OVERRIDE
 from scanner.slides.vendor import detect_vendor
 
 #: Places a side of each level, and the side of each.
@@ -26,6 +28,8 @@ PLACES, SIDE = 4, 64  # level px
 CORNER = 512  # level px
 #: Two filters that reduce the same pixels differ by less than this in the mean.
 FILTERS = 16.0  # of 255
+#: For a file that states none: it is not compared.
+ANY_MPP = 1.0  # um/px
 #: Statements of the same number, read by two programs (relative).
 SAME_MPP = 1e-3
 
@@ -103,7 +107,7 @@ def second_opinion(slide: Slide) -> list[Difference] | None:
     Parameters
     ----------
     slide : Slide
-        As `open_slide` opens it, without an mpp of the caller's.
+        As `open_slide` opens it. An mpp of the caller's is none of the file's.
 
     Raises
     ------
@@ -135,7 +139,7 @@ def _explained(difference: Difference, vendor: str, slide: Slide) -> Difference:
 def _differences(slide: Slide, other: openslide.OpenSlide) -> Iterator[Difference]:
     yield from _mpp(slide, other)
     theirs = _levels(other)
-    pairs = _pair(slide.levels, theirs)
+    pairs = _pair(slide.levels, theirs, other.properties.get(openslide.PROPERTY_NAME_VENDOR, ""))
     for index, level in enumerate(slide.levels):
         if index not in pairs:
             yield Difference(Aspect.MISSING_LEVEL, f"level {index} of {_said(level)}", "none of that size")
@@ -151,27 +155,29 @@ def _levels(other: openslide.OpenSlide) -> tuple[Level, ...]:
     return tuple(Level(height, width, downsample) for (width, height), downsample in sizes)
 
 
-def _pair(ours: tuple[Level, ...], theirs: tuple[Level, ...]) -> dict[int, int]:
-    """Index of our level -> index of OpenSlide's: of the same place if both have as many, else of the same size."""
+def _pair(ours: tuple[Level, ...], theirs: tuple[Level, ...], vendor: str) -> dict[int, int]:
+    """Index of our level -> index of OpenSlide's: of the same size; in DICOM, which pads, of the same place."""
+    if vendor == "dicom" and len(ours) == len(theirs):
+        return {index: index for index in range(len(ours))}
     sizes = [(level.height, level.width) for level in theirs]
-    pairs = {
+    return {
         index: sizes.index((level.height, level.width))
         for index, level in enumerate(ours)
         if (level.height, level.width) in sizes
     }
-    return pairs if len(ours) != len(theirs) else {index: index for index in range(len(ours))}
 
 
 def _mpp(slide: Slide, other: openslide.OpenSlide) -> Iterator[Difference]:
     sides = [other.properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X)]
-    ours = "none" if slide.mpp is None else f"{slide.mpp:.6g} um/px ({slide.mpp_source})"
+    mpp = None if slide.mpp_source == OVERRIDE else slide.mpp
+    ours = "none" if mpp is None else f"{mpp:.6g} um/px ({slide.mpp_source})"
     if None in sides:
-        if slide.mpp is not None:
+        if mpp is not None:
             yield Difference(Aspect.SILENT_MPP, ours, "none")
         return
     rows, cols = (float(side) for side in sides if side is not None)
     theirs = float(np.sqrt(rows * cols))
-    if slide.mpp is None or abs(slide.mpp / theirs - 1) > SAME_MPP:
+    if mpp is None or abs(mpp / theirs - 1) > SAME_MPP:
         yield Difference(Aspect.MPP, ours, f"{theirs:.6g} um/px")
 
 
@@ -237,14 +243,24 @@ def _said(level: Level) -> str:
     return f"{level.width} x {level.height} px"
 
 
-def lines_of_opinion(path: Path, differences: list[Difference] | None) -> list[str]:
+def second_opinion_on(path: Path) -> list[Difference] | None:
+    """The second opinion on the image of a file that a scan takes first, also where it needs an mpp of the caller's."""
+    try:
+        slide = open_image(path)
+    except ResolutionError:
+        slide = open_image(path, ANY_MPP)
+    with slide:
+        return second_opinion(slide)
+
+
+def lines_of_opinion(differences: list[Difference] | None) -> list[str]:
     """What a person is told, a line each."""
     if differences is None:
-        return [f"{path}: OpenSlide does not read this format: there is no second opinion"]
+        return ["OpenSlide does not read this format: there is no second opinion"]
     if not differences:
-        return [f"{path}: OpenSlide takes the same from it: sizes, downsamples, mpp and the sampled pixels"]
+        return ["OpenSlide takes the same: sizes, downsamples, mpp and the sampled pixels"]
     return [
-        f"{path}: {difference.ours}; OpenSlide: {difference.theirs}"
+        f"{difference.ours}; OpenSlide: {difference.theirs}"
         + (f" (known: {difference.explained})" if difference.explained else " (NOT EXPLAINED)")
         for difference in differences
     ]

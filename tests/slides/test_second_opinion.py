@@ -90,11 +90,11 @@ def test_openslide_differs_by_its_known_errors_alone(tmp_path: Path, name: str) 
         found = second_opinion(slide)
     if aspects is None:
         assert found is None
-        assert "no second opinion" in lines_of_opinion(tmp_path / file, found)[0]
+        assert "no second opinion" in lines_of_opinion(found)[0]
         return
     assert found is not None
     assert {difference.aspect for difference in found} == aspects
-    assert all(difference.explained for difference in found), lines_of_opinion(tmp_path / file, found)
+    assert all(difference.explained for difference in found), lines_of_opinion(found)
 
 
 class Wrong(Slide):
@@ -122,7 +122,7 @@ def test_what_no_known_error_explains_is_named(tmp_path: Path) -> None:
     assert found is not None
     assert [difference.aspect for difference in found] == [Aspect.MPP, Aspect.EXTRA_LEVEL]
     assert [difference.explained for difference in found] == ["", ""]
-    lines = lines_of_opinion(slide.path, found)
+    lines = lines_of_opinion(found)
     assert "0.2525 um/px (aperio description); OpenSlide: 0.25 um/px (NOT EXPLAINED)" in lines[0]
     assert "OpenSlide: level 2 of 192 x 128 px (NOT EXPLAINED)" in lines[1]
 
