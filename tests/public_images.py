@@ -24,8 +24,9 @@ import tifffile
 from PIL import Image
 
 from scanner.errors import SlideError
-from scanner.slides import Slide, open_slide
+from scanner.slides import Slide
 from scanner.slides.colour import composite, eight_bits, rgb_from_grey
+from scanner.slides.opening import open_image
 
 SUFFIXES = frozenset(
     ".tif .tiff .svs .ndpi .png .jpg .jpeg .bmp .webp .dcm .gif .jp2 .j2k .jxl .svg .pdf .ico .ppm .avif .czi".split()
@@ -66,7 +67,7 @@ def images_in(folder: Path) -> list[Path]:
 def judge(path: Path) -> Verdict:
     """Open an image, and compare it; AssertionError if it is neither right nor refused in our own words."""
     try:
-        with open_slide(path) as slide:
+        with open_image(path) as slide:
             return Verdict(path, oracle=_compare(slide))
     except SlideError as error:
         said = str(error)
@@ -121,15 +122,25 @@ def _rgb(page: Any, size: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
 
 def table(found: dict[str, list[Path]]) -> Iterator[str]:
     """Lines of Markdown: of each package its files, and what became of them."""
-    yield "| package | files | opened, equal to PIL, tifffile or OpenSlide | opened alone | refused, and why |"
-    yield "|---|---|---|---|---|"
+    yield "| package | files | opened, equal to PIL, tifffile or OpenSlide | opened alone | wrong | refused, and why |"
+    yield "|---|---|---|---|---|---|"
     for name, paths in found.items():
-        verdicts = [judge(path) for path in paths]
+        if not paths:
+            continue
+        verdicts = []
+        for path in paths:
+            try:
+                verdicts.append(judge(path))
+            except AssertionError as error:
+                print(f"WRONG: {error}", file=sys.stderr)
         opened = [verdict for verdict in verdicts if not verdict.refusal]
         refused = Counter(_kind(verdict.refusal) for verdict in verdicts if verdict.refusal)
-        why = "; ".join(f"{count} {reason}" for reason, count in refused.most_common())
+        why = "; ".join(f"{count} {reason}" for reason, count in refused.most_common(8))
+        others = refused.total() - sum(count for _, count in refused.most_common(8))
+        why += f"; {others} for other reasons" if others else ""
+        wrong = len(paths) - len(verdicts)
         equal = sum(bool(verdict.oracle) for verdict in opened)
-        yield f"| {name} | {len(paths)} | {equal} | {len(opened) - equal} | {why or '-'} |"
+        yield f"| {name} | {len(paths)} | {equal} | {len(opened) - equal} | {wrong} | {why or '-'} |"
 
 
 def _kind(refusal: str) -> str:

@@ -29,7 +29,10 @@ def likeness(small: TiffPage, large: TiffPage) -> float | None:
     Correlation of what is left of the greys when each place's own mean is taken off: two pieces of tissue have their
     glass in the same corners, but no detail in common. None if no place can be read in both.
     """
-    planned = plan_level(small, "small"), plan_level(large, "large")
+    try:
+        planned = plan_level(small, "small"), plan_level(large, "large")
+    except SlideError:  # Of a kind that is not read: said by name where the image is opened.
+        return None
     products = powers_small = powers_large = 0.0
     is_seen = False
     for box_small, box_large in _places(planned[0], planned[1]):

@@ -171,3 +171,12 @@ def test_the_head_is_enough_of_a_large_file(tmp_path: Path) -> None:
     assert HEAD_BYTES < 2**16
     with pytest.raises(UnsupportedSlideError, match="GIF"):
         open_slide(path)
+
+
+def test_pages_of_a_kind_that_is_not_read_are_refused_with_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "pages.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(FIELD[:, :, 0] > 128, photometric="minisblack", metadata=None)
+        writer.write(FIELD[::2, ::2, 0] > 128, photometric="minisblack", metadata=None)
+    with pytest.raises(UnsupportedSlideError, match=r"pages\.tif: .*1-bit"):
+        open_slide(path)
