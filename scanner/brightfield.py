@@ -28,6 +28,8 @@ DARK_SHARE, GLASS_SHARE = 0.5, 0.01
 ABSORBING, ABSORBING_SHARE = 200.0, 0.02
 #: Channels of a grey pixel differ by no more than a JPEG's rounding; those of stained tissue by 20 and more.
 GREY = 6.0
+#: Samples of so many bits whose 8 upper ones stay below this may hold fewer bits: light through glass is white.
+_WHOLE, _HALF = 16, 128.0
 #: Pixels that all lie this close to their mean show nothing.
 BLANK = 2.0
 
@@ -42,6 +44,8 @@ class Places:
     lowest: npt.NDArray[np.float64]
     #: Mean over pixels of the difference between the greatest and the smallest channel.
     colour: npt.NDArray[np.float64]
+    #: The greatest value of all.
+    highest: float = 255.0
 
 
 def refuse_other_stains(slide: Slide, frame: Frame) -> None:
@@ -52,9 +56,16 @@ def refuse_other_stains(slide: Slide, frame: Frame) -> None:
     UnsupportedSlideError
         The slide is grey, or dark as fluorescence is.
     """
-    reason = find_other_stain(measure_places(slide, frame))
+    places = measure_places(slide, frame)
+    reason = find_other_stain(places)
+    if slide.sample_bits == _WHOLE and places.mean.size and places.highest < _HALF:
+        reason = (
+            "its 16-bit values reach no half of what they could: it is dark, as fluorescence is, or holds fewer bits; "
+            "say how many in the file (OME-XML's SignificantBits, TIFF's MaxSampleValue), write it as 8 bits,"
+        )
     if reason:
-        raise UnsupportedSlideError(f"{slide.path}: {reason}; pass --any-stain to scan it all the same")
+        joint = " or" if reason.endswith(",") else ";"
+        raise UnsupportedSlideError(f"{slide.path}: {reason}{joint} pass --any-stain to scan it all the same")
 
 
 def find_other_stain(places: Places) -> str:
@@ -75,16 +86,17 @@ def measure_places(slide: Slide, frame: Frame) -> Places:
     index, level = _choose_level(slide, frame)
     side = max(1, round(PLACE_UM / (frame.level0_mpp * level.downsample)))
     rows, cols = (_starts(length, side) for length in (level.height, level.width))
-    values = []
+    values, highest = [], 0.0
     for top, left in product(rows, cols):
         box = Box(top, left, top + side, left + side).clipped(level.height, level.width)
         try:
             pixels = slide.read(index, box).astype(np.float64).reshape(-1, 3)
         except UnreadableRegionError:
             continue
+        highest = max(highest, pixels.max(initial=0.0))
         values.append((pixels.mean(), pixels.mean(axis=0).min(), np.ptp(pixels, axis=1).mean()))
     mean, lowest, colour = np.array(values, np.float64).reshape(-1, 3).T
-    return Places(mean, lowest, colour)
+    return Places(mean, lowest, colour, highest)
 
 
 def _choose_level(slide: Slide, frame: Frame) -> tuple[int, Level]:

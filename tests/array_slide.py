@@ -27,6 +27,7 @@ class ArraySlide:
         self.channels = levels[0].shape[2]
         self.image = ImageInfo(0, "", ImageKind.IMAGE, self.levels, mpp, self.mpp_source, self.channels)
         self.images = (self.image,)
+        self.sample_bits = 8
         self.notes: tuple[str, ...] = ()
         self.largest_read = 0
         self.levels_read: set[int] = set()

@@ -41,6 +41,15 @@ def composite(rgba: npt.NDArray[np.uint8], background: tuple[int, int, int] = (W
     return ((veiled + 127) // 255).astype(np.uint8)
 
 
+def composite_where_premultiplied(rgba: npt.NDArray[np.uint8]) -> Pixels:
+    """RGBA (h, w, 4) whose fourth sample nobody explains -> RGB (h, w, 3).
+
+    It is opacity where no colour is above it, as with alpha multiplied in; other pixels stay as they are.
+    """
+    may_be_alpha = rgba[:, :, :3].max(axis=2, initial=0) <= rgba[:, :, 3]
+    return np.where(may_be_alpha[:, :, None], composite_premultiplied(rgba), rgba[:, :, :3])
+
+
 def composite_premultiplied(rgba: npt.NDArray[np.uint8]) -> Pixels:
     """RGBA (h, w, 4) with alpha already multiplied in, seen before white -> RGB (h, w, 3)."""
     veil = WHITE - rgba[:, :, 3:].astype(np.uint16)

@@ -81,6 +81,8 @@ class Slide(Protocol):
     has_icc: bool = False
     #: Channels of a pixel. Where there are not three, they are the file's own, in its order, and no colours.
     channels: int = RGB
+    #: Bits of a sample in the file, of which pixels have the upper 8.
+    sample_bits: int = 8
     #: The image of the file that is open, and all of them.
     image: ImageInfo
     images: tuple[ImageInfo, ...]

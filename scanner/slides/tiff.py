@@ -17,10 +17,11 @@ from scanner.slides.contents import choose_image
 from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.protocol import RGB, Held, Pixels, Slide
 from scanner.slides.read_through import NoBytesError, TiledLevels, TileSource
+from scanner.slides.tiff_colour import order_of_colours, significant_bits
 from scanner.slides.tiff_contents import TiffContents
 from scanner.slides.tiff_images import TiffImage
-from scanner.slides.tiff_metadata import refuse_stacks
-from scanner.slides.tiff_page import TiffLevel, plan_level, plan_stack
+from scanner.slides.tiff_metadata import COLOURS, refuse_stacks
+from scanner.slides.tiff_page import TiffLevel, plan_level, plan_planes, plan_stack
 from scanner.slides.tiff_pyramid import COPY, check_begin
 
 
@@ -41,6 +42,7 @@ class TiffSlide(Slide):
             self.channels = self._tiff_levels[0].channels
             _check_whole(self._tiff_levels, tiff.filehandle.size, path)
             self.levels = self.image.levels
+            self.sample_bits = significant_bits(chosen.page, None if chosen.ome is None else chosen.ome.pixels)
             self.has_icc = "InterColorProfile" in chosen.page.tags
             self.mpp, self.mpp_source = contents.settle_mpp(chosen, mpp)
         sources = [
@@ -78,13 +80,20 @@ def _plan_levels(image: TiffImage, path: Path, channels: int | None) -> list[Tif
     if not image.levels:
         assert image.ome is not None
         raise UnsupportedSlideError(f"{path}: {image.ome.problem}")
-    if image.ome is not None:
-        refuse_stacks(image.ome.pixels, image.page.samplesperpixel, path, channels=channels)
+    pixels = None if image.ome is None else image.ome.pixels
+    order = order_of_colours(image.levels[0], pixels) if channels == RGB else None
+    if pixels is not None:
+        refuse_stacks(pixels, image.page.samplesperpixel, path, channels=None if order else channels)
     if channels != RGB:
         return [plan_stack(stack, f"{path}: level {index}") for index, stack in enumerate(image.levels)]
+    if order is not None:
+        return [
+            plan_planes(stack, f"{path}: level {index}", order=order, pixels=pixels)
+            for index, stack in enumerate(image.levels)
+        ]
     if len(image.levels[0]) > 1:
-        raise UnsupportedSlideError(f"{path}: several pages of full size (a stack, or separate channels)")
-    return [plan_level(page, f"{path}: level {index}") for index, (page,) in enumerate(image.levels)]
+        raise UnsupportedSlideError(f"{path}: several pages of full size (a stack, or separate channels); {COLOURS}")
+    return [plan_level(page, f"{path}: level {index}", pixels=pixels) for index, (page,) in enumerate(image.levels)]
 
 
 def _check_whole(levels: list[TiffLevel], size: int, path: Path) -> None:

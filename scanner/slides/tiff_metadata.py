@@ -23,6 +23,11 @@ from scanner.slides.units import number_of
 
 _IMAGE_DESCRIPTION = 270
 _TEXTS = {DATATYPE.ASCII, DATATYPE.BYTE, DATATYPE.UNDEFINED}
+#: The way out of three planes that may be red, green and blue.
+COLOURS = (
+    "if they are red, green and blue, name them so (OME-XML's Channels, PageName), or write one page of RGB; "
+    "--any-stain takes three as they are"
+)
 _INCH = 2  # What ResolutionUnit means where it is missing (TIFF 6.0).
 
 
@@ -64,7 +69,8 @@ def refuse_stacks(pixels: ElementTree.Element, samples: int, path: Path, *, chan
         allowed["SizeC"] = ("1", str(samples))
     more = [f"{size} = {pixels.get(size)}" for size, values in allowed.items() if pixels.get(size, "1") not in values]
     if more:
-        raise UnsupportedSlideError(f"{path}: {', '.join(more)} in its OME-XML: a scan needs one plane")
+        way_out = f"; {COLOURS}" if any(one.startswith("SizeC = 3") for one in more) else ""
+        raise UnsupportedSlideError(f"{path}: {', '.join(more)} in its OME-XML: a scan needs one plane{way_out}")
 
 
 def stated_resolution(page: TiffPage, pixels: ElementTree.Element | None = None) -> Stated:

@@ -10,15 +10,16 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
-from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
+from tifffile import COMPRESSION, TiffPage
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
-from scanner.slides.colour import composite, composite_premultiplied, eight_bits, rgb_from_grey
-from scanner.slides.compressed import JPEG, WEBP, check_declared_size
+from scanner.slides.compressed import check_declared_size
 from scanner.slides.protocol import RGB, Pixels
+from scanner.slides.tiff_colour import ToPixels, plan_colour
 
 #: A longer side is no slide (a 300 mm slide at 0.05 um/px has 6e6) but a broken header.
 MAX_SIDE = 2**24  # px
@@ -48,10 +49,6 @@ COMPRESSIONS = {
 
 class UnsupportedCompressionError(UnsupportedSlideError):
     """Perhaps OpenSlide can."""
-
-
-#: Samples (h, w, samples) -> pixels.
-ToPixels = Callable[[npt.NDArray[Any]], Pixels]
 
 
 @dataclass(frozen=True)
@@ -103,8 +100,15 @@ class TiffLevel:
         return self.decode(encoded, plane * self.offsets.shape[1] + index)
 
 
-def plan_level(page: TiffPage, name: str) -> TiffLevel:
+def plan_level(page: TiffPage, name: str, *, pixels: ElementTree.Element | None = None) -> TiffLevel:
     """Where and how the pixels of `page` are read; `name` begins the message of an error.
+
+    Parameters
+    ----------
+    page : TiffPage
+    name : str
+    pixels : Element, optional
+        Its <Pixels> in OME-XML.
 
     Raises
     ------
@@ -113,7 +117,28 @@ def plan_level(page: TiffPage, name: str) -> TiffLevel:
     DamagedSlideError
         The page's header contradicts itself.
     """
-    return _plan_pixels(page, name, _plan_colour(page, name))
+    return _plan_pixels(page, name, plan_colour(page, name, pixels=pixels))
+
+
+def plan_planes(
+    pages: Sequence[TiffPage], name: str, *, order: Sequence[int], pixels: ElementTree.Element | None = None
+) -> TiffLevel:
+    """Where and how RGB is read of which red, green and blue are pages of their own, at these places.
+
+    Raises
+    ------
+    UnsupportedSlideError, DamagedSlideError
+        As `plan_level` and `plan_stack` do.
+    """
+    to_pixels = [plan_colour(pages[index], name, pixels=pixels) for index in order]
+
+    def rgb(samples: npt.NDArray[Any]) -> Pixels:
+        return np.stack(
+            [to_rgb(samples[:, :, index, None])[:, :, 0] for index, to_rgb in zip(order, to_pixels, strict=True)],
+            axis=2,
+        )
+
+    return replace(_join([_plan_pixels(page, name, np.ascontiguousarray) for page in pages], name), to_pixels=rgb)
 
 
 def plan_stack(pages: Sequence[TiffPage], name: str) -> TiffLevel:
@@ -134,7 +159,12 @@ def plan_stack(pages: Sequence[TiffPage], name: str) -> TiffLevel:
             )
         if len(pages) > 1 and page.samplesperpixel > 1:
             raise UnsupportedSlideError(f"{name}: {len(pages)} pages of {page.samplesperpixel} samples each")
-    planes = [_plan_pixels(page, name, np.ascontiguousarray) for page in pages]
+    level = _join([_plan_pixels(page, name, np.ascontiguousarray) for page in pages], name)
+    return replace(level, channels=len(pages) if len(pages) > 1 else pages[0].samplesperpixel)
+
+
+def _join(planes: list[TiffLevel], name: str) -> TiffLevel:
+    """One level of pages that are its planes."""
     first, tiles = planes[0], planes[0].offsets.shape[1]
     if any((one.tile_height, one.tile_width) != (first.tile_height, first.tile_width) for one in planes):
         raise DamagedSlideError(f"{name}: its channels have TIFF tiles of different sizes")
@@ -143,7 +173,6 @@ def plan_stack(pages: Sequence[TiffPage], name: str) -> TiffLevel:
         offsets=np.concatenate([one.offsets for one in planes]),
         byte_counts=np.concatenate([one.byte_counts for one in planes]),
         decode=first.decode if len(planes) == 1 else lambda encoded, i: planes[i // tiles].decode(encoded, i % tiles),
-        channels=len(planes) if len(planes) > 1 else pages[0].samplesperpixel,
     )
 
 
@@ -215,26 +244,3 @@ def _plan_bands(page: TiffPage, to_pixels: ToPixels) -> TiffLevel:
 
     page_samples = page.samplesperpixel
     return TiffLevel(height, width, BAND_ROWS, width, offsets[None], (rows * row_bytes)[None], decode, to_pixels)
-
-
-def _plan_colour(page: TiffPage, name: str) -> ToPixels:
-    """How samples (h, w, samples) of that page become RGB."""
-    if page.dtype not in (np.uint8, np.uint16) or page.bitspersample not in (8, 16):
-        raise UnsupportedSlideError(f"{name}: {page.bitspersample}-bit {page.dtype} pixels are not brightfield RGB")
-    kind, samples = page.photometric, page.samplesperpixel
-    if kind == PHOTOMETRIC.MINISBLACK:
-        return lambda values: rgb_from_grey(eight_bits(values[:, :, 0]))
-    if kind == PHOTOMETRIC.MINISWHITE:
-        return lambda values: rgb_from_grey(255 - eight_bits(values[:, :, 0]))
-    if kind == PHOTOMETRIC.PALETTE and page.colormap is not None:
-        palette = (np.asarray(page.colormap) >> 8).astype(np.uint8).T  # (colours, 3)
-        return lambda values: np.take(palette, values[:, :, 0], axis=0)
-    is_ycbcr_jpeg = kind == PHOTOMETRIC.YCBCR and page.compression in {*JPEG, *WEBP}
-    if samples < 3 or not (kind == PHOTOMETRIC.RGB or is_ycbcr_jpeg):
-        raise UnsupportedSlideError(f"{name}: {samples} samples of {kind!r} are not brightfield RGB")
-    alpha = page.extrasamples[0] if samples == 4 and page.extrasamples else 0
-    if alpha == 1:
-        return lambda values: composite_premultiplied(eight_bits(values))
-    if alpha == 2:
-        return lambda values: composite(eight_bits(values))
-    return lambda values: np.ascontiguousarray(eight_bits(values[:, :, :3]))
