@@ -107,11 +107,12 @@ def test_a_file_without_the_image_that_another_has_fails_by_its_name(tmp_path: P
 
 
 def test_one_image_that_fails_hinders_no_other(tmp_path: Path, model: str) -> None:
-    WRITERS["a.ome.tif"](tmp_path / "a.ome.tif", [Part(FIRST, 2), Part(texture(100, 100), mpp=None), Part(SECOND)])
+    WRITERS["a.ome.tif"](tmp_path / "a.ome.tif", [Part(FIRST, 2), Part(texture(100, 100), 2, mpp=None), Part(SECOND)])
     WRITERS["a.ome.tif"](tmp_path / "b.ome.tif", [Part(FIRST, mpp=3.9), Part(SECOND)])
     code, said = mitoscan("scan", tmp_path, "-o", tmp_path / "out", "-m", model)
     assert (code, scanned(tmp_path / "out")) == (1, {"a.ome": 0, "a.ome-image-2": 2, "b.ome-image-1": 1})
     assert "b.ome.tif: 3.9 um/px is too coarse" in said
+    assert "a.ome.tif: the slide does not state its mpp" in said
 
 
 def test_a_dry_run_says_what_every_image_costs(tmp_path: Path, model: str) -> None:

@@ -30,7 +30,8 @@ class TiffContents:
         self.is_slide = bool(notes) or any(
             len(image.levels) > 1 or (image.levels and is_aperio(image.page)) for image in self.found
         )
-        self.images = tell_overviews([self._describe(index, image) for index, image in enumerate(self.found)])
+        silent = {index for index, image in enumerate(self.found) if image.levels and self.stated(image) is None}
+        self.images = tell_overviews([self._describe(index, image) for index, image in enumerate(self.found)], silent)
 
     def settle_mpp(self, image: TiffImage, override: float | None) -> tuple[float | None, str]:
         """(mpp, source) of an image; see `settle_slide_mpp` and `settle_field_mpp`."""

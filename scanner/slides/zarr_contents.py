@@ -58,7 +58,9 @@ class ZarrContents:
         self.notes = tuple(note for image in self.found for note in image.notes)
         #: A slide that does not state its mpp is refused; a plain field may be silent.
         self.is_slide = any(len(image.arrays) > 1 for image in self.found)
-        self.images = tell_overviews([self._describe(index, image) for index, image in enumerate(self.found)])
+        stated = [None if image.multiscale is None else image.multiscale.resolution for image in self.found]
+        silent = {index for index, resolution in enumerate(stated) if resolution is None}
+        self.images = tell_overviews([self._describe(index, image) for index, image in enumerate(self.found)], silent)
 
     def _describe(self, index: int, image: ZarrImage) -> ImageInfo:
         kind = ImageKind.OVERVIEW if names_an_overview(image.name) else ImageKind.IMAGE

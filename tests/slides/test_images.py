@@ -80,6 +80,20 @@ def test_an_overview_is_named_and_not_scanned_wherever_it_stands(
 
 
 @pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_small_picture_without_mpp_is_an_overview(tmp_path: Path, name: str, place: int, levels: int) -> None:
+    parts = [Part(FIRST, levels)]
+    parts.insert(place, Part(OVERVIEW, mpp=None))
+    WRITERS[name](tmp_path / name, parts)
+    images = describe_file(tmp_path / name).images
+    assert [(image.kind, image.problem) for image in images] == [
+        (LOOK if index == place else IMAGE, "") for index in range(2)
+    ]
+    assert_shows(tmp_path / name, parts[1 - place].arrays)
+
+
+@pytest.mark.parametrize("name", WRITERS)
 def test_each_image_has_its_own_mpp(tmp_path: Path, name: str) -> None:
     WRITERS[name](tmp_path / name, [Part(FIRST, mpp=0.25), Part(SECOND, mpp=0.5)])
     assert [image.mpp for image in describe_file(tmp_path / name).images] == [pytest.approx(0.25), pytest.approx(0.5)]
