@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scanner.errors import MaskError
+from scanner.features import Ring, features_of, shapes_of
 from scanner.geometry import Box
+from scanner.texts import decode
 
-#: (n, 2): row and column of its corners, in px from the top left; the first is not repeated.
-Ring = npt.NDArray[np.float64]
 #: Row and column of a corner of cells.
 Corner = tuple[int, int]
 
@@ -47,15 +46,16 @@ def areas_from_geojson(content: bytes, path: Path) -> list[Area]:
         Not GeoJSON, or it holds things but no polygon.
     """
     try:
-        parsed = json.loads(content)
+        parsed = json.loads(decode(content))
     except ValueError as error:
         raise MaskError(f"{path}: not GeoJSON: {error}") from error
     try:
-        things = list(_things(parsed))
-        areas = [Area(name, polygons) for name, geometry in things if (polygons := tuple(_polygons(geometry)))]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MaskError(f"{path}: not GeoJSON as QuPath writes it: {error!r}") from error
-    if things and not areas:
+        features = features_of(parsed, str(path))
+        drawn = [(_class_of(feature.properties), shapes_of(feature).polygons) for feature in features]
+    except ValueError as error:
+        raise MaskError(f"{path}: not GeoJSON as QuPath writes it: {error}") from error
+    areas = [Area(name, polygons) for name, polygons in drawn if polygons]
+    if features and not areas:
         raise MaskError(f"{path}: holds no polygon")
     return areas
 
@@ -148,35 +148,8 @@ def _turn(heading: Corner, step: Corner) -> int:
     return heading[1] * step[0] - heading[0] * step[1]
 
 
-def _things(parsed: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every geometry in GeoJSON, with its name."""
-    if isinstance(parsed, list):
-        for entry in parsed:
-            yield from _things(entry)
-    elif parsed["type"] == "FeatureCollection":
-        yield from _things(parsed["features"])
-    elif parsed["type"] == "Feature":
-        properties = parsed.get("properties") or {}
-        name = (properties.get("classification") or {}).get("name") or properties.get("name") or ""
-        yield str(name), parsed["geometry"]
-    else:
-        yield "", parsed
-
-
-def _polygons(geometry: dict[str, Any]) -> Iterator[tuple[Ring, ...]]:
-    if geometry["type"] == "GeometryCollection":
-        for part in geometry["geometries"]:
-            yield from _polygons(part)
-    elif geometry["type"] in ("Polygon", "MultiPolygon"):
-        shapes = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
-        for shape in shapes:
-            if shape:
-                yield tuple(_ring(corners) for corners in shape)
-
-
-def _ring(corners: list[list[float]]) -> Ring:
-    """Corners x, y as rows and columns."""
-    ring = np.array([(corner[1], corner[0]) for corner in corners], np.float64)
-    if len(ring) < 4 or not all(map(math.isfinite, ring.ravel())) or (ring[0] != ring[-1]).any():
-        raise ValueError("a ring needs three corners, and its first once more at the end")
-    return ring[:-1]
+def _class_of(properties: dict[str, Any]) -> str:
+    """The class or name of a feature; empty if it has none."""
+    classification = properties.get("classification")
+    name = classification.get("name") if isinstance(classification, dict) else classification
+    return str(name or properties.get("name") or "")

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
-from scanner.areas import Area, Ring, areas_from_geojson
+from scanner.areas import Area, areas_from_geojson
 from scanner.errors import MaskError
 from scanner.exports.names import TISSUE_NAME
+from scanner.features import Ring
 from scanner.tissue import Mask, TissueMask
 
 Centres = npt.NDArray[np.float64]

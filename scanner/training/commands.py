@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from scanner.evaluation.cutouts import FoundFigures
     from scanner.training.fields import LabelledField
     from scanner.training.loop import TrainingProgress
+
+
+class _OwnLabels(TypedDict):
+    """What the labels of a data folder are, beside what the model's card says."""
+
+    mpp: float
+    values: tuple[int, ...]
+    boxes: str
+
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with the labelled fields.")]
 
@@ -85,6 +94,10 @@ def evaluate_command(
     label_values: Annotated[
         str | None, typer.Option(help="Value of each class in label images, with commas; their order if left out.")
     ] = None,
+    boxes: Annotated[
+        str,
+        typer.Option(help="What COCO's boxes are, corners or size; as in training, or as the file says, if left out."),
+    ] = "",
     mpp: MppOption = None,
     threshold: ThresholdOption = None,
     stride: StrideOption = None,
@@ -108,7 +121,8 @@ def evaluate_command(
     fields_mpp = field_mpp or mpp or trained_on.get("fields_mpp")
     if fields_mpp is None:
         say_assumption(str(data), fields_mpp := loaded.card.mpp, option="--field-mpp")
-    chosen = fail_cleanly(lambda: _labelled(data, loaded.card, mpp=fields_mpp, values=values, cases=cases))
+    boxes = boxes or trained_on.get("boxes", "")
+    chosen = fail_cleanly(lambda: _labelled(data, loaded.card, cases, mpp=fields_mpp, values=values, boxes=boxes))
     settings: SettingsKeywords = {
         "threshold": threshold, "stride": stride, "device": device, "background": background,
     }  # fmt: skip
@@ -179,13 +193,12 @@ def _score_figures(model: Model, folder: Path, device: str) -> tuple[FoundFigure
     return score_cutouts(model, held_out or figures, MITOS14, device=device)
 
 
-def _labelled(
-    data: Path, card: ModelCard, *, mpp: float, values: tuple[int, ...], cases: str | None
-) -> list[LabelledField]:
+def _labelled(data: Path, card: ModelCard, cases: str | None, **own: Unpack[_OwnLabels]) -> list[LabelledField]:
     """The labelled fields of the cases named, whatever form the labels have."""
     from scanner.training.labels.folder import LabelRules, read_labelled
 
-    rules = LabelRules(mpp, card.classes, card.task, values, card.normalisation.pixel_channels)
+    channels = card.normalisation.pixel_channels
+    rules = LabelRules(own["mpp"], card.classes, card.task, own["values"], channels, own["boxes"])
     fields = read_labelled(data, rules)
     wanted = None if cases is None else set(cases.split(","))
     chosen = [field for field in fields if wanted is None or field.case in wanted]

@@ -6,7 +6,6 @@ A data folder holds `images/`, `labels.csv` (image, case, x, y) and, where reade
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from scanner.errors import SettingsError
 from scanner.slides import open_slide
 from scanner.slides.protocol import RGB
+from scanner.training.tables import read_points, read_rows, refuse_points_off
 
 #: Centres (row, col) in level-0 pixels, float64 (N, 2).
 Points = npt.NDArray[np.float64]
@@ -59,7 +59,11 @@ class LabelledField:
 
 
 def read_fields(
-    folder: Path, *, mpp: float, class_index: Callable[[str], int | None] | None = None
+    folder: Path,
+    *,
+    mpp: float,
+    class_index: Callable[[str], int | None] | None = None,
+    channels: int = RGB,
 ) -> tuple[LabelledField, ...]:
     """The labelled fields of a data folder, sorted by name.
 
@@ -71,25 +75,32 @@ def read_fields(
         Micrometres per pixel of all its images.
     class_index : callable, optional
         What the column `label` says, "" where there is none -> the class of a point; None: of none.
+    channels : int
+        Of the images' pixels.
 
     Raises
     ------
     SettingsError
-        The folder holds no `labels.csv`, or it names an image that is absent.
+        The folder holds no `labels.csv`, or it names an image that is absent, or a place off its image.
     """
-    rows = _read_points(folder / "labels.csv")
-    disputed_csv = folder / "hard_negatives.csv"
-    disputed = [(name, case, point, "") for name, case, point, _ in _read_points(disputed_csv, required=False)]
+    labelled = read_points(folder / "labels.csv")
+    disputed = read_points(folder / "hard_negatives.csv", required=False)
     fields = []
-    for name, case in sorted({row[0]: row[1] for row in (*disputed, *rows)}.items()):
+    for name, case in sorted({point.image: point.case for point in (*disputed, *labelled)}.items()):
         path = folder / "images" / name
         if not path.is_file():
             raise SettingsError(f"{folder / 'labels.csv'} names {name}, which images/ does not hold")
-        own = [(point, class_index(label) if class_index else 1) for row, _, point, label in rows if row == name]
-        figures = [(point, kind) for point, kind in own if kind is not None]
-        argued = [point for point, kind in own if kind is None] + [row[2] for row in disputed if row[0] == name]
-        points, kinds = _as_points([point for point, _ in figures]), np.array([kind for _, kind in figures], np.int64)
-        fields.append(LabelledField(path, case, mpp, points, _as_points(argued), kinds=kinds))
+        own, argued = ([point for point in points if point.image == name] for points in (labelled, disputed))
+        refuse_points_off((*own, *argued), shape_of_field(path, channels))
+        kinds = [class_index(point.label) if class_index else 1 for point in own]
+        figures = [(point.place, kind) for point, kind in zip(own, kinds, strict=True) if kind is not None]
+        doubted = [point.place for point, kind in zip(own, kinds, strict=True) if kind is None]
+        doubted += [point.place for point in argued]
+        places, of_kinds = (
+            _as_points([place for place, _ in figures]),
+            np.array([kind for _, kind in figures], np.int64),
+        )
+        fields.append(LabelledField(path, case, mpp, places, _as_points(doubted), kinds=of_kinds, channels=channels))
     return tuple(fields)
 
 
@@ -100,7 +111,7 @@ def read_figures(folder: Path, *, mpp: float) -> tuple[LabelledField, ...]:
     slide, where they are black, are left out.
     """
     fields = []
-    for row in _read_rows(folder / "patches.csv"):
+    for _, row in read_rows(folder / "patches.csv"):
         path = folder / "patches" / row["file"]
         pixels = read_field(path)
         if (pixels.max(axis=2) < BLACK).mean() > MOST_BLACK:
@@ -158,34 +169,22 @@ def read_field(path: Path, channels: int = RGB) -> npt.NDArray[np.uint8]:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
     else:
-        with open_slide(path, channels=channels) as slide:
+        with open_slide(path, 1.0, channels=channels) as slide:
             pixels = slide.read(0, (0, 0, slide.levels[0].height, slide.levels[0].width))
     pixels.flags.writeable = False
     return pixels
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError as error:
-        raise SettingsError(f"{path.parent} holds no {path.name}") from error
+@lru_cache(maxsize=DECODED_FIELDS)
+def shape_of_field(path: Path, channels: int = RGB) -> tuple[int, int]:
+    """Height and width of a field, by its header where that says it."""
+    if channels == RGB:
+        from PIL import Image
 
-
-def _read_points(path: Path, *, required: bool = True) -> list[tuple[str, str, tuple[float, float], str]]:
-    """Image, case (the image's name, if no column says it), (row, col) and label of each row."""
-    rows = _read_rows(path) if required or path.is_file() else []
-    try:
-        return [
-            (row["image"], row.get("case") or Path(row["image"]).stem, _place(row), row.get("label") or "")
-            for row in rows
-        ]
-    except (KeyError, ValueError, TypeError) as error:
-        raise SettingsError(f"{path} needs the columns image, x and y, with numbers in x and y: {error}") from error
-
-
-def _place(row: dict[str, str]) -> tuple[float, float]:
-    return float(row["y"]), float(row["x"])
+        with Image.open(path) as image:
+            return image.height, image.width
+    height, width = read_field(path, channels).shape[:2]
+    return height, width
 
 
 def _as_points(pairs: list[tuple[float, float]]) -> Points:

@@ -63,6 +63,8 @@ class Recipe:
     classes: tuple[str, ...] = ("background", "mitosis")
     #: Grey value that stands for each class in label images; the class's index if left out.
     label_values: tuple[int, ...] = ()
+    #: What the four numbers of COCO's boxes are, "corners" or "size"; "" if the file says it.
+    boxes: str = ""
     #: Sub-folder of the data folder with labelled fields, "" for itself; and their mpp, 0 for the recipe's.
     fields: str = ""
     fields_mpp: float = 0.0

@@ -92,7 +92,7 @@ def read_recipe_fields(recipe: Recipe, data: Path) -> tuple[LabelledField, ...]:
     """All labelled fields of a recipe, those held out as well."""
     mpp = recipe.fields_mpp or recipe.mpp
     channels = recipe.reference.pixel_channels
-    rules = LabelRules(mpp, recipe.classes, recipe.task, recipe.label_values, channels)
+    rules = LabelRules(mpp, recipe.classes, recipe.task, recipe.label_values, channels, recipe.boxes)
     return read_labelled(data / recipe.fields, rules)
 
 
@@ -159,5 +159,6 @@ def _provenance(recipe: Recipe, fields: tuple[LabelledField, ...]) -> dict[str, 
         "crops": recipe.steps * recipe.batch_size,
         "seed": recipe.seed,
         **({"label_values": list(recipe.label_values)} if recipe.label_values else {}),
+        **({"boxes": recipe.boxes} if recipe.boxes else {}),
         "data_sha256": hash_fields(fields),
     }

@@ -5,13 +5,14 @@
     labels/NAME.png (or .tif)           the class of every pixel of images/NAME.png
     labels.json, or any one .json       COCO or MIDOG
 
-`images` may be called `image`, `labels` may be called `label`; GeoJSON may also lie beside the images.
+Text may be packed too, as NAME.geojson.gz. `images` may be called `image`, `labels` may be called `label`; GeoJSON may
+also lie beside the images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +20,14 @@ import numpy as np
 
 from scanner.errors import SettingsError
 from scanner.slides.protocol import RGB
-from scanner.training.fields import LabelledField, Points, read_field, read_fields
+from scanner.training.fields import LabelledField, Points, read_fields, shape_of_field
+from scanner.training.labels.boxes import Boxes, boxes_from_name
 from scanner.training.labels.coco import read_coco
 from scanner.training.labels.naming import class_of
 from scanner.training.labels.pictures import marks_of_labels, read_label_image
 from scanner.training.labels.qupath import read_qupath
-from scanner.training.labels.shapes import Mark, paint_marks
+from scanner.training.labels.shapes import Mark, paint_marks, refuse_marks_off
+from scanner.training.tables import text_file
 from scanner.training.targets import NO_CLASS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -45,6 +48,8 @@ class LabelRules:
     values: Sequence[int] = ()
     #: Channels of the fields' pixels.
     channels: int = RGB
+    #: What the four numbers of a box are, "corners" or "size"; "" if the file says it.
+    boxes: str = ""
 
 
 def read_labelled(folder: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
@@ -57,17 +62,17 @@ def read_labelled(folder: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
     """
     if not folder.is_dir():
         raise SettingsError(f"{folder} is no folder")
-    if (folder / "labels.csv").is_file():
+    boxes = boxes_from_name(rules.boxes)
+    if text_file(folder / "labels.csv") is not None:
         if rules.task == "segmentation":
             raise SettingsError(f"{folder / 'labels.csv'} has points; a segmentation needs outlines or label images")
         named = str(folder / "labels.csv")
         class_index = partial(class_of, classes=rules.classes, source=named)
-        points = read_fields(folder, mpp=rules.mpp, class_index=class_index)
-        return tuple(replace(field, channels=rules.channels) for field in points)
+        return read_fields(folder, mpp=rules.mpp, class_index=class_index, channels=rules.channels)
     images = next((folder / name for name in ("images", "image") if (folder / name).is_dir()), folder)
-    tables = sorted(path for path in folder.glob("*.json"))
+    tables = sorted([*folder.glob("*.json"), *folder.glob("*.json.gz")])
     if tables:
-        return _read_table(tables, images, rules)
+        return _read_table(tables, images, rules, boxes=boxes)
     pairs = [(path, label) for path in _images_in(images) if (label := _label_of(path, folder)) is not None]
     if not pairs:
         raise SettingsError(
@@ -77,11 +82,13 @@ def read_labelled(folder: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
     return tuple(_field(path, _read_label(path, label, rules), rules) for path, label in pairs)
 
 
-def _read_table(tables: list[Path], images: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
+def _read_table(
+    tables: list[Path], images: Path, rules: LabelRules, *, boxes: Boxes | None
+) -> tuple[LabelledField, ...]:
     if len(tables) > 1:
         raise SettingsError(f"{tables[0].parent} holds several .json files; leave the one that has the labels")
     fields = []
-    for name, marks in sorted(read_coco(tables[0], rules.classes).items()):
+    for name, marks in sorted(read_coco(tables[0], rules.classes, boxes=boxes).items()):
         path = images / name
         if not path.is_file():
             raise SettingsError(f"{tables[0]} names {name}, which {images} does not hold")
@@ -98,18 +105,20 @@ def _label_of(image: Path, folder: Path) -> Path | None:
     beside = image.with_suffix(".geojson")
     places = [folder / name for name in ("labels", "label") if (folder / name).is_dir()]
     found = [place / f"{image.stem}{suffix}" for place in places for suffix in (".geojson", *LABEL_SUFFIXES)]
-    return next((path for path in (*found, beside) if path.is_file()), None)
+    return next((there for path in (*found, beside) if (there := text_file(path)) is not None), None)
 
 
 def _read_label(image: Path, label: Path, rules: LabelRules) -> tuple[Mark, ...] | np.ndarray:
-    if label.suffix == ".geojson":
+    if label.name.endswith((".geojson", ".geojson.gz")):
         return read_qupath(label, rules.classes)
-    height, width = read_field(image, rules.channels).shape[:2]
-    return read_label_image(label, shape=(height, width), classes=len(rules.classes), values=rules.values)
+    shape = shape_of_field(image, rules.channels)
+    return read_label_image(label, shape=shape, classes=len(rules.classes), values=rules.values)
 
 
 def _field(path: Path, labels: tuple[Mark, ...] | np.ndarray, rules: LabelRules) -> LabelledField:
-    height, width = read_field(path, rules.channels).shape[:2]
+    height, width = shape_of_field(path, rules.channels)
+    if not isinstance(labels, np.ndarray):
+        refuse_marks_off(labels, (height, width), path)
     if rules.task == "segmentation":
         is_picture = isinstance(labels, np.ndarray)
         if not is_picture and any(not mark.rings for mark in labels):

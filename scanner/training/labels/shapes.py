@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from scanner.errors import SettingsError
 
 #: Corners (row, col) along the edges of pixels, where 0 is the field's corner; float64 (N, 2).
 Ring = npt.NDArray[np.float64]
@@ -22,18 +25,32 @@ class Mark:
     centre: tuple[float, float]
     #: The outline and its holes.
     rings: tuple[Ring, ...] = field(default=())
+    #: Where it stands, for messages: the file, and which of its labels.
+    where: str = ""
 
 
-def mark_of_rings(kind: int | None, rings: Sequence[Ring]) -> Mark:
+def mark_of_rings(kind: int | None, rings: Sequence[Ring], *, where: str = "") -> Mark:
     """An outline with its holes, and its centre of mass."""
-    return Mark(kind, centre_of_ring(rings[0]), tuple(rings))
+    return Mark(kind, centre_of_ring(rings[0]), tuple(rings), where)
 
 
-def mark_of_box(kind: int | None, box: tuple[float, float, float, float]) -> Mark:
+def mark_of_box(kind: int | None, box: tuple[float, float, float, float], *, where: str = "") -> Mark:
     """A box (top, left, bottom, right) along the edges of pixels."""
     top, left, bottom, right = box
     ring = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
-    return Mark(kind, ((top + bottom - 1) / 2, (left + right - 1) / 2), (ring,))
+    return Mark(kind, ((top + bottom - 1) / 2, (left + right - 1) / 2), (ring,), where)
+
+
+def refuse_marks_off(marks: Iterable[Mark], shape: tuple[int, int], image: Path) -> None:
+    """SettingsError if the centre of a mark lies off its image of that (height, width); names the label."""
+    height, width = shape
+    for mark in marks:
+        row, col = mark.centre
+        if not (-0.5 <= row <= height - 0.5 and -0.5 <= col <= width - 0.5):
+            raise SettingsError(
+                f"{mark.where or image}: its centre ({col:g}, {row:g}) (x, y) lies off {image.name} of "
+                f"{width} x {height} px; are these labels of that image, in its pixels?"
+            )
 
 
 def centre_of_ring(ring: Ring) -> tuple[float, float]:
