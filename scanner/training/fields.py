@@ -163,12 +163,13 @@ def list_cases(fields: Iterable[LabelledField]) -> list[str]:
 @lru_cache(maxsize=DECODED_FIELDS)
 def read_field(path: Path, channels: int = RGB) -> npt.NDArray[np.uint8]:
     """Pixels of a field, uint8 (height, width, channels); not to be written to."""
-    if channels == RGB:
+    if channels == RGB and not _is_tiff(path):
         from PIL import Image
 
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
     else:
+        # As a scan reads it; its own mpp does not matter here, and may be unusable.
         with open_slide(path, 1.0, channels=channels) as slide:
             pixels = slide.read(0, (0, 0, slide.levels[0].height, slide.levels[0].width))
     pixels.flags.writeable = False
@@ -178,13 +179,18 @@ def read_field(path: Path, channels: int = RGB) -> npt.NDArray[np.uint8]:
 @lru_cache(maxsize=DECODED_FIELDS)
 def shape_of_field(path: Path, channels: int = RGB) -> tuple[int, int]:
     """Height and width of a field, by its header where that says it."""
-    if channels == RGB:
+    if channels == RGB and not _is_tiff(path):
         from PIL import Image
 
         with Image.open(path) as image:
             return image.height, image.width
     height, width = read_field(path, channels).shape[:2]
     return height, width
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _as_points(pairs: list[tuple[float, float]]) -> Points:

@@ -74,6 +74,21 @@ def test_what_is_not_a_slide_is_refused_with_its_reason(server: Server, body: by
     assert server.client.get("/healthz").json() == {"status": "ok"}
 
 
+def field_with_an_unknown_unit() -> bytes:
+    file = io.BytesIO()
+    description = "ImageJ=1.54f\nunit=furlong\n"
+    pixels = make_field(8, 160, 200)
+    tifffile.imwrite(file, pixels, photometric="rgb", metadata=None, description=description, resolution=(4, 4))
+    return file.getvalue()
+
+
+def test_an_mpp_that_is_stated_and_unusable_is_not_assumed(client: httpx.Client) -> None:
+    content = field_with_an_unknown_unit()
+    assert "'furlong', which is not known" in problem(client.post("/detect", content=content), 422)["detail"]
+    answer = client.post("/detect", content=content, params={"mpp": 0.25})
+    assert answer.json()["image"]["mpp_source"] == "override"
+
+
 def test_slide_without_mpp_says_what_to_pass(client: httpx.Client) -> None:
     assert "mpp" in problem(client.post("/detect", content=slide_without_mpp()), 422)["detail"]
     assert client.post("/detect", content=slide_without_mpp(), params={"mpp": 0.25}).status_code == 200

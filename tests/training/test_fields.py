@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from scanner.errors import SettingsError
-from scanner.training.fields import LabelledField, list_cases, read_fields, read_figures, split_by_case, split_by_slide
+from scanner.slides import open_slide
+from scanner.training.fields import (
+    LabelledField,
+    list_cases,
+    read_field,
+    read_fields,
+    read_figures,
+    shape_of_field,
+    split_by_case,
+    split_by_slide,
+)
+from tests.slides_factory import texture
 from tests.training.data_folder import FIELDS, SIZE, draw_field
 
 
@@ -70,3 +83,22 @@ def test_slides_held_out_are_whole_and_of_every_scanner():
     assert {(one.source, one.case) for one in held_out} == {(s, f"slide{n:02}") for s in "ab" for n in (2, 6)}
     assert not {(one.source, one.case) for one in kept} & {(one.source, one.case) for one in held_out}
     assert split_by_slide(figures, 0) == (tuple(figures), ())
+
+
+@pytest.mark.parametrize("kind", ["palette", "miniswhite", "16 bits", "unusable mpp"])
+def test_a_tiff_is_trained_on_as_it_is_scanned(tmp_path: Path, kind: str) -> None:
+    options: dict[str, Any]
+    pixels, options = texture(50, 60), {"photometric": "rgb", "metadata": None}
+    if kind == "palette":
+        palette = np.random.default_rng(0).integers(0, 256, (3, 256)).astype(np.uint16)
+        pixels, options = pixels[:, :, 0], {"photometric": "palette", "colormap": palette}
+    elif kind == "miniswhite":
+        pixels, options = pixels[:, :, 0], {"photometric": "miniswhite"}
+    elif kind == "16 bits":
+        pixels = pixels.astype(np.uint16) * 256
+    else:
+        options |= {"description": "ImageJ=1.54f\nunit=furlong\n", "resolution": (4, 4)}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
+    with open_slide(tmp_path / "a.tif", 1.0) as slide:
+        np.testing.assert_array_equal(read_field(tmp_path / "a.tif"), slide.read(0, (0, 0, 50, 60)))
+    assert shape_of_field(tmp_path / "a.tif") == (50, 60)
