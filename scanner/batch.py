@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from models.registry import Model
 from scanner.devices import choose_device
-from scanner.errors import OutputExistsError, ScannerError
+from scanner.errors import OutputExistsError, SettingsError
 from scanner.exports.names import REPORT_NAME
-from scanner.outcomes import Outcome, Status, Watcher, assumed_mpp, begin_batch, write_batch
+from scanner.exports.run_report import as_written
+from scanner.last_defence import guarded, or_failure, place_of, record
+from scanner.outcomes import Outcome, Status, Watcher, assumed_mpp, begin_batch
 from scanner.probability import Scorer
 from scanner.report import asked_for
 from scanner.result import OnProgress, PreparedSlide, Survey
@@ -26,8 +26,6 @@ from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
 from scanner.unfinished import remove_leftovers
 from scanner.worklist import Job
-
-logger = logging.getLogger(__name__)
 
 
 def scan_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, watcher: Watcher | None = None) -> list[Outcome]:
@@ -51,7 +49,7 @@ def scan_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, watcher: Wa
     UnavailableError
         This machine has no such device, or it has no such precision.
     """
-    watcher = watcher or Watcher()
+    watcher = guarded(watcher)
     settings = begin_batch(out, order.keywords)
     choose_device(settings.device, precision=settings.precision)
     outcomes: list[Outcome] = []
@@ -60,7 +58,7 @@ def scan_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, watcher: Wa
             watcher.on_start(job)
             outcome = finish_job(job, order, out, begin=begin, on_progress=partial(watcher.on_progress, job))
             outcomes.append(outcome)
-            write_batch(out, outcomes, total=len(jobs))
+            record(out, outcomes, total=len(jobs))
             watcher.on_outcome(job, outcome)
     return outcomes
 
@@ -106,6 +104,8 @@ _BegunAhead = Generator[tuple[Job, Callable[[], _Begun]]]
 
 def begin_job(job: Job, order: BatchOrder) -> _Begun:
     """Open and survey a slide; or the report of its scan, if that is done."""
+    if job.fault:
+        raise SettingsError(job.fault)
     report = None if order.overwrite else finished_report(job, order.model, order.settings_of(job))
     return open_job(job, order) if report is None else report
 
@@ -150,33 +150,25 @@ def scan_job(job: Job, out: Path, prepared: PreparedSlide, *, on_progress: OnPro
     return _outcome(job, out, Status.OK, result.report)
 
 
-_Answer = TypeVar("_Answer")
-
-
-def or_failure(job: Job, out: Path, action: Callable[[], _Answer]) -> _Answer | Outcome:
-    """What `action` returns; whatever goes wrong in it is an outcome."""
-    name, place = str(job.slide), os.path.relpath(job.folder, out)
-    try:
-        return action()
-    except ScannerError as error:
-        return Outcome(name, Status.FAILED, str(error), place, image=job.image)
-    except Exception as error:
-        # A fault of ours, or memory: the night's other slides must not pay for it. The traceback goes to the log.
-        logger.exception("scan of %s failed", name)
-        return Outcome(name, Status.FAILED, f"unexpected {type(error).__name__}: {error}", place, image=job.image)
-
-
 def _begun_ahead(jobs: Sequence[Job], begin: Callable[[Job], _Begun]) -> _BegunAhead:
     """Each job with what gives its beginning; that of the next one runs while the caller works on this one."""
-    ahead: list[Future[_Begun]] = []
+    ahead: list[Future[_Begun] | None] = []
     with ThreadPoolExecutor(1, thread_name_prefix="opener") as pool:
         try:
             for index, job in enumerate(jobs):
-                ahead += [pool.submit(begin, job) for job in jobs[index + len(ahead) : index + 2]]
-                yield job, ahead.pop(0).result
+                ahead += [_submit(pool, partial(begin, job)) for job in jobs[index + len(ahead) : index + 2]]
+                future = ahead.pop(0)
+                yield job, partial(begin, job) if future is None else future.result
         finally:
-            for future in ahead:
+            for future in filter(None, ahead):
                 future.add_done_callback(_close_unused)
+
+
+def _submit(pool: ThreadPoolExecutor, begin: Callable[[], _Begun]) -> Future[_Begun] | None:
+    try:
+        return pool.submit(begin)
+    except RuntimeError:  # No thread is to be had now: it is begun when its turn comes.
+        return None
 
 
 def _close_unused(future: Future[_Begun]) -> None:
@@ -201,7 +193,7 @@ def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str,
         return None
     if not isinstance(report, dict):
         return None
-    wanted = json.loads(json.dumps(asked_for(settings, model.card, job.slide)))
+    wanted = as_written(asked_for(settings, model.card, job.slide))
     if report.get("asked_for") != wanted:
         raise OutputExistsError(f"{job.folder} holds a scan with another slide, model or settings; pass --overwrite")
     if settings.verify_places and "verification" not in report:
@@ -212,7 +204,7 @@ def finished_report(job: Job, model: Model, settings: ScanSettings) -> dict[str,
 def _outcome(job: Job, out: Path, status: Status, report: dict[str, Any]) -> Outcome:
     seconds = report["timing"]["total"] if status is Status.OK else None
     difference = report.get("verification", {}).get("max_difference")
-    place, area_mm2 = os.path.relpath(job.folder, out), report["area_mm2"]
+    place, area_mm2 = place_of(job, out), report["area_mm2"]
     areas = area_mm2["tissue"], area_mm2["unreadable"]
     classes = {one["name"]: one["area_mm2"] for one in report["classes"]} if "classes" in report else None
     found = report["count"], *areas, seconds, difference, classes

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import typer
 
-from models import ModelError
 from scanner.batch import BatchOrder, scan_batch
 from scanner.batch_end import end_batch
 from scanner.command import errors, fail_cleanly, say_assumption
-from scanner.errors import ScannerError
 from scanner.estimate import Estimate, Estimator, MemoryStatement, state_memory
-from scanner.outcomes import begin_batch, name_with_reason
+from scanner.last_defence import or_failure
+from scanner.outcomes import Outcome, begin_batch, name_with_reason
+from scanner.printable import printable
 from scanner.progress import batch_display
 from scanner.worklist import Job
 
@@ -41,15 +42,15 @@ def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:
     estimator = Estimator(order)
     estimates, failed = [], 0
     for job in jobs:
-        try:
-            estimates.append(estimator.estimate(job))
-        except (ScannerError, ModelError) as error:
+        answer = or_failure(job, job.folder, partial(estimator.estimate, job))
+        if isinstance(answer, Outcome):
             failed += 1
-            line = f"would fail: {name_with_reason(job.name, str(error))}"
+            line = f"would fail: {name_with_reason(job.name, answer.reason)}"
             errors.print(line, style="red", markup=False, soft_wrap=True)
         else:
-            typer.echo(describe_estimate(estimates[-1]))
-            say_assumption(job.name, estimates[-1].assumed_mpp)
+            estimates.append(answer)
+            typer.echo(describe_estimate(answer))
+            say_assumption(job.name, answer.assumed_mpp)
     typer.echo(describe_total(estimates, failed=failed))
     typer.echo(describe_memory(memory))
     return int(failed > 0)
@@ -58,11 +59,11 @@ def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:
 def describe_estimate(estimate: Estimate) -> str:
     """One line on what a slide would cost."""
     if estimate.is_done:
-        return f"{estimate.name}: done before"
+        return f"{printable(estimate.name)}: done before"
     height, width = estimate.grid
     return (
-        f"{estimate.name}: {estimate.scan_mm2:.2f} mm2 to scan ({estimate.tissue_mm2:.2f} mm2 of tissue, slide "
-        f"{estimate.slide_mm2:.2f} mm2), grid {height} x {width} px, {estimate.tiles} tiles, "
+        f"{printable(estimate.name)}: {estimate.scan_mm2:.2f} mm2 to scan ({estimate.tissue_mm2:.2f} mm2 of tissue, "
+        f"slide {estimate.slide_mm2:.2f} mm2), grid {height} x {width} px, {estimate.tiles} tiles, "
         f"{describe_time(estimate.seconds)}"
     )
 

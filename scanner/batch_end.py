@@ -6,15 +6,24 @@ Imports without torch: a batch of which no slide is there ends at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
 
 from scanner.command import errors, fail_cleanly
 from scanner.exports.batch_page import write_batch_page
-from scanner.exports.run_report import read_report
-from scanner.outcomes import BATCH_NAME, Outcome, Status, begin_batch, describe_failures, write_batch
+from scanner.last_defence import failed
+from scanner.outcomes import (
+    BATCH_NAME,
+    Outcome,
+    Status,
+    begin_batch,
+    describe_batch,
+    describe_failures,
+    write_batch,
+)
+from scanner.printable import printable
 from scanner.progress import batch_display
 from scanner.settings import SettingsKeywords
 from scanner.worklist import Job
@@ -27,9 +36,8 @@ def find_absent(jobs: Sequence[Job], out: Path) -> list[Outcome]:
         try:
             os.stat(job.slide)
         except (FileNotFoundError, NotADirectoryError) as error:
-            reason, place = f"{job.slide}: {error.strerror}", os.path.relpath(job.folder, out)
-            outcomes.append(Outcome(str(job.slide), Status.FAILED, reason, place, image=job.image))
-        except OSError:  # It may be there: its turn will tell.
+            outcomes.append(failed(job, out, job.fault or f"{job.slide}: {error.strerror}"))
+        except (OSError, ValueError):  # It may be there: its turn will tell.
             return []
         else:
             return []
@@ -48,8 +56,21 @@ def end_absent(jobs: Sequence[Job], outcomes: Sequence[Outcome], out: Path, keyw
 
 def end_batch(out: Path, outcomes: Sequence[Outcome]) -> int:
     """Write the page of a batch, name what failed, say where the results are; returns the exit code."""
-    fail_cleanly(lambda: write_batch_page(out, read_report(out / BATCH_NAME)))
+    total = len(outcomes)
+    # Once more: the disk may have been full meanwhile.
+    is_written = _try(lambda: write_batch(out, outcomes, total=total))
+    is_written &= _try(lambda: write_batch_page(out, describe_batch(outcomes, total=total)))
     for line in describe_failures(outcomes):
         errors.print(line, style="red", markup=False, soft_wrap=True)
-    typer.echo(out / BATCH_NAME)
-    return int(any(outcome.status is Status.FAILED for outcome in outcomes))
+    typer.echo(os.fsencode(out / BATCH_NAME))  # The name as it is: programs open it.
+    return int(not is_written or any(outcome.status is Status.FAILED for outcome in outcomes))
+
+
+def _try(write: Callable[[], None]) -> bool:
+    """Whether a file could be written: if not, that is said, and what has failed is named all the same."""
+    try:
+        write()
+    except Exception as error:
+        errors.print(printable(f"mitoscan: {error}"), style="red", markup=False, soft_wrap=True)
+        return False
+    return True

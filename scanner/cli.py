@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -149,7 +150,7 @@ def challenge_command(
         lambda: scan_challenge(image, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
     )
     say_assumption(str(image), assumed_mpp(result.report))
-    typer.echo(path)
+    typer.echo(os.fsencode(path))
 
 
 @app.command("models")

@@ -7,7 +7,6 @@ whose host is gone goes on from its own checkpoint on another one, where both se
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,7 +21,9 @@ from scanner.cluster_worker import Answer, Assignment, ClusterWorker
 from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError, UnavailableError
 from scanner.lanes import StageSeconds
-from scanner.outcomes import Outcome, Status, Watcher, begin_batch, write_batch
+from scanner.last_defence import failed, guarded, record
+from scanner.outcomes import Outcome, Watcher, begin_batch
+from scanner.printable import printable
 from scanner.result import Progress
 from scanner.worklist import Job
 
@@ -63,7 +64,7 @@ def scan_cluster(
     """
     begin_batch(out, order.keywords)
     with connected(address) as ray:
-        batch = _ClusterBatch(ray, jobs, order, out, watcher or Watcher())
+        batch = _ClusterBatch(ray, jobs, order, out, guarded(watcher))
         return batch.run()
 
 
@@ -188,7 +189,7 @@ class _ClusterBatch:
         actor.is_asked = False
         try:
             said = self._ray.get(call)
-        except self._ray.exceptions.RayActorError:
+        except self._ray.exceptions.RayError:
             return  # Its work is lost as well, and that is dealt with where it is noticed.
         if said is not None:
             self._note(*said)
@@ -206,13 +207,10 @@ class _ClusterBatch:
     def _settle(self, actor: _Actor, call: Any) -> None:
         """Take an actor's answer, or its end, and let it go on."""
         task, actor.task = actor.task, None
-        exceptions = self._ray.exceptions
         try:
             answer = self._ray.get(call)
-        except exceptions.RayError as error:
-            # What has not started may fail by Ray itself as well: it has no place, or its environment is not there.
-            if task is not None and not isinstance(error, exceptions.RayActorError):
-                raise
+        # Not only of a lost host: Ray ends what takes too much memory, and loses what it cannot carry.
+        except self._ray.exceptions.RayError as error:
             self._ray.kill(actor.handle)  # Perhaps it is only out of reach: it must not go on beside its successor.
             if task is None:
                 self._starts.failed(error)
@@ -251,17 +249,15 @@ class _ClusterBatch:
         if task.slide in self._outcomes:
             return
         job = self._jobs[task.slide]
-        logger.warning("%s: its host was lost (%s)", job.slide, reason)
+        logger.warning("%s: its host was lost (%s)", printable(job.slide), reason)
         if self._dispatch.lose(task) >= MAX_LOSSES:
-            folder = os.path.relpath(job.folder, self._out)
-            why = f"its host was lost {MAX_LOSSES} times: {reason}"
-            self._end(task.slide, Outcome("", Status.FAILED, why, folder))
+            self._end(task.slide, failed(job, self._out, f"its host was lost {MAX_LOSSES} times: {reason}"))
 
     def _end(self, index: int, outcome: Outcome) -> None:
         self._dispatch.end(index)
         self._outcomes[index] = outcome = replace(outcome, slide=str(self._jobs[index].slide))
         ended = [self._outcomes[place] for place in sorted(self._outcomes)]
-        write_batch(self._out, ended, total=len(self._jobs))
+        record(self._out, ended, total=len(self._jobs))
         self._watcher.on_outcome(self._jobs[index], outcome)
 
 

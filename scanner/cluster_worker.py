@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scanner.bands import begin_bands, score_band
-from scanner.batch import BatchOrder, Begun, begin_job, open_job, or_failure, scan_job, skip_job
+from scanner.batch import BatchOrder, Begun, begin_job, open_job, scan_job, skip_job
 from scanner.devices import choose_device
 from scanner.dispatch import Step, Task
 from scanner.errors import SettingsError
 from scanner.lanes import StageSeconds
+from scanner.last_defence import or_failure
 from scanner.outcomes import Outcome
 from scanner.result import PreparedSlide, Progress
 from scanner.settings import ScanSettings

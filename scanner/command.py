@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import logging
 import signal
 import sys
@@ -19,6 +20,7 @@ from rich.console import Console
 from models import Model, ModelError, load_model
 from scanner.errors import ImageNotFoundError, ScannerError, UnavailableError
 from scanner.outcomes import describe_assumption
+from scanner.printable import printable
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")
@@ -94,6 +96,13 @@ def loading() -> Iterator[None]:
             gc.enable()
 
 
+def speak_in_any_encoding() -> None:
+    """Let nothing fail of what a terminal cannot show: it is said with escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def end_at_once() -> None:
     """Let the process end without a last look for garbage; files are closed where they are written, not by that."""
     atexit.register(gc.freeze)
@@ -147,5 +156,5 @@ def say_assumption(name: str, mpp: float | None, *, option: str = "--mpp") -> No
 
 def failure(message: str, *, code: int = 1) -> typer.Exit:
     """Say what went wrong; raise what this returns."""
-    errors.print(f"mitoscan: {message}", style="red", markup=False, soft_wrap=True)
+    errors.print(printable(f"mitoscan: {message}"), style="red", markup=False, soft_wrap=True)
     return typer.Exit(code)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from scanner.errors import SlideNotFoundError
+from scanner.regular_files import open_regular
 from scanner.slides.zarr_folder import METADATA_NAMES
 
 #: Hashed at either end of a file.
@@ -35,7 +36,7 @@ def _digest(path: Path) -> str:
     if path.is_dir():
         _add_folder(digest, path)
         return digest.hexdigest()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
         digest.update(str(size).encode())
         for start in (0, max(0, size - _END_BYTES)):
@@ -51,6 +52,7 @@ def _add_folder(digest: hashlib._Hash, folder: Path) -> None:
         folders.sort()
         for name in sorted(names):
             file = Path(place, name)
-            digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
+            digest.update(os.fsencode(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0"))
             if name in METADATA_NAMES:
-                digest.update(file.read_bytes())
+                with open_regular(file) as metadata:
+                    digest.update(metadata.read())

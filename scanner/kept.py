@@ -66,7 +66,7 @@ def content_checksum(path: Path) -> int | None:
         folders.sort()
         for name in sorted(names):
             file = Path(folder) / name
-            total = _add_file(zlib.crc32(str(file.relative_to(path)).encode("utf-8"), total), file)
+            total = _add_file(zlib.crc32(os.fsencode(file.relative_to(path)), total), file)
     return total
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scanner.errors import OutputError
 from scanner.exports.atomic import remove_parts
 from scanner.exports.run_report import write_report
+from scanner.printable import printable
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.worklist import Job, name_image
 
@@ -54,6 +55,8 @@ class Outcome:
     image: int | None = None
     #: The model's mpp, where the image states none: every area and distance rests on it.
     assumed_mpp: float | None = None
+    #: Of what nobody has foreseen: where in the program it happened, the end of that if it is long.
+    traceback: str = ""
 
     @property
     def name(self) -> str:
@@ -63,7 +66,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Watcher:
-    """What the caller hears of a batch: each slide as it starts, its progress, how it ended."""
+    """What the caller hears of a batch: each slide as it starts, its progress, how it ended.
+
+    A batch goes on when one of these raises.
+    """
 
     on_start: Callable[[Job], None] = lambda _job: None
     on_progress: Callable[[Job, Progress], None] = lambda _job, _progress: None
@@ -83,10 +89,14 @@ def begin_batch(out: Path, keywords: SettingsKeywords) -> ScanSettings:
 
 def write_batch(out: Path, outcomes: Iterable[Outcome], *, total: int) -> None:
     """Write batch.json: how every slide ended so far, of so many."""
+    write_report(out / BATCH_NAME, describe_batch(outcomes, total=total))
+
+
+def describe_batch(outcomes: Iterable[Outcome], *, total: int) -> dict[str, Any]:
+    """The content of batch.json, paths as they are."""
     slides = [asdict(outcome) for outcome in outcomes]
     counts = Counter(slide["status"] for slide in slides)
-    content = {"total": total, **{str(status): counts[status] for status in Status}, "slides": slides}
-    write_report(out / BATCH_NAME, content)
+    return {"total": total, **{str(status): counts[status] for status in Status}, "slides": slides}
 
 
 def describe_failures(outcomes: Sequence[Outcome]) -> list[str]:
@@ -114,5 +124,5 @@ def describe_assumption(name: str, mpp: float, *, option: str = "--mpp") -> str:
 
 
 def name_with_reason(slide: str, reason: str) -> str:
-    """The slide's path and what is wrong with it; most reasons begin with the path."""
-    return reason if reason.startswith(slide) else f"{slide}: {reason}"
+    """The slide's path and what is wrong with it, on one line; most reasons begin with the path."""
+    return printable(reason if reason.startswith(slide) else f"{slide}: {reason}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from scanner.outcomes import Outcome, Status, Watcher, describe_assumption
+from scanner.printable import printable
 from scanner.windows import describe_area
 from scanner.worklist import Job, name_image
 
@@ -32,9 +32,9 @@ class AreaRateColumn(ProgressColumn):
 def batch_display(console: Console, total: int, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Watcher]:
     """A Watcher that draws on `console`: mm2 done, their rate, and the time left of every slide in hand."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[area]}"),
+        TextColumn("{task.fields[area]}", markup=False),
         AreaRateColumn(),
         TimeRemainingColumn(),
     )
@@ -42,25 +42,24 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
     # A bar that redraws itself is noise in a log file: there, the line per slide says enough.
     is_shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not is_shown, get_time=clock) as bars:
-        bar_of: dict[Path, TaskID] = {}
+        bar_of: dict[Job, TaskID] = {}
 
         def on_start(job: Job) -> None:
             number = finished + len(bar_of) + 1
-            bar_of[job.folder] = bars.add_task(
-                f"{number}/{total} {name_image(job.slide.name, job.image)}", total=None, area=""
-            )
+            name = printable(name_image(job.slide.name, job.image))
+            bar_of[job] = bars.add_task(f"{number}/{total} {name}", total=None, area="")
 
         def on_progress(job: Job, progress: result.Progress) -> None:
             area = f"{progress.mm2_done:.1f} of {progress.mm2_total:.1f} mm2"
             if progress.is_after_network:
                 area = f"{progress.stage} {progress.stage_share:.0%}"
-            bars.update(bar_of[job.folder], completed=progress.mm2_done, total=progress.mm2_total, area=area)
+            bars.update(bar_of[job], completed=progress.mm2_done, total=progress.mm2_total, area=area)
 
         def on_outcome(job: Job, outcome: Outcome) -> None:
             nonlocal finished
             finished += 1
-            if job.folder in bar_of:
-                bars.remove_task(bar_of.pop(job.folder))
+            if job in bar_of:
+                bars.remove_task(bar_of.pop(job))
             style = "red" if outcome.status is Status.FAILED else None
             line = f"{finished}/{total} {describe_outcome(outcome)}"
             console.print(line, style=style, markup=False, soft_wrap=True)
@@ -74,13 +73,13 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
 def describe_outcome(outcome: Outcome) -> str:
     """One line on how a slide ended."""
     if outcome.status is Status.FAILED:
-        return f"{outcome.name}: failed: {outcome.reason}"
-    found = describe_findings(outcome)
+        return printable(f"{outcome.name}: failed: {outcome.reason}")
+    slide, found = printable(outcome.name), describe_findings(outcome)
     if outcome.unreadable_mm2:
         found += f" ({describe_area(outcome.unreadable_mm2)} more cannot be read)"
     if outcome.status is Status.SKIPPED:
-        return f"{outcome.name}: {found}, done before"
-    line = f"{outcome.name}: {found}, {outcome.seconds:.1f} s"
+        return f"{slide}: {found}, done before"
+    line = f"{slide}: {found}, {outcome.seconds:.1f} s"
     if outcome.tiling_difference is not None:
         line += f"; shifted tiles differ by at most {outcome.tiling_difference:.1e}"
     return line

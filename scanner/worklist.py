@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scanner.errors import SettingsError
 from scanner.exports.names import REPORT_NAME
+from scanner.places import BATCH_FILES, choose_places, place_key
+from scanner.printable import printable
+from scanner.regular_files import open_regular
 from scanner.slides.dicom_header import series_of
+from scanner.slides.magic import begins_as_slide
 from scanner.slides.zarr_folder import is_zarr
 
 #: What a folder is searched for; a file named on its own may have any suffix.
 SLIDE_SUFFIXES = frozenset(
     ".svs .tif .tiff .btf .ndpi .mrxs .scn .bif .vms .vmu .dcm .png .jpg .jpeg .webp .bmp".split()
 )
+#: Behind one of those: why the slide cannot be read as it is.
+_PACKED = "packed, as its name says; unpack it first"
+_UNFINISHED = "an unfinished copy or download, as its name says; finish it, or remove it"
+_REFUSED = {
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar"), _PACKED),
+    **dict.fromkeys((".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp"), _UNFINISHED),
+}
+#: Suffixes that tell nothing: there is none, or it is the end of a DICOM UID.
+_UNTELLING = re.compile(r"|\.|\.[0-9]+")
+#: In a folder that a scan has begun or ended to write.
+_RESULT_MARKS = (REPORT_NAME, ".scan")
+#: Of a VMS file: some hundred lines.
+_MAX_LIST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,8 @@ class FoundSlide:
     image: int | None = None
     #: Whether another image of the file has the slide's own name.
     is_further: bool = False
+    #: Why it cannot be scanned, where that is known without opening it.
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +67,8 @@ class Job:
     mask: Path | None = None
     #: Index of the image of its file; None: the first that is no overview.
     image: int | None = None
+    #: Why it cannot be scanned: it fails by that when its turn comes.
+    fault: str = ""
 
     @property
     def name(self) -> str:
@@ -63,10 +84,12 @@ def name_image(slide: str, image: int | None) -> str:
 def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[FoundSlide]:
     """Slides to scan.
 
-    A path to a file is taken as it is; a folder is searched for SLIDE_SUFFIXES, in the order of names. A folder of Zarr
-    is one slide, and so are the files of a DICOM series, which has the name of the first of them. Hidden files, files
-    that belong to a MIRAX or VMS slide, and the results of scans are no slides. A path that is not there, or a folder
-    that cannot be read, comes back itself: it fails by its name when its turn comes, and the others go on.
+    A path to a file is taken as it is; a folder is searched for SLIDE_SUFFIXES, in the order of names, and for files
+    without a suffix that begin as slides do. A folder of Zarr is one slide, and so are the files of a DICOM series,
+    which has the name of the first of them. Hidden files, files that belong to a MIRAX or VMS slide, and the results of
+    scans are no slides. What bears the name of a slide and is none (a folder, a packed slide, a copy that was broken
+    off), a path that is not there, and a folder that cannot be read come back themselves: they fail by their name when
+    their turn comes, and the others go on.
 
     Parameters
     ----------
@@ -78,18 +101,35 @@ def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[F
     ------
     FoundSlide
     """
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in paths:
         if os.path.isdir(path) and not is_zarr(path):
-            yield from _search(path, Path(), recursive, seen)
+            yield from _search(path, recursive, seen)
         else:
-            yield FoundSlide(path, Path(path.name))
+            yield FoundSlide(path, Path(path.name if path.name.strip(".") else os.path.basename(os.path.abspath(path))))
 
 
 # os.path and not Path looks here: Path raises where a folder may not be read, and nothing may end the search.
-def _search(folder: Path, kept: Path, recursive: bool, seen: set[Path]) -> Iterator[FoundSlide]:
+def _search(folder: Path, recursive: bool, seen: set[str]) -> Iterator[FoundSlide]:
+    """Slides of a folder; of those below as well, as deep as they go, each in the place of its name."""
+    stack = [_look_into(folder, Path(), recursive, seen)]
+    while stack:
+        try:
+            found = next(stack[-1], None)
+        except OSError:
+            found = None
+        if found is None:
+            stack.pop()
+        elif isinstance(found, FoundSlide):
+            yield found
+        else:
+            stack.append(_look_into(*found, recursive, seen))
+
+
+def _look_into(folder: Path, kept: Path, recursive: bool, seen: set[str]) -> Iterator[FoundSlide | tuple[Path, Path]]:
+    """Slides of one folder, and the folders below it that are to be searched."""
     # Links may lead to a folder twice, or back up.
-    place = folder.resolve()
+    place = os.path.realpath(folder)
     if place in seen:
         return
     seen.add(place)
@@ -100,13 +140,27 @@ def _search(folder: Path, kept: Path, recursive: bool, seen: set[Path]) -> Itera
         return
     parts = _parts_of_slides(entries)
     for entry in entries:
-        if not os.path.isdir(entry):
-            if entry.suffix.lower() in SLIDE_SUFFIXES and entry not in parts:
-                yield FoundSlide(entry, kept / entry.name)
-        elif is_zarr(entry):
+        if is_zarr(entry):
             yield FoundSlide(entry, kept / entry.name)
-        elif recursive and not _belongs_to_mirax(entry) and not os.path.isfile(entry / REPORT_NAME):
-            yield from _search(entry, kept / entry.name, recursive, seen)
+        elif not os.path.isdir(entry):
+            if entry not in parts and (found := _file(entry, kept)):
+                yield found
+        elif _belongs_to_mirax(entry) or any(os.path.exists(entry / mark) for mark in _RESULT_MARKS):
+            continue
+        elif recursive:
+            yield entry, kept / entry.name
+        elif entry.suffix.lower() in SLIDE_SUFFIXES:
+            yield FoundSlide(entry, kept / entry.name)
+
+
+def _file(path: Path, kept: Path) -> FoundSlide | None:
+    """What is to be said of a file, by its name and, if that tells nothing, by its first bytes."""
+    suffix, inner = path.suffix.lower(), Path(path.stem).suffix.lower()
+    if reason := _REFUSED.get(suffix):
+        is_slide = inner in SLIDE_SUFFIXES or inner == ".zarr"
+        return FoundSlide(path, kept / path.name, fault=f"{path}: {reason}") if is_slide else None
+    is_found = suffix in SLIDE_SUFFIXES or (_UNTELLING.fullmatch(suffix) and begins_as_slide(path))
+    return FoundSlide(path, kept / path.name) if is_found else None
 
 
 def _parts_of_slides(entries: list[Path]) -> set[Path]:
@@ -114,7 +168,9 @@ def _parts_of_slides(entries: list[Path]) -> set[Path]:
     parts, series_seen = set(), set()
     for entry in entries:
         suffix = entry.suffix.lower()
-        if suffix == ".dcm" and (series := series_of(entry)) is not None:
+        if entry.name.upper() == "DICOMDIR":  # A list of what lies beside it.
+            parts.add(entry)
+        elif (suffix == ".dcm" or _UNTELLING.fullmatch(suffix)) and (series := series_of(entry)) is not None:
             if series in series_seen:
                 parts.add(entry)
             series_seen.add(series)
@@ -125,12 +181,12 @@ def _parts_of_slides(entries: list[Path]) -> set[Path]:
 
 def _named_by_vms(path: Path) -> set[Path]:
     """The pictures that a VMS file names: its pixels, its overview, its label."""
-    with suppress(OSError):
-        lines = path.read_text(encoding="latin-1").splitlines()
+    with suppress(OSError, ValueError), open_regular(path) as file:  # A name in it may be none.
+        lines = file.read(_MAX_LIST).splitlines()
         return {
-            path.with_name(line.partition("=")[2].strip() or path.name)
+            path.with_name(os.fsdecode(line.partition(b"=")[2].strip()) or path.name)
             for line in lines
-            if "File" in line or "Image" in line
+            if b"File" in line or b"Image" in line
         }
     return set()
 
@@ -140,51 +196,33 @@ def _belongs_to_mirax(folder: Path) -> bool:
 
 
 def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:
-    """A result folder for each slide, in the order of `slides`.
+    """A result folder for each slide, in the order of `slides`; see `scanner.places`.
 
-    It is the slide's name without the last suffix; slides that would share a folder keep their suffix, and if they
-    still would, the name of the folder they lie in. A slide named twice is scanned once. The first image of a file has
-    that name, and each further one the same with its number.
-
-    Raises
-    ------
-    SettingsError
-        Two slides would share a folder all the same.
+    A slide named twice is scanned once. Where a user names one folder for two slides, none of them is scanned: both
+    fail by their names. So does a slide whose fault is known; it takes no place from others.
     """
     found = list(dict.fromkeys(slides))
-    longer: list[Callable[[FoundSlide], Path]] = [
-        lambda slide: _numbered(slide.kept, slide),
-        lambda slide: _numbered(slide.path.absolute().parent.name / slide.kept, slide),
-        lambda slide: _numbered(slide.kept.with_suffix(""), slide, always=True),
+    sound = [slide for slide in found if not slide.fault]
+    place_of = dict(zip(sound, choose_places(sound), strict=True))
+    uses = Counter(map(place_key, place_of.values()))
+    found = [
+        slide
+        if slide.fault or (uses[place_key(place_of[slide])] == 1 and place_key(place_of[slide]) not in BATCH_FILES)
+        else replace(slide, place=place_of[slide], fault=_refuse_place(slide, place_of))
+        for slide in found
     ]
-    places = [_numbered(slide.place or slide.kept.with_suffix(""), slide) for slide in found]
-    for name in longer:
-        shared = _shared(places)
-        places = [
-            name(slide) if slide.place is None and _key(place) in shared else place
-            for slide, place in zip(found, places, strict=True)
-        ]
-    if shared := _shared(places):
-        rivals = [str(slide.path) for slide, place in zip(found, places, strict=True) if _key(place) in shared]
-        raise SettingsError(
-            f"the results of {' and '.join(rivals)} would share a folder; scan them into different ones"
-        )
+    places = [place_of.get(slide) or slide.place or slide.kept for slide in found]
     return [
-        Job(slide.path, out / place, slide.mpp, slide.mask, slide.image)
+        Job(slide.path, out / place, slide.mpp, slide.mask, slide.image, slide.fault)
         for slide, place in zip(found, places, strict=True)
     ]
 
 
-def _numbered(place: Path, slide: FoundSlide, *, always: bool = False) -> Path:
-    """The folder with the number of the image, where the slide's name is another image's."""
-    is_numbered = slide.image is not None and (slide.is_further or always)
-    return place.with_name(f"{place.name}-image-{slide.image}") if is_numbered else place
-
-
-def _shared(places: list[Path]) -> set[str]:
-    return {place for place, uses in Counter(map(_key, places)).items() if uses > 1}
-
-
-def _key(place: Path) -> str:
-    # Folders whose names differ in case only are one folder on some file systems.
-    return str(place).casefold()
+def _refuse_place(slide: FoundSlide, place_of: dict[FoundSlide, Path]) -> str:
+    """Why a slide cannot have its place."""
+    place = place_of[slide]
+    rivals = [
+        str(other.path) for other, its in place_of.items() if other != slide and place_key(its) == place_key(place)
+    ]
+    reason = f"is that of {' and '.join(rivals)} too" if rivals else "is that of a file which a batch writes"
+    return f"{slide.path}: its result folder {printable(place)} {reason}; give each an id of its own"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanner.cli import app as scanner_app
-from scanner.command import end_at_once
+from scanner.command import end_at_once, speak_in_any_encoding
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -66,6 +66,7 @@ def all_commands() -> typer.Typer:
 def main() -> None:
     """Run the command line."""
     end_at_once()
+    speak_in_any_encoding()
     all_commands()(prog_name="mitoscan")
 
 

@@ -66,10 +66,10 @@ def test_a_manifest_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> No
             read_manifest(tmp_path / name)
 
 
-def test_two_slides_with_one_id_are_refused(tmp_path: Path) -> None:
-    path = manifest(tmp_path, "path,id\na.svs,one\nb.svs,ONE\n")
-    with pytest.raises(SettingsError, match="share a folder"):
-        plan_jobs(read_manifest(path), Path("out"))
+def test_two_slides_with_one_id_fail_by_their_names(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "path,id\na.svs,one\nb.svs,ONE\nc.svs,\n")
+    jobs = plan_jobs(read_manifest(path), Path("out"))
+    assert ["b.svs too" in jobs[0].fault, "a.svs too" in jobs[1].fault, jobs[2].fault] == [True, True, ""]
 
 
 def test_an_id_is_kept_when_another_slide_would_go_there(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.errors import SettingsError
+from scanner.places import place_key
 from scanner.worklist import FoundSlide, find_slides, plan_jobs
 from tests.dicom_factory import write_dicom_series
-from tests.slides_factory import pyramid, texture
+from tests.slides_factory import pyramid, texture, write_pyramid
 from tests.vendor_factory import write_mirax, write_vms
 
 
@@ -95,10 +97,130 @@ def test_a_slide_named_twice_is_scanned_once(tmp_path: Path) -> None:
     assert len(plan_jobs(find_slides([tmp_path, tmp_path / "a.svs"]), tmp_path / "out")) == 1
 
 
-def test_slides_that_cannot_be_told_apart_are_refused_by_name() -> None:
+def marked(*places: str) -> list[str]:
+    """Without the hashes behind them."""
+    return [re.sub("~[0-9a-f]{8}$", "~", place) for place in places]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("s.tif", "S.TIF"),
+        ("M\u00fc.svs", "Mu\u0308.svs"),
+        ("M\u00dc.svs", "Mu\u0308.SVS"),
+        ("s.svs", "s.svs ", "s.svs."),
+        ("\udcfc.svs", "\udcfc.SVS"),
+    ],
+)
+def test_names_that_are_one_on_some_file_system_have_folders_of_their_own(names: tuple[str, ...]) -> None:
+    places = folders(kept(*names))
+    assert marked(*places) == [f"{name}~" for name in names]
+    assert len({place_key(Path(place)) for place in places}) == len(names)
+    # Neither their order nor others change them.
+    assert folders(kept("a.svs", *reversed(names))) == ["a", *reversed(places)]
+
+
+def test_slides_of_one_name_in_folders_of_one_name_have_folders_of_their_own() -> None:
     twins = [FoundSlide(Path("/x/one/a.svs"), Path("a.svs")), FoundSlide(Path("/y/one/a.svs"), Path("a.svs"))]
-    with pytest.raises(SettingsError, match=r"/x/one/a\.svs and /y/one/a\.svs"):
-        folders(twins)
+    places = folders(twins)
+    assert marked(*places) == ["a.svs~", "a.svs~"]
+    assert places[0] != places[1]
+
+
+def test_the_longest_names_have_folders_whose_names_can_be() -> None:
+    longest = "\u00fc" * 125 + "a.svs"  # 255 bytes
+    places = folders(kept(longest, longest.upper()))
+    assert places[0] != places[1]
+    assert all(len(os.fsencode(place)) <= 255 for place in places)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        (".svs", ".svs"), ("..svs", "..svs"), ("...svs", "...svs"), ("a.", "a."), ("a..svs", "a."),
+        ("batch.json.svs", "batch.json.svs"), ("Batch.HTML.tif", "Batch.HTML.tif"),
+        ("-a.svs", "-a"), ("a b .svs", "a b "),
+    ],
+)  # fmt: skip
+def test_no_name_leads_out_of_the_results_or_into_a_file_of_the_batch(name: str, place: str) -> None:
+    assert folders(kept(name)) == [place]
+
+
+def test_a_batch_folder_has_a_name_also_where_the_path_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.zarr/zarr.json")
+    monkeypatch.chdir(tmp_path / "a.zarr")
+    for path in (Path(), Path("../a.zarr/.")):
+        assert folders(find_slides([path])) == ["a"]
+
+
+def test_what_a_user_names_twice_is_scanned_by_neither() -> None:
+    first, second, third = plan_jobs(
+        [
+            FoundSlide(Path("/x/a.svs"), Path("a.svs"), place=Path("one")),
+            FoundSlide(Path("/x/b.svs"), Path("b.svs"), place=Path("ONE")),
+            FoundSlide(Path("/x/c.svs"), Path("c.svs"), place=Path("batch.json")),
+        ],
+        Path("out"),
+    )
+    assert first.fault == "/x/a.svs: its result folder one is that of /x/b.svs too; give each an id of its own"
+    assert "/x/b.svs: its result folder ONE is that of /x/a.svs" in second.fault
+    assert "which a batch writes" in third.fault
+
+
+def test_files_without_a_telling_suffix_are_looked_at(tmp_path: Path) -> None:
+    write_dicom_series(tmp_path / "series", pyramid(texture(64, 64), 2))
+    for number, file in enumerate(sorted((tmp_path / "series").iterdir())):
+        file.rename(tmp_path / "series" / (f"1.2.840.{number}" if number else "IM0001"))
+    write_pyramid(tmp_path / "tiff", texture(40, 40), levels=1)
+    (tmp_path / "notes").write_text("text")
+    (tmp_path / "empty").touch()
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    os.mkfifo(tmp_path / "pipe")
+    found = list(find_slides([tmp_path], recursive=True))
+    assert [str(slide.kept) for slide in found] == ["series/1.2.840.1", "tiff"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a.svs.gz", "unpack it"), ("a.ome.zarr.zip", "unpack it"), ("a.TIF.XZ", "unpack it"),
+        ("a.svs.part", "unfinished copy"), ("a.ndpi.crdownload", "unfinished copy"),
+    ],
+)  # fmt: skip
+def test_packed_slides_and_leftovers_of_copies_fail_by_their_names(tmp_path: Path, name: str, reason: str) -> None:
+    touch(tmp_path, "a.svs", "b.csv.gz", name)
+    sound, refused = sorted(plan_jobs(find_slides([tmp_path]), Path("out")), key=lambda job: job.fault)
+    assert (sound.folder, sound.fault) == (Path("out/a"), "")
+    assert refused.slide == tmp_path / name
+    assert reason in refused.fault
+
+
+def test_a_folder_with_the_name_of_a_slide_comes_back_itself_unless_it_is_searched(tmp_path: Path) -> None:
+    touch(tmp_path, "a.svs/b.png", "results.svs/run.json", "begun.svs/.scan/plan.json")
+    assert found_in(tmp_path, [tmp_path]) == ["a.svs"]
+    assert found_in(tmp_path, [tmp_path], recursive=True) == ["a.svs/b.png"]
+
+
+def test_what_is_no_file_ends_no_search(tmp_path: Path) -> None:
+    for name in ("a.dcm", "b.vms", "c.svs", "d"):
+        os.mkfifo(tmp_path / name)
+    for name in ("e.svs", "f", "g.dcm"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    (tmp_path / "h.svs").symlink_to(tmp_path / "gone")
+    found = found_in(tmp_path, [tmp_path], recursive=True)
+    assert found == ["a.dcm", "b.vms", "c.svs", "e.svs", "g.dcm", "h.svs"]
+
+
+def test_folders_are_searched_as_deep_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        os.mkdir("d")
+        os.chdir("d")
+    Path("a.svs").touch()
+    os.chdir(tmp_path)
+    assert [slide.path.name for slide in find_slides([Path("d")], recursive=True)] == ["a.svs"]
 
 
 name_parts = st.lists(st.sampled_from(["a", "A", "b", "svs", "tif"]), min_size=1, max_size=3).map(".".join)
@@ -107,10 +229,7 @@ names = st.lists(st.lists(name_parts, min_size=1, max_size=2).map("/".join), max
 
 @given(names)
 def test_no_two_slides_share_a_folder(some: list[str]) -> None:
-    try:
-        given_folders = folders(kept(*some))
-    except SettingsError:
-        return
+    given_folders = folders(kept(*some))
     assert len({folder.casefold() for folder in given_folders}) == len(some)
 
 

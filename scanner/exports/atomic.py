@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from scanner.errors import OutputError, ScannerError
 from scanner.exports.locks import is_held
+from scanner.printable import well_formed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -129,9 +130,9 @@ def sync_files(paths: Iterable[Path]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` in UTF-8, line ends as they are."""
+    """Write `text` to `path` in UTF-8, line ends as they are; names in it that are not UTF-8 are said with escapes."""
     with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(well_formed(text).encode("utf-8"))
 
 
 def write_picture(path: Path, picture: Image.Image) -> None:

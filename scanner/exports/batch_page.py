@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from scanner.exports.html import MM2, picture, write_html
 from scanner.exports.names import OVERVIEW_NAME, PAGE_NAME, REPORT_NAME
+from scanner.printable import printable
 
 BATCH_PAGE_NAME = "batch.html"
 #: Longest side of a slide's picture in the table.
@@ -29,7 +31,7 @@ def write_batch_page(out: Path, content: dict[str, Any]) -> None:
     out : Path
         Folder of the batch; the pages and pictures of its slides lie below it.
     content : dict
-        Of batch.json.
+        Of batch.json, paths as they are.
 
     Raises
     ------
@@ -40,16 +42,17 @@ def write_batch_page(out: Path, content: dict[str, Any]) -> None:
     rows = "".join(_row(out, slide) for slide in content["slides"])
     head = "".join(f"<th>{name}</th>" for name in HEAD) + "".join(f'<th class="number">{name}</th>' for name in NUMBERS)
     body = [f"<p>{content['total']} slides: {statuses}.</p>", f"<table>\n<tr>{head}</tr>\n{rows}</table>"]
-    write_html(out / BATCH_PAGE_NAME, f"{out.resolve().name}: scanned slides", body)
+    write_html(out / BATCH_PAGE_NAME, f"{os.path.basename(os.path.abspath(out))}: scanned slides", body)
 
 
 def _row(out: Path, slide: dict[str, Any]) -> str:
     folder = out / slide["folder"] if slide["folder"] else None
-    name = f'<span title="{escape(slide["slide"])}">{escape(_name(slide))}</span>'
+    path, base = printable(slide["slide"]), printable(_name(slide))
+    name = f'<span title="{escape(path)}">{escape(base)}</span>'
     if slide["status"] == "failed" or folder is None:
-        reason = f'<td colspan="{len(NUMBERS)}">{escape(slide["reason"])}</td>'
+        reason = f'<td colspan="{len(NUMBERS)}">{escape(printable(slide["reason"]))}</td>'
         return f'<tr><td></td><td>{name}</td><td class="failed">failed</td>{reason}</tr>\n'
-    link = f'<a href="{quote(Path(slide["folder"], PAGE_NAME).as_posix())}">{name}</a>'
+    link = f'<a href="{quote(os.fsencode(Path(slide["folder"], PAGE_NAME)))}">{name}</a>'
     cells = "".join(f'<td class="number">{cell}</td>' for cell in _numbers(folder, slide))
     return f"<tr><td>{_thumbnail(folder)}</td><td>{link}</td><td>{slide['status']}</td>{cells}</tr>\n"
 

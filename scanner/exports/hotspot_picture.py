@@ -14,6 +14,7 @@ from scanner.exports.legend import above_legend
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Marks, hatching
 from scanner.geometry import Box, Frame
 from scanner.hotspots import Hotspot
+from scanner.printable import printable
 from scanner.result import ScanResult
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import read_thumbnail
@@ -42,7 +43,7 @@ def write_hotspot_pictures(folder: Path, result: ScanResult, slide: Slide) -> di
         A file cannot be written.
     """
     pictures = {
-        f"hotspot-{rank}": draw_hotspot(hotspot, result, slide, title=f"{slide.path.name}, hotspot {rank}")
+        f"hotspot-{rank}": draw_hotspot(hotspot, result, slide, title=f"{printable(slide.path.name)}, hotspot {rank}")
         for rank, hotspot in enumerate(result.hotspots, start=1)
     }
     for name, picture in pictures.items():

@@ -12,6 +12,7 @@ from PIL import Image
 
 from models.card import NOTICE
 from scanner.exports.atomic import write_text
+from scanner.printable import printable
 
 STYLE = """
 :root { color-scheme: light; }
@@ -48,7 +49,7 @@ def write_html(path: Path, title: str, body: Iterable[str]) -> None:
     OutputError
         The file cannot be written.
     """
-    content = "\n".join(body)
+    content, title = "\n".join(body), printable(title)
     write_text(
         path,
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

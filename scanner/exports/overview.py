@@ -23,6 +23,7 @@ from scanner.exports.marks import (
 )
 from scanner.exports.segmentation_picture import colour_of, describe_class, palette
 from scanner.geometry import Box, Frame
+from scanner.printable import printable
 from scanner.result import ScanResult
 from scanner.segmentation import Segmentation, sample_labels
 from scanner.slides.protocol import Slide
@@ -51,7 +52,8 @@ def draw_overview(result: ScanResult, slide: Slide, backdrop: Future[Backdrop] |
         return _draw_classes(colours, px_um, result, result.segmentation, name=slide.path.name)
     marked = _draw_marks(Image.fromarray(_paint(colours, px_um, result)), px_um, result)
     parts = PARTS if result.tissue.is_ink is not None else [part for part in PARTS if part != "ink"]
-    return above_legend(marked, title=f"{slide.path.name}: {_counts(result.report)}", px_um=px_um, parts=parts)
+    title = f"{printable(slide.path.name)}: {_counts(result.report)}"
+    return above_legend(marked, title=title, px_um=px_um, parts=parts)
 
 
 def read_backdrop(slide: Slide, frame: Frame) -> Backdrop:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from scanner.exports.atomic import write_text
+from scanner.printable import well_formed
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
@@ -25,14 +26,25 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     OutputError
         The file cannot be written.
     """
-    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
-    write_text(path, text + "\n")
+    write_text(path, _as_json(report) + "\n")
+
+
+def as_written(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What `read_report` gives back of a report that `write_report` has written."""
+    content: dict[str, Any] = json.loads(_as_json(report))
+    return content
 
 
 def read_report(path: Path) -> dict[str, Any]:
     """The report written to `path`."""
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return report
+
+
+def _as_json(report: Mapping[str, Any]) -> str:
+    """JSON that every reader takes: names that are not UTF-8 are said with escapes, see `scanner.printable`."""
+    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
+    return well_formed(text, backslash="\\\\")
 
 
 def _plain(value: object) -> object:

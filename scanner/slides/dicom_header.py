@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from scanner.regular_files import open_regular
+
 #: The UID stands behind the patient's and the scanner's data and before the pixels'.
 _HEAD_BYTES = 1 << 20
 _PREAMBLE = 128
@@ -55,7 +57,7 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 def series_of(path: Path) -> str | None:
     """SeriesInstanceUID of a DICOM file; None if it is none, or cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(_HEAD_BYTES)
         return _find(head, _SERIES_UID) if head[_PREAMBLE:].startswith(b"DICM") else None
     except (OSError, struct.error):
