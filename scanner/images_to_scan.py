@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scanner.errors import ImageNotFoundError, MaskError, SlideError
+from scanner.errors import ImageNotFoundError, MaskError
 from scanner.slides import FileContents, ImageKind, describe_file
 from scanner.slides.contents import choose_image
 from scanner.worklist import FoundSlide
@@ -54,11 +54,11 @@ def each_image(
 
 
 def _images_of(slide: FoundSlide, wanted: int | None) -> list[FoundSlide]:
-    if not os.path.exists(slide.path):
+    if slide.fault or not os.path.exists(slide.path):
         return [replace(slide, image=wanted)]
     try:
         contents = describe_file(slide.path)
-    except SlideError:
+    except Exception:  # Foreseen or not: it is said when the slide's turn comes, and no other slide pays for it.
         return [replace(slide, image=wanted)]
     if wanted is not None:
         return [replace(slide, image=_unless_first(contents, wanted))]

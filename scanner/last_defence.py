@@ -38,7 +38,8 @@ def or_failure(job: Job, out: Path, action: Callable[[], _Answer]) -> _Answer | 
 
 def failed(job: Job, out: Path, reason: str, *, trace: str = "") -> Outcome:
     """The outcome of a slide that has failed."""
-    return Outcome(str(job.slide), Status.FAILED, _cut(reason, MAX_REASON), place_of(job, out), traceback=trace)
+    said = _cut(reason, MAX_REASON)
+    return Outcome(str(job.slide), Status.FAILED, said, place_of(job, out), image=job.image, traceback=trace)
 
 
 def place_of(job: Job, out: Path) -> str:

@@ -6,14 +6,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scanner.exports.names import REPORT_NAME
 from scanner.places import BATCH_FILES, choose_places, place_key
 from scanner.printable import printable
-from scanner.regular_files import open_regular
+from scanner.slides.companions import files_of_vms
 from scanner.slides.dicom_header import series_of
 from scanner.slides.magic import begins_as_slide
 from scanner.slides.zarr_folder import is_zarr
@@ -33,8 +32,6 @@ _REFUSED = {
 _UNTELLING = re.compile(r"|\.|\.[0-9]+")
 #: In a folder that a scan has begun or ended to write.
 _RESULT_MARKS = (REPORT_NAME, ".scan")
-#: Of a VMS file: some hundred lines.
-_MAX_LIST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -175,20 +172,8 @@ def _parts_of_slides(entries: list[Path]) -> set[Path]:
                 parts.add(entry)
             series_seen.add(series)
         elif suffix == ".vms":
-            parts.update(_named_by_vms(entry))
+            parts.update(files_of_vms(entry))
     return parts
-
-
-def _named_by_vms(path: Path) -> set[Path]:
-    """The pictures that a VMS file names: its pixels, its overview, its label."""
-    with suppress(OSError, ValueError), open_regular(path) as file:  # A name in it may be none.
-        lines = file.read(_MAX_LIST).splitlines()
-        return {
-            path.with_name(os.fsdecode(line.partition(b"=")[2].strip()) or path.name)
-            for line in lines
-            if b"File" in line or b"Image" in line
-        }
-    return set()
 
 
 def _belongs_to_mirax(folder: Path) -> bool:

@@ -81,7 +81,7 @@ def test_every_bad_slide_is_named_with_its_reason_at_the_end(tmp_path: Path, mod
     code, _, stderr = in_process("scan", tmp_path / "slides", "-o", tmp_path / "out", "-m", model)
     *_, total, first, second = stderr.splitlines()
     assert (code, total) == (1, "2 of 3 slides failed:")
-    assert first == f"  {tmp_path / 'slides' / 'a.svs'}: neither a slide nor an image that mitoscan knows"
+    assert first == f"  {tmp_path / 'slides' / 'a.svs'}: neither a slide nor an image that mitoscan knows, but text"
     assert second == f"  {tmp_path / 'slides' / 'b.svs'}: the file is empty"
 
 

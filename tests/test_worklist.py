@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -170,6 +172,7 @@ def test_what_a_user_names_twice_is_scanned_by_neither() -> None:
 
 
 def test_files_without_a_telling_suffix_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
     write_dicom_series(tmp_path / "series", pyramid(texture(64, 64), 2))
     for number, file in enumerate(sorted((tmp_path / "series").iterdir())):
         file.rename(tmp_path / "series" / (f"1.2.840.{number}" if number else "IM0001"))
@@ -213,14 +216,16 @@ def test_what_is_no_file_ends_no_search(tmp_path: Path) -> None:
     assert found == ["a.dcm", "b.vms", "c.svs", "e.svs", "g.dcm", "h.svs"]
 
 
-def test_folders_are_searched_as_deep_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for _ in range(1200):
-        os.mkdir("d")
-        os.chdir("d")
-    Path("a.svs").touch()
-    os.chdir(tmp_path)
-    assert [slide.path.name for slide in find_slides([Path("d")], recursive=True)] == ["a.svs"]
+def test_folders_are_searched_as_deep_as_they_go(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*"d" * 300)
+    touch(deep, "a.svs")
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(len(inspect.stack()) + 150)
+        found = found_in(deep, [tmp_path / "d"], recursive=True)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found == ["a.svs"]
 
 
 name_parts = st.lists(st.sampled_from(["a", "A", "b", "svs", "tif"]), min_size=1, max_size=3).map(".".join)

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
+from scanner.errors import DamagedSlideError, ScannerError, SlideNotFoundError, UnsupportedSlideError
+from scanner.regular_files import open_regular
+from scanner.slides.companions import find_irregular_companion
 from scanner.slides.contents import FileContents, warn_of_others
 from scanner.slides.czi_slide import INSTALL, CziSlide, describe_czi, has_czi_reader
 from scanner.slides.dicom_planes import refuse_planes
 from scanner.slides.image import ImageSlide, describe_field, reader_for
+from scanner.slides.magic import TIFF_HEADS, describe_unknown
 from scanner.slides.protocol import RGB, Slide
 from scanner.slides.resolution import POSSIBLE_MPP, check_override
 from scanner.slides.tiff import TiffSlide
@@ -25,8 +28,6 @@ from scanner.slides.zarr_contents import describe_zarr
 from scanner.slides.zarr_folder import is_zarr
 from scanner.slides.zarr_slide import ZarrSlide
 
-#: Little and big endian, classic and BigTIFF.
-_TIFF_HEADS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 #: What OpenSlide knows too, but our own reader reads faster and with all levels.
 _OUR_TIFFS = (None, "aperio", "generic-tiff")
 
@@ -171,7 +172,11 @@ def _reader_of(path: Path) -> _Reader:
     if is_zarr(path):
         return _ZARR
     head = _read_head(path)
-    is_tiff = head.startswith(_TIFF_HEADS)
+    if in_the_way := find_irregular_companion(path, is_dicom(head)):
+        raise UnsupportedSlideError(
+            f"{path}: {in_the_way} lies with its files, and is no file: its reader would wait for it; move it away"
+        )
+    is_tiff = head.startswith(TIFF_HEADS)
     if is_tiff and (reason := pixels_elsewhere(path)):
         raise UnsupportedSlideError(f"{path}: {reason}")
     # OpenSlide first: a MIRAX index begins like a JPEG, an NDPI like a TIFF.
@@ -188,9 +193,7 @@ def _reader_of(path: Path) -> _Reader:
         raise DamagedSlideError(f"{path}: the folder {path.stem}/ with the slide's data must lie beside it")
     if reader_for(head):
         return _FIELD
-    raise UnsupportedSlideError(
-        f"{path}: {recognise(head, path) or 'neither a slide nor an image that mitoscan knows'}"
-    )
+    raise UnsupportedSlideError(f"{path}: {recognise(head, path) or describe_unknown(head)}")
 
 
 def _czi_reader_of(path: Path) -> _Reader:
@@ -212,7 +215,7 @@ def _read_head(path: Path) -> bytes:
         if path.is_dir():
             next(path.iterdir(), None)  # A folder that may not be read is named for that.
             raise UnsupportedSlideError(f"{path}: a folder, not a slide")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD_BYTES)
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise SlideNotFoundError(f"{path}: {error.strerror}") from error
