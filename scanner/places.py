@@ -45,8 +45,8 @@ def choose_places(slides: Sequence[Placed]) -> list[Path]:
 
     It is the slide's name without the last suffix. Slides that would share one keep their suffix; if they still would,
     the name of the folder they lie in; and if they still would (names that differ in case, in how an umlaut is stored,
-    or in dots at their end), they get a hash of their name, or of their path, which no other slide changes. The first image of a file has that name,
-    and each further one the same with its number.
+    or in dots at their end), they get a hash of their name, or of their path, which no other slide changes. The first
+    image of a file has that name, and each further one the same with its number.
     """
     longer: list[Callable[[Placed], Path]] = [
         lambda slide: _numbered(slide.kept, slide),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from scanner.errors import DamagedSlideError, ScannerError, SlideNotFoundError, UnsupportedSlideError
+from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
 from scanner.regular_files import open_regular
 from scanner.slides.companions import find_irregular_companion
 from scanner.slides.contents import FileContents, warn_of_others
