@@ -55,6 +55,7 @@ def run_and_kill(slide: Path, out: Path, options: list[str], *, seconds: float) 
     process = start(slide, out, options)
     while time.monotonic() < begun + seconds:
         if process.poll() is not None:
+            _finish(process)
             return None
         if (now := _lines(journal)) > tiles:
             tiles = now
@@ -114,7 +115,7 @@ def main() -> None:
         slide = folder / "slide.svs"
         write_slide(slide, options.side, options.side)
         begun = time.time()
-        start(slide, folder / "whole", arguments).wait()
+        _finish(start(slide, folder / "whole", arguments))
         whole_seconds = time.time() - begun
         print(f"{options.side} x {options.side} px, stride {options.stride}: {whole_seconds:.0f} s left alone")
         print("| kill | after, s | processor, s | tiles kept | done again, s of it |", flush=True)
@@ -129,10 +130,16 @@ def main() -> None:
             again.append(killed.cpu_again)
             numbers = f"{killed.seconds:.1f} | {killed.cpu_seconds:.1f} | {killed.tiles} | {killed.cpu_again:.1f}"
             print(f"| {len(again)} | {numbers} |", flush=True)
-        start(slide, out, arguments).wait()
+        _finish(start(slide, out, arguments))
         _compare(out, folder / "whole")
     print(f"\nat most {max(again):.1f} s of processor time are done again")
     print("the files of every scan that ended equal those of the first")
+
+
+def _finish(process: subprocess.Popen[bytes]) -> None:
+    """Exit unless the scan ends well: two scans that are refused have the same files too."""
+    if code := process.wait():
+        raise SystemExit(f"the scan ended with code {code}")
 
 
 def _compare(out: Path, whole: Path) -> None:
