@@ -20,13 +20,12 @@ from service.auth import KeyRing, load_keys
 from service.browser import SecurityHeaders
 from service.catalog import Catalog
 from service.context import Service
-from service.database import make_engine
 from service.examples import add_examples
 from service.limits import RateLimit, Turns
 from service.logs import RequestLog
 from service.measures import Measures
 from service.metrics import instrument
-from service.migrating import migrate_store
+from service.migrating import open_store
 from service.pace import BodyPace
 from service.presence import Presence
 from service.readiness import Readiness
@@ -104,9 +103,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
     """The parts of the service, its folders and tables made where they are missing."""
     for folder in (settings.uploads, settings.results):
         folder.mkdir(parents=True, exist_ok=True)
-    queue.migrate(settings.store_url)
-    engine = make_engine(settings.store_url)
-    migrate_store(engine)
+    engine = open_store(settings.store_url)
     queues = queue.QueueClient(engine)
     store = Store(engine, queues.announce_end)
     return Service(

@@ -6,6 +6,7 @@ service, and the API process never needs torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,8 @@ def serve(
     """Run the HTTP service, by default on 127.0.0.1:8000; research use only."""
     from service.server import run_server
 
-    run_server(_settings(host=host, port=port, data=data, workers=workers))
+    settings = _settings(host=host, port=port, data=data, workers=workers)
+    _with_store(lambda: run_server(settings))
 
 
 @app.command()
@@ -53,7 +55,7 @@ def worker(
     if number is not None:
         settings = settings.model_copy(update={"device": own_device(settings.device, number)})
     fail_cleanly(lambda: choose_device(settings.device))  # Else every job would fail of it.
-    run_worker(settings, worker_id, parent=parent)
+    _with_store(lambda: run_worker(settings, worker_id, parent=parent))
 
 
 @cache
@@ -68,6 +70,17 @@ def main() -> None:
     end_at_once()
     speak_in_any_encoding()
     all_commands()(prog_name="mitoscan")
+
+
+def _with_store(run: Callable[[], None]) -> None:
+    """Run a process of the service; one line and exit code 1 if its store or its folder cannot be had."""
+    from service.database import StoreUnavailableError
+
+    try:
+        run()
+    except (StoreUnavailableError, OSError) as error:
+        typer.echo(f"mitoscan: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def _settings(**options: Any) -> Settings:

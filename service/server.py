@@ -18,6 +18,7 @@ from service.app import create_app
 from service.auth import load_keys
 from service.connections import TimedConnection
 from service.logs import configure_logs
+from service.migrating import open_store
 from service.settings import Settings
 from service.stopping import REQUESTS_STOP_S, WORKER_STOP_S
 from service.tracing import start_tracing, stop_tracing
@@ -95,6 +96,7 @@ def run_server(settings: Settings) -> None:
     configure_logs(settings, process="api")
     start_tracing(settings, process="api")
     settings.data.mkdir(parents=True, exist_ok=True)
+    open_store(settings.store_url).dispose()  # Before anything that would have to end again without it.
     keys, new_key = load_keys(settings)
     if new_key:
         print(f"API key (shown once, role admin): {new_key}", file=sys.stderr, flush=True)

@@ -19,13 +19,12 @@ from structlog.contextvars import bound_contextvars
 from scanner.errors import OutputExistsError
 from service import bounds, jobs, queue, retention, webhooks
 from service.catalog import Catalog
-from service.database import make_engine
 from service.fetching import Fetcher
 from service.job_rows import UnreadableJobError
 from service.jobs import Job, JobState, TransitionError
 from service.logs import configure_logs
 from service.measures import Measures
-from service.migrating import migrate_store
+from service.migrating import open_store
 from service.presence import Presence, WorkerRow
 from service.reporter import Reporter
 from service.results import Results
@@ -209,9 +208,7 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
     bounds.bound_memory(settings)
     start_tracing(settings, process="worker")
     settings.results.mkdir(parents=True, exist_ok=True)
-    queue.migrate(settings.store_url)
-    engine = make_engine(settings.store_url)
-    migrate_store(engine)
+    engine = open_store(settings.store_url)
     queues = queue.QueueClient(engine)
     store = Store(engine, queues.announce_end, is_patient=True)
     worker = Worker(settings, store, worker_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}")

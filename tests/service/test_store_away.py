@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,58 @@ def test_a_postgres_that_is_stopped_and_started_again_costs_no_job(tmp_path: Pat
             server.stop()
             own_postgres.stop(folder)
             again.wait(20)
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0", "--workers", "0"], ["worker"]], ids=["serve", "worker"])
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("foo://name:secret@host/x", "foo"),
+        ("sqlite:///{folder}", "unable to open database file"),
+        ("sqlite:///{folder}/text.sqlite", "file is not a database"),
+        ("postgresql://name:secret@127.0.0.1:1/x", "Connection refused"),
+    ],
+    ids=["unknown", "folder", "no database", "away"],
+)
+def test_a_store_that_cannot_be_opened_is_one_line(tmp_path: Path, command: list[str], url: str, reason: str) -> None:
+    (tmp_path / "text.sqlite").write_text("no database, but a text that is long enough to be one")
+    url = url.format(folder=tmp_path)
+    code = "import service.migrating as m; m.START_PATIENCE = 0.1; from service.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *command, "--data", str(tmp_path / "data")],
+        env=os.environ | {"MITOSCAN_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("{")]  # The log is JSON.
+    assert ended.returncode == 1
+    assert len(lines) == 1
+    assert "cannot be opened" in lines[0]
+    assert reason in lines[0]
+    assert "secret" not in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_process_that_starts_before_its_store_waits_for_it(tmp_path: Path, models_folder: Path) -> None:
+    folder = tmp_path / "postgres"
+    folder.mkdir()
+    with own_postgres.run_postgres(folder) as environment:
+        own_postgres.stop(folder)
+        server = Server(tmp_path, models_folder, MITOSCAN_WORKERS="0", **environment)
+        starter = threading.Timer(3.0, lambda: started.append(own_postgres.start_again(folder)))
+        started: list[subprocess.Popen[bytes]] = []
+        starter.start()
+        try:
+            with server.start(wait_for_worker=False):
+                assert server.client.get("/healthz").status_code == 200
+                assert started
+        finally:
+            starter.join()
+            own_postgres.stop(folder)
+            started[0].wait(20)
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_job_back_and_another_goes_on(
