@@ -6,28 +6,27 @@ A mask is taken cell by cell of the tissue mask: a cell belongs to it if its cen
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
-from PIL import Image
 
 from scanner.areas import Area, areas_from_geojson
-from scanner.errors import MaskError
+from scanner.errors import MaskError, SettingsError
 from scanner.exports.names import TISSUE_NAME
 from scanner.features import Ring
+from scanner.mask_pictures import read_picture
+from scanner.texts import decode, read_content
 from scanner.tissue import Mask, TissueMask
 
 Centres = npt.NDArray[np.float64]
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff")
-GEOJSON_SUFFIXES = (".geojson", ".json")
+GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 #: Class of the areas that are scanned but not counted as tissue: what the tissue mask has around tissue.
 RIM_CLASS = "Scanned rim"
-#: Pixels of the largest picture that is taken: cells are micrometres wide, so more would say nothing more.
-LARGEST_PX = 2**26
 #: The picture's sides may differ from the slide's proportions by this share, and by rounding.
 PROPORTION = 0.02
 
@@ -46,7 +45,8 @@ def find_mask(mask: Path, slide: Path, *, image: int | None = None) -> Path:
         return mask
     suffixes = (*GEOJSON_SUFFIXES, *PICTURE_SUFFIXES)
     name = slide.stem if image is None else f"{slide.stem}-image-{image}"
-    named = [mask / f"{name}{suffix}" for suffix in suffixes] + [mask / name / TISSUE_NAME]
+    named = [path for suffix in suffixes for path in _entries(mask, f"{name}{suffix}")]
+    named += [folder / TISSUE_NAME for folder in _entries(mask, name)]
     found = [path for path in named if path.is_file() and not _is_same(path, slide)]
     if len(found) != 1:
         reason = " and ".join(path.name for path in found) or f"none named {name}.geojson, .png or .tif"
@@ -81,7 +81,7 @@ def restrict(tissue: TissueMask, mask: Path, *, origin: tuple[int, int] = (0, 0)
         The file is no mask, or none of this slide; says why.
     """
     content = _read(mask)
-    if content.lstrip()[:1] in (b"{", b"["):
+    if _is_json(content):
         areas = areas_from_geojson(content, mask)
         inner = _cover(tissue, [area for area in areas if area.name != RIM_CLASS], origin)
         outer = inner | _cover(tissue, [area for area in areas if area.name == RIM_CLASS], origin)
@@ -156,7 +156,7 @@ def _read_picture(path: Path, tissue: TissueMask) -> Mask:
     """Where a picture of the slide is not black, as (height, width)."""
     frame = tissue.frame
     try:
-        pixels = _pixels(path)
+        pixels = read_picture(path)
     except MaskError:
         raise
     except Exception as error:  # Readers raise whatever they please on broken files.
@@ -168,34 +168,28 @@ def _read_picture(path: Path, tissue: TissueMask) -> Mask:
             f"{path}: {width} x {height} px have other proportions than the slide of "
             f"{frame.level0_width} x {frame.level0_height} px, which a mask must cover as a whole"
         )
-    return np.asarray(pixels.any(axis=2)) if pixels.ndim == 3 else pixels
-
-
-def _pixels(path: Path) -> Mask:
-    if path.suffix.lower() in (".tif", ".tiff"):
-        with tifffile.TiffFile(path) as tiff:
-            levels = [level for level in tiff.series[0].levels if level.size <= LARGEST_PX]
-            if not levels:
-                raise MaskError(f"{path}: too large; save it with fewer pixels, at most {LARGEST_PX} of them")
-            values = levels[0].asarray()
-        # Colours may come first; opacity is no colour.
-        values = np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[0] in (3, 4) else values
-        values = values[..., :3] if values.ndim == 3 else values
-    else:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > LARGEST_PX:
-                raise MaskError(f"{path}: too large; save it with fewer pixels, at most {LARGEST_PX} of them")
-            is_plain = picture.mode in ("1", "L", "I", "F", "I;16")
-            values = np.asarray(picture if is_plain else picture.convert("RGB"))
-    is_scanned: Mask = values != 0
-    return is_scanned
+    return pixels
 
 
 def _read(path: Path) -> bytes:
+    """The bytes of the file, unpacked if they are gzip's."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MaskError(f"{path}: {error.strerror or error}") from error
+        return read_content(path)
+    except SettingsError as error:
+        raise MaskError(str(error)) from error
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        return decode(content).lstrip()[:1] in ("{", "[")
+    except ValueError:
+        return False
+
+
+def _entries(folder: Path, name: str) -> list[Path]:
+    """What bears that name, whichever way its umlauts are stored."""
+    wanted = unicodedata.normalize("NFC", name)
+    return sorted(entry for entry in folder.iterdir() if unicodedata.normalize("NFC", entry.name) == wanted)
 
 
 def _is_same(path: Path, slide: Path) -> bool:
