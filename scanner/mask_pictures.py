@@ -61,7 +61,8 @@ def _pixels_of_image(path: Path) -> npt.NDArray[np.bool_]:
     with Image.open(path) as picture:
         if picture.width * picture.height > LARGEST_PX:
             raise _too_large(path)
-        return np.asarray(picture if picture.mode in _GREY_MODES else picture.convert("RGB")) != 0
+        values = np.asarray(picture if picture.mode in _GREY_MODES else picture.convert("RGB"))
+    return np.asarray(values != 0)
 
 
 def _too_large(path: Path) -> MaskError:

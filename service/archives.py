@@ -27,7 +27,7 @@ MAX_RATIO = 50
 FREE_BYTES = 64 << 20
 #: Others decompress into windows of up to gigabytes, or are rare.
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_ENCRYPTED = 0x1
+_ENCRYPTED, _UTF8 = 0x1, 0x800
 
 
 class _BoundedFile(io.FileIO):
@@ -109,10 +109,20 @@ def _checked(entries: list[zipfile.ZipInfo], *, archive_bytes: int, max_bytes: i
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in {0, stat.S_IFREG}:
             raise UnsupportedSlideError("zip: an entry is a link or a device")
-    names = [checked_name(entry.filename) for entry in entries]
+    names = [checked_name(_name_of(entry)) for entry in entries]
     if len({name.casefold() for name in names}) < len(names):
         raise UnsupportedSlideError("zip: two entries have the same name")
     return names
+
+
+def _name_of(entry: zipfile.ZipInfo) -> str:
+    """The entry's name: programs write UTF-8 without saying so, where a zip means the letters of DOS."""
+    if entry.flag_bits & _UTF8:
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode()
+    except UnicodeError:
+        return entry.filename
 
 
 def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, path: Path) -> ReceivedFile:

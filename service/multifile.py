@@ -1,7 +1,7 @@
 """Slides in several files: what came as a zip or as a folder, put together as their readers want them.
 
-Clients' names never become paths. Of MIRAX and VMS, whose files name one another, the inner names are kept, and have to
-be plain; DICOM files are numbered.
+Clients' names never become paths. Of MIRAX and VMS, whose files name one another, the inner names are kept, each as one
+name in a folder of the slide's own; DICOM files are numbered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ MAX_FILES = 5_000
 LEADERS = {".mrxs": True, ".vms": False}
 #: Bytes of the file in which such a slide lists its files: a few kilobytes.
 MAX_LIST = 1 << 20
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,119}")
+#: Scanners write commas, brackets and whatever the slide is called; what cannot be shown is in no name of theirs.
+_MAX_NAME_BYTES = 200
 #: What file managers and DICOM exports leave beside the slide.
 _CLUTTER = re.compile(r"(^|/)(__MACOSX/.*|\.[^/]*|Thumbs\.db|desktop\.ini|DICOMDIR)$", re.IGNORECASE)
 _DICOM_HEAD = slice(128, 132)
@@ -112,13 +113,21 @@ def _lay_out_led(leader: ReceivedFile, files: Sequence[ReceivedFile], suffix: st
     layout = {f"slide{suffix}": leader}
     for file in led:
         name = PurePosixPath(file.name).name
-        if not _PLAIN_NAME.fullmatch(name) or name.startswith("slide."):
-            raise UnsupportedSlideError(f"{name[:80]!r}: files of a slide have plain names")
+        if not _can_be_kept(name):
+            raise UnsupportedSlideError(
+                f"{name[:80]!r}: no file of a slide can have that name here; rename it, also in the slide's list"
+            )
         layout[f"slide/{name}" if LEADERS[suffix] else name] = file
     for name in (f"slide{suffix}", "slide/Slidedat.ini"):
         if name in layout and not name.endswith(".mrxs"):
             _check_references(layout[name].path)
     return layout
+
+
+def _can_be_kept(name: str) -> bool:
+    """Whether a file in the slide's folder can have a name: none of ours, not hidden, and such as can be shown."""
+    is_text = name.isprintable() and len(name.encode("utf-8", "surrogatepass")) <= _MAX_NAME_BYTES
+    return is_text and not name.startswith((".", "slide.")) and "\\" not in name
 
 
 def _check_references(path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from models import load_model
@@ -13,7 +15,7 @@ from tests.dicom_factory import write_dicom_series
 from tests.service.conftest import Server, make_field, png
 from tests.service.test_archives import zipped
 from tests.slides_factory import pyramid
-from tests.vendor_factory import write_mirax
+from tests.vendor_factory import write_mirax, write_vms
 
 SIDE = 256
 
@@ -73,6 +75,46 @@ def test_zip_and_folder_are_the_slide(
     assert server.client.get(f"/jobs/{job['id']}/slide.json").json()["width"] == job["image"]["width"]
 
 
+@pytest.mark.parametrize("kind", ["vms", "mirax", "dicom"])
+@pytest.mark.parametrize(
+    "name",
+    ["CMU-1-40x - 2010-01-12 13.24.05", "Präparat #1, [b] 50% & 'c'", "Pra\u0308parat; d=e", "切片 1", "-x"],
+    ids=["scanner's", "umlaut", "umlaut of two signs", "Chinese", "dash"],
+)
+def test_a_slide_keeps_the_names_of_its_files(
+    server: Server, tmp_path: Path, dicom: Path, kind: str, name: str
+) -> None:
+    folder = tmp_path / "slide"
+    folder.mkdir()
+    field = make_field(64, SIDE, SIDE)
+    if kind == "vms":
+        write_vms(folder / f"{name}.vms", [field, field], np.ascontiguousarray(field[::4, ::4]))
+    elif kind == "mirax":
+        write_mirax(folder / f"{name}.mrxs", {(0, 0): field, (0, 1): field}, grid=(1, 2))
+    else:
+        for number, path in enumerate(sorted(dicom.iterdir())):
+            shutil.copy(path, folder / f"{name} {number}")
+    files = files_of(folder, f"{name}/")
+    sent = zipped(files)
+    for archive in (sent, _without_flag(sent)):
+        answer = server.client.post("/uploads", files={"file": ("slide.zip", archive)})
+        assert answer.status_code in {200, 201}, answer.text
+    width = {"vms": 2 * SIDE, "mirax": 2 * SIDE, "dicom": 384}[kind]
+    job = server.client.post("/detect", content=sent, params={"threshold": "0.2"}).json()
+    assert server.wait(job["id"])["image"]["width"] == width
+
+
+def _without_flag(archive: bytes) -> bytes:
+    """The zip without the bit that says that its names are UTF-8."""
+    found = bytearray(archive)
+    for magic, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = found.find(magic)
+        while start >= 0:
+            found[start + place + 1] &= ~0x08
+            start = found.find(magic, start + 4)
+    return bytes(found)
+
+
 def test_dicom_results_can_be_dicom(server: Server, dicom: Path) -> None:
     pytest.importorskip("highdicom")
     answer = detect_folder(server.client, files_of(dicom), export="dicom", threshold="0.2")
@@ -99,7 +141,7 @@ def test_what_is_not_one_slide_is_refused(server: Server, mirax: Path) -> None:
         ({"a.png": field, "b.png": field}, 415),
         (leader, 422),
         (files | {"other.mrxs": b"x"}, 415),
-        (leader | {"slide-7/Slide;dat.ini": b"x"}, 415),
+        (leader | {f"slide-7/{'a' * 250}.ini": b"x"}, 415),
         (files | {"slide-7/Slidedat.ini": b"[HIERARCHICAL]\nINDEXFILE = ../../../other/Index.dat\n"}, 415),
         (files | {"slide-7/Slidedat.ini": b"[DATAFILE]\r\nFILE_0=/etc/passwd"}, 415),
         ({"a.vms": b"[Virtual Microscope Specimen]\nImageFile(1,0)= \\x2fetc\\x2fpasswd\n", "b.jpg": b"x"}, 415),
