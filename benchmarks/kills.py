@@ -21,7 +21,10 @@ from pathlib import Path
 
 from benchmarks.memory import SCAN
 from benchmarks.slides import write_slide
+from scanner.slides import open_slide
 from scanner.unfinished import WORK_NAME
+from tests.dicom_factory import write_dicom_series
+from tests.slides_factory import pyramid
 
 #: What differs between two runs of the same scan.
 TIMES = {"timing", "finished", "seconds"}
@@ -103,7 +106,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=4, help="scan stride")
     parser.add_argument("--tile-size", type=int, help="side of a tile, px; the usual one if left out")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--export", action="append", default=[], help="a further file: zarr, grand-challenge")
+    parser.add_argument("--export", action="append", default=[], help="a further file: zarr, dicom, grand-challenge")
     options = parser.parse_args()
     rng, arguments = random.Random(options.seed), ["--stride", str(options.stride), "--device", "cpu"]
     if options.tile_size is not None:
@@ -112,8 +115,7 @@ def main() -> None:
         arguments += ["--export", export]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        slide = folder / "slide.svs"
-        write_slide(slide, options.side, options.side)
+        slide = _write_slide(folder, options.side, is_dicom="dicom" in options.export)
         begun = time.time()
         _finish(start(slide, folder / "whole", arguments))
         whole_seconds = time.time() - begun
@@ -134,6 +136,19 @@ def main() -> None:
         _compare(out, folder / "whole")
     print(f"\nat most {max(again):.1f} s of processor time are done again")
     print("the files of every scan that ended equal those of the first")
+
+
+def _write_slide(folder: Path, side: int, *, is_dicom: bool) -> Path:
+    """A slide of tissue; as a DICOM series, which alone has results in DICOM, if that is wanted."""
+    slide = folder / "slide.svs"
+    write_slide(slide, side, side)
+    if not is_dicom:
+        return slide
+    with open_slide(slide) as opened:
+        pixels = opened.read(0, (0, 0, side, side))
+    (folder / "series").mkdir()
+    write_dicom_series(folder / "series", pyramid(pixels, 3), mpp=0.25)
+    return folder / "series" / "level-0.dcm"
 
 
 def _finish(process: subprocess.Popen[bytes]) -> None:
