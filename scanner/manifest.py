@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 from scanner.errors import SettingsError
-from scanner.texts import read_text
+from scanner.slides.units import number_of, shown
+from scanner.texts import paths_from_text, read_text
 from scanner.worklist import FoundSlide, find_slides
 
 MANIFEST_SUFFIX = ".csv"
+#: What may stand between two columns: spreadsheets write semicolons where a comma is a decimal sign.
+SEPARATORS = ",;\t"
 #: Columns that mean something; others are the user's own. Only the path must be there.
 PATH, PLACE, MPP, MASK, IMAGE = "path", "id", "mpp", "mask", "image"
 
@@ -41,21 +44,17 @@ def read_manifest(path: Path) -> list[FoundSlide]:
     Parameters
     ----------
     path : Path
-        CSV with a header. Column `path` (relative ones from the manifest's folder); and if wanted `id` (name of the
-        result folder), `mpp` (micrometres per level-0 pixel), `mask` (a file that restricts the scan) and `image` (the
-        only one of its file that is scanned, by its index).
+        CSV with a header, parted by commas, semicolons or tabs; numbers with a decimal point or comma. Column `path`
+        (relative ones from the manifest's folder); and if wanted `id` (name of the result folder), `mpp` (micrometres
+        per level-0 pixel), `mask` (a file that restricts the scan) and `image` (the only one of its file that is
+        scanned, by its index).
 
     Raises
     ------
     SettingsError
         The manifest cannot be read or understood; names its line.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
-    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-    if PATH not in reader.fieldnames:
-        raise SettingsError(
-            f"{path}: no column {PATH!r} in the first line; known: {PATH}, {PLACE}, {MPP}, {MASK}, {IMAGE}"
-        )
+    reader = _read_table(read_text(path), path)
     slides = []
     for row in reader:
         cells = {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
@@ -68,14 +67,36 @@ def read_manifest(path: Path) -> list[FoundSlide]:
     return slides
 
 
+def _read_table(text: str, path: Path) -> csv.DictReader[str]:
+    """The lines by their columns, which commas part, or semicolons or tabs, as spreadsheets write them."""
+    first: list[str] = []
+    for separator in SEPARATORS:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        if PATH in reader.fieldnames:
+            return reader
+        first = max(first, list(reader.fieldnames), key=len)
+    found = ", ".join(shown(name) for name in first) or "nothing"
+    raise SettingsError(
+        f"{path}: no column {PATH!r} in the first line, which holds {found}; "
+        f"known: {PATH}, {PLACE}, {MPP}, {MASK}, {IMAGE}"
+    )
+
+
 def _slide_of_row(cells: dict[str, str], folder: Path) -> FoundSlide:
     """The slide of one line; ValueError says what is wrong with it."""
     if not cells.get(PATH):
         raise ValueError(f"{PATH} is empty")
-    slide = folder / cells[PATH]
-    mask = folder / cells[MASK] if cells.get(MASK) else None
+    slide = _find(cells[PATH], folder)
+    mask = _find(cells[MASK], folder) if cells.get(MASK) else None
     place, mpp, image = _place(cells.get(PLACE, "")), _mpp(cells.get(MPP, "")), _image(cells.get(IMAGE, ""))
     return FoundSlide(slide, Path(slide.name), place, mpp, mask, image)
+
+
+def _find(text: str, folder: Path) -> Path:
+    """The file that a cell names, whichever way its umlauts are stored; if it is not there, as it is written."""
+    paths = paths_from_text(text, folder)
+    return next((path for path in paths if os.path.exists(path)), paths[0])
 
 
 def _place(text: str) -> Path | None:
@@ -96,7 +117,7 @@ def _mpp(text: str) -> float | None:
     if not text:
         return None
     try:
-        mpp = float(text)
+        mpp = number_of(text)
     except ValueError:
         mpp = 0.0
     if not 0 < mpp < float("inf"):

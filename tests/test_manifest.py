@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,26 @@ def test_a_path_may_hold_commas_and_line_ends_may_be_those_of_windows(tmp_path: 
     assert [(slide.path.name, slide.mpp) for slide in read_manifest(path)] == [("a, left.svs", 0.5)]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(
+    ("separator", "mpp"), [(",", "0.499"), (",", '"0,499"'), (";", "0,499"), (";", "0.499"), ("\t", "0,499")]
+)
+def test_columns_are_parted_as_spreadsheets_part_them(tmp_path: Path, separator: str, mpp: str, encoding: str) -> None:
+    lines = [["Path", "Stain", "mpp"], ["Präparat 1.svs", "HE", mpp], [], ["b.svs", "HE", ""]]
+    path = tmp_path / "slides.csv"
+    path.write_bytes("\r\n".join(separator.join(line) for line in lines).encode(encoding))
+    (tmp_path / unicodedata.normalize("NFD", "Präparat 1.svs")).touch()
+    first, second = read_manifest(path)
+    assert first.path.exists()
+    assert (first.mpp, second.mpp, second.path.name) == (0.499, None, "b.svs")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no column 'path'"),
-        ("slide\na.svs\n", "no column 'path'"),
+        ("", "no column 'path' in the first line, which holds nothing"),
+        ("slide\na.svs\n", "no column 'path' in the first line, which holds slide"),
+        ("slide;mpp\na.svs;1\n", "no column 'path' in the first line, which holds slide, mpp"),
         ("path\n", "no slides"),
         ("path,mpp\na.svs,0.25\nb.svs,fine\n", "line 3: mpp = 'fine'"),
         ("path,mpp\na.svs,-1\n", "line 2: mpp = '-1'"),
