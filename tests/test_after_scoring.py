@@ -92,6 +92,7 @@ def handlers() -> Iterator[None]:
     """Signals as the command line takes them."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     end_on_sigterm()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Jobs that a shell runs in the background ignore it.
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
