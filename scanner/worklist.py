@@ -19,7 +19,7 @@ from scanner.slides.zarr_folder import is_zarr
 
 #: What a folder is searched for; a file named on its own may have any suffix.
 SLIDE_SUFFIXES = frozenset(
-    ".svs .tif .tiff .btf .ndpi .mrxs .scn .bif .vms .vmu .dcm .png .jpg .jpeg .webp .bmp".split()
+    ".svs .tif .tiff .btf .ndpi .mrxs .scn .bif .vms .vmu .czi .dcm .png .jpg .jpeg .webp .bmp".split()
 )
 #: Behind one of those: why the slide cannot be read as it is.
 _PACKED = "packed, as its name says; unpack it first"
