@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
+from typing import Any
 
 from scanner.errors import SettingsError
 from scanner.slides.units import number_of, shown
@@ -16,6 +18,10 @@ from scanner.worklist import FoundSlide, find_slides
 MANIFEST_SUFFIX = ".csv"
 #: What may stand between two columns: spreadsheets write semicolons where a comma is a decimal sign.
 SEPARATORS = ",;\t"
+#: Excel's first line, of the separator alone.
+_EXCEL_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
+#: A drive, a share, or any backslash.
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|.*\\")
 #: Columns that mean something; others are the user's own. Only the path must be there.
 PATH, PLACE, MPP, MASK, IMAGE = "path", "id", "mpp", "mask", "image"
 
@@ -54,25 +60,58 @@ def read_manifest(path: Path) -> list[FoundSlide]:
     SettingsError
         The manifest cannot be read or understood; names its line.
     """
-    reader = _read_table(read_text(path), path)
-    slides = []
-    for row in reader:
-        cells = {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
-        try:
-            slides.append(_slide_of_row(cells, path.parent))
-        except ValueError as error:
-            raise SettingsError(f"{path}, line {reader.line_num}: {error}") from error
+    text, skipped = _without_preface(read_text(path))
+    reader = _read_table(text, path)
+    slides, line = [], 0
+    try:
+        for row in reader:
+            line = skipped + reader.line_num
+            if not any(_cells(row).values()):
+                continue  # Spreadsheets write lines of separators below a table.
+            slides.append(_slide_of_row(_cells(row), path.parent, f"{path}, line {line}"))
+    except csv.Error as error:
+        # An open quote takes all lines to the end for one cell: which slides are meant, nobody can tell.
+        raise SettingsError(f"{path}, after line {line or skipped + 1}: {_describe(error)}") from error
+    except ValueError as error:
+        raise SettingsError(f"{path}, line {line}: {error}") from error
     if not slides:
         raise SettingsError(f"{path}: lists no slides")
     return slides
+
+
+def _without_preface(text: str) -> tuple[str, int]:
+    """The text from its header on, and the lines before it: blank ones, and that by which Excel knows the separator."""
+    lines = text.splitlines(keepends=True)
+    skipped = 0
+    while skipped < len(lines) and (not lines[skipped].strip() or _EXCEL_LINE.fullmatch(lines[skipped].strip())):
+        skipped += 1
+    return "".join(lines[skipped:]), skipped
+
+
+def _cells(row: dict[str | Any, str | Any]) -> dict[str, str]:
+    """The cells of a line by their columns; ValueError if there are more than columns."""
+    if any(cell.strip() for cell in row.get(None) or ()):
+        raise ValueError("more cells than the first line has; put quotes around a path with separators in it")
+    return {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
+
+
+def _describe(error: csv.Error) -> str:
+    if "field larger" in str(error):
+        return "a cell is too long; is a quote missing?"
+    return "a quote is open, or something stands behind it; put quotes around whole cells, and double those within"
 
 
 def _read_table(text: str, path: Path) -> csv.DictReader[str]:
     """The lines by their columns, which commas part, or semicolons or tabs, as spreadsheets write them."""
     first: list[str] = []
     for separator in SEPARATORS:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+        try:
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        except csv.Error:  # Quotes that stand so by another separator only.
+            continue
+        if reader.fieldnames.count(PATH) > 1:
+            raise SettingsError(f"{path}: several columns {PATH!r} in the first line")
         if PATH in reader.fieldnames:
             return reader
         first = max(first, list(reader.fieldnames), key=len)
@@ -83,19 +122,24 @@ def _read_table(text: str, path: Path) -> csv.DictReader[str]:
     )
 
 
-def _slide_of_row(cells: dict[str, str], folder: Path) -> FoundSlide:
+def _slide_of_row(cells: dict[str, str], folder: Path, where: str) -> FoundSlide:
     """The slide of one line; ValueError says what is wrong with it."""
     if not cells.get(PATH):
         raise ValueError(f"{PATH} is empty")
     slide = _find(cells[PATH], folder)
     mask = _find(cells[MASK], folder) if cells.get(MASK) else None
     place, mpp, image = _place(cells.get(PLACE, "")), _mpp(cells.get(MPP, "")), _image(cells.get(IMAGE, ""))
-    return FoundSlide(slide, Path(slide.name), place, mpp, mask, image)
+    fault = ""
+    if _WINDOWS_PATH.match(cells[PATH]) and not os.path.exists(slide):
+        fault = f"{slide}: a path of Windows ({where}), and none here; write it as this system has it, with /"
+    return FoundSlide(slide, Path(slide.name), place, mpp, mask, image, fault=fault)
 
 
 def _find(text: str, folder: Path) -> Path:
     """The file that a cell names, whichever way its umlauts are stored; if it is not there, as it is written."""
     paths = paths_from_text(text, folder)
+    if "\\" in text:  # Relative ones of Windows are here too.
+        paths += paths_from_text(text.replace("\\", "/"), folder)
     return next((path for path in paths if os.path.exists(path)), paths[0])
 
 

@@ -7,6 +7,7 @@ those of slides are.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,54 +16,82 @@ from PIL import Image
 from tifffile import PHOTOMETRIC
 
 from scanner.errors import MaskError
+from scanner.regular_files import open_regular
+from scanner.slides.magic import TIFF_HEADS, describe_unknown
+from scanner.slides.unread import HEAD_BYTES, recognise
 
 #: Pixels of the largest picture that is taken: cells are micrometres wide, so more would say nothing more.
 LARGEST_PX = 2**26
-_TIFF_SUFFIXES = (".tif", ".tiff")
 #: PIL's modes whose values are levels of grey.
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B")
+_PICTURE_HEADS = (*TIFF_HEADS, b"\x89PNG", b"\xff\xd8", b"BM", b"RIFF")
+_WAY_OUT = "save it as PNG, or as TIFF of one plane, grey or RGB"
+
+NotBlack = npt.NDArray[np.bool_]
 
 
-def read_picture(path: Path) -> npt.NDArray[np.bool_]:
+def read_picture(path: Path) -> NotBlack:
     """Where a picture is not black, (height, width); opacity is no colour.
 
     Raises
     ------
     MaskError
-        It has more than LARGEST_PX pixels.
-    Exception
-        Whatever a reader raises on a broken file.
+        It is no picture, of a kind that is not read, or has more than LARGEST_PX pixels; says what it is.
     """
-    pixels = _pixels_of_tiff(path) if path.suffix.lower() in _TIFF_SUFFIXES else _pixels_of_image(path)
-    return np.asarray(pixels.any(axis=2)) if pixels.ndim == 3 else pixels
+    head = b""
+    try:
+        with open_regular(path) as file:
+            head = file.read(HEAD_BYTES)
+        return _of_tiff(path) if head.startswith(TIFF_HEADS) else _of_image(path)
+    except MaskError:
+        raise
+    except Exception as error:  # Readers raise whatever they please on broken files.
+        if head.startswith(_PICTURE_HEADS):
+            what = f"it is damaged ({str(error).strip() or type(error).__name__}); save it again"
+        else:
+            what = recognise(head, path) or (describe_unknown(head) if head else "the file is empty")
+        raise MaskError(f"{path}: neither GeoJSON nor a picture that can be read: {what}") from error
 
 
-def _pixels_of_tiff(path: Path) -> npt.NDArray[np.bool_]:
+def _of_tiff(path: Path) -> NotBlack:
     with tifffile.TiffFile(path) as tiff:
-        levels = [level for level in tiff.series[0].levels if level.size <= LARGEST_PX]
-        if not levels:
+        series = tiff.series[0]
+        sides = zip(series.axes, series.shape, strict=True)
+        if further := [f"{axis} = {side}" for axis, side in sides if axis not in "YXS" and side > 1]:
+            raise MaskError(f"{path}: several planes ({', '.join(further)}); {_WAY_OUT}")
+        level = next((level for level in series.levels if level.size <= LARGEST_PX), None)
+        if level is None:
             raise _too_large(path)
-        page, values = levels[0].keyframe, levels[0].asarray()
+        page, values, axes = series.keyframe.aspage(), level.asarray(), level.axes
         colormap = page.colormap if page.photometric == PHOTOMETRIC.PALETTE else None
     # Colours may come first.
-    values = np.moveaxis(values, 0, -1) if values.ndim == 3 and values.shape[0] in (3, 4) else values
-    if values.ndim == 3:
-        samples = 1 if values.shape[2] == 2 else 3  # Grey with opacity, or colours, perhaps with opacity.
-        values = values[..., :samples]
+    values = np.moveaxis(values, [axes.index("Y"), axes.index("X")], [0, 1])
+    values = values.reshape(*values.shape[:2], -1)  # (height, width, samples)
     if colormap is not None:
         is_coloured = np.any(np.asarray(colormap), axis=0)  # (colours,)
-        return np.asarray(np.take(is_coloured, values))
-    black = 2**page.bitspersample - 1 if page.photometric == PHOTOMETRIC.MINISWHITE else 0
-    is_scanned: npt.NDArray[np.bool_] = np.asarray(values) != black
-    return is_scanned
+        return np.asarray(np.take(is_coloured, values[:, :, 0].astype(np.intp)))
+    if page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR):  # The second are decoded to the first.
+        return np.asarray((values[:, :, :3] != 0).any(axis=2))
+    return _of_grey(values[:, :, 0], page, path)
 
 
-def _pixels_of_image(path: Path) -> npt.NDArray[np.bool_]:
+def _of_grey(values: npt.NDArray[Any], page: tifffile.TiffPage, path: Path) -> NotBlack:
+    if page.photometric == PHOTOMETRIC.MINISBLACK:
+        return np.asarray(values > 0)  # What is no number, or below nothing, is nothing.
+    if page.photometric != PHOTOMETRIC.MINISWHITE:
+        raise MaskError(f"{path}: its pixels are neither grey, nor RGB, nor a palette's; {_WAY_OUT}")
+    if values.dtype.kind not in "ub":
+        raise MaskError(f"{path}: zero is white in it, and {values.dtype} has no black; {_WAY_OUT}")
+    return np.asarray(values != 2 ** int(page.bitspersample) - 1)
+
+
+def _of_image(path: Path) -> NotBlack:
     with Image.open(path) as picture:
         if picture.width * picture.height > LARGEST_PX:
             raise _too_large(path)
-        values = np.asarray(picture if picture.mode in _GREY_MODES else picture.convert("RGB"))
-    return np.asarray(values != 0)
+        if picture.mode in _GREY_MODES:
+            return np.asarray(np.asarray(picture) > 0)
+        return np.asarray((np.asarray(picture.convert("RGB")) != 0).any(axis=2))
 
 
 def _too_large(path: Path) -> MaskError:

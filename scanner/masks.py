@@ -5,8 +5,6 @@ A mask is taken cell by cell of the tissue mask: a cell belongs to it if its cen
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,52 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.areas import Area, areas_from_geojson
-from scanner.errors import MaskError, SettingsError
-from scanner.exports.names import TISSUE_NAME
+from scanner.errors import MaskError
 from scanner.features import Ring
+from scanner.mask_files import read_outlines
 from scanner.mask_pictures import read_picture
-from scanner.texts import decode, read_content
 from scanner.tissue import Mask, TissueMask
 
 Centres = npt.NDArray[np.float64]
 
-PICTURE_SUFFIXES = (".png", ".tif", ".tiff")
-GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 #: Class of the areas that are scanned but not counted as tissue: what the tissue mask has around tissue.
 RIM_CLASS = "Scanned rim"
 #: The picture's sides may differ from the slide's proportions by this share, and by rounding.
 PROPORTION = 0.02
-
-
-def find_mask(mask: Path, slide: Path, *, image: int | None = None) -> Path:
-    """The file that masks a slide: `mask` itself, or the one in that folder which bears the slide's name.
-
-    Of another image of its file than the first the name ends in "-image-N", as its result folder's does.
-
-    Raises
-    ------
-    MaskError
-        The folder holds none, or several.
-    """
-    if not mask.is_dir():
-        return mask
-    suffixes = (*GEOJSON_SUFFIXES, *PICTURE_SUFFIXES)
-    name = slide.stem if image is None else f"{slide.stem}-image-{image}"
-    named = [path for suffix in suffixes for path in _entries(mask, f"{name}{suffix}")]
-    named += [folder / TISSUE_NAME for folder in _entries(mask, name)]
-    found = [path for path in named if path.is_file() and not _is_same(path, slide)]
-    if len(found) != 1:
-        reason = " and ".join(path.name for path in found) or f"none named {name}.geojson, .png or .tif"
-        raise MaskError(f"{mask}: needs one mask for {slide.name}, holds {reason}")
-    return found[0]
-
-
-def describe_mask(mask: Path | None, slide: Path, *, image: int | None = None) -> dict[str, str] | None:
-    """Name and SHA-256 of the file that masks a slide; None if there is none. Where it lies does not matter."""
-    if mask is None:
-        return None
-    path = find_mask(mask, slide, image=image)
-    return {"name": path.name, "sha256": hashlib.sha256(_read(path)).hexdigest()}
 
 
 def restrict(tissue: TissueMask, mask: Path, *, origin: tuple[int, int] = (0, 0)) -> TissueMask:
@@ -80,9 +44,9 @@ def restrict(tissue: TissueMask, mask: Path, *, origin: tuple[int, int] = (0, 0)
     MaskError
         The file is no mask, or none of this slide; says why.
     """
-    content = _read(mask)
-    if _is_json(content):
-        areas = areas_from_geojson(content, mask)
+    outlines = read_outlines(mask)
+    if outlines is not None:
+        areas = areas_from_geojson(outlines, mask)
         inner = _cover(tissue, [area for area in areas if area.name != RIM_CLASS], origin)
         outer = inner | _cover(tissue, [area for area in areas if area.name == RIM_CLASS], origin)
         is_elsewhere = bool(areas) and not outer.any()
@@ -154,14 +118,8 @@ def _centres_px(tissue: TissueMask) -> tuple[Centres, Centres]:
 
 def _read_picture(path: Path, tissue: TissueMask) -> Mask:
     """Where a picture of the slide is not black, as (height, width)."""
-    frame = tissue.frame
-    try:
-        pixels = read_picture(path)
-    except MaskError:
-        raise
-    except Exception as error:  # Readers raise whatever they please on broken files.
-        raise MaskError(f"{path}: neither GeoJSON nor a picture that can be read: {error}") from error
-    height, width = pixels.shape[:2]
+    frame, pixels = tissue.frame, read_picture(path)
+    height, width = pixels.shape
     expected = height * frame.level0_width / frame.level0_height
     if abs(width - expected) > max(1.0, PROPORTION * expected):
         raise MaskError(
@@ -169,28 +127,3 @@ def _read_picture(path: Path, tissue: TissueMask) -> Mask:
             f"{frame.level0_width} x {frame.level0_height} px, which a mask must cover as a whole"
         )
     return pixels
-
-
-def _read(path: Path) -> bytes:
-    """The bytes of the file, unpacked if they are gzip's."""
-    try:
-        return read_content(path)
-    except SettingsError as error:
-        raise MaskError(str(error)) from error
-
-
-def _is_json(content: bytes) -> bool:
-    try:
-        return decode(content).lstrip()[:1] in ("{", "[")
-    except ValueError:
-        return False
-
-
-def _entries(folder: Path, name: str) -> list[Path]:
-    """What bears that name, whichever way its umlauts are stored."""
-    wanted = unicodedata.normalize("NFC", name)
-    return sorted(entry for entry in folder.iterdir() if unicodedata.normalize("NFC", entry.name) == wanted)
-
-
-def _is_same(path: Path, slide: Path) -> bool:
-    return slide.exists() and path.samefile(slide)

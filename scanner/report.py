@@ -26,7 +26,7 @@ from scanner.exports.run_report import read_report, write_report
 from scanner.fingerprint import fingerprint
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
 from scanner.lanes import StageSeconds
-from scanner.masks import describe_mask
+from scanner.mask_files import describe_mask
 from scanner.precision import measure_precision
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide, ScanResult

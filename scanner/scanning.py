@@ -32,7 +32,8 @@ from scanner.exports.overview import is_soon_read, read_backdrop
 from scanner.geometry import Box, plan_frame
 from scanner.hotspots import find_hotspots
 from scanner.map_store import ProbabilityMap
-from scanner.masks import find_mask, restrict
+from scanner.mask_files import find_mask
+from scanner.masks import restrict
 from scanner.memory import choose_tile_side
 from scanner.probability import Scorer, prepare_scorer
 from scanner.report import describe_result, end_earlier_scan, finish_report

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from urllib.parse import unquote_to_bytes
+
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -9,6 +13,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 MAX_PART_HEADERS = 8192
 #: The form field that holds the slide.
 FIELD = b"file"
+#: What a file without a name is called.
+UNNAMED = "upload"
+#: `filename*=UTF-8''M%C3%BCller.svs` (RFC 5987), which some clients send for what is not ASCII.
+_EXTENDED = re.compile(rb";\s*filename\*\s*=\s*\"?([A-Za-z0-9_-]+)'[^']*'([^;\s\"]+)", re.IGNORECASE)
 
 
 class BadRequestError(Exception):
@@ -66,7 +74,7 @@ class Form:
         self._is_file = options.get(b"name") == FIELD
         if self._is_file:
             self._has_file = True
-            self._pieces.append(options.get(b"filename", b"upload").decode("utf-8", "replace") or "upload")
+            self._pieces.append(_name_of(self._headers[b"content-disposition"], options.get(b"filename", b"")))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -79,3 +87,15 @@ class Form:
         size = len(self._field) + len(self._value) + sum(len(k) + len(v) for k, v in self._headers.items())
         if size > MAX_PART_HEADERS:
             raise BadRequestError("multipart body: a part's headers are too long")
+
+
+def _name_of(disposition: bytes, plain: bytes) -> str:
+    """The file's name: that with its encoding before the plain one, which is UTF-8, or Latin-1 of older programs."""
+    if extended := _EXTENDED.search(disposition):
+        encoding, value = extended[1].decode("ascii"), unquote_to_bytes(extended[2])
+        with suppress(LookupError, ValueError):
+            return value.decode(encoding) or UNNAMED
+    try:
+        return plain.decode() or UNNAMED
+    except UnicodeDecodeError:
+        return plain.decode("latin-1")

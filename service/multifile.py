@@ -139,7 +139,7 @@ def _check_references(path: Path) -> None:
     for line in re.split(rb"[\r\n]+", text):
         key, _, value = line.partition(b"=")
         names_a_file = b"file" in key.lower() or b"image" in key.lower()
-        if names_a_file and (b"/" in value or b"\\" in value or b".." in value):
+        if names_a_file and (b"/" in value or b"\\" in value or value.strip() == b".."):
             raise UnsupportedSlideError(f"{line[:80].decode(errors='replace')!r} names a file elsewhere")
 
 

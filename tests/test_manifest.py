@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -100,3 +101,39 @@ def test_manifests_stand_beside_folders_and_slides(tmp_path: Path) -> None:
     path = manifest(tmp_path, "path\nb.svs\n")
     found = slides_to_scan([path, tmp_path / "folder", tmp_path / "folder"])
     assert [slide.path.name for slide in found] == ["a.svs", "b.svs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('path,mpp\na.svs,0.25\n"b.svs,0.25\nc.svs,0.25\n', "after line 2: a quote is open"),
+        ('path\n"a.svs" (1)\n', "after line 1: a quote is open, or something stands behind it"),
+        ("path,mpp\n" + "x" * 200_000 + ",1\n", "after line 1: a cell is too long"),
+        ("path\na.svs\nFall 3, left.svs\n", "line 3: more cells than the first line"),
+        ("sep=;\n\npath;mpp\na.svs;fine\n", "line 4: mpp = 'fine'"),
+        ("path,id,PATH\na.svs,b,c.svs\n", "several columns 'path'"),
+    ],
+)
+def test_no_line_is_lost_or_taken_for_part_of_another(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(reason)) as raised:
+        read_manifest(manifest(tmp_path, text))
+    assert str(raised.value).startswith(str(tmp_path / "slides.csv"))
+
+
+@pytest.mark.parametrize("preface", ["sep=;\r\n", '"sep=;"\n', "sep=\t\n", "\n \n", "\ufeff\n"])
+@pytest.mark.parametrize("below", ["", "\n;;\n \n", ";\n\n"])
+def test_what_spreadsheets_write_around_a_table_is_none_of_it(tmp_path: Path, preface: str, below: str) -> None:
+    path = manifest(tmp_path, f"{preface}path;mpp\na.svs;0,25{below}")
+    assert [slide.mpp for slide in read_manifest(path)] == [0.25]
+
+
+def test_paths_of_windows_are_read_where_they_are_here_and_else_fail_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.svs").touch()
+    (tmp_path / "odd\\name.svs").touch()
+    path = manifest(tmp_path, "path\nbelow\\a.svs\nodd\\name.svs\nC:\\slides\\b.svs\n\\\\share\\c.svs\n")
+    here, odd, drive, share = read_manifest(path)
+    assert (here.path, here.fault) == (tmp_path / "below" / "a.svs", "")
+    assert (odd.path, odd.fault) == (tmp_path / "odd\\name.svs", "")
+    assert f"C:\\slides\\b.svs: a path of Windows ({path}, line 4)" in drive.fault
+    assert "line 5" in share.fault

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import unicodedata
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from scanner.errors import MaskError
-from scanner.masks import find_mask
+from scanner.mask_files import describe_mask, find_mask
 from tests.test_masks import box, cells, polygon
 
 #: The upper half is scanned.
@@ -91,3 +92,82 @@ def test_a_packed_file_that_is_broken_off_is_named(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(json.dumps([polygon(box(0, 0, 330, 160))]).encode())[:-9])
     with pytest.raises(MaskError, match=r"mask\.geojson\.gz"):
         cells(path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.where(UPPER, 70000, 0).astype(np.uint32),
+        np.where(UPPER, 0.01, np.nan).astype(np.float32),
+        np.where(UPPER, 3, -1).astype(np.int16),
+    ],
+)
+def test_labels_and_shares_of_any_kind_are_scanned_above_nothing(tmp_path: Path, values: np.ndarray) -> None:
+    tifffile.imwrite(tmp_path / "mask.tif", values, photometric="minisblack")
+    found = cells(tmp_path / "mask.tif")
+    assert found[:20].all()
+    assert not found[20:].any()
+
+
+@pytest.mark.parametrize(
+    ("values", "photometric", "reason"),
+    [
+        (np.zeros((2, 40, 41), np.uint8), "minisblack", r"several planes \(. = 2\); save it as"),
+        (np.zeros((40, 41), np.float32), "miniswhite", "float32 has no black; save it as"),
+        (np.zeros((40, 41, 4), np.uint8), "separated", "neither grey, nor RGB"),
+    ],
+)
+def test_tiffs_that_do_not_say_what_black_is_are_refused_in_words(
+    tmp_path: Path, values: np.ndarray, photometric: str, reason: str
+) -> None:
+    tifffile.imwrite(tmp_path / "mask.tif", values, photometric=photometric)
+    with pytest.raises(MaskError, match=reason):
+        cells(tmp_path / "mask.tif")
+
+
+def test_what_is_no_mask_is_said_in_words_and_nothing_is_waited_for(tmp_path: Path) -> None:
+    contents = {
+        "mask.png.gz": (gzip.compress(b"\x89PNG\r\n\x1a\n"), "unpack a picture first"),
+        "text.png": (b"a mask", "but text"),
+        "half.png": (b"\x89PNG\r\n\x1a\nhalf", r"damaged \(.*\); save it again"),
+        "half.tif": (b"II*\0\x08\0\0\0", r"damaged \(.*\); save it again"),
+        "none.tif": (b"", "the file is empty"),
+    }
+    for name, (content, reason) in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(MaskError, match=reason) as raised:
+            cells(tmp_path / name)
+        assert str(raised.value).startswith(str(tmp_path / name))
+    os.mkfifo(tmp_path / "pipe")
+    for look in (cells, lambda path: describe_mask(path, Path("a.tif"))):
+        with pytest.raises(MaskError, match="a named pipe, not a file"):
+            look(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("slide", "wanted", "others"),
+    [
+        ("s.tif", "s.geojson", ["S.geojson"]),
+        ("S.TIF", "S.geojson", ["s.geojson"]),
+        ("a.svs", "A.GEOJSON", []),
+        ("a.svs", "a.svs.geojson", ["a.geojson", "a.tif.geojson"]),
+        ("a.svs", "a.svs/tissue.geojson", ["a.tif/tissue.geojson"]),
+        ("M\u00fc.svs", "M\u00fc.geojson", ["Mu\u0308.geojson"]),
+        ("Fall (1,0) [HE].svs", "Fall (1,0) [HE].geojson", []),
+        ("\udcfc.svs", "\udcfc.geojson", []),
+    ],
+)
+def test_the_mask_that_bears_the_slides_name_best_is_taken(
+    tmp_path: Path, slide: str, wanted: str, others: list[str]
+) -> None:
+    for name in (wanted, *others):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"[]")
+    assert find_mask(tmp_path, tmp_path / "slides" / slide) == tmp_path / wanted
+
+
+def test_masks_of_equal_standing_are_named(tmp_path: Path) -> None:
+    for name in ("A.geojson", "a.GEOJSON", "b.geojson"):
+        (tmp_path / name).write_bytes(b"[]")
+    with pytest.raises(MaskError, match=r"needs one mask for a\.svs, holds A\.geojson and a\.GEOJSON"):
+        find_mask(tmp_path, Path("a.svs"))

@@ -17,7 +17,8 @@ from PIL import Image
 from scanner.areas import rings_from_boxes, rings_from_mask
 from scanner.errors import MaskError
 from scanner.geometry import Box, Frame
-from scanner.masks import describe_mask, find_mask, restrict
+from scanner.mask_files import describe_mask, find_mask
+from scanner.masks import restrict
 from scanner.tissue import TissueMask, full_tissue
 
 #: 320 x 330 px of 1 um: 40 x 42 cells of 8 um, the last column of 2 px.

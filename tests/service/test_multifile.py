@@ -78,8 +78,8 @@ def test_zip_and_folder_are_the_slide(
 @pytest.mark.parametrize("kind", ["vms", "mirax", "dicom"])
 @pytest.mark.parametrize(
     "name",
-    ["CMU-1-40x - 2010-01-12 13.24.05", "Präparat #1, [b] 50% & 'c'", "Pra\u0308parat; d=e", "切片 1", "-x"],
-    ids=["scanner's", "umlaut", "umlaut of two signs", "Chinese", "dash"],
+    ["CMU-1-40x - 2010-01-12 13.24.05", "Präparat #1, [b] 50% & 'c'", "Pra\u0308parat; d=e", "切片 1", "-x", "a..b"],
+    ids=["scanner's", "umlaut", "umlaut of two signs", "Chinese", "dash", "dots"],
 )
 def test_a_slide_keeps_the_names_of_its_files(
     server: Server, tmp_path: Path, dicom: Path, kind: str, name: str
