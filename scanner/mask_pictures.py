@@ -17,6 +17,7 @@ from tifffile import PHOTOMETRIC
 
 from scanner.errors import MaskError
 from scanner.regular_files import open_regular
+from scanner.slides.library_words import in_our_words
 from scanner.slides.magic import TIFF_HEADS, describe_unknown
 from scanner.slides.unread import HEAD_BYTES, recognise
 
@@ -47,7 +48,7 @@ def read_picture(path: Path) -> NotBlack:
         raise
     except Exception as error:  # Readers raise whatever they please on broken files.
         if head.startswith(_PICTURE_HEADS):
-            what = f"it is damaged ({str(error).strip() or type(error).__name__}); save it again"
+            what = f"it is damaged ({in_our_words(error)}); save it again"
         else:
             what = recognise(head, path) or (describe_unknown(head) if head else "the file is empty")
         raise MaskError(f"{path}: neither GeoJSON nor a picture that can be read: {what}") from error

@@ -20,6 +20,7 @@ from scanner.errors import (
     SlideNotFoundError,
     UnreadableRegionError,
 )
+from scanner.slides.library_words import in_our_words
 
 #: What the system says of a file whose share or disk has gone, also when a file of that name is there again.
 GONE = {
@@ -27,6 +28,9 @@ GONE = {
     for name in ("ESTALE", "ENOTCONN", "EREMOTEIO", "ETIMEDOUT", "EHOSTDOWN", "ENODEV", "ENXIO")
     if hasattr(errno, name)
 }
+
+#: What to do about a file that is broken as a whole.
+COPY_AGAIN = "; copy it again from where it came, and compare the sizes"
 
 for _library in ("tifffile", "PIL"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
@@ -46,10 +50,11 @@ def foreign_errors_become(error_type: type[SlideError], what: str) -> Iterator[N
     except MemoryError as error:
         # A tile that asks for too much is damaged; a slide that does may only be too large for this machine.
         raise (SlideMemoryError if error_type is DamagedSlideError else error_type)(
-            f"{what}: not enough memory ({_reason(error)})"
+            f"{what}: not enough memory ({in_our_words(error)})"
         ) from error
     except Exception as error:
-        raise error_type(f"{what}: {_reason(error)}") from error
+        way_out = COPY_AGAIN if error_type is DamagedSlideError else ""
+        raise error_type(f"{what}: {in_our_words(error)}{way_out}") from error
 
 
 @contextmanager
@@ -80,10 +85,6 @@ def check_still_there(path: Path) -> None:
                 file.read(1)
     except OSError as error:
         raise _gone(path, error) from error
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).strip() or type(error).__name__
 
 
 def _gone(path: Path, error: OSError) -> SlideNotFoundError:

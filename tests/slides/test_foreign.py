@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +105,38 @@ def test_a_scan_goes_on_when_the_share_is_back(tmp_path: Path) -> None:
 def test_a_slide_too_large_for_the_memory_is_not_called_damaged(usual: type, told: type) -> None:
     with pytest.raises(told, match="not enough memory"), foreign_errors_become(usual, "a.png: damaged image"):
         raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError("datasets"), "it lacks 'datasets'"),
+        (KeyError(), "it lacks a part"),
+        (struct.error("unpack_from requires a buffer of at least 14 bytes"), "it ends before its content does"),
+        (EOFError(), "it ends before its content does"),
+        (OSError("image file is truncated (3 bytes not processed)"), "it ends before its content does"),
+        (FileNotFoundError(2, "No such file or directory", "/secret"), "No such file or directory"),
+        (json.JSONDecodeError("Expecting value", "{", 1), "its JSON is wrong from line 1, column 2 on"),
+        (
+            IndexError("list index out of range"),
+            "its parts contradict each other (IndexError: list",
+        ),
+        (
+            ValueError("not enough values to unpack (expected 1, got 0)"),
+            "its parts contradict each other (ValueError: ",
+        ),
+        (ValueError("<COMPRESSION.JPEG_LOSSY: 34892> is not there"), "JPEG_LOSSY is not there"),
+        (OSError("cannot identify image file <_io.BytesIO object at 0x7f00>"), "cannot identify image file"),
+        (RuntimeError("two\n  lines"), "two lines"),
+        (ZeroDivisionError(), "its parts contradict each other (ZeroDivisionError)"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_what_libraries_say_is_made_fit_for_people(error: Exception, words: str) -> None:
+    with pytest.raises(DamagedSlideError) as raised, foreign_errors_become(DamagedSlideError, "a.svs: damaged"):
+        raise error
+    assert str(raised.value).startswith(f"a.svs: damaged: {words}")
+    assert str(raised.value).endswith("; copy it again from where it came, and compare the sizes")
+    with pytest.raises(UnreadableRegionError) as region, foreign_errors_become(UnreadableRegionError, "tile 3"):
+        raise error  # One piece of a slide needs no other copy.
+    assert "copy it again" not in str(region.value)
