@@ -161,6 +161,11 @@ def test_odd_names_and_broken_files_end_no_batch(tmp_path: Path) -> None:
         done = scan(folder, out, model, *below)
     said = done.stderr.decode("ascii")
     assert "Traceback" not in said
+    assert "\x1b" not in said
+    ends = [line for line in said.splitlines() if " detections in " in line]
+    assert len(ends) == len(good)  # Each on a line of its own.
+    assert any(r" M\xfcller.svs: " in line for line in ends)
+    assert any(r" two\nlines\tand 'quotes" in line for line in ends)
     assert done.returncode == 1
     assert done.stdout == os.fsencode(out / "batch.json") + b"\n"
 
