@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -26,6 +27,8 @@ LARGEST_PX = 2**26
 #: PIL's modes whose values are levels of grey.
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B")
 _PICTURE_HEADS = (*TIFF_HEADS, b"\x89PNG", b"\xff\xd8", b"BM", b"RIFF")
+#: Place of the bit depth in a PNG: behind signature, length and name of the header, width and height.
+_PNG_DEPTH = 24
 _WAY_OUT = "save it as PNG, or as TIFF of one plane, grey or RGB"
 
 NotBlack = npt.NDArray[np.bool_]
@@ -92,7 +95,23 @@ def _of_image(path: Path) -> NotBlack:
             raise _too_large(path)
         if picture.mode in _GREY_MODES:
             return np.asarray(np.asarray(picture) > 0)
+        if picture.format == "PNG" and _is_of_16_bits(path):
+            return _of_deep_png(path)
         return np.asarray((np.asarray(picture.convert("RGB")) != 0).any(axis=2))
+
+
+def _is_of_16_bits(path: Path) -> bool:
+    """Whether a PNG has 16 bits a sample, which its header says."""
+    with open_regular(path) as file:
+        return file.read(_PNG_DEPTH + 1)[_PNG_DEPTH] == 16
+
+
+def _of_deep_png(path: Path) -> NotBlack:
+    """Of a PNG in colour or with opacity, of which PIL has the upper 8 of 16 bits only: labels would be black."""
+    with open_regular(path) as file:
+        values = np.asarray(imagecodecs.png_decode(file.read()))  # (height, width, samples)
+    colours = values[:, :, :1] if values.shape[2] == 2 else values[:, :, :3]
+    return np.asarray((colours != 0).any(axis=2))
 
 
 def _too_large(path: Path) -> MaskError:

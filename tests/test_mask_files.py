@@ -8,6 +8,7 @@ import os
 import unicodedata
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -62,6 +63,19 @@ def test_a_tiff_is_scanned_where_it_is_not_black(tmp_path: Path, kind: str, bits
 def test_a_png_is_scanned_where_it_is_not_black(tmp_path: Path, mode: str) -> None:
     grey = Image.fromarray(np.where(UPPER, 255, 0).astype(np.uint16 if mode == "I;16" else np.uint8))
     (grey if mode in {"L", "I;16"} else grey.convert(mode)).save(tmp_path / "mask.png")
+    found = cells(tmp_path / "mask.png")
+    assert found[:20].all()
+    assert not found[20:].any()
+
+
+@pytest.mark.parametrize("value", [1, 255, 256, 2**16 - 1])
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+def test_no_label_of_16_bits_is_black(tmp_path: Path, samples: int, value: int) -> None:
+    pixels = np.zeros((*UPPER.shape, samples), np.uint16)
+    if samples in {2, 4}:
+        pixels[..., -1] = 2**16 - 1
+    pixels[UPPER, 0] = value
+    (tmp_path / "mask.png").write_bytes(imagecodecs.png_encode(pixels))
     found = cells(tmp_path / "mask.png")
     assert found[:20].all()
     assert not found[20:].any()
