@@ -110,19 +110,23 @@ def _checked(entries: list[zipfile.ZipInfo], *, archive_bytes: int, max_bytes: i
         if kind not in {0, stat.S_IFREG}:
             raise UnsupportedSlideError("zip: an entry is a link or a device")
     names = [checked_name(_name_of(entry)) for entry in entries]
-    if len({name.casefold() for name in names}) < len(names):
-        raise UnsupportedSlideError("zip: two entries have the same name")
+    seen: set[str] = set()
+    for name in names:
+        if name.casefold() in seen:
+            raise UnsupportedSlideError(f"zip: two entries have the same name, but for case: {name[:80]!r}")
+        seen.add(name.casefold())
     return names
 
 
 def _name_of(entry: zipfile.ZipInfo) -> str:
     """The entry's name: programs write UTF-8 without saying so, where a zip means the letters of DOS."""
+    name = entry.orig_filename  # As it stands there: zipfile would cut it at a NUL.
     if entry.flag_bits & _UTF8:
-        return entry.filename
+        return name
     try:
-        return entry.filename.encode("cp437").decode()
+        return name.encode("cp437").decode()
     except UnicodeError:
-        return entry.filename
+        return name
 
 
 def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, path: Path) -> ReceivedFile:

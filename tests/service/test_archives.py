@@ -116,6 +116,10 @@ def link() -> bytes:
     return buffer.getvalue()
 
 
+def with_nul() -> bytes:
+    return zipped({"a.jpg_.png": b"1"}).replace(b"a.jpg_.png", b"a.jpg\0.png")
+
+
 def twice() -> bytes:
     return zipped({"Slide.dcm": b"1", "slide.DCM": b"2"})
 
@@ -129,11 +133,12 @@ def twice() -> bytes:
         (lying(), DamagedSlideError, "zip"),
         (encrypted(), UnsupportedSlideError, "encrypted"),
         (link(), UnsupportedSlideError, "link"),
-        (twice(), UnsupportedSlideError, "same name"),
+        (twice(), UnsupportedSlideError, "same name, but for case: 'slide.DCM'"),
+        (with_nul(), UnsupportedSlideError, "control characters"),
         (zipped({"a": b"a" * 500}, zipfile.ZIP_LZMA), UnsupportedSlideError, "deflated"),
         (b"PK\x03\x04" + bytes(200), DamagedSlideError, "zip"),
     ],
-    ids=["bomb", "many", "long list", "lying", "encrypted", "link", "twice", "LZMA", "rubbish"],
+    ids=["bomb", "many", "long list", "lying", "encrypted", "link", "twice", "NUL", "LZMA", "rubbish"],
 )
 def test_hostile_archives_are_refused(tmp_path: Path, content: bytes, refusal: type[Exception], words: str) -> None:
     with pytest.raises(refusal, match=words):
@@ -155,3 +160,13 @@ def test_the_disk_is_asked_first(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(zipped({"a": bytes(5000)}))
     with pytest.raises(StorageFullError, match="5000"):
         unpack(tmp_path / "a.zip", tmp_path, max_bytes=LIMIT, require_space=refuse)
+
+
+def test_names_in_utf8_are_read_whether_the_zip_says_so_or_not(tmp_path: Path) -> None:
+    said = zipped({"Präparat.jpg": b"1"})
+    unsaid = bytearray(said)
+    unsaid[7] &= ~0x08
+    unsaid[unsaid.index(b"PK\x01\x02") + 9] &= ~0x08
+    for number, content in enumerate((said, bytes(unsaid))):
+        (tmp_path / str(number)).mkdir()
+        assert unpacked(content, tmp_path / str(number)) == {"Präparat.jpg": b"1"}
