@@ -56,12 +56,16 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 
 def series_of(path: Path) -> str | None:
     """SeriesInstanceUID of a DICOM file; None if it is none, or cannot be read."""
-    try:
-        with open_regular(path) as file:
-            head = file.read(_HEAD_BYTES)
-        return _find(head, _SERIES_UID) if head[_PREAMBLE:].startswith(b"DICM") else None
-    except (OSError, struct.error):
-        return None
+    return _series_in(_head_of(path))
+
+
+def heads_of_series(path: Path) -> Iterator[tuple[Path, bytes]]:
+    """The files of the series that a DICOM file belongs to, by their names, each with its head; none if it has none."""
+    series = series_of(path)
+    for file in sorted(path.parent.iterdir()) if series is not None else ():
+        head = _head_of(file)
+        if _series_in(head) == series:
+            yield file, head
 
 
 def kind_of(path: Path) -> str:
@@ -103,6 +107,22 @@ def elements(head: bytes) -> Iterator[tuple[Tag, bytes]]:
         if length != _UNDEFINED:
             yield tag, head[start : start + length]
         place = _end_of_sequence(head, start) if length == _UNDEFINED else start + length
+
+
+def _head_of(path: Path) -> bytes:
+    """The first bytes of a file; none if it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return file.read(_HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _series_in(head: bytes) -> str | None:
+    try:
+        return _find(head, _SERIES_UID) if head[_PREAMBLE:].startswith(b"DICM") else None
+    except struct.error:
+        return None
 
 
 def _find(head: bytes, wanted: Tag) -> str | None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.slides.dicom_header import Tag, elements, series_of
+from scanner.slides.dicom_header import Tag, elements, heads_of_series
 
 _SLIDE_WIDTH, _SLIDE_HEIGHT = (0x0048, 0x0001), (0x0048, 0x0002)  # mm
 _MATRIX_COLS, _MATRIX_ROWS = (0x0048, 0x0006), (0x0048, 0x0007)
 _ROWS, _COLS = (0x0028, 0x0010), (0x0028, 0x0011)  # of a frame
 _SPACING = (0x0028, 0x0030)  # mm, down and across; in the groups of all frames or in those of each
-_HEAD_BYTES = 1 << 20
 #: Pixels that are further from square say nothing of a downsample.
 SQUARE = 0.05
 
@@ -35,28 +35,22 @@ class Measures:
 
 def measure_levels(path: Path) -> dict[tuple[int, int], Measures]:
     """By the (height, width) of a level, what the files of the series say that `path` belongs to."""
-    series = series_of(path)
-    if series is None:
-        return {}
     found: dict[tuple[int, int], Measures] = {}
-    for file in sorted(path.parent.iterdir()):
-        if file.is_file() and series_of(file) == series and (measures := read_measures(file)) is not None:
+    for _, head in heads_of_series(path):
+        if (measures := measures_in(head)) is not None:
             found.setdefault(measures.size, measures)
     return found
 
 
-def read_measures(path: Path) -> Measures | None:
+def measures_in(head: bytes) -> Measures | None:
     """Size and spacing from the head of a DICOM file; None if it does not say both."""
     values: dict[Tag, bytes] = {}
-    try:
-        with path.open("rb") as file:
-            for tag, value in elements(file.read(_HEAD_BYTES)):
-                if tag != _SPACING or _MATRIX_ROWS in values:  # What stands before is another image's.
-                    values.setdefault(tag, value)
-                if _SPACING in values and tag > _MATRIX_ROWS:
-                    break
-    except (OSError, struct.error):  # Not all of it is in the head: what is there counts.
-        pass
+    with suppress(struct.error):  # Not all of it is in the head: what is there counts.
+        for tag, value in elements(head):
+            if tag != _SPACING or _MATRIX_ROWS in values:  # What stands before is another image's.
+                values.setdefault(tag, value)
+            if _SPACING in values and tag > _MATRIX_ROWS:
+                break
     size, tile = _whole(values, _MATRIX_ROWS, _MATRIX_COLS), _whole(values, _ROWS, _COLS)
     spacing = next(_spacings(values, size), None) if size else None
     return Measures(size, tile or (1, 1), spacing) if size and spacing else None
