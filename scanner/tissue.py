@@ -19,6 +19,7 @@ from scipy import ndimage
 from scanner.circles import areas_within_circle
 from scanner.geometry import Box, Frame
 from scanner.ink import find_ink
+from scanner.slides.colour import OPTICAL_DENSITY
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import Thumbnail, read_thumbnail
 
@@ -32,8 +33,6 @@ ABSORPTION = 0.10
 COLOUR = 0.03
 #: A cell darker than this in every channel was not scanned: scanners leave such areas black.
 BLACK = 16
-#: Optical density of each 8-bit value.
-DENSITIES = -np.log10((np.arange(256, dtype=np.float64) + 1) / 256)
 #: Gaps up to twice this wide are closed.
 CLOSING_UM = 16.0
 #: Holes up to this size are tissue: fat, lumina, tears.
@@ -202,11 +201,11 @@ def full_tissue(frame: Frame) -> TissueMask:
 
 def absorbs_light(colours: npt.NDArray[np.uint8]) -> Mask:
     """Which of these colours are stained tissue rather than glass or unscanned black: (..., 3) -> (...)."""
-    red, green, blue = (DENSITIES[colours[..., channel]] for channel in range(3))
+    red, green, blue = (OPTICAL_DENSITY[colours[..., channel]] for channel in range(3))
     is_dark = (red + green + blue) / 3 > ABSORPTION
     lightest = np.minimum(np.minimum(red, green), blue)
     is_coloured = np.maximum(np.maximum(red, green), blue) - lightest > COLOUR
-    is_scanned = lightest <= DENSITIES[BLACK]
+    is_scanned = lightest <= OPTICAL_DENSITY[BLACK]
     absorbs: Mask = (is_dark | is_coloured) & is_scanned
     return absorbs
 

@@ -9,6 +9,8 @@ import struct
 
 from tifffile import COMPRESSION
 
+from scanner.slides.magic import PNG_HEAD
+
 JPEG = {COMPRESSION.JPEG}
 JPEG2000 = {COMPRESSION.JPEG2000, COMPRESSION.APERIO_JP2000_RGB}
 JPEGXL = {COMPRESSION.JPEGXL, COMPRESSION.JPEGXL_DNG}
@@ -58,7 +60,7 @@ def jpeg2000_size(encoded: bytes) -> tuple[int, int]:
 
 def png_size(encoded: bytes) -> tuple[int, int]:
     """(height, width) in a PNG's header; (0, 0) if it has none. ValueError if it is an animation."""
-    if encoded[:8] != b"\x89PNG\r\n\x1a\n" or len(encoded) < 24:
+    if encoded[:8] != PNG_HEAD or len(encoded) < 24:
         return 0, 0
     if 0 <= encoded.find(b"acTL") < encoded.find(b"IDAT"):
         raise ValueError("declares an animation")

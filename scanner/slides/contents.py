@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scanner.errors import ImageNotFoundError
+from scanner.errors import ImageNotFoundError, ResolutionError
 from scanner.slides.protocol import ImageInfo, ImageKind, Slide
+from scanner.slides.resolution import POSSIBLE_MPP
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,21 @@ class FileContents:
 def sole_image(slide: Slide) -> ImageInfo:
     """The image of an open slide whose file holds no other."""
     return ImageInfo(0, "", ImageKind.IMAGE, slide.levels, slide.mpp, slide.mpp_source, slide.channels)
+
+
+def images_when_open(path: Path, open_with: Callable[[float | None], Slide]) -> tuple[tuple[ImageInfo, ...], bool]:
+    """The images of a file as its slide has them, and whether that has an ICC profile.
+
+    Where the mpp of the slide, the first of them, cannot be used, that is its problem.
+    """
+    try:
+        with open_with(None) as slide:
+            return slide.images, slide.has_icc
+    except ResolutionError as error:
+        problem = str(error).removeprefix(f"{path}: ")
+    with open_with(POSSIBLE_MPP[1]) as slide:  # Any mpp will do: none is taken from it.
+        first = replace(slide.images[0], mpp=None, mpp_source="", problem=problem)
+        return (first, *slide.images[1:]), slide.has_icc
 
 
 def choose_image(images: Sequence[ImageInfo], path: Path, wanted: int | None = None) -> ImageInfo:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,15 +17,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from scanner.errors import DamagedSlideError, ResolutionError, SlideError, UnsupportedSlideError
-from scanner.geometry import Box
+from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.slides.colour import eight_bits
-from scanner.slides.contents import FileContents, choose_image, sole_image
+from scanner.slides.contents import FileContents, choose_image, images_when_open, sole_image
 from scanner.slides.czi_segments import check_segments
 from scanner.slides.foreign import foreign_errors_become, reading_region
-from scanner.slides.protocol import Held, Level, Pixels, Slide
-from scanner.slides.read_through import TiledLevels, TileSource
-from scanner.slides.resolution import POSSIBLE_MPP, Resolution, settle_slide_mpp
+from scanner.slides.protocol import Level, Pixels
+from scanner.slides.read_through import TiledLevels, TiledSlide, TileSource
+from scanner.slides.resolution import Resolution, settle_slide_mpp
 from scanner.slides.tiff_page import MAX_SIDE, MAX_TILE_AREA
 
 INSTALL = "pip install 'mitoscan[czi]' adds Zeiss' own reader"
@@ -45,7 +43,7 @@ def has_czi_reader() -> bool:
     return find_spec("pylibCZIrw") is not None
 
 
-class CziSlide(Slide):
+class CziSlide(TiledSlide):
     """A brightfield slide behind pylibCZIrw; level 0 begins at the corner of the file's bounding box."""
 
     def __init__(self, path: Path, mpp: float | None = None, *, image: int | None = None) -> None:
@@ -70,14 +68,6 @@ class CziSlide(Slide):
         self._lock = Lock()  # That libCZI's reader may be shared by threads is not promised.
         self._is_closed = False
 
-    def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
-        """Pixels of `box` in that level's pixels; see `Slide.read`."""
-        return self._tiles.read(level, Box(*box))
-
-    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
-        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
-        return self._tiles.read_held(level, Box(*box))
-
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
@@ -100,14 +90,8 @@ class CziSlide(Slide):
 
 def describe_czi(path: Path) -> FileContents:
     """All that a CZI holds, as this reader takes it."""
-    try:
-        with CziSlide(path) as slide:
-            image = slide.image
-    except ResolutionError as error:  # Any mpp will do: none is taken from it.
-        with CziSlide(path, POSSIBLE_MPP[1]) as slide:
-            problem = str(error).removeprefix(f"{path}: ")
-            image = replace(slide.image, mpp=None, mpp_source="", problem=problem)
-    return FileContents(path, "Zeiss CZI", "pylibCZIrw", (image,))
+    images, has_icc = images_when_open(path, lambda mpp: CziSlide(path, mpp))
+    return FileContents(path, "Zeiss CZI", "pylibCZIrw", images, (), has_icc)
 
 
 def _refuse_others(sides: Mapping[str, tuple[int, int]], kinds: Mapping[int, str], path: Path) -> None:

@@ -12,6 +12,7 @@ from scanner.geometry import Box
 from scanner.slides.colour import composite, eight_bits, rgb_from_grey
 from scanner.slides.contents import FileContents, choose_image, sole_image
 from scanner.slides.foreign import foreign_errors_become
+from scanner.slides.magic import JPEG_HEAD, PNG_HEAD, is_webp
 from scanner.slides.mosaic import assemble
 from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
 from scanner.slides.resolution import settle_field_mpp
@@ -21,8 +22,8 @@ MAX_FIELD_AREA = 2**28  # px
 
 #: First bytes -> PIL's reader. Named one by one: Image.open would try every format there is, and has its own bound.
 READERS: dict[bytes, type[ImageFile.ImageFile]] = {
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    PNG_HEAD: PngImagePlugin.PngImageFile,
+    JPEG_HEAD: JpegImagePlugin.JpegImageFile,
     b"BM": BmpImagePlugin.BmpImageFile,
 }
 
@@ -55,7 +56,7 @@ class ImageSlide(Slide):
 
 def reader_for(head: bytes) -> type[ImageFile.ImageFile] | None:
     """PIL's reader for a file that begins with `head`."""
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+    if is_webp(head):
         return WebPImagePlugin.WebPImageFile
     return next((reader for magic, reader in READERS.items() if head.startswith(magic)), None)
 

@@ -9,7 +9,7 @@ from scanner.slides.unread import is_dicom
 
 #: Little and big endian, classic and BigTIFF.
 TIFF_HEADS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-_PICTURE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+PNG_HEAD, JPEG_HEAD = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 def begins_as_slide(path: str | os.PathLike[str]) -> bool:
@@ -19,8 +19,12 @@ def begins_as_slide(path: str | os.PathLike[str]) -> bool:
             head = file.read(256)
     except OSError:
         return False
-    is_webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
-    return is_dicom(head) or is_webp or head.startswith((*TIFF_HEADS, *_PICTURE_HEADS))
+    return is_dicom(head) or is_webp(head) or head.startswith((*TIFF_HEADS, PNG_HEAD, JPEG_HEAD))
+
+
+def is_webp(head: bytes) -> bool:
+    """Whether a file that begins so is a WebP."""
+    return head.startswith(b"RIFF") and head[8:12] == b"WEBP"
 
 
 def describe_unknown(head: bytes) -> str:

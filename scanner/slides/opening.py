@@ -135,16 +135,9 @@ class _Reader:
     describe: Callable[[Path], FileContents]
 
 
-def _open_vendor(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:  # noqa: ARG001
-    return VendorSlide(path, mpp, image=image)
-
-
-def _open_field(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:  # noqa: ARG001
-    return ImageSlide(path, mpp, image=image)
-
-
-def _open_czi(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:  # noqa: ARG001
-    return CziSlide(path, mpp, image=image)
+def _of_colours(reader: Callable[..., Slide]) -> _Open:
+    """How a reader that knows RGB alone is called: what else was asked for is found out from the slide."""
+    return lambda path, mpp, /, *, channels, image: reader(path, mpp, image=image)  # noqa: ARG005
 
 
 def _open_aperio(path: Path, mpp: float | None, /, *, channels: int | None, image: int | None) -> Slide:
@@ -163,9 +156,9 @@ def _describe_aperio(path: Path) -> FileContents:
 _TIFF = _Reader(TiffSlide, describe_tiff)
 _APERIO = _Reader(_open_aperio, _describe_aperio)
 _ZARR = _Reader(ZarrSlide, describe_zarr)
-_VENDOR = _Reader(_open_vendor, describe_vendor)
-_CZI = _Reader(_open_czi, describe_czi)
-_FIELD = _Reader(_open_field, describe_field)
+_VENDOR = _Reader(_of_colours(VendorSlide), describe_vendor)
+_CZI = _Reader(_of_colours(CziSlide), describe_czi)
+_FIELD = _Reader(_of_colours(ImageSlide), describe_field)
 
 
 def _reader_of(path: Path) -> _Reader:

@@ -18,7 +18,7 @@ from scipy import sparse
 from scanner.errors import UnreadableRegionError
 from scanner.geometry import Box
 from scanner.slides.mosaic import TileCache, assemble, parts_of
-from scanner.slides.protocol import RGB, WHITE, Held, Level, Pixels
+from scanner.slides.protocol import RGB, WHITE, Held, Level, Pixels, Slide
 from scanner.slides.resampling import weigh, whole_weights
 
 #: Pixels of a tile; or these and, as the last channel, 0 for those that have no bytes.
@@ -149,6 +149,20 @@ class TiledLevels:
         """Raise what is wrong with a tile of which pixels cannot be read, not even from a finer level."""
         self._sources[level].decode(row, col)
         raise NoBytesError(f"{self._name}: level {level}, tile in row {row}, column {col}: pixels without bytes")
+
+
+class TiledSlide(Slide):
+    """A slide whose pixels come from tiles."""
+
+    _tiles: TiledLevels
+
+    def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
+        """Pixels of `box` in that level's pixels; see `Slide.read`."""
+        return self._tiles.read(level, Box(*box))
+
+    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
+        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
+        return self._tiles.read_held(level, Box(*box))
 
 
 @dataclass(frozen=True)

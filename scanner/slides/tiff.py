@@ -12,11 +12,10 @@ from pathlib import Path
 from tifffile import TiffFile
 
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
-from scanner.geometry import Box
 from scanner.slides.contents import choose_image
 from scanner.slides.foreign import foreign_errors_become, reading_region
-from scanner.slides.protocol import RGB, Held, Pixels, Slide
-from scanner.slides.read_through import NoBytesError, TiledLevels, TileSource
+from scanner.slides.protocol import RGB, Pixels
+from scanner.slides.read_through import NoBytesError, TiledLevels, TiledSlide, TileSource
 from scanner.slides.tiff_colour import order_of_colours, significant_bits
 from scanner.slides.tiff_contents import TiffContents
 from scanner.slides.tiff_images import TiffImage
@@ -25,7 +24,7 @@ from scanner.slides.tiff_page import TiffLevel, plan_level, plan_planes, plan_st
 from scanner.slides.tiff_pyramid import COPY, check_begin
 
 
-class TiffSlide(Slide):
+class TiffSlide(TiledSlide):
     """A TIFF whose pages are the levels of a slide, or a plain field in a TIFF; read as RGB, or as its channels."""
 
     def __init__(
@@ -51,14 +50,6 @@ class TiffSlide(Slide):
         ]
         self._tiles = TiledLevels(self.levels, sources, name=str(path), channels=self.channels)
         self._file = path.open("rb", buffering=0)
-
-    def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
-        """Pixels of `box` in that level's pixels; see `Slide.read`."""
-        return self._tiles.read(level, Box(*box))
-
-    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
-        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
-        return self._tiles.read_held(level, Box(*box))
 
     def close(self) -> None:
         """Let go of the file."""

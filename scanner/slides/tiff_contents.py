@@ -11,7 +11,7 @@ from scanner.errors import DamagedSlideError, SlideError
 from scanner.slides.contents import FileContents
 from scanner.slides.foreign import foreign_errors_become
 from scanner.slides.overviews import tell_overviews
-from scanner.slides.padding import levels_as_stated, stated_ratio
+from scanner.slides.padding import levels_by_resolution
 from scanner.slides.protocol import ImageInfo, ImageKind
 from scanner.slides.resolution import Resolution, Stated, Unusable, settle_field_mpp, settle_slide_mpp
 from scanner.slides.tiff_images import TiffImage, find_images
@@ -57,12 +57,7 @@ class TiffContents:
             return ImageInfo(index, image.name, image.kind, (), None, "", 0, image.ome.problem)
         pages = [stack[0] for stack in image.levels]
         own = [stated_by_tags(page) for page in pages]
-        ratios = [stated_ratio(said, own[0]) for said in own]
-        levels = levels_as_stated([size_of(page) for page in pages], ratios, [tile_of(page) for page in pages])
-        levels = tuple(
-            replace(level, stated_mpp=said.mpp if isinstance(said, Resolution) else None)
-            for level, said in zip(levels, own, strict=True)
-        )
+        levels = levels_by_resolution([size_of(page) for page in pages], own, [tile_of(page) for page in pages])
         channels = max(len(image.levels[0]), image.page.samplesperpixel)
         info = ImageInfo(index, image.name, image.kind, levels, None, "", channels)
         if image.kind is ImageKind.OVERVIEW:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -10,16 +9,15 @@ from threading import Lock
 import numpy as np
 import openslide
 
-from scanner.errors import DamagedSlideError, ResolutionError, SlideError, UnsupportedSlideError
-from scanner.geometry import Box
+from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.slides.colour import composite
-from scanner.slides.contents import FileContents, choose_image, sole_image
+from scanner.slides.contents import FileContents, choose_image, images_when_open, sole_image
 from scanner.slides.dicom_levels import measure_levels
 from scanner.slides.foreign import foreign_errors_become, reading_region
 from scanner.slides.padding import levels_as_stated
-from scanner.slides.protocol import WHITE, Held, ImageInfo, ImageKind, Level, Pixels, Slide, levels_from_sizes
-from scanner.slides.read_through import TiledLevels, TileSource
-from scanner.slides.resolution import POSSIBLE_MPP, Stated, settle_slide_mpp
+from scanner.slides.protocol import WHITE, ImageInfo, ImageKind, Level, Pixels, Slide, levels_from_sizes
+from scanner.slides.read_through import TiledLevels, TiledSlide, TileSource
+from scanner.slides.resolution import Stated, settle_slide_mpp
 from scanner.slides.stated import Length, resolution_from_sides
 
 #: OpenSlide places a region by level-0 coordinates. Where a downsample is not an integer, a region's pixels would
@@ -30,7 +28,7 @@ SQUARE = 512  # level px
 LEAVE_OUT = ("dicom", "philips", "trestle", "aperio")
 
 
-class VendorSlide(Slide):
+class VendorSlide(TiledSlide):
     """A slide behind OpenSlide; level 0 is OpenSlide's."""
 
     def __init__(self, path: Path, mpp: float | None = None, *, image: int | None = None) -> None:
@@ -52,14 +50,6 @@ class VendorSlide(Slide):
         sources = [TileSource((SQUARE, SQUARE), partial(self._read_square, index)) for index in range(len(self.levels))]
         self._tiles = TiledLevels(self.levels, sources, name=str(path))
         self._reopening = Lock()
-
-    def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
-        """Pixels of `box` in that level's pixels; see `Slide.read`."""
-        return self._tiles.read(level, Box(*box))
-
-    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
-        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
-        return self._tiles.read_held(level, Box(*box))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -115,13 +105,7 @@ def _levels(path: Path, sizes: list[tuple[int, int]], vendor: str) -> tuple[Leve
 
 def describe_vendor(path: Path) -> FileContents:
     """All that a slide behind OpenSlide holds."""
-    try:
-        with VendorSlide(path) as slide:
-            images, has_icc = slide.images, slide.has_icc
-    except ResolutionError as error:  # Any mpp will do: none is taken from it.
-        with VendorSlide(path, POSSIBLE_MPP[1]) as slide:
-            first = replace(slide.images[0], mpp=None, mpp_source="", problem=str(error).removeprefix(f"{path}: "))
-            images, has_icc = (first, *slide.images[1:]), slide.has_icc
+    images, has_icc = images_when_open(path, lambda mpp: VendorSlide(path, mpp))
     return FileContents(path, detect_vendor(path) or "", "OpenSlide", images, (), has_icc)
 
 

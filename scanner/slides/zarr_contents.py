@@ -15,9 +15,9 @@ from scanner.slides.foreign import foreign_errors_become
 from scanner.slides.levels import is_reduction
 from scanner.slides.ome_xml import parse_ome
 from scanner.slides.overviews import names_an_overview, tell_overviews
-from scanner.slides.padding import is_filled_up, levels_as_stated, stated_ratio
+from scanner.slides.padding import is_filled_up, levels_by_resolution, stated_ratio
 from scanner.slides.protocol import ImageInfo, ImageKind, Level, levels_from_sizes
-from scanner.slides.resolution import Resolution, level_contradiction, settle_field_mpp, settle_slide_mpp
+from scanner.slides.resolution import level_contradiction, settle_field_mpp, settle_slide_mpp
 from scanner.slides.zarr_metadata import Multiscale, ome_attributes, plan_axes, read_multiscales
 
 ZarrNode = zarr.Array[Any] | zarr.Group
@@ -187,12 +187,7 @@ def _levels(image: ZarrImage) -> tuple[Level, ...]:
         return levels_from_sizes(sizes)
     stated = dict(zip(image.multiscale.paths, image.multiscale.stated_by_levels, strict=True))
     own = [stated[place] for place, _ in image.arrays]
-    ratios = [stated_ratio(said, own[0]) for said in own]
-    levels = levels_as_stated(sizes, ratios, [_chunk(image.axes, array) for _, array in image.arrays])
-    return tuple(
-        replace(level, stated_mpp=said.mpp if isinstance(said, Resolution) else None)
-        for level, said in zip(levels, own, strict=True)
-    )
+    return levels_by_resolution(sizes, own, [_chunk(image.axes, array) for _, array in image.arrays])
 
 
 def _size(axes: tuple[str, ...], array: zarr.Array[Any]) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from scanner.geometry import Box
 from scanner.slides.colour import rgb_from_grey
 from scanner.slides.contents import choose_image
 from scanner.slides.foreign import check_still_there, foreign_errors_become, reading_region
-from scanner.slides.protocol import RGB, Held, Pixels, Slide
-from scanner.slides.read_through import Tile, TiledLevels, TileSource
+from scanner.slides.protocol import RGB, Pixels
+from scanner.slides.read_through import Tile, TiledLevels, TiledSlide, TileSource
 from scanner.slides.tiff_page import MAX_SIDE, MAX_TILE_AREA
 from scanner.slides.zarr_contents import ZarrContents, ZarrImage
 from scanner.slides.zarr_holes import may_have_holes, with_other_fill
@@ -87,7 +87,7 @@ class _ZarrLevel:
         return pixels.reshape(*pixels.shape[:2], -1)
 
 
-class ZarrSlide(Slide):
+class ZarrSlide(TiledSlide):
     """A Zarr group with OME's multiscales, or a plain array (rows, columns, channels), which is taken for a field.
 
     A chunk that is not there has no bytes, whatever the array's fill value: the writer left it out, or it was lost.
@@ -109,14 +109,6 @@ class ZarrSlide(Slide):
         sources = [TileSource(one.tile_shape, partial(self._read_tile, at)) for at, one in enumerate(self._zarr_levels)]
         self._tiles = TiledLevels(self.levels, sources, name=str(path), channels=self.channels)
         self._is_closed = False
-
-    def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:
-        """Pixels of `box` in that level's pixels; see `Slide.read`."""
-        return self._tiles.read(level, Box(*box))
-
-    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
-        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
-        return self._tiles.read_held(level, Box(*box))
 
     def close(self) -> None:
         """Forget the pixels; no file is open between two reads."""

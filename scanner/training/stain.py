@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scanner.slides.colour import OPTICAL_DENSITY
 from scanner.tissue import absorbs_light
 from scanner.training.fields import LabelledField, Points
 
 Array = npt.NDArray[np.float64]
 
-#: Optical density (base 10) of each 8-bit value, as in models/normalisation.py.
-OPTICAL_DENSITY = -np.log10((np.arange(256) + 1.0) / 256.0)
 
 #: The rim of a cut-out figure begins here, micrometres from its centre.
 RIM_UM = 9.0
