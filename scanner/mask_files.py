@@ -11,7 +11,7 @@ from pathlib import Path
 from scanner.errors import MaskError, SettingsError
 from scanner.exports.names import TISSUE_NAME
 from scanner.regular_files import is_regular, open_regular
-from scanner.texts import decode, read_content
+from scanner.texts import GZIP, decode, read_content
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff")
 GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
@@ -81,7 +81,7 @@ def read_outlines(path: Path) -> bytes | None:
     try:
         with open_regular(path) as file:
             head = file.read(_HEAD_BYTES)
-        is_packed = head.startswith(b"\x1f\x8b")
+        is_packed = head.startswith(GZIP)
         if not (is_packed or _begins_as_json(head)):
             return None
         content = read_content(path)

@@ -14,7 +14,8 @@ from scanner.regular_files import open_regular
 
 #: Bytes of a text, unpacked: outlines drawn on the largest slides have some ten million.
 MAX_BYTES = 1 << 28
-_GZIP = b"\x1f\x8b"
+#: How a gzip file begins.
+GZIP = b"\x1f\x8b"
 #: Each stands for itself and for nothing else; those of 32 bits first, as they begin like those of 16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -64,7 +65,7 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
             content = file.read(min(size, max_bytes) + 1)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}") from error
-    if content.startswith(_GZIP):
+    if content.startswith(GZIP):
         content = _unpack(content, path, max_bytes)
     if len(content) > max_bytes:
         raise SettingsError(f"{path}: more than {max_bytes / 2**20:g} MiB, too large for what it should be")
@@ -114,7 +115,7 @@ def _unpack(content: bytes, path: Path, max_bytes: int) -> bytes:
     """All members of a gzip file, up to one byte more than may be."""
     unpacked = bytearray()
     try:
-        while content.startswith(_GZIP) and len(unpacked) <= max_bytes:
+        while content.startswith(GZIP) and len(unpacked) <= max_bytes:
             member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
             unpacked += member.decompress(content, max_bytes + 1 - len(unpacked))
             if not member.eof and len(unpacked) <= max_bytes:

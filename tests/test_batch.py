@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from models import Model, save_model
+from models import Model
 from models.normalisation import Normalisation, NormalisationKind
 from scanner.batch import BatchOrder, open_job, scan_batch
 from scanner.errors import OutputError, SettingsError
 from scanner.manifest import read_manifest
-from scanner.outcomes import Outcome, Status, Watcher
+from scanner.outcomes import Status, Watcher
 from scanner.scanning import prepare_slide
-from scanner.settings import SettingsKeywords
 from scanner.worklist import find_slides, plan_jobs
+from tests.batches import folder_of_slides, report_of, saved_model, scan_all, statuses
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 
@@ -27,33 +26,12 @@ FILES = {"detections.geojson", "detections.csv", "map.ome.tiff", "overview.png",
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    # Saved, for the checksum that results are compared by.
-    return save_model(tmp_path_factory.mktemp("model"), random_model(stride=4))
+    return saved_model(tmp_path_factory)
 
 
 @pytest.fixture
 def slides(tmp_path: Path) -> Path:
-    """Two slides, and a file between them that is none."""
-    folder = tmp_path / "slides"
-    folder.mkdir()
-    for seed, name in enumerate(("a.svs", "c.svs")):
-        write_pyramid(folder / name, texture(150, 140, seed=seed), levels=1, mpp=0.25)
-    (folder / "b.svs").write_text("no slide")
-    return folder
-
-
-def scan_all(slides: Path, model: Model, *, overwrite: bool = False, **keywords: Any) -> list[Outcome]:
-    out = slides.parent / "out"
-    jobs = plan_jobs(find_slides([slides]), out)
-    return scan_batch(jobs, BatchOrder(model, SettingsKeywords(**keywords), overwrite), out)
-
-
-def statuses(outcomes: list[Outcome]) -> list[str]:
-    return [str(outcome.status) for outcome in outcomes]
-
-
-def report_of(slides: Path, name: str) -> dict[str, Any]:
-    return json.loads((slides.parent / "out" / name / "run.json").read_text())
+    return folder_of_slides(tmp_path)
 
 
 def test_one_bad_slide_does_not_stop_a_batch(slides: Path, model: Model) -> None:

@@ -9,31 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from models import Model, save_model
+from models import Model
 from scanner.batch import BatchOrder, scan_batch
 from scanner.outcomes import Watcher
 from scanner.settings import ScanSettings
 from scanner.worklist import Job, find_slides, plan_jobs
-from tests.slides_factory import texture, write_pyramid
-from tests.small_models import random_model
-from tests.test_batch import scan_all, statuses
+from tests.batches import folder_of_slides, saved_model, scan_all, statuses
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    # Saved, for the checksum that results are compared by.
-    return save_model(tmp_path_factory.mktemp("model"), random_model(stride=4))
+    return saved_model(tmp_path_factory)
 
 
 @pytest.fixture
 def slides(tmp_path: Path) -> Path:
-    """Two slides, and a file between them that is none."""
-    folder = tmp_path / "slides"
-    folder.mkdir()
-    for seed, name in enumerate(("a.svs", "c.svs")):
-        write_pyramid(folder / name, texture(150, 140, seed=seed), levels=1, mpp=0.25)
-    (folder / "b.svs").write_text("no slide")
-    return folder
+    return folder_of_slides(tmp_path)
 
 
 def test_a_fault_of_ours_costs_one_slide(slides: Path, model: Model, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from scanner.errors import SettingsError
 from scanner.slides.units import number_of
 from scanner.texts import read_text
+from scanner.training.labels.shapes import is_off
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def refuse_points_off(points: Iterable[Point], shape: tuple[int, int]) -> None:
     height, width = shape
     for point in points:
         row, col = point.place
-        if not (-0.5 <= row <= height - 0.5 and -0.5 <= col <= width - 0.5):
+        if is_off(point.place, shape):
             raise SettingsError(
                 f"{point.where}: ({col:g}, {row:g}) (x, y) lies off {point.image} of {width} x {height} px; are these "
                 "its pixels?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from scanner.slides.read_through import FinerAxis, NoBytesError, TiledLevels, Ti
 from scanner.slides.resampling import ONE
 from tests.holes_factory import leave_out, reduced
 from tests.slides_factory import Pixels, damage_tile, halved, pyramid, texture, write_pyramid
+from tests.threads import assert_threads_read_the_same
 
 #: A mean of means is rounded at every level.
 ROUNDING = 1.01
@@ -184,11 +184,7 @@ def test_threads_draw_the_same(tmp_path: Path) -> None:
     leave_out(path, 2)
     leave_out(path, 1, range(0, 16, 3))
     boxes = [(top, left, top + 90, left + 90) for top in range(0, 256, 40) for left in range(0, 256, 40)]
-    with open_slide(path) as slide:
-        alone = [slide.read(2, box) for box in boxes]
-    with open_slide(path) as slide, ThreadPoolExecutor(4) as threads:
-        for one, other in zip(alone, threads.map(lambda box: slide.read(2, box), boxes), strict=True):
-            np.testing.assert_array_equal(one, other)
+    assert_threads_read_the_same(path, boxes, level=2)
 
 
 def test_a_level_without_any_bytes_takes_no_more_memory_than_its_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from scanner.slides import Slide, open_slide
 from scanner.slides.tiff import TiffSlide
 from scanner.slides.vendor import VendorSlide
 from tests.slides_factory import Pixels, aperio_description, pyramid, texture, write_pyramid
+from tests.threads import assert_threads_read_the_same
 
 CODECS: dict[str, dict[str, Any]] = {
     "JPEG 4:2:0": {"compression": "jpeg"},
@@ -173,11 +173,7 @@ def test_every_layout_gives_the_same_pixels(tmp_path: Path, options: dict[str, A
 
 def test_four_threads_read_what_one_reads(example_slide: Path) -> None:
     boxes = [(top, left, top + 500, left + 500) for top in range(0, 2900, 400) for left in range(0, 2200, 400)]
-    with open_slide(example_slide) as slide:
-        alone = [slide.read(0, box) for box in boxes]
-    with open_slide(example_slide) as slide, ThreadPoolExecutor(4) as threads:
-        for one, other in zip(alone, threads.map(lambda box: slide.read(0, box), boxes), strict=True):
-            np.testing.assert_array_equal(one, other)
+    assert_threads_read_the_same(example_slide, boxes, level=0)
 
 
 def test_tiles_left_out_by_the_scanner_cannot_be_read(tmp_path: Path) -> None:

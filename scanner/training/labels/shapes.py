@@ -46,11 +46,16 @@ def refuse_marks_off(marks: Iterable[Mark], shape: tuple[int, int], image: Path)
     height, width = shape
     for mark in marks:
         row, col = mark.centre
-        if not (-0.5 <= row <= height - 0.5 and -0.5 <= col <= width - 0.5):
+        if is_off(mark.centre, shape):
             raise SettingsError(
                 f"{mark.where or image}: its centre ({col:g}, {row:g}) (x, y) lies off {image.name} of "
                 f"{width} x {height} px; are these labels of that image, in its pixels?"
             )
+
+
+def is_off(place: tuple[float, float], shape: tuple[int, int]) -> bool:
+    """Whether a (row, col), pixel centres at whole numbers, lies off an image of that (height, width)."""
+    return any(not -0.5 <= where <= side - 0.5 for where, side in zip(place, shape, strict=True))
 
 
 def centre_of_ring(ring: Ring) -> tuple[float, float]:
