@@ -35,6 +35,8 @@ PATIENCE_MS = 120_000  # of a browser
 START_TIMEOUT = 180.0  # seconds; two slow cores start an interpreter with torch in about five
 #: Workers speak often and are taken for dead soon, so that tests need not wait.
 QUICK = {"MITOSCAN_HEARTBEAT_S": "0.5", "MITOSCAN_DEAD_AFTER_S": "3", "MITOSCAN_WORKER_NICE": "0"}
+#: A line of the log about a request that had its answer.
+ANSWERED_WELL = re.compile(r'"method": "GET".*"status": [23]\d\d')
 
 
 @pytest.fixture(scope="session")
@@ -132,6 +134,12 @@ class Server:
         return self._log.read_text() if self._log.exists() else ""
 
     @property
+    def end_of_log(self) -> str:
+        """What the server said last, less what it answered well: a test that waits asks hundreds of times."""
+        said = [line for line in self.log.splitlines() if not ANSWERED_WELL.search(line)]
+        return "\n".join(said[-60:])
+
+    @property
     def worker_pids(self) -> list[int]:
         """Processes of the workers that this server has started."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -155,7 +163,10 @@ class Server:
     def wait(self, job_id: str, *states: str, timeout: float = 60) -> dict:
         """The job, once it is in one of `states` (by default a final one)."""
         wanted = states or ("SUCCEEDED", "FAILED", "CANCELLED")
-        return _until(lambda: self._in_state(job_id, wanted), self, timeout=timeout)
+        try:
+            return _until(lambda: self._in_state(job_id, wanted), self, timeout=timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{self.client.get(f'/jobs/{job_id}').json()} is not {wanted}") from error
 
     def _in_state(self, job_id: str, wanted: tuple[str, ...]) -> dict | None:
         job = self.client.get(f"/jobs/{job_id}").raise_for_status().json()
@@ -174,9 +185,9 @@ def _until(condition, server: Server, *, timeout: float = START_TIMEOUT):
         found = condition()
         if found:
             return found
-        assert server.process.poll() is None, server.log
+        assert server.process.poll() is None, server.end_of_log
         time.sleep(0.05)
-    raise AssertionError(f"nothing within {timeout} s\n{server.log}")
+    raise AssertionError(f"nothing within {timeout} s\n{server.end_of_log}")
 
 
 @pytest.fixture(scope="session")
