@@ -28,7 +28,7 @@ from PIL import Image
 from benchmarks.memory import peak_of_scan
 from models import Model, load_model
 from models.normalisation import StainStatistics
-from scanner.exports.run_report import read_report
+from scanner.files.run_report import read_report
 from scanner.geometry import Box
 from scanner.scanning import prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings

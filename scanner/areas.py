@@ -14,8 +14,8 @@ from scipy import ndimage
 
 from scanner.errors import MaskError
 from scanner.features import Ring, features_of, shapes_of
+from scanner.files.texts import decode
 from scanner.geometry import Box
-from scanner.texts import decode
 
 #: Row and column of a corner of cells.
 Corner = tuple[int, int]

@@ -14,8 +14,8 @@ from typing import Any
 from models.registry import Model
 from scanner.devices import choose_device
 from scanner.errors import OutputExistsError, SettingsError
-from scanner.exports.names import REPORT_NAME
-from scanner.exports.run_report import as_written
+from scanner.files.result_names import REPORT_NAME
+from scanner.files.run_report import as_written
 from scanner.last_defence import guarded, or_failure, place_of, record
 from scanner.outcomes import Outcome, Status, Watcher, assumed_mpp, begin_batch
 from scanner.probability import Scorer

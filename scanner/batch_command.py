@@ -12,9 +12,9 @@ from scanner.batch import BatchOrder, scan_batch
 from scanner.batch_end import end_batch
 from scanner.command import errors, fail_cleanly, say_assumption
 from scanner.estimate import Estimate, Estimator, MemoryStatement, state_memory
+from scanner.files.printable import printable
 from scanner.last_defence import or_failure
 from scanner.outcomes import Outcome, begin_batch, name_with_reason
-from scanner.printable import printable
 from scanner.progress import batch_display
 from scanner.worklist import Job
 

@@ -13,6 +13,7 @@ import typer
 
 from scanner.command import errors, fail_cleanly
 from scanner.exports.batch_page import write_batch_page
+from scanner.files.printable import printable
 from scanner.last_defence import failed
 from scanner.outcomes import (
     BATCH_NAME,
@@ -23,7 +24,6 @@ from scanner.outcomes import (
     describe_failures,
     write_batch,
 )
-from scanner.printable import printable
 from scanner.progress import batch_display
 from scanner.settings import SettingsKeywords
 from scanner.worklist import Job

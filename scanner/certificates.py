@@ -17,7 +17,7 @@ from models.sources import ZOO
 from scanner.dense.certify import certify, describe_certificate, sample_effort
 from scanner.dense.native.library import user_cache
 from scanner.errors import OutputError
-from scanner.exports.run_report import write_report
+from scanner.files.run_report import write_report
 
 #: Certificates of this process, by network: a batch does not read or make them for each slide.
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[str, dict[str, Any]]] = WeakKeyDictionary()

@@ -21,7 +21,7 @@ import tifffile
 from models.registry import Model
 from scanner.errors import DamagedSlideError, OutputError, UnsupportedSlideError
 from scanner.exports.grand_challenge import write_points
-from scanner.exports.names import POINTS_NAME
+from scanner.files.result_names import POINTS_NAME
 from scanner.result import ScanResult
 from scanner.scanning import scan
 from scanner.settings import SettingsKeywords

@@ -182,7 +182,7 @@ def certify_command(
     loaded = open_model(model)
     from scanner.certificates import describe_in_words, keep_certificate
     from scanner.dense.certify import certify, describe_certificate
-    from scanner.exports.run_report import write_report
+    from scanner.files.run_report import write_report
 
     certificate = fail_cleanly(lambda: describe_certificate(loaded, certify(loaded)))
     if out is None:

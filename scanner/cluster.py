@@ -20,10 +20,10 @@ from scanner.cluster_connection import Starts, connected
 from scanner.cluster_worker import Answer, Assignment, ClusterWorker
 from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError, UnavailableError
+from scanner.files.printable import printable
 from scanner.lanes import StageSeconds
 from scanner.last_defence import failed, guarded, record
 from scanner.outcomes import Outcome, Watcher, begin_batch
-from scanner.printable import printable
 from scanner.result import Progress
 from scanner.worklist import Job
 

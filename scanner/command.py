@@ -19,8 +19,8 @@ from rich.console import Console
 
 from models import Model, ModelError, load_model
 from scanner.errors import ImageNotFoundError, ScannerError, UnavailableError
+from scanner.files.printable import printable
 from scanner.outcomes import describe_assumption
-from scanner.printable import printable
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from scanner.errors import SlideNotFoundError
-from scanner.regular_files import open_regular
+from scanner.files.regular_files import open_regular
 from scanner.slides.zarr_folder import METADATA_NAMES
 
 #: Hashed at either end of a file.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scanner.detections import Detection
-from scanner.journal import Journal, SyncClock, read_entries
+from scanner.files.journal import Journal, SyncClock, read_entries
 
 #: Bytes of a file that are read at once.
 _BLOCK = 1 << 20

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scanner.errors import ScannerError
+from scanner.files.printable import printable
 from scanner.outcomes import Outcome, Status, Watcher, write_batch
-from scanner.printable import printable
 from scanner.worklist import Job
 
 #: Characters of a reason, and of a traceback, that batch.json keeps.

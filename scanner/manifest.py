@@ -11,8 +11,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from scanner.errors import SettingsError
+from scanner.files.texts import paths_from_text, read_text
 from scanner.slides.units import number_of, shown
-from scanner.texts import paths_from_text, read_text
 from scanner.worklist import FoundSlide, find_slides
 
 MANIFEST_SUFFIX = ".csv"

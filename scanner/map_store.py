@@ -1,7 +1,7 @@
 """MapStore: the probability map on disk while it is computed, in bounded memory; a scan that dies goes on from it.
 
 The map is a Zarr array with one chunk per tile. Beside it lies a journal with a line for every tile, which holds a
-checksum of the line and of the tile's values. Both are brought to disk at intervals (`scanner.journal`). So a scan that
+checksum of the line and of the tile's values. Both are brought to disk at intervals (`scanner.files.journal`). So a scan that
 is killed at any moment loses at most the tiles in hand, one whose machine loses power at most half a minute of work,
 and both end with the bytes of one that was left alone: a tile without its line, or whose values are not those that the
 line vouches for, is scored again.
@@ -24,10 +24,10 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from scanner.errors import OutputError, OutputExistsError
-from scanner.exports.atomic import remove, sync_files, write_text
-from scanner.exports.locks import Lock
+from scanner.files.atomic import remove, sync_files, write_text
+from scanner.files.journal import Journal, SyncClock, checksum, read_lines
+from scanner.files.locks import Lock
 from scanner.geometry import Box, Frame
-from scanner.journal import Journal, SyncClock, checksum, read_lines
 from scanner.tiles import Tile
 
 FloatMap = npt.NDArray[np.float32]

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from scanner.errors import MaskError, SettingsError
-from scanner.exports.names import TISSUE_NAME
-from scanner.regular_files import is_regular, open_regular
-from scanner.texts import GZIP, decode, read_content
+from scanner.files.regular_files import is_regular, open_regular
+from scanner.files.result_names import TISSUE_NAME
+from scanner.files.texts import GZIP, decode, read_content
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff")
 GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")

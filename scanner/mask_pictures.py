@@ -17,7 +17,7 @@ from PIL import Image
 from tifffile import PHOTOMETRIC
 
 from scanner.errors import MaskError
-from scanner.regular_files import open_regular
+from scanner.files.regular_files import open_regular
 from scanner.slides.library_words import in_our_words
 from scanner.slides.magic import TIFF_HEADS, describe_unknown
 from scanner.slides.unread import HEAD_BYTES, recognise

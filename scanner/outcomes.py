@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanner.errors import OutputError
-from scanner.exports.atomic import remove_parts
-from scanner.exports.run_report import write_report
-from scanner.printable import printable
+from scanner.files.atomic import remove_parts
+from scanner.files.printable import printable
+from scanner.files.run_report import write_report
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.worklist import Job, name_image
 

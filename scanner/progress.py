@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from scanner.files.printable import printable
 from scanner.outcomes import Outcome, Status, Watcher, describe_assumption
-from scanner.printable import printable
 from scanner.windows import describe_area
 from scanner.worklist import Job, name_image
 

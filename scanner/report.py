@@ -19,10 +19,10 @@ from scanner.certificates import certificate_for
 from scanner.detections import counted
 from scanner.engine import describe_network
 from scanner.errors import OutputError
-from scanner.exports.atomic import sync_folder, write_text
 from scanner.exports.files import remove_extras
-from scanner.exports.names import REPORT_NAME
-from scanner.exports.run_report import read_report, write_report
+from scanner.files.atomic import sync_folder, write_text
+from scanner.files.result_names import REPORT_NAME
+from scanner.files.run_report import read_report, write_report
 from scanner.fingerprint import fingerprint
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
 from scanner.lanes import StageSeconds

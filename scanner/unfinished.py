@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from scanner.errors import OutputError, OutputExistsError
-from scanner.exports.atomic import LOCK_NAME, part_of, remove, remove_parts, sync_folder
-from scanner.exports.locks import Lock, is_held
+from scanner.files.atomic import LOCK_NAME, part_of, remove, remove_parts, sync_folder
+from scanner.files.locks import Lock, is_held
 from scanner.geometry import Frame
 from scanner.map_store import MapStore, ProbabilityMap, clear, read_plan
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scanner.exports.names import REPORT_NAME
+from scanner.files.printable import printable
+from scanner.files.result_names import REPORT_NAME
 from scanner.places import BATCH_FILES, choose_places, place_key
-from scanner.printable import printable
 from scanner.slides.companions import files_of_vms
 from scanner.slides.dicom_header import series_of
 from scanner.slides.magic import begins_as_slide

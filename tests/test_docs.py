@@ -13,7 +13,7 @@ import typer
 
 from models import DEFAULT_MODEL, load_model
 from scanner.exports import files
-from scanner.exports.names import REPORT_NAME
+from scanner.files.result_names import REPORT_NAME
 from service.app import create_app
 from service.cli import all_commands
 from service.settings import Settings

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from scanner.errors import OutputExistsError
+from scanner.files.journal import SyncClock
 from scanner.geometry import Frame, plan_frame
-from scanner.journal import SyncClock
 from scanner.map_store import FloatMap, MapStore
 from scanner.tiles import Tile, plan_tiles
 from scanner.unfinished import WORK_NAME, UnfinishedScan, wait_for_release
@@ -147,8 +147,8 @@ def test_a_store_that_cannot_be_opened_is_begun_anew(tmp_path: Path, name: str) 
 
 def test_what_is_on_disk_is_synced_at_intervals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now, synced = [0.0], []
-    monkeypatch.setattr("scanner.journal.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("scanner.exports.atomic.os.fsync", lambda descriptor: synced.append(now[0]))
+    monkeypatch.setattr("scanner.files.journal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("scanner.files.atomic.os.fsync", lambda descriptor: synced.append(now[0]))
     with UnfinishedScan.open(tmp_path) as unfinished:
         store = resumed(unfinished)
         synced.clear()
@@ -164,7 +164,7 @@ def test_what_is_on_disk_is_synced_at_intervals(tmp_path: Path, monkeypatch: pyt
 def test_slow_tiles_are_synced_one_by_one() -> None:
     now = [0.0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scanner.journal.time.monotonic", lambda: now[0])
+        patch.setattr("scanner.files.journal.time.monotonic", lambda: now[0])
         clock = SyncClock()
         for _ in range(3):
             now[0] += 25.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.printable import printable, well_formed
+from scanner.files.printable import printable, well_formed
 
 
 @pytest.mark.parametrize(

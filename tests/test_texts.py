@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scanner.errors import SettingsError
-from scanner.texts import decode, paths_from_text, read_text
+from scanner.files.texts import decode, paths_from_text, read_text
 
 TEXT = 'path;mpp\r\n"Fall 3, Müller.svs";0,25\n'
 ENCODED = {

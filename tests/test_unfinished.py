@@ -17,9 +17,9 @@ import pytest
 
 from scanner import scan
 from scanner.errors import OutputError, OutputExistsError, ScanCancelledError
-from scanner.exports import atomic
-from scanner.exports.atomic import LOCK_NAME, part_of, remove_parts, replacing_folder
-from scanner.exports.locks import Lock
+from scanner.files import atomic
+from scanner.files.atomic import LOCK_NAME, part_of, remove_parts, replacing_folder
+from scanner.files.locks import Lock
 from scanner.outcomes import STALE_SECONDS, begin_batch
 from scanner.result import Progress
 from scanner.unfinished import WORK_NAME, UnfinishedScan, remove_leftovers
@@ -229,7 +229,7 @@ def test_a_power_cut_costs_half_a_minute_of_work_and_no_pixel(
         now[0] += seconds_a_tile
 
     with monkeypatch.context() as patch:
-        patch.setattr("scanner.journal.time.monotonic", lambda: now[0])
+        patch.setattr("scanner.files.journal.time.monotonic", lambda: now[0])
         disk.watch(patch)
         with pytest.raises(KeyboardInterrupt):
             scan(slide, random_model(stride=STRIDE), tmp_path / "out", tile_size=TILE, on_progress=tile_done)

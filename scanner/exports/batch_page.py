@@ -13,8 +13,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from scanner.exports.html import MM2, picture, write_html
-from scanner.exports.names import OVERVIEW_NAME, PAGE_NAME, REPORT_NAME
-from scanner.printable import printable
+from scanner.files.printable import printable
+from scanner.files.result_names import OVERVIEW_NAME, PAGE_NAME, REPORT_NAME
 
 BATCH_PAGE_NAME = "batch.html"
 #: Longest side of a slide's picture in the table.

@@ -20,8 +20,8 @@ import numpy as np
 
 from scanner.detections import Detection, counted
 from scanner.errors import OutputError, SettingsError
-from scanner.exports.atomic import replacing
 from scanner.exports.map_picture import pool_map
+from scanner.files.atomic import replacing
 from scanner.geometry import Frame
 from scanner.result import PreparedSlide, ScanResult
 from scanner.slides.protocol import Slide

@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from scanner.exports.atomic import remove, write_picture
 from scanner.exports.dicom import check_dicom, write_annotations, write_parametric_map
 from scanner.exports.geojson import write_detections, write_regions, write_tissue
 from scanner.exports.grand_challenge import write_points
 from scanner.exports.hotspot_picture import write_hotspot_pictures
 from scanner.exports.map_picture import write_map_picture
-from scanner.exports.names import (
+from scanner.exports.ome_tiff import write_labels, write_map
+from scanner.exports.ome_zarr import write_zarr
+from scanner.exports.overview import Backdrop, draw_overview
+from scanner.exports.page import write_page
+from scanner.exports.segmentation_picture import write_segmentation_picture
+from scanner.exports.table import write_table
+from scanner.files.atomic import remove, write_picture
+from scanner.files.result_names import (
     ANNOTATIONS_NAME,
     CANDIDATES_NAME,
     CLASSES_NAME,
@@ -32,12 +38,6 @@ from scanner.exports.names import (
     TISSUE_NAME,
     ZARR_NAME,
 )
-from scanner.exports.ome_tiff import write_labels, write_map
-from scanner.exports.ome_zarr import write_zarr
-from scanner.exports.overview import Backdrop, draw_overview
-from scanner.exports.page import write_page
-from scanner.exports.segmentation_picture import write_segmentation_picture
-from scanner.exports.table import write_table
 from scanner.result import PreparedSlide, ScanResult
 from scanner.slides import Slide
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from scanner.areas import rings_from_boxes, rings_from_mask
 from scanner.detections import Detection
-from scanner.exports.atomic import write_text
+from scanner.files.atomic import write_text
 from scanner.geometry import Box, Frame
 from scanner.hotspots import Hotspot
 from scanner.masks import RIM_CLASS

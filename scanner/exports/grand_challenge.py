@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scanner.detections import Detection
-from scanner.exports.atomic import write_text
+from scanner.files.atomic import write_text
 
 FIGURE, OTHER = "mitotic figure", "non-mitotic figure"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scanner.exports.atomic import write_picture
 from scanner.exports.legend import above_legend
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Marks, hatching
+from scanner.files.atomic import write_picture
+from scanner.files.printable import printable
 from scanner.geometry import Box, Frame
 from scanner.hotspots import Hotspot
-from scanner.printable import printable
 from scanner.result import ScanResult
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import read_thumbnail

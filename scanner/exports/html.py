@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from models.card import NOTICE
-from scanner.exports.atomic import write_text
-from scanner.printable import printable
+from scanner.files.atomic import write_text
+from scanner.files.printable import printable
 
 STYLE = """
 :root { color-scheme: light; }

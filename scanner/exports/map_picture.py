@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scanner.exports.atomic import write_picture
 from scanner.exports.ome_tiff import bytes_from_probabilities
+from scanner.files.atomic import write_picture
 from scanner.geometry import Box, Frame
 from scanner.smoothing import ReadMap
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from scanner.exports.atomic import part_of, remove, replacing
+from scanner.files.atomic import part_of, remove, replacing
 from scanner.geometry import Box, Frame
 from scanner.smoothing import Map, ReadMap
 

@@ -10,8 +10,8 @@ from typing import Any
 import zarr
 from zarr.codecs import BloscCodec
 
-from scanner.exports.atomic import replacing_folder
 from scanner.exports.ome_tiff import Rows, bytes_from_probabilities, level_shapes, max_pool
+from scanner.files.atomic import replacing_folder
 from scanner.geometry import Box, Frame
 from scanner.smoothing import ReadMap
 

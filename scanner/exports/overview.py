@@ -22,8 +22,8 @@ from scanner.exports.marks import (
     outline,
 )
 from scanner.exports.segmentation_picture import colour_of, describe_class, palette
+from scanner.files.printable import printable
 from scanner.geometry import Box, Frame
-from scanner.printable import printable
 from scanner.result import ScanResult
 from scanner.segmentation import Segmentation, sample_labels
 from scanner.slides.protocol import Slide

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scanner.exports.atomic import replacing
 from scanner.exports.marks import Colour
+from scanner.files.atomic import replacing
 from scanner.segmentation import ClassArea, Segmentation, sample_labels
 from scanner.windows import describe_area
 

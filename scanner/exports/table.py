@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scanner.detections import Detection
-from scanner.exports.atomic import write_text
+from scanner.files.atomic import write_text
 
 COLUMNS = ("x", "y", "x_um", "y_um", "score", "label", "border", "raw_score")
 

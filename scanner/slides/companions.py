@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from scanner.regular_files import open_regular
+from scanner.files.regular_files import open_regular
 
 #: Of a VMS file: some hundred lines.
 _MAX_LIST = 1 << 20

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from scanner.regular_files import open_regular
+from scanner.files.regular_files import open_regular
 
 #: The UID stands behind the patient's and the scanner's data and before the pixels'.
 _HEAD_BYTES = 1 << 20

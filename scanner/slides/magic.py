@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from scanner.regular_files import open_regular
+from scanner.files.regular_files import open_regular
 from scanner.slides.unread import is_dicom
 
 #: Little and big endian, classic and BigTIFF.

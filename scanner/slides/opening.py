@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
-from scanner.regular_files import open_regular
+from scanner.files.regular_files import open_regular
 from scanner.slides.companions import find_irregular_companion
 from scanner.slides.contents import FileContents, warn_of_others
 from scanner.slides.czi_slide import INSTALL, CziSlide, describe_czi, has_czi_reader

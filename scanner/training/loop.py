@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scanner.exports.atomic import replacing
+from scanner.files.atomic import replacing
 from scanner.training.batches import TrainingSet, make_batch
 from scanner.training.loss import dense_loss
 from scanner.training.mining import mine

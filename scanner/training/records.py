@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from models.registry import file_sha256
-from scanner.exports.atomic import replacing, write_text
 from scanner.exports.marks import font
+from scanner.files.atomic import replacing, write_text
 from scanner.training.fields import LabelledField
 
 CURVE_NAME = "training.csv"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.errors import SettingsError
+from scanner.files.texts import read_text
 from scanner.slides.units import number_of
-from scanner.texts import read_text
 from scanner.training.labels.shapes import is_off
 
 

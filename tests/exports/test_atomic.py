@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from scanner.errors import OutputError, UnreadableRegionError
-from scanner.exports.atomic import replacing, write_text
+from scanner.files.atomic import replacing, write_text
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:

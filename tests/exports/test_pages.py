@@ -15,7 +15,7 @@ from scanner.exports.batch_page import write_batch_page
 from scanner.exports.files import write_results
 from scanner.exports.html import table
 from scanner.exports.page import write_page
-from scanner.exports.run_report import write_report
+from scanner.files.run_report import write_report
 from scanner.result import PreparedSlide, ScanResult
 
 #: Elements that have no end.

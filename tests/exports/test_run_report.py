@@ -3,7 +3,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
-from scanner.exports.run_report import read_report, write_report
+from scanner.files.run_report import read_report, write_report
 
 
 def test_a_report_reads_back(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from scanner.errors import SettingsError
-from scanner.texts import read_text
+from scanner.files.texts import read_text
 from scanner.training.labels.boxes import Boxes, WrittenBox, tell_boxes
 from scanner.training.labels.naming import class_of
 from scanner.training.labels.shapes import Mark, mark_of_box, mark_of_rings

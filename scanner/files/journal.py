@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scanner.errors import OutputError
-from scanner.exports.atomic import sync_files
+from scanner.files.atomic import sync_files
 
 _CHECKSUM = "crc"
 #: Work that a power cut may cost, s: half a minute, less what the next piece of it takes.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from scanner.errors import SettingsError
-from scanner.regular_files import open_regular
+from scanner.files.regular_files import open_regular
 
 #: Bytes of a text, unpacked: outlines drawn on the largest slides have some ten million.
 MAX_BYTES = 1 << 28

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanner.errors import OutputError, ScannerError
-from scanner.exports.locks import is_held
-from scanner.printable import well_formed
+from scanner.files.locks import is_held
+from scanner.files.printable import well_formed
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from scanner.exports.atomic import write_text
-from scanner.printable import well_formed
+from scanner.files.atomic import write_text
+from scanner.files.printable import well_formed
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def _as_json(report: Mapping[str, Any]) -> str:
-    """JSON that every reader takes: names that are not UTF-8 are said with escapes, see `scanner.printable`."""
+    """JSON that every reader takes: names that are not UTF-8 are said with escapes, see `scanner.files.printable`."""
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
     return well_formed(text, backslash="\\\\")
 
