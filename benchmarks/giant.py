@@ -29,7 +29,7 @@ from benchmarks.memory import peak_of_scan
 from models import Model, load_model
 from models.normalisation import StainStatistics
 from scanner.files.run_report import read_report
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.scanning import prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide

@@ -18,13 +18,13 @@ from scipy.special import expit, logit
 from models.card import BackgroundCalibration
 from scanner.coarse_to_fine import COARSE_STRIDE, CoarseToFineScorer
 from scanner.detections import Detection, rank
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
+from scanner.geometry.tiles import Tile, read_box
 from scanner.lanes import FloatMap, StageSeconds
 from scanner.map_store import ProbabilityMap
 from scanner.probability import Scorer
 from scanner.result import Background, PreparedSlide
 from scanner.tile_loop import score_tiles
-from scanner.tiles import Tile, read_box
 
 #: Probabilities are kept this far from 0 and 1: their logits are finite.
 EDGE = 1e-6

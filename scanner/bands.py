@@ -9,11 +9,11 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+from scanner.geometry.tiles import Tile
 from scanner.result import OnProgress, PreparedSlide, Progress, Watch
 from scanner.resuming import as_begun
 from scanner.scoring import open_store, score_missing, tiles_to_scan
 from scanner.tally import Tally
-from scanner.tiles import Tile
 from scanner.unfinished import UnfinishedScan
 
 #: Tiles in a band: seconds of work for a GPU, about a minute for a processor.

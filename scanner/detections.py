@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.card import ModelCard
-from scanner.geometry import Frame
+from scanner.geometry.frames import Frame
 from scanner.peaks import Peak
 
 

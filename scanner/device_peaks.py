@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scanner.geometry import Box, mirrored
+from scanner.geometry.frames import Box, mirrored
 from scanner.peaks import NEIGHBOURS_ABOVE_AND_BELOW, Peak, PeakSettings, suppress
 from scanner.smoothing import UNITS, ReadMap, add_disk_rows, disk_half_widths
 

@@ -11,13 +11,13 @@ from scanner.batch import BatchOrder, begin_job
 from scanner.dense import PatchwiseNet
 from scanner.dense.zones import ZonedNet
 from scanner.engine import describe_network
+from scanner.geometry.tiles import Tile, map_side
 from scanner.memory import choose_tile_side, memory_bound
 from scanner.outcomes import assumed_mpp
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide
 from scanner.scoring import tiles_to_scan
 from scanner.settings import ScanSettings, scan_stride
-from scanner.tiles import Tile, map_side
 from scanner.worklist import Job
 
 #: Side, in outputs, of the tile that a network is timed on that works patch by patch, or by zones.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from models import Model
 from scanner.evaluation.segmentation import RandScore, border_threshold, pixel_error, score_borders
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 from scanner.segmentation import label_values, smoothed_layers
 from scanner.settings import SettingsKeywords
 from scanner.training.fields import LabelledField

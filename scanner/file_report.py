@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.card import ModelCard
-from scanner.geometry import plan_frame
+from scanner.geometry.frames import plan_frame
 from scanner.settings import ScanSettings, tile_side
 from scanner.slides import FileContents, ImageInfo, ImageKind
 from scanner.slides.contents import describe_image

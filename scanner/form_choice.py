@@ -23,11 +23,11 @@ from torch import Tensor
 
 from scanner.errors import SettingsError
 from scanner.form_cache import cache_folder, keep_seconds, read_seconds
+from scanner.geometry.tiles import map_side
 from scanner.gpu_forms import DEFAULT_FORM, FormChoice, GpuForm, reason_of
 from scanner.lanes import FloatMap, Lane, Pixels, StageSeconds
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide
-from scanner.tiles import map_side
 
 #: Launches that set a form up: the first compiles, the second captures. Their scores are compared.
 SET_UP = 2

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scanner.circles import Centre, best_circle, within_circle
 from scanner.detections import Detection, above_threshold, counted
-from scanner.geometry import Box, Frame
+from scanner.geometry.circles import Centre, best_circle, within_circle
+from scanner.geometry.frames import Box, Frame
+from scanner.geometry.windows import Shape, Window
 from scanner.tissue import TissueMask
-from scanner.windows import Shape, Window
 
 Places = npt.NDArray[np.float64]
 

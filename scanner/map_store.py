@@ -27,8 +27,8 @@ from scanner.errors import OutputError, OutputExistsError
 from scanner.files.atomic import remove, sync_files, write_text
 from scanner.files.journal import Journal, SyncClock, checksum, read_lines
 from scanner.files.locks import Lock
-from scanner.geometry import Box, Frame
-from scanner.tiles import Tile
+from scanner.geometry.frames import Box, Frame
+from scanner.geometry.tiles import Tile
 
 FloatMap = npt.NDArray[np.float32]
 #: What a change of plan does not touch: locks, and what goes with the scan before (`scanner.report`).

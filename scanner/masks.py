@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scanner.areas import Area, areas_from_geojson
 from scanner.errors import MaskError
-from scanner.features import Ring
+from scanner.geometry.areas import Area, areas_from_geojson
+from scanner.geometry.features import Ring
 from scanner.mask_files import read_outlines
 from scanner.mask_pictures import read_picture
 from scanner.tissue import Mask, TissueMask

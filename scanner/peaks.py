@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.smoothing import Map, ReadMap
 
 Indices = npt.NDArray[np.intp]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from scanner.errors import UnreadableRegionError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
+from scanner.geometry.tiles import plan_tiles, read_box
 from scanner.lanes import StageSeconds
 from scanner.probability import prepare_scorer
 from scanner.result import PreparedSlide
-from scanner.tiles import plan_tiles, read_box
 
 #: Map px a side of each area that is scored both ways, and how many areas there are.
 SIDE, PLACES = 64, 4

@@ -23,7 +23,7 @@ from scanner.dense import DenseNet, Form
 from scanner.devices import choose_device
 from scanner.engine import choose_network
 from scanner.errors import NonFiniteScoreError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.gpu_forms import FallbackLane, FormChoice, GpuForm
 from scanner.lanes import FloatMap, HostLane, Lane, Pixels, StageSeconds
 

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from scanner.files.printable import printable
+from scanner.geometry.windows import describe_area
 from scanner.outcomes import Outcome, Status, Watcher, describe_assumption
-from scanner.windows import describe_area
 from scanner.worklist import Job, name_image
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.errors import UnreadableRegionError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
+from scanner.geometry.tiles import Tile
 from scanner.lanes import StageSeconds
-from scanner.tiles import Tile
 
 Pixels = npt.NDArray[np.uint8]
 #: A tile and its pixels; None where they cannot be read.

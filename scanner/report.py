@@ -24,6 +24,7 @@ from scanner.files.atomic import sync_folder, write_text
 from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import read_report, write_report
 from scanner.fingerprint import fingerprint
+from scanner.geometry.windows import HPF_MM2, window_from_text
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
 from scanner.lanes import StageSeconds
 from scanner.mask_files import describe_mask
@@ -34,7 +35,6 @@ from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
 from scanner.slides.contents import describe_image, further_image
 from scanner.slides.foreign import check_still_there
-from scanner.windows import HPF_MM2, window_from_text
 
 #: Within the folder of an unfinished scan: what goes with the run.json of the scan before.
 ENDED_NAME = "ended.json"

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.registry import Model
 from scanner.detections import Detection
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 from scanner.hotspots import Hotspot
 from scanner.map_store import ProbabilityMap
 from scanner.probability import Scorer

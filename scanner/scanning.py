@@ -29,7 +29,8 @@ from scanner.devices import choose_device
 from scanner.errors import ResolutionError
 from scanner.exports.files import check_exports, write_results
 from scanner.exports.overview import is_soon_read, read_backdrop
-from scanner.geometry import Box, plan_frame
+from scanner.geometry.frames import Box, plan_frame
+from scanner.geometry.windows import window_from_text
 from scanner.hotspots import find_hotspots
 from scanner.map_store import ProbabilityMap
 from scanner.mask_files import find_mask
@@ -53,7 +54,6 @@ from scanner.statistics import measure_slide, sample_blocks
 from scanner.tissue import find_tissue, full_tissue
 from scanner.unfinished import UnfinishedScan
 from scanner.verify import verify_tiling
-from scanner.windows import window_from_text
 
 #: A slide whose pixels are this many times larger than the model's shows no figures, only what interpolation invents.
 COARSEST = 4.0

@@ -14,14 +14,14 @@ from models.card import ModelCard
 from models.symmetry import odd_side
 from scanner.dense.symmetric import SymmetricNet
 from scanner.detections import Detection, above_threshold, ranked
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
+from scanner.geometry.tiles import Tile, read_box
 from scanner.lanes import FloatMap, StageSeconds
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide
 from scanner.smoothing import smooth_map
 from scanner.stages import Stage, Stages
 from scanner.tile_loop import score_tiles
-from scanner.tiles import Tile, read_box
 
 #: The best so many are seen again, of a square millimetre of tissue and of a slide at least: more would cost as much as
 #: the scan, and a slide with more has no figures to count.

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.card import ModelCard
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 from scanner.map_store import ProbabilityMap
 from scanner.smoothing import ReadMap, smooth_map
 from scanner.tissue import TissueMask

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from scanner.errors import MaskError, SettingsError
-from scanner.windows import window_from_text
+from scanner.geometry.windows import window_from_text
 
 #: Positions of a slide are scanned at least this densely, in grid pixels: beyond it, figures are stepped over.
 MAX_STRIDE = 64

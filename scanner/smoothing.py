@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scanner.geometry import Box, mirrored
+from scanner.geometry.frames import Box, mirrored
 
 Map = npt.NDArray[np.float32]
 #: Reads a box of a map, in map px, that lies within the map.

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from scanner.errors import ScanCancelledError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.kept import KeptFiles, KeptScores
 from scanner.map_store import ProbabilityMap
 from scanner.result import Progress, Watch

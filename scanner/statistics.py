@@ -15,7 +15,7 @@ import torch
 from models.normalisation import STAINED_CHANNELS, Normalisation, StainStatistics
 from models.pixel_tables import optical_density
 from scanner.errors import UnreadableRegionError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides.grid import Grid
 from scanner.tissue import TissueMask, absorbs_light
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scanner.geometry.tiles import Tile
 from scanner.result import Progress
-from scanner.tiles import Tile
 from scanner.tissue import TissueMask
 
 

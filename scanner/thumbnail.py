@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.errors import UnreadableRegionError
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 from scanner.slides.colour import shown_as_rgb
 from scanner.slides.protocol import WHITE, Held, Pixels, Slide, read_held
 

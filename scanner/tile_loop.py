@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from scanner.blank import BlankScores
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
+from scanner.geometry.tiles import Tile
 from scanner.halving import Room
 from scanner.lanes import FloatMap, Pending, Pixels
 from scanner.probability import IN_FLIGHT, SEVERAL, Scorer
 from scanner.read_ahead import ReadTile, batches, read_ahead
-from scanner.tiles import Tile
 
 
 @dataclass(frozen=True)

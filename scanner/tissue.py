@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from scanner.circles import areas_within_circle
-from scanner.geometry import Box, Frame
+from scanner.geometry.circles import areas_within_circle
+from scanner.geometry.frames import Box, Frame
 from scanner.ink import find_ink
 from scanner.slides.colour import OPTICAL_DENSITY
 from scanner.slides.protocol import Slide

@@ -23,7 +23,7 @@ from typing import Any, Self
 from scanner.errors import OutputError, OutputExistsError
 from scanner.files.atomic import LOCK_NAME, part_of, remove, remove_parts, sync_folder
 from scanner.files.locks import Lock, is_held
-from scanner.geometry import Frame
+from scanner.geometry.frames import Frame
 from scanner.map_store import MapStore, ProbabilityMap, clear, read_plan
 
 #: Folder of an unfinished scan within its result folder.

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
+from scanner.geometry.tiles import Tile, map_side, plan_tiles, read_box
 from scanner.lanes import StageSeconds
 from scanner.map_store import ProbabilityMap
 from scanner.result import PreparedSlide, Verification
 from scanner.tile_loop import score_tiles
-from scanner.tiles import Tile, map_side, plan_tiles, read_box
 
 #: Probabilities may differ so much by the order of float32 additions; DESIGN's figure for maps.
 TOLERANCE = 1e-5

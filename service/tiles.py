@@ -28,7 +28,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scanner.errors import DamagedSlideError, UnreadableRegionError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides import Slide
 from scanner.slides.colour import shown_as_rgb
 from scanner.slides.opening import open_image

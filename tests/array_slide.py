@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from scanner.errors import UnreadableRegionError
-from scanner.geometry import Box, Frame, plan_frame
+from scanner.geometry.frames import Box, Frame, plan_frame
 from scanner.slides.protocol import WHITE, ImageInfo, ImageKind, Pixels, levels_from_sizes
 
 

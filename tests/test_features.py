@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scanner.areas import areas_from_geojson
 from scanner.errors import MaskError, SettingsError
+from scanner.geometry.areas import areas_from_geojson
 from scanner.training.labels.qupath import read_qupath
 
 CLASSES = ("background", "cell")

@@ -12,9 +12,9 @@ import pytest
 
 from scanner.errors import OutputExistsError
 from scanner.files.journal import SyncClock
-from scanner.geometry import Frame, plan_frame
+from scanner.geometry.frames import Frame, plan_frame
+from scanner.geometry.tiles import Tile, plan_tiles
 from scanner.map_store import FloatMap, MapStore
-from scanner.tiles import Tile, plan_tiles
 from scanner.unfinished import WORK_NAME, UnfinishedScan, wait_for_release
 
 FRAME: Frame = plan_frame((64, 48), 0.25, 0.25, 1)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from scanner.areas import rings_from_boxes, rings_from_mask
 from scanner.errors import MaskError
-from scanner.geometry import Box, Frame
+from scanner.geometry.areas import rings_from_boxes, rings_from_mask
+from scanner.geometry.frames import Box, Frame
 from scanner.mask_files import describe_mask, find_mask
 from scanner.masks import restrict
 from scanner.tissue import TissueMask, full_tissue

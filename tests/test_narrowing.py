@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanner.geometry import Box, plan_frame
+from scanner.geometry.frames import Box, plan_frame
+from scanner.geometry.tiles import plan_tiles
 from scanner.narrowing import PARTS, narrow, widen
-from scanner.tiles import plan_tiles
 from scanner.tissue import TissueMask
 
 SEEN = 21

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.peaks import Peak, PeakSettings, find_map_peaks, find_peaks, suppress
 
 PEAKS = st.lists(

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from scanner.cuda_lane import exact_convolutions
 from scanner.errors import DeviceMemoryError, UnreadableRegionError
-from scanner.geometry import Box, plan_frame
+from scanner.geometry.frames import Box, plan_frame
+from scanner.geometry.tiles import Tile, plan_tiles
 from scanner.lanes import HostLane, StageSeconds
 from scanner.probability import Scorer, prepare_scorer
 from scanner.tile_loop import score_tiles
-from scanner.tiles import Tile, plan_tiles
 from tests.slides_factory import texture
 from tests.small_models import random_model
 

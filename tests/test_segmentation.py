@@ -18,7 +18,7 @@ from models.normalisation import Normalisation, NormalisationKind
 from models.pixel_tables import apply_table, normalisation_table
 from scanner import scan
 from scanner.batch import BatchOrder, scan_batch
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.map_store import MapStore
 from scanner.result import ScanResult
 from scanner.segmentation import NOT_SCANNED, label_values

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.smoothing import disk_half_widths, smooth, smooth_map
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))

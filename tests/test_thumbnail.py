@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner import thumbnail
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.thumbnail import read_thumbnail
 from tests.array_slide import ArraySlide, frame_of
 from tests.slides_factory import pyramid, texture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 from scanner.slides import open_slide
 from scanner.tissue import RIM_UM, TissueMask, absorbs_light, find_tissue, full_tissue
 from tests.array_slide import ArraySlide, frame_of

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from scanner import scan
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
+from scanner.geometry.tiles import Tile
 from scanner.map_store import MapStore, ProbabilityMap
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
-from scanner.tiles import Tile
 from scanner.verify import TOLERANCE, choose_places, verify_tiling
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from scanner.evaluation.matching import ScoredField, Verdict, match, missed_figures
 from scanner.evaluation.rules import Rule
 from scanner.exports.marks import font
-from scanner.geometry import mirrored
+from scanner.geometry.frames import mirrored
 from scanner.slides.colour import shown_as_rgb
 from scanner.training.fields import LabelledField
 

@@ -22,7 +22,7 @@ from scanner.detections import Detection, counted
 from scanner.errors import OutputError, SettingsError
 from scanner.exports.map_picture import pool_map
 from scanner.files.atomic import replacing
-from scanner.geometry import Frame
+from scanner.geometry.frames import Frame
 from scanner.result import PreparedSlide, ScanResult
 from scanner.slides.protocol import Slide
 

@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scanner.areas import rings_from_boxes, rings_from_mask
 from scanner.detections import Detection
 from scanner.files.atomic import write_text
-from scanner.geometry import Box, Frame
+from scanner.geometry.areas import rings_from_boxes, rings_from_mask
+from scanner.geometry.frames import Box, Frame
+from scanner.geometry.windows import Shape
 from scanner.hotspots import Hotspot
 from scanner.masks import RIM_CLASS
 from scanner.result import ScanResult
 from scanner.tissue import Mask, TissueMask
-from scanner.windows import Shape
 
 Feature = dict[str, Any]
 #: Corners x, y; the last is the first.

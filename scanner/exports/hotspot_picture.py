@@ -13,12 +13,12 @@ from scanner.exports.legend import above_legend
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Marks, hatching
 from scanner.files.atomic import write_picture
 from scanner.files.printable import printable
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
+from scanner.geometry.windows import Shape, describe_hpf
 from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import read_thumbnail
-from scanner.windows import Shape, describe_hpf
 
 #: Longest side of the slide in the picture; smaller windows are enlarged by a whole factor, to half of it or more.
 SLIDE_PX = 1000

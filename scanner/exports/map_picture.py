@@ -10,7 +10,7 @@ from PIL import Image
 
 from scanner.exports.ome_tiff import bytes_from_probabilities
 from scanner.files.atomic import write_picture
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 from scanner.smoothing import ReadMap
 
 Levels = npt.NDArray[np.uint8]

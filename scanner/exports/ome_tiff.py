@@ -19,7 +19,7 @@ import numpy.typing as npt
 import tifffile
 
 from scanner.files.atomic import part_of, remove, replacing
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 from scanner.smoothing import Map, ReadMap
 
 Rows = npt.NDArray[np.uint8]

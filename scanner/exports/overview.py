@@ -23,13 +23,13 @@ from scanner.exports.marks import (
 )
 from scanner.exports.segmentation_picture import colour_of, describe_class, palette
 from scanner.files.printable import printable
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
+from scanner.geometry.windows import Shape
 from scanner.result import ScanResult
 from scanner.segmentation import Segmentation, sample_labels
 from scanner.slides.protocol import Slide
 from scanner.thumbnail import choose_level, read_thumbnail
 from scanner.tissue import Mask
-from scanner.windows import Shape
 
 #: Colours of the slide, and micrometres per pixel.
 Backdrop = tuple[Colours, float]

@@ -11,8 +11,8 @@ from PIL import Image
 
 from models.card import Measurement, ModelCard
 from scanner.exports.html import MM2, facts, picture, table, write_html
+from scanner.geometry.windows import SMALL_MM2, describe_hpf
 from scanner.result import ScanResult
-from scanner.windows import SMALL_MM2, describe_hpf
 
 UM2 = "um\N{SUPERSCRIPT TWO}"
 

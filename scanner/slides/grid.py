@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from scanner.geometry import Box, Frame, mirrored
+from scanner.geometry.frames import Box, Frame, mirrored
 from scanner.slides.protocol import Level, Pixels, Slide
 from scanner.slides.resampling import Axis, resample
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides.colour import composite, eight_bits, rgb_from_grey
 from scanner.slides.contents import FileContents, choose_image, sole_image
 from scanner.slides.foreign import foreign_errors_become

@@ -8,7 +8,7 @@ from threading import Lock
 
 import numpy as np
 
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides.protocol import RGB, WHITE, Level, Pixels
 
 #: Decoded tiles kept per slide: 1024 rows of a slide 87,000 px wide, so that a row of a scan finds what its halo

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from scanner.errors import UnreadableRegionError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides.mosaic import TileCache, assemble, parts_of
 from scanner.slides.protocol import RGB, WHITE, Held, Level, Pixels, Slide
 from scanner.slides.resampling import weigh, whole_weights

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides.protocol import RGB, Pixels
 
 #: Weights of one output pixel add up to this.

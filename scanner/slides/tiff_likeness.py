@@ -9,7 +9,7 @@ import numpy.typing as npt
 from tifffile import TiffPage
 
 from scanner.errors import SlideError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides.foreign import foreign_errors_become
 from scanner.slides.mosaic import assemble
 from scanner.slides.protocol import Level, Pixels

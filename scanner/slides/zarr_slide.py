@@ -12,7 +12,7 @@ import numpy.typing as npt
 import zarr
 
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides.colour import rgb_from_grey
 from scanner.slides.contents import choose_image
 from scanner.slides.foreign import check_still_there, foreign_errors_become, reading_region

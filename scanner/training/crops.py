@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scanner.geometry import mirrored
+from scanner.geometry.frames import mirrored
 from scanner.training.fields import LabelledField
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place

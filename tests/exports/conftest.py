@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from scanner.detections import Detection
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
+from scanner.geometry.windows import Window
 from scanner.hotspots import find_hotspots
 from scanner.report import describe_result
 from scanner.result import PreparedSlide, ScanResult
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
-from scanner.windows import Window
 from tests.array_slide import ArraySlide
 from tests.exports.stored_map import stored_map
 from tests.slides_factory import texture

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
+from scanner.geometry.tiles import Tile
 from scanner.map_store import MapStore, ProbabilityMap
-from scanner.tiles import Tile
 
 
 def stored_map(folder: Path, frame: Frame, values: npt.NDArray[np.float32] | None = None) -> ProbabilityMap:

@@ -9,12 +9,12 @@ from PIL import Image
 
 from scanner.detections import Detection
 from scanner.exports.geojson import write_detections, write_regions, write_tissue
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
+from scanner.geometry.windows import Shape
 from scanner.hotspots import Hotspot
 from scanner.masks import restrict
 from scanner.result import ScanResult
 from scanner.tissue import TissueMask, full_tissue
-from scanner.windows import Shape
 from tests.qupath import draw, read_features
 
 FOUND = Detection(row=40.5, col=81.25, row_um=10.1, col_um=20.3, score=0.75, label="mitosis", border=False)

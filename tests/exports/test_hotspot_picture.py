@@ -7,10 +7,10 @@ from PIL import Image
 
 from scanner.exports.hotspot_picture import draw_hotspot, write_hotspot_pictures
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Colour
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
+from scanner.geometry.windows import Shape
 from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
-from scanner.windows import Shape
 from tests.array_slide import ArraySlide
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from scanner.exports import map_picture
 from scanner.exports.map_picture import colours_from_levels, pool_map, write_map_picture
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 from scanner.result import ScanResult
 
 

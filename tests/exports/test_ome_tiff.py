@@ -8,7 +8,7 @@ import tifffile
 
 from scanner.exports import ome_tiff
 from scanner.exports.ome_tiff import bytes_from_probabilities, level_shapes, max_pool, write_map
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 
 OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
 

@@ -12,7 +12,7 @@ import zarr
 from scanner.errors import OutputError
 from scanner.exports import ome_zarr
 from scanner.exports.ome_zarr import write_zarr
-from scanner.geometry import Frame
+from scanner.geometry.frames import Frame
 
 FRAME = Frame(5201, 3001, level0_mpp=0.25, grid_mpp=0.5, stride=2)
 VALUES = np.random.default_rng(0).random((FRAME.map_height, FRAME.map_width), np.float32)

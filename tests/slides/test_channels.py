@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides import open_slide
 from scanner.slides.colour import shown_as_rgb
 from scanner.slides.grid import Grid

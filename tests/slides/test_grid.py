@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanner.geometry import Box, Frame, mirrored, plan_frame
+from scanner.geometry.frames import Box, Frame, mirrored, plan_frame
 from scanner.slides import Level, Slide, open_slide
 from scanner.slides.grid import Grid, choose_level
 from tests.array_slide import ArraySlide

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides import Level
 from scanner.slides.mosaic import TileCache, assemble
 from scanner.slides.protocol import Pixels

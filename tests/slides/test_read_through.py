@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.errors import UnreadableRegionError
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides import open_slide, read_through
 from scanner.slides.mosaic import TileCache
 from scanner.slides.protocol import KnowsHoles, Level, levels_from_sizes

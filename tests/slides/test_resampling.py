@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from scanner.geometry import Box
+from scanner.geometry.frames import Box
 from scanner.slides import resampling
 from scanner.slides.resampling import ONE, STEPS, Axis, keys_cubic, resample, whole_weights
 from tests.slides_factory import Pixels, texture

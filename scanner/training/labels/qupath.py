@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from scanner.errors import SettingsError
-from scanner.features import Feature, features_of, shapes_of
 from scanner.files.texts import read_text
+from scanner.geometry.features import Feature, features_of, shapes_of
 from scanner.training.labels.naming import class_of
 from scanner.training.labels.shapes import Mark, mark_of_rings
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scanner.errors import SettingsError
 
 if TYPE_CHECKING:
-    from scanner.geometry import Frame
+    from scanner.geometry.frames import Frame
 
 #: Area in which mitoses are counted, as pathologists do today instead of in ten high-power fields (Cree et al. 2021).
 HOTSPOT_MM2 = 2.0

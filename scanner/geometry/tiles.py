@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scanner.geometry import Box, Frame
+from scanner.geometry.frames import Box, Frame
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scanner.errors import MaskError
-from scanner.features import Ring, features_of, shapes_of
 from scanner.files.texts import decode
-from scanner.geometry import Box
+from scanner.geometry.features import Ring, features_of, shapes_of
+from scanner.geometry.frames import Box
 
 #: Row and column of a corner of cells.
 Corner = tuple[int, int]

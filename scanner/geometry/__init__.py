@@ -1,0 +1,1 @@
+"""Boxes, frames, tiles, windows and polygons: plain numbers, no pixels."""
