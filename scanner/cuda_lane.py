@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scanner.dense.cuda_graph import GraphedFunction
+from scanner.dense.gpu.cuda_graph import GraphedFunction
 from scanner.lanes import Compute, FloatMap, Pixels, StageSeconds
 
 #: Tiles in flight: one computes while the next one's pixels go up and the last one's scores come down.

@@ -6,8 +6,8 @@ from torch import nn
 
 from models.registry import Model
 from scanner.dense import DenseNet, PatchwiseNet, densify
-from scanner.dense.plan import shape_of_patch
-from scanner.dense.probe import record
+from scanner.dense.network.plan import shape_of_patch
+from scanner.dense.network.probe import record
 from scanner.dense.symmetric import SymmetricNet, with_symmetries
 from scanner.dense.zones import ZonedNet, zone
 from scanner.dense.zones.cuts import patch_cost

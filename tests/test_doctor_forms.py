@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from scanner import doctor_forms
 from scanner.dense import Form
-from scanner.dense.fragments import run_fragments
+from scanner.dense.conversion.fragments import run_fragments
 from scanner.doctor import Finding
 from scanner.doctor_forms import compare_forms
 from scanner.errors import SettingsError

@@ -229,7 +229,7 @@ def test_triton_itself_fails_on_a_host_without_a_card_and_the_scan_goes_on(tmp_p
 import sys
 from models import load_model
 from scanner import form_choice, scan
-from scanner.dense.triton_chain import TritonChain
+from scanner.dense.gpu.triton_chain import TritonChain
 form_choice.has_forms = lambda scorer: True
 TritonChain.takes = staticmethod(lambda images: True)
 scan(sys.argv[1], load_model(sys.argv[2]), sys.argv[3], device="cpu", gpu_form="measured", tile_size=64).map.close()

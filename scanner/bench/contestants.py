@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scanner.bench.loops import channels_last_loop, compiled_loop, fused_loop, monai_loop, plain_loop
 from scanner.bench.subjects import Subject
 from scanner.dense import DenseNet, Form, densify
-from scanner.dense.layers import has_bfloat16_convolutions
+from scanner.dense.network.layers import has_bfloat16_convolutions
 from scanner.errors import SettingsError
 
 #: Patches that a loop is timed on: its cost per patch does not depend on their number.

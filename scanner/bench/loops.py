@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from scanner.bench.subjects import Subject
 from scanner.dense import Form, densify, score_patches
-from scanner.dense.heads import join_heads
-from scanner.dense.patchwise import count_positions
+from scanner.dense.conversion.patchwise import count_positions
+from scanner.dense.network.heads import join_heads
 
 
 class PatchLoop(nn.Module):

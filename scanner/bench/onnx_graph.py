@@ -9,8 +9,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from scanner.dense.graph import Graph, Layout
-from scanner.dense.layers import Convolution, MaxPool, Step
+from scanner.dense.network.graph import Graph, Layout
+from scanner.dense.network.layers import Convolution, MaxPool, Step
 
 _OPSET, _IR_VERSION = 17, 9
 _FLOAT = TensorProto.FLOAT

@@ -14,8 +14,8 @@ from scanner.bench.contestants import USUAL_BATCH, Contestant
 from scanner.bench.loops import PatchLoop
 from scanner.bench.subjects import Subject
 from scanner.dense import densify
-from scanner.dense.graph import Layout
-from scanner.dense.layers import Step
+from scanner.dense.network.graph import Layout
+from scanner.dense.network.layers import Step
 
 
 def peers(

@@ -21,7 +21,7 @@ from scanner.bench.measure import Case, Timing, copy_case, measure, peak_case
 from scanner.bench.peers import peers
 from scanner.bench.subjects import Subject
 from scanner.dense import densify, score_patches
-from scanner.dense.layers import has_bfloat16_convolutions
+from scanner.dense.network.layers import has_bfloat16_convolutions
 
 #: Outputs along each axis that are compared with the classifier's own, at two opposite corners: one batch of 16.
 _COMPARED = 4

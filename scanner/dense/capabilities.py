@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from scanner.dense.layers import has_bfloat16_convolutions
 from scanner.dense.native import NativeUnavailableError, load_kernel
 from scanner.dense.native.build import find_compiler
+from scanner.dense.network.layers import has_bfloat16_convolutions
 from scanner.errors import UnavailableError
 
 #: The first GPUs of NVIDIA with a matrix unit for tf32 and bfloat16 (Ampere).

@@ -26,8 +26,8 @@ from models.identity import contract_sha256
 from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model
 from scanner.dense.capabilities import offers_of
+from scanner.dense.conversion.patchwise import PatchwiseNet, score_patches
 from scanner.dense.dense_net import Form, densify
-from scanner.dense.patchwise import PatchwiseNet, score_patches
 from scanner.dense.symmetric import with_symmetries, without_symmetries
 from scanner.dense.zones import zone
 from scanner.errors import InexactLayerError

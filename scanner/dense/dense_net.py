@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 from models.committee import Committee
 from models.pixel_tables import apply_table
-from scanner.dense.check import check_conversion
 from scanner.dense.columns import DenseColumns
-from scanner.dense.convert import convert
-from scanner.dense.dilation import run_dilated
-from scanner.dense.fragments import run_fragments
-from scanner.dense.fuse import fuse_graph
-from scanner.dense.graph import Graph, Layout
-from scanner.dense.heads import Heads
+from scanner.dense.conversion.check import check_conversion
+from scanner.dense.conversion.convert import convert
+from scanner.dense.conversion.dilation import run_dilated
+from scanner.dense.conversion.fragments import run_fragments
+from scanner.dense.conversion.fuse import fuse_graph
+from scanner.dense.conversion.patchwise import count_positions
+from scanner.dense.gpu.triton_chain import TritonChain, TritonUnavailableError
 from scanner.dense.native import NativeChain, NativeUnavailableError
-from scanner.dense.patchwise import count_positions
-from scanner.dense.plan import PatchSize, shape_of_patch
-from scanner.dense.probe import TRACING
-from scanner.dense.trace import trace_classifier
-from scanner.dense.triton_chain import TritonChain, TritonUnavailableError
+from scanner.dense.network.graph import Graph, Layout
+from scanner.dense.network.heads import Heads
+from scanner.dense.network.plan import PatchSize, shape_of_patch
+from scanner.dense.network.probe import TRACING
+from scanner.dense.network.trace import trace_classifier
 from scanner.errors import SettingsError
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.committee import average
 from models.symmetry import SYMMETRIES, Symmetric, odd_side, turned, turned_back
-from scanner.dense.patchwise import count_positions
+from scanner.dense.conversion.patchwise import count_positions
 
 
 class SymmetricNet(nn.Module):

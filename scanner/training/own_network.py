@@ -16,7 +16,7 @@ from models.errors import CardError
 from models.families import build_network
 from models.layers import Layers, chain_of, describe_layers
 from models.registry import Model
-from scanner.dense.patchwise import score_patches
+from scanner.dense.conversion.patchwise import score_patches
 from scanner.errors import SettingsError
 from scanner.training.recipe import Recipe
 

@@ -96,7 +96,7 @@ def test_what_there_is_not_is_refused_naming_what_there_is(monkeypatch: pytest.M
 _TRY = """
 import torch
 from scanner.dense.capabilities import capabilities
-from scanner.dense.layers import Convolution, Step
+from scanner.dense.network.layers import Convolution, Step
 layer = Convolution(torch.ones(2, 1, 2, 2), None, activation="relu").to(torch.bfloat16)
 image = torch.ones(1, 1, 4, 4, dtype=torch.bfloat16)
 with torch.inference_mode():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scanner.dense.cuda_graph import GraphedFunction
+from scanner.dense.gpu.cuda_graph import GraphedFunction
 
 
 class Stream:

@@ -15,7 +15,7 @@ from models.committee import Committee
 from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, PatchwiseNet, densify, score_patches
-from scanner.dense.layers import MaxPool, Step
+from scanner.dense.network.layers import MaxPool, Step
 from scanner.errors import SettingsError
 from tests.networks import Classifier, CropResidual, Highway, MultiScale, classifiers, randomise
 from tests.reference import patch_by_patch

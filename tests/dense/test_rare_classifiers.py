@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from scanner.dense import densify
-from scanner.dense.probe import image_channels
+from scanner.dense.network.probe import image_channels
 from scanner.errors import InexactLayerError
 from tests.networks import Classifier, randomise
 from tests.reference import patch_by_patch

@@ -15,9 +15,9 @@ from torch import nn
 from models.dannet import DanNet, DanNetConfig
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
-from scanner.dense.graph import Layout
-from scanner.dense.triton_chain import TritonChain, TritonTuning, TritonUnavailableError
-from scanner.dense.triton_units import largest_part, next_power, plan_runs, plan_unit
+from scanner.dense.gpu.triton_chain import TritonChain, TritonTuning, TritonUnavailableError
+from scanner.dense.gpu.triton_units import largest_part, next_power, plan_runs, plan_unit
+from scanner.dense.network.graph import Layout
 from scanner.errors import SettingsError
 from tests.networks import randomise
 from tests.reference import patch_by_patch

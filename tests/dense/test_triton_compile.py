@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.dannet import DNN2, DanNet
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import densify
-from scanner.dense.triton_chain import TritonChain
+from scanner.dense.gpu.triton_chain import TritonChain
 from tests.conftest import ROOT
 
 if importlib.util.find_spec("triton") is None:
@@ -52,7 +52,7 @@ class Recorder:
 
 def launches_of(net: nn.Module, patch_size: int, stride: int, dtype: torch.dtype) -> list[Launch]:
     """Every launch of a tile."""
-    from scanner.dense import triton_kernels
+    from scanner.dense.gpu import triton_kernels
 
     dense = densify(net, patch_size, stride)
     chain = TritonChain(dense.graph, dense.layout)
@@ -87,7 +87,7 @@ NETWORKS = {"DNN2": (lambda: DanNet(DNN2), 101), "ValidNet": (lambda: ValidNet(V
 
 def compile_all(network: str, stride: int, dtype: torch.dtype, capability: int) -> None:
     """Compile what a tile would launch; for a process of its own, where Triton is not told to interpret."""
-    from scanner.dense import triton_kernels
+    from scanner.dense.gpu import triton_kernels
 
     make, patch_size = NETWORKS[network]
     kernels = {name: getattr(triton_kernels, name) for name in ("pooled_convolution", "classifying_head")}

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scanner.dense.graph import Graph, Layout
-from scanner.dense.layers import IDENTITY, Convolution, MaxPool, Pointwise
 from scanner.dense.native.packing import (
     Rows,
     Shape,
@@ -19,6 +17,8 @@ from scanner.dense.native.packing import (
     pad_bias,
     slice_channels,
 )
+from scanner.dense.network.graph import Graph, Layout
+from scanner.dense.network.layers import IDENTITY, Convolution, MaxPool, Pointwise
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from scanner.dense.graph import Graph, Layout
-from scanner.dense.layers import Convolution
 from scanner.dense.native.chain import Chain, Window, choose_rows, pack_chain
 from scanner.dense.native.library import NativeUnavailableError, load_kernel
 from scanner.dense.native.packing import Rows, Shape
+from scanner.dense.network.graph import Graph, Layout
+from scanner.dense.network.layers import Convolution
 from scanner.errors import SettingsError
 
 

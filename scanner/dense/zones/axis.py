@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from scanner.dense.plan import Node
+from scanner.dense.network.plan import Node
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scanner.dense.graph import GraphNode, convolution_weight
+from scanner.dense.network.graph import GraphNode, convolution_weight
 from scanner.dense.zones.axis import ONE_ELEMENT
 from scanner.dense.zones.regions import Axis, Zone
 from scanner.dense.zones.run import AxisTask, Spans, axis_tasks

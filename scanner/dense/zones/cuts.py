@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from scanner.dense.graph import Graph, GraphNode
-from scanner.dense.plan import PatchSize, shape_of_patch
-from scanner.dense.probe import Recording, qualified_name, record
-from scanner.dense.trace import Tracer
+from scanner.dense.network.graph import Graph, GraphNode
+from scanner.dense.network.plan import PatchSize, shape_of_patch
+from scanner.dense.network.probe import Recording, qualified_name, record
+from scanner.dense.network.trace import Tracer
 from scanner.dense.zones.axis import ONE_ELEMENT, NoMiddleError
 from scanner.dense.zones.padding import convert_padded
 from scanner.dense.zones.run import Spans, spans_after, spans_of_image

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import nn
 
-from scanner.dense.convert import convert
-from scanner.dense.graph import Padding
-from scanner.dense.layers import Pick
-from scanner.dense.plan import Window
-from scanner.dense.trace import Call, Traced, Tracer
+from scanner.dense.conversion.convert import convert
+from scanner.dense.network.graph import Padding
+from scanner.dense.network.layers import Pick
+from scanner.dense.network.plan import Window
+from scanner.dense.network.trace import Call, Traced, Tracer
 from scanner.errors import InexactLayerError
 
 #: Parameters of the functions that pad, in their order.

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scanner.dense.graph import GraphNode
-from scanner.dense.layers import AveragePool, Convolution, MaxPool, Step
-from scanner.dense.plan import Node
+from scanner.dense.network.graph import GraphNode
+from scanner.dense.network.layers import AveragePool, Convolution, MaxPool, Step
+from scanner.dense.network.plan import Node
 from scanner.dense.zones.axis import ONE_ELEMENT, Span, image_span, meet, slide_window
 from scanner.dense.zones.regions import (
     MAXIMUM,

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from scanner.dense.check import check_conversion
-from scanner.dense.fuse import fuse_graph
-from scanner.dense.graph import Graph
-from scanner.dense.heads import Heads, join_heads
-from scanner.dense.patchwise import count_positions
-from scanner.dense.plan import PatchSize, shape_of_patch
+from scanner.dense.conversion.check import check_conversion
+from scanner.dense.conversion.fuse import fuse_graph
+from scanner.dense.conversion.patchwise import count_positions
+from scanner.dense.network.graph import Graph
+from scanner.dense.network.heads import Heads, join_heads
+from scanner.dense.network.plan import PatchSize, shape_of_patch
 from scanner.dense.zones.axis import ONE_ELEMENT
 from scanner.dense.zones.cost import Cost, head_costs
 from scanner.dense.zones.cuts import Leading, cut_places, describe_place, head_graph, lead, patch_cost, tail_module

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scanner.dense.layers import IDENTITY, Pick, Pointwise
-from scanner.dense.plan import Window
-from scanner.dense.trace import Call, Traced, Tracer
+from scanner.dense.network.layers import IDENTITY, Pick, Pointwise
+from scanner.dense.network.plan import Window
+from scanner.dense.network.trace import Call, Traced, Tracer
 from scanner.errors import InexactLayerError
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from scanner.dense.heads import join_heads
-from scanner.dense.patchwise import score_patches
-from scanner.dense.plan import shape_of_patch
-from scanner.dense.probe import image_channels
+from scanner.dense.conversion.patchwise import score_patches
+from scanner.dense.network.heads import join_heads
+from scanner.dense.network.plan import shape_of_patch
+from scanner.dense.network.probe import image_channels
 from scanner.errors import InexactLayerError, NonFiniteScoreError
 
 #: Largest difference from the classifier itself that is let pass, by type, relative to the largest score.

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scanner.dense.graph import Graph, Layout, run_graph
-from scanner.dense.layers import Step
-from scanner.dense.plan import Node, Placement, lengths_needed, shape_of_patch, weaving
+from scanner.dense.network.graph import Graph, Layout, run_graph
+from scanner.dense.network.layers import Step
+from scanner.dense.network.plan import Node, Placement, lengths_needed, shape_of_patch, weaving
 
 
 def run_fragments(graph: Graph, layout: Layout, image: Tensor) -> Tensor:

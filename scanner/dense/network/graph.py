@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from scanner.dense.layers import Convolution, Step
-from scanner.dense.plan import (
+from scanner.dense.network.layers import Convolution, Step
+from scanner.dense.network.plan import (
     GridConflictError,
     MisalignedError,
     Node,

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from scanner.dense.graph import Graph, GraphNode
-from scanner.dense.layers import ChannelAffine, Convolution, Pointwise
-from scanner.dense.plan import Node
+from scanner.dense.network.graph import Graph, GraphNode
+from scanner.dense.network.layers import ChannelAffine, Convolution, Pointwise
+from scanner.dense.network.plan import Node
 
 _ACTIVATION_OF = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.Sigmoid: "sigmoid"}
 _ACTIVATION_OF_NAME = {"tanh", "relu", "sigmoid"}

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scanner.dense.heads import Heads, join_heads
-from scanner.dense.plan import PatchSize, shape_of_patch
+from scanner.dense.network.heads import Heads, join_heads
+from scanner.dense.network.plan import PatchSize, shape_of_patch
 from scanner.errors import SettingsError
 
 #: Patches that go through the network together: on a CPU as few as stay in its cache, on a GPU enough to fill it.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from models.elementwise import softmax
-from scanner.dense.layers import ChannelAffine, Pointwise
-from scanner.dense.trace import Call, Source, Traced, Tracer
+from scanner.dense.network.layers import ChannelAffine, Pointwise
+from scanner.dense.network.trace import Call, Source, Traced, Tracer
 from scanner.errors import InexactLayerError
 
 #: Layers that act on each value, or on each position's channels, alone.

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.elementwise import sigmoid
-from scanner.dense.shifted_max import shifted_max
-from scanner.dense.views import shifted_views
+from scanner.dense.network.shifted_max import shifted_max
+from scanner.dense.network.views import shifted_views
 
 
 class Step(NamedTuple):

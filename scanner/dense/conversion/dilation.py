@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scanner.dense.graph import Graph, Layout, run_graph
-from scanner.dense.layers import Step
-from scanner.dense.plan import Placement
+from scanner.dense.network.graph import Graph, Layout, run_graph
+from scanner.dense.network.layers import Step
+from scanner.dense.network.plan import Placement
 
 
 def run_dilated(graph: Graph, layout: Layout, image: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scanner.dense.layers import AveragePool, Convolution, MaxPool, SharedConvolution
-from scanner.dense.plan import Window
-from scanner.dense.trace import Call, Traced, Tracer
+from scanner.dense.network.layers import AveragePool, Convolution, MaxPool, SharedConvolution
+from scanner.dense.network.plan import Window
+from scanner.dense.network.trace import Call, Traced, Tracer
 from scanner.errors import InexactLayerError
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from scanner.dense.graph import Graph, GraphNode, Padding
-from scanner.dense.heads import Heads, join_heads
-from scanner.dense.layers import Pointwise
-from scanner.dense.plan import Node, PatchSize, Window, shape_of_patch
-from scanner.dense.probe import Recording, qualified_name, record
+from scanner.dense.network.graph import Graph, GraphNode, Padding
+from scanner.dense.network.heads import Heads, join_heads
+from scanner.dense.network.layers import Pointwise
+from scanner.dense.network.plan import Node, PatchSize, Window, shape_of_patch
+from scanner.dense.network.probe import Recording, qualified_name, record
 from scanner.errors import InexactLayerError
 
 

@@ -10,10 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scanner.dense.graph import Graph, Layout
-from scanner.dense.layers import Convolution, Step
-from scanner.dense.native.chain import group_units
-from scanner.dense.triton_units import (
+from scanner.dense.gpu.triton_units import (
     ACTIVATIONS,
     MOST_MAPS,
     Packed,
@@ -23,6 +20,9 @@ from scanner.dense.triton_units import (
     plan_runs,
     plan_unit,
 )
+from scanner.dense.native.chain import group_units
+from scanner.dense.network.graph import Graph, Layout
+from scanner.dense.network.layers import Convolution, Step
 
 #: Types that tensor cores multiply, or that are multiplied in full.
 DTYPES = (torch.float32, torch.bfloat16)
@@ -124,7 +124,7 @@ class TritonChain:
 
     def run_unit(self, number: int, values: Tensor) -> Tensor:
         """One unit alone: (N, H, W, C), contiguous -> (N, h, w, maps)."""
-        from scanner.dense.triton_kernels import pooled_convolution
+        from scanner.dense.gpu.triton_kernels import pooled_convolution
 
         unit = self.units[number]
         runs, offsets, packed = self._prepare(number, unit, values)
@@ -148,7 +148,7 @@ class TritonChain:
 
     def _run_head(self, values: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, classes, h, w), float32."""
-        from scanner.dense.triton_kernels import classifying_head
+        from scanner.dense.gpu.triton_kernels import classifying_head
 
         hidden = self.units[-2]
         runs, offsets, packed = self._prepare(len(self.units) - 2, hidden, values)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scanner.dense.graph import Graph, Layout
-from scanner.dense.layers import Convolution, Step
+from scanner.dense.network.graph import Graph, Layout
+from scanner.dense.network.layers import Convolution, Step
 
 #: The numbers of `triton_kernels.activate`. All keep the order of two values, so that a maximum may come before them.
 ACTIVATIONS = {"none": 0, "tanh": 1, "relu": 2, "sigmoid": 3}

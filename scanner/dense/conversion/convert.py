@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from scanner.dense import pointwise, reshape, sliding
-from scanner.dense.trace import Call, Traced, Tracer
+from scanner.dense.conversion import pointwise, reshape, sliding
+from scanner.dense.network.trace import Call, Traced, Tracer
 from scanner.errors import InexactLayerError
 
 _MODULES: list[tuple[Any, Callable[[Any, Call, Tracer], Traced]]] = [

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scanner.dense.views import shifted_views
+from scanner.dense.network.views import shifted_views
 
 
 class _ShiftedMax(torch.autograd.Function):
