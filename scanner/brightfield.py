@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from scanner.errors import UnreadableRegionError, UnsupportedSlideError
 from scanner.geometry.frames import Box, Frame
-from scanner.slides.protocol import Level, Slide
+from scanner.slides.pixels.protocol import Level, Slide
 
 #: Places looked at, at most, down and across a slide; spread evenly, so that the same slide gives the same answer.
 PLACES = 24

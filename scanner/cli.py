@@ -36,11 +36,11 @@ from scanner.command import (
     say_assumption,
     stride_keywords,
 )
-from scanner.fingerprint import fingerprint
 from scanner.import_command import committee_command, import_command
 from scanner.info_command import info_command
 from scanner.outcomes import assumed_mpp
 from scanner.settings import ScanSettings
+from scanner.slides.files.fingerprint import fingerprint
 from scanner.training.commands import evaluate_command, train_command
 
 app = typer.Typer(

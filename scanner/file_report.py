@@ -11,7 +11,7 @@ from models.card import ModelCard
 from scanner.geometry.frames import plan_frame
 from scanner.settings import ScanSettings, tile_side
 from scanner.slides import FileContents, ImageInfo, ImageKind
-from scanner.slides.contents import describe_image
+from scanner.slides.metadata.contents import describe_image
 from scanner.slides.second_opinion import lines_of_opinion, second_opinion_on
 
 #: Grid pixels that are called a megapixel.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scanner.errors import ImageNotFoundError, MaskError
 from scanner.slides import FileContents, ImageKind, describe_file
-from scanner.slides.contents import choose_image
+from scanner.slides.metadata.contents import choose_image
 from scanner.worklist import FoundSlide
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from scanner.errors import SettingsError
 from scanner.files.texts import paths_from_text, read_text
-from scanner.slides.units import number_of, shown
+from scanner.slides.metadata.units import number_of, shown
 from scanner.worklist import FoundSlide, find_slides
 
 MANIFEST_SUFFIX = ".csv"

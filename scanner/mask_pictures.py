@@ -18,9 +18,9 @@ from tifffile import PHOTOMETRIC
 
 from scanner.errors import MaskError
 from scanner.files.regular_files import open_regular
-from scanner.slides.library_words import in_our_words
-from scanner.slides.magic import TIFF_HEADS, describe_unknown
-from scanner.slides.unread import HEAD_BYTES, recognise
+from scanner.slides.files.library_words import in_our_words
+from scanner.slides.files.magic import TIFF_HEADS, describe_unknown
+from scanner.slides.files.unread import HEAD_BYTES, recognise
 
 #: Pixels of the largest picture that is taken: cells are micrometres wide, so more would say nothing more.
 LARGEST_PX = 2**26

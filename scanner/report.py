@@ -23,7 +23,6 @@ from scanner.exports.files import remove_extras
 from scanner.files.atomic import sync_folder, write_text
 from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import read_report, write_report
-from scanner.fingerprint import fingerprint
 from scanner.geometry.windows import HPF_MM2, window_from_text
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
 from scanner.lanes import StageSeconds
@@ -33,8 +32,9 @@ from scanner.probability import Scorer
 from scanner.result import PreparedSlide, ScanResult
 from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide
-from scanner.slides.contents import describe_image, further_image
-from scanner.slides.foreign import check_still_there
+from scanner.slides.files.fingerprint import fingerprint
+from scanner.slides.files.foreign import check_still_there
+from scanner.slides.metadata.contents import describe_image, further_image
 
 #: Within the folder of an unfinished scan: what goes with the run.json of the scan before.
 ENDED_NAME = "ended.json"

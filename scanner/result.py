@@ -15,7 +15,7 @@ from scanner.probability import Scorer
 from scanner.segmentation import Segmentation
 from scanner.settings import ScanSettings, reader_count
 from scanner.slides import Slide
-from scanner.slides.grid import Grid
+from scanner.slides.pixels.grid import Grid
 from scanner.statistics import SlideStatistics
 from scanner.tissue import TissueMask
 

@@ -45,10 +45,10 @@ from scanner.second_look import look_again
 from scanner.segmentation import segment
 from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide
-from scanner.slides.contents import further_image, warn_of_others
-from scanner.slides.grid import Grid
+from scanner.slides.metadata.contents import further_image, warn_of_others
 from scanner.slides.opening import expect_channels, open_image
-from scanner.slides.protocol import RGB
+from scanner.slides.pixels.grid import Grid
+from scanner.slides.pixels.protocol import RGB
 from scanner.stages import Stage, Stages
 from scanner.statistics import measure_slide, sample_blocks
 from scanner.tissue import find_tissue, full_tissue

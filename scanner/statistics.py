@@ -16,7 +16,7 @@ from models.normalisation import STAINED_CHANNELS, Normalisation, StainStatistic
 from models.pixel_tables import optical_density
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box
-from scanner.slides.grid import Grid
+from scanner.slides.pixels.grid import Grid
 from scanner.tissue import TissueMask, absorbs_light
 
 Pixels = npt.NDArray[np.uint8]

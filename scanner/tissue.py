@@ -19,9 +19,9 @@ from scipy import ndimage
 from scanner.geometry.circles import areas_within_circle
 from scanner.geometry.frames import Box, Frame
 from scanner.ink import find_ink
-from scanner.slides.colour import OPTICAL_DENSITY
-from scanner.slides.protocol import Slide
-from scanner.thumbnail import Thumbnail, read_thumbnail
+from scanner.slides.pixels.colour import OPTICAL_DENSITY
+from scanner.slides.pixels.protocol import Slide
+from scanner.slides.pixels.thumbnail import Thumbnail, read_thumbnail
 
 Mask = npt.NDArray[np.bool_]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from scanner.files.printable import printable
 from scanner.files.result_names import REPORT_NAME
 from scanner.places import BATCH_FILES, choose_places, place_key
-from scanner.slides.companions import files_of_vms
-from scanner.slides.dicom_header import series_of
-from scanner.slides.magic import begins_as_slide
-from scanner.slides.zarr_folder import is_zarr
+from scanner.slides.dicom.header import series_of
+from scanner.slides.files.companions import files_of_vms
+from scanner.slides.files.magic import begins_as_slide
+from scanner.slides.files.zarr_folder import is_zarr
 
 #: What a folder is searched for; a file named on its own may have any suffix.
 SLIDE_SUFFIXES = frozenset(

@@ -19,7 +19,7 @@ from scanner.result import Progress, ScanResult
 from scanner.scanning import open_for, scan
 from scanner.settings import ScanSettings
 from scanner.slides import Slide
-from scanner.slides.contents import name_images, others_to_scan
+from scanner.slides.metadata.contents import name_images, others_to_scan
 from service import jobs
 from service.catalog import Catalog, UnknownModelError, read_entry
 from service.intake import check_size

@@ -30,9 +30,9 @@ from PIL import Image
 from scanner.errors import DamagedSlideError, UnreadableRegionError
 from scanner.geometry.frames import Box
 from scanner.slides import Slide
-from scanner.slides.colour import shown_as_rgb
 from scanner.slides.opening import open_image
-from scanner.slides.protocol import read_held
+from scanner.slides.pixels.colour import shown_as_rgb
+from scanner.slides.pixels.protocol import read_held
 
 TILE_SIDE = 512  # px of a DeepZoom level
 JPEG_QUALITY = 85

@@ -11,7 +11,7 @@ import numpy as np
 
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box, Frame, plan_frame
-from scanner.slides.protocol import WHITE, ImageInfo, ImageKind, Pixels, levels_from_sizes
+from scanner.slides.pixels.protocol import WHITE, ImageInfo, ImageKind, Pixels, levels_from_sizes
 
 
 class ArraySlide:

@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from scanner.errors import SlideError
-from scanner.slides.czi_slide import has_czi_reader
+from scanner.slides.czi.slide import has_czi_reader
 from scanner.slides.opening import open_image
 from tests.bif_factory import TILE, Area, write_bif
 from tests.czi_factory import Scene, write_czi

@@ -25,8 +25,8 @@ from PIL import Image
 
 from scanner.errors import SlideError
 from scanner.slides import Slide
-from scanner.slides.colour import composite, eight_bits, rgb_from_grey
 from scanner.slides.opening import open_image
+from scanner.slides.pixels.colour import composite, eight_bits, rgb_from_grey
 
 SUFFIXES = frozenset(
     ".tif .tiff .svs .ndpi .png .jpg .jpeg .bmp .webp .dcm .gif .jp2 .j2k .jxl .svg .pdf .ico .ppm .avif .czi".split()

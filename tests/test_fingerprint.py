@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scanner.fingerprint import fingerprint
+from scanner.slides.files.fingerprint import fingerprint
 from tests.slides_factory import pyramid, texture
 from tests.vendor_factory import write_mirax
 from tests.zarr_factory import write_ome_zarr

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner import thumbnail
 from scanner.geometry.frames import Box
-from scanner.thumbnail import read_thumbnail
+from scanner.slides.pixels import thumbnail
+from scanner.slides.pixels.thumbnail import read_thumbnail
 from tests.array_slide import ArraySlide, frame_of
 from tests.slides_factory import pyramid, texture
 

@@ -24,7 +24,7 @@ from scanner.exports.map_picture import pool_map
 from scanner.files.atomic import replacing
 from scanner.geometry.frames import Frame
 from scanner.result import PreparedSlide, ScanResult
-from scanner.slides.protocol import Slide
+from scanner.slides.pixels.protocol import Slide
 
 if TYPE_CHECKING:
     from pydicom import Dataset

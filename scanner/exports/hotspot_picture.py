@@ -17,8 +17,8 @@ from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape, describe_hpf
 from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
-from scanner.slides.protocol import Slide
-from scanner.thumbnail import read_thumbnail
+from scanner.slides.pixels.protocol import Slide
+from scanner.slides.pixels.thumbnail import read_thumbnail
 
 #: Longest side of the slide in the picture; smaller windows are enlarged by a whole factor, to half of it or more.
 SLIDE_PX = 1000

@@ -27,8 +27,8 @@ from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape
 from scanner.result import ScanResult
 from scanner.segmentation import Segmentation, sample_labels
-from scanner.slides.protocol import Slide
-from scanner.thumbnail import choose_level, read_thumbnail
+from scanner.slides.pixels.protocol import Slide
+from scanner.slides.pixels.thumbnail import choose_level, read_thumbnail
 from scanner.tissue import Mask
 
 #: Colours of the slide, and micrometres per pixel.

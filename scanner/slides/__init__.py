@@ -6,19 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scanner.slides.contents import FileContents
+    from scanner.slides.metadata.contents import FileContents
     from scanner.slides.opening import describe_file, open_slide
-    from scanner.slides.protocol import ImageInfo, ImageKind, Level, Slide
+    from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Level, Slide
 
 __all__ = ["FileContents", "ImageInfo", "ImageKind", "Level", "Slide", "describe_file", "open_slide"]
 
 #: Loaded on first use: what only looks for slides needs none of the readers.
 _HOMES = {
-    "FileContents": "scanner.slides.contents",
-    "ImageInfo": "scanner.slides.protocol",
-    "ImageKind": "scanner.slides.protocol",
-    "Level": "scanner.slides.protocol",
-    "Slide": "scanner.slides.protocol",
+    "FileContents": "scanner.slides.metadata.contents",
+    "ImageInfo": "scanner.slides.pixels.protocol",
+    "ImageKind": "scanner.slides.pixels.protocol",
+    "Level": "scanner.slides.pixels.protocol",
+    "Slide": "scanner.slides.pixels.protocol",
     "describe_file": "scanner.slides.opening",
     "open_slide": "scanner.slides.opening",
 }

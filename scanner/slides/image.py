@@ -9,13 +9,13 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.geometry.frames import Box
-from scanner.slides.colour import composite, eight_bits, rgb_from_grey
-from scanner.slides.contents import FileContents, choose_image, sole_image
-from scanner.slides.foreign import foreign_errors_become
-from scanner.slides.magic import JPEG_HEAD, PNG_HEAD, is_webp
-from scanner.slides.mosaic import assemble
-from scanner.slides.protocol import Pixels, Slide, levels_from_sizes
-from scanner.slides.resolution import settle_field_mpp
+from scanner.slides.files.foreign import foreign_errors_become
+from scanner.slides.files.magic import JPEG_HEAD, PNG_HEAD, is_webp
+from scanner.slides.metadata.contents import FileContents, choose_image, sole_image
+from scanner.slides.metadata.resolution import settle_field_mpp
+from scanner.slides.pixels.colour import composite, eight_bits, rgb_from_grey
+from scanner.slides.pixels.mosaic import assemble
+from scanner.slides.pixels.protocol import Pixels, Slide, levels_from_sizes
 
 #: A field is held in memory whole; a larger picture belongs into a tiled TIFF.
 MAX_FIELD_AREA = 2**28  # px

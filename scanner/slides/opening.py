@@ -11,22 +11,22 @@ from typing import Protocol
 
 from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
 from scanner.files.regular_files import open_regular
-from scanner.slides.companions import find_irregular_companion
-from scanner.slides.contents import FileContents, warn_of_others
-from scanner.slides.czi_slide import INSTALL, CziSlide, describe_czi, has_czi_reader
-from scanner.slides.dicom_planes import refuse_planes
+from scanner.slides.czi.slide import INSTALL, CziSlide, describe_czi, has_czi_reader
+from scanner.slides.dicom.planes import refuse_planes
+from scanner.slides.files.companions import find_irregular_companion
+from scanner.slides.files.magic import TIFF_HEADS, describe_unknown
+from scanner.slides.files.unread import HEAD_BYTES, is_dicom, pixels_elsewhere, recognise
+from scanner.slides.files.zarr_folder import is_zarr
 from scanner.slides.image import ImageSlide, describe_field, reader_for
-from scanner.slides.magic import TIFF_HEADS, describe_unknown
-from scanner.slides.protocol import RGB, Slide
-from scanner.slides.resolution import POSSIBLE_MPP, check_override
-from scanner.slides.tiff import TiffSlide
-from scanner.slides.tiff_contents import describe_tiff
-from scanner.slides.tiff_page import UnsupportedCompressionError
-from scanner.slides.unread import HEAD_BYTES, is_dicom, pixels_elsewhere, recognise
+from scanner.slides.metadata.contents import FileContents, warn_of_others
+from scanner.slides.metadata.resolution import POSSIBLE_MPP, check_override
+from scanner.slides.pixels.protocol import RGB, Slide
+from scanner.slides.tiff.contents import describe_tiff
+from scanner.slides.tiff.page import UnsupportedCompressionError
+from scanner.slides.tiff.slide import TiffSlide
 from scanner.slides.vendor import VendorSlide, describe_vendor, detect_vendor
-from scanner.slides.zarr_contents import describe_zarr
-from scanner.slides.zarr_folder import is_zarr
-from scanner.slides.zarr_slide import ZarrSlide
+from scanner.slides.zarr.contents import describe_zarr
+from scanner.slides.zarr.slide import ZarrSlide
 
 #: What OpenSlide knows too, but our own reader reads faster and with all levels.
 _OUR_TIFFS = (None, "aperio", "generic-tiff")

@@ -16,10 +16,10 @@ import openslide
 from tifffile import TiffFile, TiffFileError
 
 from scanner.errors import ResolutionError, UnreadableRegionError
-from scanner.slides.colour import composite
+from scanner.slides.metadata.resolution import OVERRIDE
 from scanner.slides.opening import open_image
-from scanner.slides.protocol import WHITE, Level, Slide
-from scanner.slides.resolution import OVERRIDE
+from scanner.slides.pixels.colour import composite
+from scanner.slides.pixels.protocol import WHITE, Level, Slide
 from scanner.slides.vendor import detect_vendor
 
 #: Places a side of each level, and the side of each.

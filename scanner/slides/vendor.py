@@ -10,15 +10,15 @@ import numpy as np
 import openslide
 
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
-from scanner.slides.colour import composite
-from scanner.slides.contents import FileContents, choose_image, images_when_open, sole_image
-from scanner.slides.dicom_levels import measure_levels
-from scanner.slides.foreign import foreign_errors_become, reading_region
-from scanner.slides.padding import levels_as_stated
-from scanner.slides.protocol import WHITE, ImageInfo, ImageKind, Level, Pixels, Slide, levels_from_sizes
-from scanner.slides.read_through import TiledLevels, TiledSlide, TileSource
-from scanner.slides.resolution import Stated, settle_slide_mpp
-from scanner.slides.stated import Length, resolution_from_sides
+from scanner.slides.dicom.levels import measure_levels
+from scanner.slides.files.foreign import foreign_errors_become, reading_region
+from scanner.slides.metadata.contents import FileContents, choose_image, images_when_open, sole_image
+from scanner.slides.metadata.padding import levels_as_stated
+from scanner.slides.metadata.resolution import Stated, settle_slide_mpp
+from scanner.slides.metadata.stated import Length, resolution_from_sides
+from scanner.slides.pixels.colour import composite
+from scanner.slides.pixels.protocol import WHITE, ImageInfo, ImageKind, Level, Pixels, Slide, levels_from_sizes
+from scanner.slides.pixels.read_through import TiledLevels, TiledSlide, TileSource
 
 #: OpenSlide places a region by level-0 coordinates. Where a downsample is not an integer, a region's pixels would
 #: depend on where it begins; so only squares of this side are asked for, at fixed places.

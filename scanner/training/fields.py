@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from scanner.errors import SettingsError
 from scanner.slides import open_slide
-from scanner.slides.protocol import RGB
+from scanner.slides.pixels.protocol import RGB
 from scanner.training.tables import read_points, read_rows, refuse_points_off
 
 #: Centres (row, col) in level-0 pixels, float64 (N, 2).

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scanner.slides.colour import OPTICAL_DENSITY
+from scanner.slides.pixels.colour import OPTICAL_DENSITY
 from scanner.tissue import absorbs_light
 from scanner.training.fields import LabelledField, Points
 

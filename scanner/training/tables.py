@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scanner.errors import SettingsError
 from scanner.files.texts import read_text
-from scanner.slides.units import number_of
+from scanner.slides.metadata.units import number_of
 from scanner.training.labels.shapes import is_off
 
 

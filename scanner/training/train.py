@@ -13,7 +13,7 @@ from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
 from scanner.devices import choose_device
 from scanner.errors import SettingsError
-from scanner.slides.protocol import RGB
+from scanner.slides.pixels.protocol import RGB
 from scanner.training.batches import TrainingSet
 from scanner.training.fields import (
     LabelledField,

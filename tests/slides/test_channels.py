@@ -14,9 +14,9 @@ from PIL import Image
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.geometry.frames import Box
 from scanner.slides import open_slide
-from scanner.slides.colour import shown_as_rgb
-from scanner.slides.grid import Grid
-from scanner.thumbnail import read_thumbnail
+from scanner.slides.pixels.colour import shown_as_rgb
+from scanner.slides.pixels.grid import Grid
+from scanner.slides.pixels.thumbnail import read_thumbnail
 from tests.array_slide import ArraySlide, frame_of
 from tests.channels_factory import WRITERS, Write, as_array, as_ome, as_ome_zarr, as_pages, stained, write_slide
 from tests.slides_factory import damage_tile, pyramid, texture

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from scanner.slides.colour import composite, composite_premultiplied
+from scanner.slides.pixels.colour import composite, composite_premultiplied
 
 channel = st.integers(0, 255)
 

@@ -18,7 +18,7 @@ from tifffile import COMPRESSION
 
 from scanner.errors import UnreadableRegionError, UnsupportedSlideError
 from scanner.slides import open_slide
-from scanner.slides.compressed import (
+from scanner.slides.files.compressed import (
     check_declared_size,
     jpeg2000_size,
     jpeg_size,

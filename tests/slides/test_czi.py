@@ -11,7 +11,7 @@ import pytest
 
 from scanner.errors import DamagedSlideError, ResolutionError, SlideError, UnsupportedSlideError
 from scanner.slides import describe_file, open_slide
-from scanner.slides.czi_slide import CziSlide
+from scanner.slides.czi.slide import CziSlide
 from tests.czi_factory import Scene, write_czi
 from tests.slides.test_vendor_formats import whole
 from tests.slides_factory import Pixels, halved, texture

@@ -15,9 +15,9 @@ from pydicom.uid import generate_uid
 
 from scanner.errors import UnsupportedSlideError
 from scanner.slides import ImageKind, Slide, describe_file, open_slide
-from scanner.slides.dicom_header import series_of
-from scanner.slides.protocol import KnowsHoles
-from scanner.slides.read_through import NoBytesError
+from scanner.slides.dicom.header import series_of
+from scanner.slides.pixels.protocol import KnowsHoles
+from scanner.slides.pixels.read_through import NoBytesError
 from tests.dicom_factory import Coding, filled_up, write_dicom_series
 from tests.holes_factory import reduced
 from tests.slides_factory import Pixels, pyramid, texture

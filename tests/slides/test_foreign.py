@@ -17,7 +17,7 @@ from scanner.batch import BatchOrder, scan_batch
 from scanner.errors import DamagedSlideError, SlideMemoryError, SlideNotFoundError, UnreadableRegionError
 from scanner.outcomes import Status
 from scanner.slides import open_slide
-from scanner.slides.foreign import foreign_errors_become, reading_region
+from scanner.slides.files.foreign import foreign_errors_become, reading_region
 from scanner.worklist import Job
 from tests.slides_factory import pyramid, texture, write_pyramid
 from tests.small_models import random_model

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scanner.geometry.frames import Box, Frame, mirrored, plan_frame
 from scanner.slides import Level, Slide, open_slide
-from scanner.slides.grid import Grid, choose_level
+from scanner.slides.pixels.grid import Grid, choose_level
 from tests.array_slide import ArraySlide
 from tests.slides_factory import Pixels, texture, write_pyramid
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from scanner.geometry.frames import Box
 from scanner.slides import Level
-from scanner.slides.mosaic import TileCache, assemble
-from scanner.slides.protocol import Pixels
+from scanner.slides.pixels.mosaic import TileCache, assemble
+from scanner.slides.pixels.protocol import Pixels
 from tests.slides_factory import texture
 
 

@@ -24,7 +24,7 @@ from scanner.errors import (
 )
 from scanner.slides import Level, describe_file, open_slide
 from scanner.slides.image import ImageSlide
-from scanner.slides.tiff import TiffSlide
+from scanner.slides.tiff.slide import TiffSlide
 from tests.slides_factory import texture, write_pyramid
 
 

@@ -12,8 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scanner.slides import open_slide
-from scanner.slides.padding import levels_as_stated
-from scanner.slides.protocol import Level, levels_from_sizes
+from scanner.slides.metadata.padding import levels_as_stated
+from scanner.slides.pixels.protocol import Level, levels_from_sizes
 from tests.slides_factory import Pixels, pyramid, texture
 from tests.zarr_factory import write_ome_zarr
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.slides.protocol import levels_from_sizes
+from scanner.slides.pixels.protocol import levels_from_sizes
 
 sides = st.integers(5_000, 200_000)
 

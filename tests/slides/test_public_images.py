@@ -34,7 +34,7 @@ def test_the_sweep_sees_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monkey
     write_pyramid(path, texture(64, 64), levels=1, style="generic")
     assert images_in(tmp_path) == [path]
     assert judge(path) == Verdict(path, oracle="tifffile")
-    monkeypatch.setattr("scanner.slides.tiff.TiffSlide.read", lambda self, level, box: texture(64, 64, seed=1))
+    monkeypatch.setattr("scanner.slides.tiff.slide.TiffSlide.read", lambda self, level, box: texture(64, 64, seed=1))
     with pytest.raises(AssertionError, match="differs from tifffile"):
         judge(path)
 

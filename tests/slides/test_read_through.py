@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box
-from scanner.slides import open_slide, read_through
-from scanner.slides.mosaic import TileCache
-from scanner.slides.protocol import KnowsHoles, Level, levels_from_sizes
-from scanner.slides.read_through import FinerAxis, NoBytesError, TiledLevels, TileSource, area_weights
-from scanner.slides.resampling import ONE
+from scanner.slides import open_slide
+from scanner.slides.pixels import read_through
+from scanner.slides.pixels.mosaic import TileCache
+from scanner.slides.pixels.protocol import KnowsHoles, Level, levels_from_sizes
+from scanner.slides.pixels.read_through import FinerAxis, NoBytesError, TiledLevels, TileSource, area_weights
+from scanner.slides.pixels.resampling import ONE
 from tests.holes_factory import leave_out, reduced
 from tests.slides_factory import Pixels, damage_tile, halved, pyramid, texture, write_pyramid
 from tests.threads import assert_threads_read_the_same

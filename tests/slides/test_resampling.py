@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scanner.geometry.frames import Box
-from scanner.slides import resampling
-from scanner.slides.resampling import ONE, STEPS, Axis, keys_cubic, resample, whole_weights
+from scanner.slides.pixels import resampling
+from scanner.slides.pixels.resampling import ONE, STEPS, Axis, keys_cubic, resample, whole_weights
 from tests.slides_factory import Pixels, texture
 
 

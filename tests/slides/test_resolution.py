@@ -11,8 +11,8 @@ import tifffile
 
 from scanner.errors import ResolutionError
 from scanner.slides import open_slide
-from scanner.slides.resolution import Unusable
-from scanner.slides.stated import resolution_from_aperio, resolution_from_ome
+from scanner.slides.metadata.resolution import Unusable
+from scanner.slides.metadata.stated import resolution_from_aperio, resolution_from_ome
 from tests.slides_factory import texture, write_pyramid
 
 ARRAY = texture(96, 80)

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from scanner.slides import Slide, open_slide
-from scanner.slides.protocol import Pixels
+from scanner.slides.pixels.protocol import Pixels
 from scanner.slides.second_opinion import Aspect, lines_of_opinion, sample_places, second_opinion
 from tests.bif_factory import write_bif
 from tests.czi_factory import Scene, write_czi

@@ -13,8 +13,8 @@ import tifffile
 
 from scanner.errors import ResolutionError
 from scanner.slides import open_slide
-from scanner.slides.tiff_metadata import decode_description
-from scanner.slides.units import number_of, um_per_unit
+from scanner.slides.metadata.units import number_of, um_per_unit
+from scanner.slides.tiff.metadata import decode_description
 from tests.slides_factory import pyramid, texture
 from tests.zarr_factory import write_ome_zarr
 

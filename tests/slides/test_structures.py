@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scanner.errors import SlideError, UnreadableRegionError
 from scanner.slides import Slide, describe_file, open_slide
-from scanner.slides.protocol import ImageInfo, ImageKind, Level
+from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Level
 from tests.slides_factory import Pixels
 from tests.structure_factory import LAYOUTS, OVERVIEW, TILE, Structure, Written, write
 

@@ -19,7 +19,7 @@ from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from scanner.errors import DamagedSlideError, SlideError, UnreadableRegionError
 from scanner.slides import Slide, open_slide
-from scanner.slides.tiff import TiffSlide
+from scanner.slides.tiff.slide import TiffSlide
 from scanner.slides.vendor import VendorSlide
 from tests.slides_factory import Pixels, aperio_description, pyramid, texture, write_pyramid
 from tests.threads import assert_threads_read_the_same

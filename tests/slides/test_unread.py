@@ -22,7 +22,7 @@ from PIL import Image
 
 from scanner.errors import UnsupportedSlideError
 from scanner.slides import open_slide
-from scanner.slides.unread import HEAD_BYTES
+from scanner.slides.files.unread import HEAD_BYTES
 from tests.dicom_factory import write_dicom_series
 from tests.slides_factory import texture, write_pyramid
 

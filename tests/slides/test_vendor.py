@@ -12,7 +12,7 @@ import tifffile
 
 from scanner.errors import DamagedSlideError, ResolutionError, SlideError, UnreadableRegionError
 from scanner.slides import open_slide
-from scanner.slides.tiff import TiffSlide
+from scanner.slides.tiff.slide import TiffSlide
 from scanner.slides.vendor import VendorSlide
 from tests.slides_factory import texture, write_pyramid
 

@@ -13,9 +13,9 @@ import zarr
 
 from scanner.errors import DamagedSlideError, ResolutionError, SlideError, UnreadableRegionError, UnsupportedSlideError
 from scanner.slides import Slide, open_slide
-from scanner.slides.protocol import KnowsHoles
-from scanner.slides.read_through import NoBytesError
-from scanner.slides.zarr_slide import ZarrSlide
+from scanner.slides.pixels.protocol import KnowsHoles
+from scanner.slides.pixels.read_through import NoBytesError
+from scanner.slides.zarr.slide import ZarrSlide
 from tests.slides_factory import Pixels, pyramid, texture
 from tests.zarr_factory import write_image, write_ome_zarr
 

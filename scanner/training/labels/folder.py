@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from scanner.errors import SettingsError
-from scanner.slides.protocol import RGB
+from scanner.slides.pixels.protocol import RGB
 from scanner.training.fields import LabelledField, Points, read_fields, shape_of_field
 from scanner.training.labels.boxes import Boxes, boxes_from_name
 from scanner.training.labels.coco import read_coco

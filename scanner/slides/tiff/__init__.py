@@ -1,0 +1,1 @@
+"""Slides in TIFF and its kin: pages, pyramids, OME-XML, colours."""

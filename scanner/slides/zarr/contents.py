@@ -1,0 +1,205 @@
+"""Which images a Zarr holds: the multiscales of a group, or the series of bioformats2raw; each with its levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
+from scanner.slides.files.foreign import foreign_errors_become
+from scanner.slides.metadata.contents import FileContents
+from scanner.slides.metadata.levels import is_reduction
+from scanner.slides.metadata.ome_xml import parse_ome
+from scanner.slides.metadata.overviews import names_an_overview, tell_overviews
+from scanner.slides.metadata.padding import is_filled_up, levels_by_resolution, stated_ratio
+from scanner.slides.metadata.resolution import level_contradiction, settle_field_mpp, settle_slide_mpp
+from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Level, levels_from_sizes
+from scanner.slides.zarr.metadata import Multiscale, ome_attributes, plan_axes, read_multiscales
+
+ZarrNode = zarr.Array[Any] | zarr.Group
+#: bioformats2raw writes series by numbers from 0; a loop over them ends here.
+_MAX_SERIES = 256
+
+
+@dataclass(frozen=True)
+class ZarrImage:
+    """One image of a Zarr, as its metadata describe it."""
+
+    name: str
+    #: Of the group it lies in: RGB or stains.
+    attributes: Mapping[str, Any]
+    #: None of a plain array.
+    multiscale: Multiscale | None
+    #: The arrays of its levels with their places, from full resolution downwards.
+    arrays: tuple[tuple[str, zarr.Array[Any]], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Of its arrays."""
+        return ("y", "x", "c")[: self.arrays[0][1].ndim] if self.multiscale is None else self.multiscale.axes
+
+    def settle_mpp(self, path: Path, override: float | None, *, is_slide: bool) -> tuple[float | None, str]:
+        """(mpp, source); see `settle_slide_mpp` and `settle_field_mpp`."""
+        stated = None if self.multiscale is None else self.multiscale.resolution
+        return (settle_slide_mpp if is_slide else settle_field_mpp)(path, stated, override)
+
+
+class ZarrContents:
+    """The images of a Zarr, and what they state."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found = list(_find_images(zarr.open(str(path), mode="r"), path))
+        self.notes = tuple(note for image in self.found for note in image.notes)
+        #: A slide that does not state its mpp is refused; a plain field may be silent.
+        self.is_slide = any(len(image.arrays) > 1 for image in self.found)
+        stated = [None if image.multiscale is None else image.multiscale.resolution for image in self.found]
+        silent = {index for index, resolution in enumerate(stated) if resolution is None}
+        self.images = tell_overviews([self._describe(index, image) for index, image in enumerate(self.found)], silent)
+
+    def _describe(self, index: int, image: ZarrImage) -> ImageInfo:
+        kind = ImageKind.OVERVIEW if names_an_overview(image.name) else ImageKind.IMAGE
+        info = ImageInfo(index, image.name, kind, (), None, "", 0)
+        try:
+            _, _, channel = plan_axes(image.axes, image.arrays[0][1].shape, "level 0", channels=None)
+            info = replace(info, levels=_levels(image))
+            info = replace(info, channels=1 if channel is None else int(image.arrays[0][1].shape[channel]))
+            mpp, source = image.settle_mpp(self.path, None, is_slide=self.is_slide)
+        except SlideError as error:
+            problem = str(error).removeprefix(f"{self.path}: ")
+            return replace(info, problem="" if kind is ImageKind.OVERVIEW else problem)
+        return replace(info, mpp=mpp, mpp_source=source)
+
+
+def describe_zarr(path: Path) -> FileContents:
+    """All that a Zarr holds."""
+    with foreign_errors_become(DamagedSlideError, f"{path}: damaged Zarr"):
+        contents = ZarrContents(path)
+        first = contents.found[0]
+        kind = "Zarr array" if first.multiscale is None else "OME-Zarr"
+        version = first.arrays[0][1].metadata.zarr_format
+        return FileContents(path, f"{kind} (Zarr {version})", "zarr", contents.images, contents.notes)
+
+
+def _find_images(node: ZarrNode, path: Path) -> Iterator[ZarrImage]:
+    if isinstance(node, zarr.Array):
+        yield ZarrImage("", {}, None, (("", node),))
+        return
+    attributes = ome_attributes(node)
+    _refuse_plate(attributes, path)
+    if "bioformats2raw.layout" in attributes:
+        names = _names(path)
+        for index, place in enumerate(_series(node)):
+            group = node[place]
+            if not isinstance(group, zarr.Group):
+                raise DamagedSlideError(f"{path}: series {place!r} is no group")
+            yield from _of_group(group, f"{place}/", path, names[index] if index < len(names) else "")
+        return
+    found = list(_of_group(node, "", path, ""))
+    if not found:
+        raise UnsupportedSlideError(f"{path}: a Zarr group without OME's multiscales is no slide")
+    yield from found
+
+
+def _refuse_plate(attributes: Mapping[str, Any], path: Path) -> None:
+    for kind, parts in (("plate", "wells"), ("well", "images")):
+        if isinstance(attributes.get(kind), Mapping):
+            places = [str(part.get("path")) for part in attributes[kind].get(parts, ()) if isinstance(part, Mapping)]
+            there = f"; it holds {', '.join(places[:4])}{' ...' if len(places) > 4 else ''}" if places else ""
+            raise UnsupportedSlideError(
+                f"{path}: a {kind} of a high-content screen is no slide{there}; name the folder of one image in it"
+            )
+
+
+def _series(group: zarr.Group) -> list[str]:
+    """Places of bioformats2raw's images: listed in the group OME, or by numbers."""
+    if "OME" in group and isinstance(ome := group["OME"], zarr.Group) and (listed := ome_attributes(ome).get("series")):
+        return [str(place) for place in listed]
+    places = []
+    for place in map(str, range(_MAX_SERIES)):
+        if place not in group:
+            break
+        places.append(place)
+    return places or ["0"]
+
+
+def _names(path: Path) -> list[str]:
+    """What bioformats2raw's XML calls the images, in their order."""
+    try:
+        root = parse_ome((path / "OME" / "METADATA.ome.xml").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return []
+    return [] if root is None else [image.get("Name", "") for image in root.findall("{*}Image")]
+
+
+def _of_group(group: zarr.Group, place: str, path: Path, name: str) -> Iterator[ZarrImage]:
+    attributes = ome_attributes(group)
+    for multiscale in read_multiscales(attributes):
+        arrays = []
+        for dataset in multiscale.paths:
+            array = group[dataset]
+            if not isinstance(array, zarr.Array):
+                raise DamagedSlideError(f"{path}: level {dataset!r} is no array")
+            arrays.append((dataset, array))
+        kept, notes = _without_contradictions(multiscale, arrays, place, path)
+        yield ZarrImage(name or multiscale.name, attributes, multiscale, tuple(kept), tuple(notes))
+
+
+def _without_contradictions(
+    multiscale: Multiscale, arrays: Sequence[tuple[str, zarr.Array[Any]]], place: str, path: Path
+) -> tuple[list[tuple[str, zarr.Array[Any]]], list[str]]:
+    """The levels that are reductions of the first, by their sizes and by what they state; and notes of the others."""
+    kept, notes = [arrays[0]], []
+    try:
+        sizes = [_size(multiscale.axes, array) for _, array in arrays]
+    except SlideError:  # Said where the image is opened.
+        return list(arrays), []
+    for index, (level, size) in enumerate(zip(arrays, sizes, strict=True)):
+        if not index:
+            continue
+        if size[0] > sizes[0][0] or size[1] >= sizes[0][1]:
+            raise DamagedSlideError(f"{path}: levels of {sizes[0]} and {size} px do not make a pyramid")
+        reason = level_contradiction(
+            multiscale.resolution, multiscale.stated_by_levels[index], sizes[0][1] / max(1, size[1])
+        )
+        ratio = stated_ratio(multiscale.stated_by_levels[index], multiscale.stated_by_levels[0])
+        if is_filled_up(size, sizes[0], ratio, _chunk(multiscale.axes, level[1])):
+            reason = None
+        elif not is_reduction(size, sizes[0]):
+            reason = f"it is no reduction of {sizes[0][1]} x {sizes[0][0]} px"
+        if any(_size(multiscale.axes, array) == size for _, array in kept):
+            reason = "there is a level of that size"
+        if reason is None:
+            kept.append(level)
+        else:
+            notes.append(f"level {place}{level[0]} of {size[1]} x {size[0]} px is left out: {reason}")
+    return sorted(kept, key=lambda one: -_area(_size(multiscale.axes, one[1]))), notes
+
+
+def _levels(image: ZarrImage) -> tuple[Level, ...]:
+    sizes = [_size(image.axes, array) for _, array in image.arrays]
+    if image.multiscale is None:
+        return levels_from_sizes(sizes)
+    stated = dict(zip(image.multiscale.paths, image.multiscale.stated_by_levels, strict=True))
+    own = [stated[place] for place, _ in image.arrays]
+    return levels_by_resolution(sizes, own, [_chunk(image.axes, array) for _, array in image.arrays])
+
+
+def _size(axes: tuple[str, ...], array: zarr.Array[Any]) -> tuple[int, int]:
+    row, col, _ = plan_axes(axes, array.shape, "level", channels=None)
+    return int(array.shape[row]), int(array.shape[col])
+
+
+def _chunk(axes: tuple[str, ...], array: zarr.Array[Any]) -> tuple[int, int]:
+    """(height, width) of the chunks up to which a level may be filled."""
+    row, col, _ = plan_axes(axes, array.shape, "level", channels=None)
+    return int(array.chunks[row]), int(array.chunks[col])
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
