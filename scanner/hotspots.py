@@ -13,7 +13,7 @@ from scanner.detections import Detection, above_threshold, counted
 from scanner.geometry.circles import Centre, best_circle, within_circle
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape, Window
-from scanner.tissue import TissueMask
+from scanner.survey.tissue import TissueMask
 
 Places = npt.NDArray[np.float64]
 

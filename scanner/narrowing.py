@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
 from scanner.lanes import FloatMap
-from scanner.tissue import TissueMask
+from scanner.survey.tissue import TissueMask
 
 #: A tile is narrowed by whole eighths of its side, so that few shapes of tiles come up.
 PARTS = 8

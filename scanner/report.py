@@ -26,7 +26,6 @@ from scanner.files.run_report import read_report, write_report
 from scanner.geometry.windows import HPF_MM2, window_from_text
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
 from scanner.lanes import StageSeconds
-from scanner.mask_files import describe_mask
 from scanner.precision import measure_precision
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide, ScanResult
@@ -35,6 +34,7 @@ from scanner.slides import Slide
 from scanner.slides.files.fingerprint import fingerprint
 from scanner.slides.files.foreign import check_still_there
 from scanner.slides.metadata.contents import describe_image, further_image
+from scanner.survey.mask_files import describe_mask
 
 #: Within the folder of an unfinished scan: what goes with the run.json of the scan before.
 ENDED_NAME = "ended.json"

@@ -16,8 +16,8 @@ from scanner.segmentation import Segmentation
 from scanner.settings import ScanSettings, reader_count
 from scanner.slides import Slide
 from scanner.slides.pixels.grid import Grid
-from scanner.statistics import SlideStatistics
-from scanner.tissue import TissueMask
+from scanner.survey.stain import SlideStatistics
+from scanner.survey.tissue import TissueMask
 
 
 @dataclass(frozen=True)

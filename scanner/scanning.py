@@ -21,7 +21,6 @@ from typing import Unpack
 from models.card import ModelCard
 from models.registry import Model
 from scanner.background import measure_background, raw_floor, take_off
-from scanner.brightfield import refuse_other_stains
 from scanner.candidates import find_candidates
 from scanner.coarse_to_fine import coarse_to_fine
 from scanner.detections import above_threshold
@@ -33,8 +32,6 @@ from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.windows import window_from_text
 from scanner.hotspots import find_hotspots
 from scanner.map_store import ProbabilityMap
-from scanner.mask_files import find_mask
-from scanner.masks import restrict
 from scanner.memory import choose_tile_side
 from scanner.probability import Scorer, prepare_scorer
 from scanner.report import describe_result, end_earlier_scan, finish_report
@@ -50,8 +47,11 @@ from scanner.slides.opening import expect_channels, open_image
 from scanner.slides.pixels.grid import Grid
 from scanner.slides.pixels.protocol import RGB
 from scanner.stages import Stage, Stages
-from scanner.statistics import measure_slide, sample_blocks
-from scanner.tissue import find_tissue, full_tissue
+from scanner.survey.brightfield import refuse_other_stains
+from scanner.survey.mask_files import find_mask
+from scanner.survey.masks import restrict
+from scanner.survey.stain import measure_slide, sample_blocks
+from scanner.survey.tissue import find_tissue, full_tissue
 from scanner.unfinished import UnfinishedScan
 from scanner.verify import verify_tiling
 

@@ -17,7 +17,7 @@ from models.card import ModelCard
 from scanner.geometry.frames import Box, Frame
 from scanner.map_store import ProbabilityMap
 from scanner.smoothing import ReadMap, smooth_map
-from scanner.tissue import TissueMask
+from scanner.survey.tissue import TissueMask
 
 Labels = npt.NDArray[np.uint8]
 #: Box within the map, in map px -> its labels, uint8 (h, w): the index of a class on the card, or NOT_SCANNED.

@@ -94,7 +94,7 @@ class ScanSettings:
     gpu_form: str = "dilation"
     #: False scans glass as well.
     tissue: bool = True
-    #: True takes pen marks, ink and dark dirt for tissue (`scanner.ink`).
+    #: True takes pen marks, ink and dark dirt for tissue (`scanner.survey.ink`).
     keep_ink: bool = False
     #: True scans grey and fluorescent slides as well, whatever that means for a model of stained tissue.
     any_stain: bool = False
@@ -108,7 +108,7 @@ class ScanSettings:
     hotspot: str = "2mm2"
     #: Hotspots sought: the best, and alternatives that do not overlap it.
     hotspots: int = 3
-    #: File, or folder with a file per slide, that restricts the scan (`scanner.masks`).
+    #: File, or folder with a file per slide, that restricts the scan (`scanner.survey.masks`).
     mask: Path | None = None
     #: Files beyond those that every scan writes, of EXPORTS.
     exports: tuple[str, ...] = ()

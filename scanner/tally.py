@@ -8,7 +8,7 @@ import numpy as np
 
 from scanner.geometry.tiles import Tile
 from scanner.result import Progress
-from scanner.tissue import TissueMask
+from scanner.survey.tissue import TissueMask
 
 
 class Tally:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scanner.brightfield import find_other_stain, measure_places, refuse_other_stains
 from scanner.errors import UnsupportedSlideError
 from scanner.geometry.frames import Box
 from scanner.slides import open_slide
+from scanner.survey.brightfield import find_other_stain, measure_places, refuse_other_stains
 from tests.array_slide import ArraySlide, frame_of
 from tests.slides_factory import Pixels, pyramid, texture, write_pyramid
 

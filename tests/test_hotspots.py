@@ -12,7 +12,7 @@ from scanner.geometry.circles import _turn_around, best_circle, within_circle
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape, Window, window_from_text
 from scanner.hotspots import counts_by_threshold, find_hotspots, mitotic_count
-from scanner.tissue import TissueMask, full_tissue
+from scanner.survey.tissue import TissueMask, full_tissue
 
 #: 100 x 150 px of 10 um: 1.5 mm2.
 FRAME = Frame(100, 150, level0_mpp=10.0, grid_mpp=10.0, stride=1)

@@ -14,7 +14,7 @@ from skimage import data
 
 from scanner import scan
 from scanner.slides import open_slide
-from scanner.tissue import TissueMask, find_tissue
+from scanner.survey.tissue import TissueMask, find_tissue
 from tests.array_slide import ArraySlide, frame_of
 from tests.ink_factory import INKS, Line, drawn
 from tests.slides_factory import Pixels, texture, write_pyramid

@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from scanner.errors import MaskError
-from scanner.mask_files import describe_mask, find_mask
+from scanner.survey.mask_files import describe_mask, find_mask
 from tests.test_masks import box, cells, polygon
 
 #: The upper half is scanned.

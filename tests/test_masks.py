@@ -17,9 +17,9 @@ from PIL import Image
 from scanner.errors import MaskError
 from scanner.geometry.areas import rings_from_boxes, rings_from_mask
 from scanner.geometry.frames import Box, Frame
-from scanner.mask_files import describe_mask, find_mask
-from scanner.masks import restrict
-from scanner.tissue import TissueMask, full_tissue
+from scanner.survey.mask_files import describe_mask, find_mask
+from scanner.survey.masks import restrict
+from scanner.survey.tissue import TissueMask, full_tissue
 
 #: 320 x 330 px of 1 um: 40 x 42 cells of 8 um, the last column of 2 px.
 FRAME = Frame(320, 330, level0_mpp=1.0, grid_mpp=1.0, stride=1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.tiles import plan_tiles
 from scanner.narrowing import PARTS, narrow, widen
-from scanner.tissue import TissueMask
+from scanner.survey.tissue import TissueMask
 
 SEEN = 21
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from models.normalisation import Normalisation, NormalisationKind
 from scanner.geometry.frames import Box, Frame
 from scanner.slides.pixels.grid import Grid
-from scanner.statistics import BLOCK_PX, MAX_BLOCKS, MIN_STD, measure_slide, sample_blocks, stain_statistics
-from scanner.tissue import TissueMask, find_tissue, full_tissue
+from scanner.survey.stain import BLOCK_PX, MAX_BLOCKS, MIN_STD, measure_slide, sample_blocks, stain_statistics
+from scanner.survey.tissue import TissueMask, find_tissue, full_tissue
 from tests.array_slide import ArraySlide, frame_of
 from tests.slides_factory import texture
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scanner.geometry.frames import Box, Frame
 from scanner.slides import open_slide
-from scanner.tissue import RIM_UM, TissueMask, absorbs_light, find_tissue, full_tissue
+from scanner.survey.tissue import RIM_UM, TissueMask, absorbs_light, find_tissue, full_tissue
 from tests.array_slide import ArraySlide, frame_of
 from tests.slides_factory import pyramid, texture
 

@@ -22,9 +22,9 @@ from scanner.geometry.areas import rings_from_boxes, rings_from_mask
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape
 from scanner.hotspots import Hotspot
-from scanner.masks import RIM_CLASS
 from scanner.result import ScanResult
-from scanner.tissue import Mask, TissueMask
+from scanner.survey.masks import RIM_CLASS
+from scanner.survey.tissue import Mask, TissueMask
 
 Feature = dict[str, Any]
 #: Corners x, y; the last is the first.
@@ -113,7 +113,7 @@ def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (
 
 
 def write_tissue(path: Path, tissue: TissueMask, *, origin: tuple[int, int] = (0, 0)) -> None:
-    """Write the tissue, and the rim that is scanned around it, as polygons that `scanner.masks` reads back.
+    """Write the tissue, and the rim that is scanned around it, as polygons that `scanner.survey.masks` reads back.
 
     Raises
     ------

@@ -29,7 +29,7 @@ from scanner.result import ScanResult
 from scanner.segmentation import Segmentation, sample_labels
 from scanner.slides.pixels.protocol import Slide
 from scanner.slides.pixels.thumbnail import choose_level, read_thumbnail
-from scanner.tissue import Mask
+from scanner.survey.tissue import Mask
 
 #: Colours of the slide, and micrometres per pixel.
 Backdrop = tuple[Colours, float]

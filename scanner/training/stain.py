@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.slides.pixels.colour import OPTICAL_DENSITY
-from scanner.tissue import absorbs_light
+from scanner.survey.tissue import absorbs_light
 from scanner.training.fields import LabelledField, Points
 
 Array = npt.NDArray[np.float64]

@@ -12,9 +12,9 @@ from scanner.exports.geojson import write_detections, write_regions, write_tissu
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape
 from scanner.hotspots import Hotspot
-from scanner.masks import restrict
 from scanner.result import ScanResult
-from scanner.tissue import TissueMask, full_tissue
+from scanner.survey.masks import restrict
+from scanner.survey.tissue import TissueMask, full_tissue
 from tests.qupath import draw, read_features
 
 FOUND = Detection(row=40.5, col=81.25, row_um=10.1, col_um=20.3, score=0.75, label="mitosis", border=False)

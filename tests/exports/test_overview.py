@@ -8,7 +8,7 @@ from scanner.exports.legend import draw_legend, scale_bar_um
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, hatching, outline
 from scanner.exports.overview import draw_overview
 from scanner.result import ScanResult
-from scanner.tissue import full_tissue
+from scanner.survey.tissue import full_tissue
 from tests.array_slide import ArraySlide, frame_of
 from tests.exports.stored_map import stored_map
 from tests.slides_factory import texture

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from scanner.errors import MaskError
 from scanner.geometry.areas import Area, areas_from_geojson
 from scanner.geometry.features import Ring
-from scanner.mask_files import read_outlines
-from scanner.mask_pictures import read_picture
-from scanner.tissue import Mask, TissueMask
+from scanner.survey.mask_files import read_outlines
+from scanner.survey.mask_pictures import read_picture
+from scanner.survey.tissue import Mask, TissueMask
 
 Centres = npt.NDArray[np.float64]
 

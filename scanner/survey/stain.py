@@ -17,7 +17,7 @@ from models.pixel_tables import optical_density
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box
 from scanner.slides.pixels.grid import Grid
-from scanner.tissue import TissueMask, absorbs_light
+from scanner.survey.tissue import TissueMask, absorbs_light
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -2,7 +2,7 @@
 
 A cell of the slide is tissue if it absorbs light or has a colour, both above fixed thresholds: a threshold that adapts
 to the slide (Otsu) would split a field that is all tissue, and find tissue on empty glass. Pen marks, surgical ink and
-dark dirt are taken out (`scanner.ink`). Not told apart from tissue are folds and pale dust; they cost time, and losing
+dark dirt are taken out (`scanner.survey.ink`). Not told apart from tissue are folds and pale dust; they cost time, and losing
 tissue would cost figures.
 """
 
@@ -18,10 +18,10 @@ from scipy import ndimage
 
 from scanner.geometry.circles import areas_within_circle
 from scanner.geometry.frames import Box, Frame
-from scanner.ink import find_ink
 from scanner.slides.pixels.colour import OPTICAL_DENSITY
 from scanner.slides.pixels.protocol import Slide
 from scanner.slides.pixels.thumbnail import Thumbnail, read_thumbnail
+from scanner.survey.ink import find_ink
 
 Mask = npt.NDArray[np.bool_]
 
