@@ -21,8 +21,8 @@ from pathlib import Path
 
 from benchmarks.memory import SCAN
 from benchmarks.slides import write_slide
+from scanner.maps.unfinished import WORK_NAME
 from scanner.slides import open_slide
-from scanner.unfinished import WORK_NAME
 from tests.dicom_factory import write_dicom_series
 from tests.slides_factory import pyramid
 

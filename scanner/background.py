@@ -21,7 +21,7 @@ from scanner.detections import Detection, rank
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
 from scanner.lanes import FloatMap, StageSeconds
-from scanner.map_store import ProbabilityMap
+from scanner.maps.store import ProbabilityMap
 from scanner.probability import Scorer
 from scanner.result import Background, PreparedSlide
 from scanner.tile_loop import score_tiles

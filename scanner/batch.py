@@ -17,6 +17,7 @@ from scanner.errors import OutputExistsError, SettingsError
 from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import as_written
 from scanner.last_defence import guarded, or_failure, place_of, record
+from scanner.maps.unfinished import remove_leftovers
 from scanner.outcomes import Outcome, Status, Watcher, assumed_mpp, begin_batch
 from scanner.probability import Scorer
 from scanner.report import asked_for
@@ -24,7 +25,6 @@ from scanner.result import OnProgress, PreparedSlide, Survey
 from scanner.scanning import open_for, prepare_network, prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
-from scanner.unfinished import remove_leftovers
 from scanner.worklist import Job
 
 

@@ -8,10 +8,10 @@ import torch
 
 from models.card import ModelCard
 from scanner.detections import Detection, detections_from_peaks, ranked
-from scanner.device_peaks import find_peaks_on_gpu
-from scanner.map_store import ProbabilityMap
-from scanner.peaks import PeakSettings, find_map_peaks
-from scanner.smoothing import smooth_map
+from scanner.maps.peaks import PeakSettings, find_map_peaks
+from scanner.maps.peaks_on_gpu import find_peaks_on_gpu
+from scanner.maps.smoothing import smooth_map
+from scanner.maps.store import ProbabilityMap
 
 
 def find_candidates(

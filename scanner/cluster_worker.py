@@ -14,10 +14,10 @@ from scanner.dispatch import Step, Task
 from scanner.errors import SettingsError
 from scanner.lanes import StageSeconds
 from scanner.last_defence import or_failure
+from scanner.maps.unfinished import wait_for_release
 from scanner.outcomes import Outcome
 from scanner.result import PreparedSlide, Progress
 from scanner.settings import ScanSettings
-from scanner.unfinished import wait_for_release
 from scanner.worklist import Job
 
 #: Time for which a slide's folder may still be held by what is left of a lost host, s.

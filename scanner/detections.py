@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models.card import ModelCard
 from scanner.geometry.frames import Frame
-from scanner.peaks import Peak
+from scanner.maps.peaks import Peak
 
 
 @dataclass(frozen=True)

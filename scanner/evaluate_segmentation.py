@@ -15,7 +15,7 @@ import numpy.typing as npt
 from models import Model
 from scanner.evaluation.segmentation import RandScore, border_threshold, pixel_error, score_borders
 from scanner.geometry.frames import Box, Frame
-from scanner.segmentation import label_values, smoothed_layers
+from scanner.maps.segmentation import label_values, smoothed_layers
 from scanner.settings import SettingsKeywords
 from scanner.training.fields import LabelledField
 from scanner.training.targets import NO_CLASS

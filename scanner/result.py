@@ -10,9 +10,9 @@ from models.registry import Model
 from scanner.detections import Detection
 from scanner.geometry.frames import Box, Frame
 from scanner.hotspots import Hotspot
-from scanner.map_store import ProbabilityMap
+from scanner.maps.segmentation import Segmentation
+from scanner.maps.store import ProbabilityMap
 from scanner.probability import Scorer
-from scanner.segmentation import Segmentation
 from scanner.settings import ScanSettings, reader_count
 from scanner.slides import Slide
 from scanner.slides.pixels.grid import Grid

@@ -31,7 +31,9 @@ from scanner.exports.overview import is_soon_read, read_backdrop
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.windows import window_from_text
 from scanner.hotspots import find_hotspots
-from scanner.map_store import ProbabilityMap
+from scanner.maps.segmentation import segment
+from scanner.maps.store import ProbabilityMap
+from scanner.maps.unfinished import UnfinishedScan
 from scanner.memory import choose_tile_side
 from scanner.probability import Scorer, prepare_scorer
 from scanner.report import describe_result, end_earlier_scan, finish_report
@@ -39,7 +41,6 @@ from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Su
 from scanner.resuming import as_begun
 from scanner.scoring import score_slide
 from scanner.second_look import look_again
-from scanner.segmentation import segment
 from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide
 from scanner.slides.metadata.contents import further_image, warn_of_others
@@ -52,7 +53,6 @@ from scanner.survey.mask_files import find_mask
 from scanner.survey.masks import restrict
 from scanner.survey.stain import measure_slide, sample_blocks
 from scanner.survey.tissue import find_tissue, full_tissue
-from scanner.unfinished import UnfinishedScan
 from scanner.verify import verify_tiling
 
 #: A slide whose pixels are this many times larger than the model's shows no figures, only what interpolation invents.

@@ -17,9 +17,9 @@ from scanner.detections import Detection, above_threshold, ranked
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile, read_box
 from scanner.lanes import FloatMap, StageSeconds
+from scanner.maps.smoothing import smooth_map
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide
-from scanner.smoothing import smooth_map
 from scanner.stages import Stage, Stages
 from scanner.tile_loop import score_tiles
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from scanner.errors import ScanCancelledError
 from scanner.geometry.frames import Box
 from scanner.kept import KeptFiles, KeptScores
-from scanner.map_store import ProbabilityMap
+from scanner.maps.store import ProbabilityMap
 from scanner.result import Progress, Watch
 
 

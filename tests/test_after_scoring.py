@@ -44,7 +44,7 @@ STAGES = (
     "scanner.exports.ome_zarr._write_levels",
     "scanner.scanning.finish_report",
     "scanner.report.write_report",
-    "scanner.unfinished.part_of",
+    "scanner.maps.unfinished.part_of",
 )
 #: How it fails there.
 KINDS = ("full disk", "exception", "Ctrl-C", "SIGTERM")

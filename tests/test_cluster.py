@@ -25,10 +25,10 @@ from scanner.certificates import certificate_for
 from scanner.cluster import MAX_LOSSES, scan_cluster
 from scanner.cluster_worker import ClusterWorker
 from scanner.errors import ClusterError, UnavailableError
+from scanner.maps.unfinished import WORK_NAME
 from scanner.outcomes import Watcher
 from scanner.result import Progress
 from scanner.settings import SettingsKeywords
-from scanner.unfinished import WORK_NAME
 from scanner.worklist import Job, find_slides, plan_jobs
 from tests.dense.test_capabilities import AVX2
 from tests.fake_ray import FakeRay

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from models.card import ModelCard
 from scanner.detections import above_threshold, counted, detections_from_peaks
 from scanner.geometry.frames import Frame
-from scanner.peaks import Peak
+from scanner.maps.peaks import Peak
 
 CARD = ModelCard("a", "1", "dannet", {}, patch_size=101, mpp=0.25, margin_um=3.0)
 #: Every 4th level-0 px, of 0.25 um, is a map px.

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scanner import device_peaks
-from scanner.device_peaks import disk_mean, find_peaks_on_device
-from scanner.peaks import PeakSettings, find_map_peaks
-from scanner.smoothing import smooth_map
+from scanner.maps import peaks_on_gpu
+from scanner.maps.peaks import PeakSettings, find_map_peaks
+from scanner.maps.peaks_on_gpu import disk_mean, find_peaks_on_device
+from scanner.maps.smoothing import smooth_map
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
@@ -89,9 +89,9 @@ def test_a_gpu_without_memory_takes_smaller_bands_and_then_leaves_it_to_the_cpu(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return find_peaks_on_device(read, shape, chosen, smoothing_px=smoothing_px, device=torch.device("cpu"))
 
-    monkeypatch.setattr(device_peaks, "find_peaks_on_device", small_card)
+    monkeypatch.setattr(peaks_on_gpu, "find_peaks_on_device", small_card)
     chosen = PeakSettings(floor=0.3, radius_px=2.5, band_rows=40)
-    found = device_peaks.find_peaks_on_gpu(
+    found = peaks_on_gpu.find_peaks_on_gpu(
         lambda box: values[box.slices()], values.shape, chosen, smoothing_px=2.0, device=torch.device("cuda")
     )
     assert seen == asked

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.geometry.frames import Box
-from scanner.peaks import Peak, PeakSettings, find_map_peaks, find_peaks, suppress
+from scanner.maps.peaks import Peak, PeakSettings, find_map_peaks, find_peaks, suppress
 
 PEAKS = st.lists(
     st.builds(

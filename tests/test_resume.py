@@ -15,10 +15,10 @@ import pytest
 
 from models import save_model
 from scanner.errors import ScanCancelledError
+from scanner.maps.unfinished import WORK_NAME
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
-from scanner.unfinished import WORK_NAME
 from tests.slides_factory import pyramid, texture, write_pyramid
 from tests.small_models import random_model
 

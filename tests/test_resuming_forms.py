@@ -13,10 +13,10 @@ from scanner.bands import begin_bands, plan_bands, score_band
 from scanner.errors import ScanCancelledError
 from scanner.form_choice import SET_UP
 from scanner.gpu_forms import GpuForm
+from scanner.maps.unfinished import WORK_NAME
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
-from scanner.unfinished import WORK_NAME
 from tests.gpu_failures import FakeCard
 from tests.test_gpu_forms import assert_same, card, measured, model, slide
 

@@ -19,10 +19,10 @@ from models.pixel_tables import apply_table, normalisation_table
 from scanner import scan
 from scanner.batch import BatchOrder, scan_batch
 from scanner.geometry.frames import Box
-from scanner.map_store import MapStore
+from scanner.maps.segmentation import NOT_SCANNED, label_values
+from scanner.maps.smoothing import smooth
+from scanner.maps.store import MapStore
 from scanner.result import ScanResult
-from scanner.segmentation import NOT_SCANNED, label_values
-from scanner.smoothing import smooth
 from scanner.worklist import Job
 from tests.array_slide import ArraySlide
 from tests.reference import patch_by_patch

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.geometry.frames import Box
-from scanner.smoothing import disk_half_widths, smooth, smooth_map
+from scanner.maps.smoothing import disk_half_widths, smooth, smooth_map
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 RADII = st.floats(0, 7, allow_nan=False).map(lambda radius: round(radius, 2))
@@ -86,7 +86,7 @@ def test_disks_hold_the_pixels_within_their_radius(radius: float, widths: list[i
     assert disk_half_widths(radius) == widths
 
 
-@pytest.mark.parametrize("module", ["scanner.smoothing", "scanner.peaks"])
+@pytest.mark.parametrize("module", ["scanner.maps.smoothing", "scanner.maps.peaks"])
 def test_post_processing_imports_with_torch_and_numpy_alone(module: str) -> None:
     code = (
         f"import sys, {module};"

@@ -20,9 +20,9 @@ from scanner.errors import OutputError, OutputExistsError, ScanCancelledError
 from scanner.files import atomic
 from scanner.files.atomic import LOCK_NAME, part_of, remove_parts, replacing_folder
 from scanner.files.locks import Lock
+from scanner.maps.unfinished import WORK_NAME, UnfinishedScan, remove_leftovers
 from scanner.outcomes import STALE_SECONDS, begin_batch
 from scanner.result import Progress
-from scanner.unfinished import WORK_NAME, UnfinishedScan, remove_leftovers
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 
@@ -117,7 +117,7 @@ def test_it_is_discarded_on_demand(slide: Path, tmp_path: Path) -> None:
 
 
 def test_another_process_is_told_that_the_folder_is_in_use(slide: Path, tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from scanner.unfinished import UnfinishedScan as U; "
+    script = "import sys; from pathlib import Path; from scanner.maps.unfinished import UnfinishedScan as U; "
     script += "u = U.open(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

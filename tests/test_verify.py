@@ -12,7 +12,7 @@ import pytest
 from scanner import scan
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
-from scanner.map_store import MapStore, ProbabilityMap
+from scanner.maps.store import MapStore, ProbabilityMap
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide

@@ -13,7 +13,7 @@ from benchmarks.gpu.networks import Order, Subject, cost, prepare
 from models.card import ModelCard
 from models.pixel_tables import normalisation_table
 from scanner.dense import densify
-from scanner.device_peaks import disk_mean
+from scanner.maps.peaks_on_gpu import disk_mean
 from scanner.probability import IN_FLIGHT, PRECISIONS, Scorer
 
 #: Tiles that go through the loop.

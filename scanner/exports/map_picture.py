@@ -11,7 +11,7 @@ from PIL import Image
 from scanner.exports.ome_tiff import bytes_from_probabilities
 from scanner.files.atomic import write_picture
 from scanner.geometry.frames import Box, Frame
-from scanner.smoothing import ReadMap
+from scanner.maps.smoothing import ReadMap
 
 Levels = npt.NDArray[np.uint8]
 Colours = npt.NDArray[np.uint8]

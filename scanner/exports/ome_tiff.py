@@ -20,7 +20,7 @@ import tifffile
 
 from scanner.files.atomic import part_of, remove, replacing
 from scanner.geometry.frames import Box, Frame
-from scanner.smoothing import Map, ReadMap
+from scanner.maps.smoothing import Map, ReadMap
 
 Rows = npt.NDArray[np.uint8]
 #: First and last row (exclusive) of a level -> its pixels (rows, width).

@@ -13,7 +13,7 @@ from zarr.codecs import BloscCodec
 from scanner.exports.ome_tiff import Rows, bytes_from_probabilities, level_shapes, max_pool
 from scanner.files.atomic import replacing_folder
 from scanner.geometry.frames import Box, Frame
-from scanner.smoothing import ReadMap
+from scanner.maps.smoothing import ReadMap
 
 #: Box of a level -> its pixels.
 ReadBox = Callable[[Box], Rows]

@@ -25,8 +25,8 @@ from scanner.exports.segmentation_picture import colour_of, describe_class, pale
 from scanner.files.printable import printable
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape
+from scanner.maps.segmentation import Segmentation, sample_labels
 from scanner.result import ScanResult
-from scanner.segmentation import Segmentation, sample_labels
 from scanner.slides.pixels.protocol import Slide
 from scanner.slides.pixels.thumbnail import choose_level, read_thumbnail
 from scanner.survey.tissue import Mask

@@ -11,7 +11,7 @@ from PIL import Image
 from scanner.exports.marks import Colour
 from scanner.files.atomic import replacing
 from scanner.geometry.windows import describe_area
-from scanner.segmentation import ClassArea, Segmentation, sample_labels
+from scanner.maps.segmentation import ClassArea, Segmentation, sample_labels
 
 #: Longest side of `segmentation.png`, in pixels.
 PICTURE_PX = 4096

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from scanner.peaks import find_peaks, suppress
+from scanner.maps.peaks import find_peaks, suppress
 from scanner.training.batches import TrainingSet
 from scanner.training.fields import LabelledField
 from scanner.training.recipe import Recipe

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile
-from scanner.map_store import MapStore, ProbabilityMap
+from scanner.maps.store import MapStore, ProbabilityMap
 
 
 def stored_map(folder: Path, frame: Frame, values: npt.NDArray[np.float32] | None = None) -> ProbabilityMap:

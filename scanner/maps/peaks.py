@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.geometry.frames import Box
-from scanner.smoothing import Map, ReadMap
+from scanner.maps.smoothing import Map, ReadMap
 
 Indices = npt.NDArray[np.intp]
 

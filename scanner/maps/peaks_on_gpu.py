@@ -1,6 +1,6 @@
 """Smoothing and peaks on a GPU, band by band: the map goes up, only points come back, and they are those of the CPU.
 
-The same arithmetic as `scanner.smoothing` and `scanner.peaks`, in tensors: values counted in whole units, sums that are
+The same arithmetic as `scanner.maps.smoothing` and `scanner.maps.peaks`, in tensors: values counted in whole units, sums that are
 exact whatever their order, one division in float64. So a peak has the same place and the same bits on every device.
 """
 
@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scanner.geometry.frames import Box, mirrored
-from scanner.peaks import NEIGHBOURS_ABOVE_AND_BELOW, Peak, PeakSettings, suppress
-from scanner.smoothing import UNITS, ReadMap, add_disk_rows, disk_half_widths
+from scanner.maps.peaks import NEIGHBOURS_ABOVE_AND_BELOW, Peak, PeakSettings, suppress
+from scanner.maps.smoothing import UNITS, ReadMap, add_disk_rows, disk_half_widths
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def find_peaks_on_device(
     settings : PeakSettings
         What counts as a peak.
     smoothing_px : float
-        Radius of the disk, as in `scanner.smoothing.smooth`.
+        Radius of the disk, as in `scanner.maps.smoothing.smooth`.
     device : torch.device
         Where it is done.
 
