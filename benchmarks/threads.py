@@ -17,7 +17,7 @@ from scanner.bench.measure import Case, measure
 from scanner.bench.report import describe_machine
 from scanner.bench.subjects import Subject, subjects
 from scanner.dense import densify
-from scanner.lanes import HostLane, StageSeconds
+from scanner.devices.device_queue import HostLane, StageSeconds
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ from scipy.special import expit, logit
 from models.card import BackgroundCalibration
 from scanner.coarse_to_fine import COARSE_STRIDE, CoarseToFineScorer
 from scanner.detections import Detection, rank
+from scanner.devices.device_queue import FloatMap, StageSeconds
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
-from scanner.lanes import FloatMap, StageSeconds
 from scanner.maps.store import ProbabilityMap
 from scanner.probability import Scorer
 from scanner.result import Background, PreparedSlide

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.registry import Model
-from scanner.devices import choose_device
+from scanner.devices.device import choose_device
 from scanner.errors import OutputExistsError, SettingsError
 from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import as_written

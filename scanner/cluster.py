@@ -18,10 +18,10 @@ from typing import Any
 from scanner.batch import BatchOrder
 from scanner.cluster_connection import Starts, connected
 from scanner.cluster_worker import Answer, Assignment, ClusterWorker
+from scanner.devices.device_queue import StageSeconds
 from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError, UnavailableError
 from scanner.files.printable import printable
-from scanner.lanes import StageSeconds
 from scanner.last_defence import failed, guarded, record
 from scanner.outcomes import Outcome, Watcher, begin_batch
 from scanner.result import Progress

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from scanner.bands import begin_bands, score_band
 from scanner.batch import BatchOrder, Begun, begin_job, open_job, scan_job, skip_job
-from scanner.devices import choose_device
+from scanner.devices.device import choose_device
+from scanner.devices.device_queue import StageSeconds
 from scanner.dispatch import Step, Task
 from scanner.errors import SettingsError
-from scanner.lanes import StageSeconds
 from scanner.last_defence import or_failure
 from scanner.maps.unfinished import wait_for_release
 from scanner.outcomes import Outcome

@@ -10,12 +10,12 @@ import torch
 
 from models import DEFAULT_MODEL, Model, load_model
 from scanner.dense import DenseNet, Form
-from scanner.devices import choose_device
+from scanner.devices.device import choose_device
+from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels
+from scanner.devices.gpu_forms import DEFAULT_FORM, GpuForm, reason_of
 from scanner.doctor import Finding
 from scanner.errors import SettingsError
 from scanner.form_choice import SET_UP, WrongScoresError, as_logits, probe_pixels, refuse_other_scores
-from scanner.gpu_forms import DEFAULT_FORM, GpuForm, reason_of
-from scanner.lanes import FloatMap, HostLane, Lane, Pixels
 from scanner.probability import PRECISIONS, Scorer, prepare_scorer
 
 #: Side of what the tile answers for, in grid px.

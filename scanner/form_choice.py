@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scanner.devices.device_queue import FloatMap, Lane, Pixels, StageSeconds
+from scanner.devices.form_cache import cache_folder, keep_seconds, read_seconds
+from scanner.devices.gpu_forms import DEFAULT_FORM, FormChoice, GpuForm, reason_of
 from scanner.errors import SettingsError
-from scanner.form_cache import cache_folder, keep_seconds, read_seconds
 from scanner.geometry.tiles import map_side
-from scanner.gpu_forms import DEFAULT_FORM, FormChoice, GpuForm, reason_of
-from scanner.lanes import FloatMap, Lane, Pixels, StageSeconds
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scanner.devices.device_queue import FloatMap
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
-from scanner.lanes import FloatMap
 from scanner.survey.tissue import TissueMask
 
 #: A tile is narrowed by whole eighths of its side, so that few shapes of tiles come up.

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from scanner.devices.device_queue import StageSeconds
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import plan_tiles, read_box
-from scanner.lanes import StageSeconds
 from scanner.probability import prepare_scorer
 from scanner.result import PreparedSlide
 

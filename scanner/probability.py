@@ -18,14 +18,14 @@ from models.elementwise import sigmoid
 from models.normalisation import StainStatistics
 from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model
-from scanner.cuda_lane import CudaLane, exact_convolutions
 from scanner.dense import DenseNet, Form
-from scanner.devices import choose_device
+from scanner.devices.cuda_queue import CudaLane, exact_convolutions
+from scanner.devices.device import choose_device
+from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels, StageSeconds
+from scanner.devices.gpu_forms import FallbackLane, FormChoice, GpuForm
 from scanner.engine import choose_network
 from scanner.errors import NonFiniteScoreError
 from scanner.geometry.frames import Box
-from scanner.gpu_forms import FallbackLane, FormChoice, GpuForm
-from scanner.lanes import FloatMap, HostLane, Lane, Pixels, StageSeconds
 
 #: Batches on their way through the device, for each that it computes at once: the other goes up or down.
 IN_FLIGHT = 2

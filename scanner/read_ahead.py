@@ -10,10 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from scanner.devices.device_queue import StageSeconds
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
-from scanner.lanes import StageSeconds
 
 Pixels = npt.NDArray[np.uint8]
 #: A tile and its pixels; None where they cannot be read.

@@ -17,6 +17,7 @@ from models.card import NOTICE, ModelCard
 from models.identity import contract_sha256
 from scanner.certificates import certificate_for
 from scanner.detections import counted
+from scanner.devices.device_queue import StageSeconds
 from scanner.engine import describe_network
 from scanner.errors import OutputError
 from scanner.exports.files import remove_extras
@@ -25,7 +26,6 @@ from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import read_report, write_report
 from scanner.geometry.windows import HPF_MM2, window_from_text
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
-from scanner.lanes import StageSeconds
 from scanner.precision import measure_precision
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide, ScanResult

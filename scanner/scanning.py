@@ -24,7 +24,7 @@ from scanner.background import measure_background, raw_floor, take_off
 from scanner.candidates import find_candidates
 from scanner.coarse_to_fine import coarse_to_fine
 from scanner.detections import above_threshold
-from scanner.devices import choose_device
+from scanner.devices.device import choose_device
 from scanner.errors import ResolutionError
 from scanner.exports.files import check_exports, write_results
 from scanner.exports.overview import is_soon_read, read_backdrop

@@ -14,9 +14,9 @@ from models.card import ModelCard
 from models.symmetry import odd_side
 from scanner.dense.symmetric import SymmetricNet
 from scanner.detections import Detection, above_threshold, ranked
+from scanner.devices.device_queue import FloatMap, StageSeconds
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile, read_box
-from scanner.lanes import FloatMap, StageSeconds
 from scanner.maps.smoothing import smooth_map
 from scanner.probability import Scorer
 from scanner.result import PreparedSlide

@@ -12,11 +12,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from scanner.blank import BlankScores
+from scanner.devices.blank import BlankScores
+from scanner.devices.device_queue import FloatMap, Pending, Pixels
+from scanner.devices.out_of_memory import Room
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
-from scanner.halving import Room
-from scanner.lanes import FloatMap, Pending, Pixels
 from scanner.probability import IN_FLIGHT, SEVERAL, Scorer
 from scanner.read_ahead import ReadTile, batches, read_ahead
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from scanner.devices.device_queue import StageSeconds
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, map_side, plan_tiles, read_box
-from scanner.lanes import StageSeconds
 from scanner.maps.store import ProbabilityMap
 from scanner.result import PreparedSlide, Verification
 from scanner.tile_loop import score_tiles

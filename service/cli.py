@@ -48,7 +48,7 @@ def worker(
 ) -> None:
     """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
     from scanner.command import fail_cleanly
-    from scanner.devices import choose_device
+    from scanner.devices.device import choose_device
     from service.worker import own_device, run_worker
 
     settings = _settings(data=data, device=device)

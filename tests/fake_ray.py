@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from scanner.cluster_worker import Answer, Assignment
+from scanner.devices.device_queue import StageSeconds
 from scanner.dispatch import Step, Task
-from scanner.lanes import StageSeconds
 from scanner.outcomes import Outcome, Status
 from scanner.result import Progress
 

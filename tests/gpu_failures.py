@@ -15,8 +15,8 @@ from torch import Tensor
 
 from scanner import form_choice
 from scanner.dense import DenseNet
-from scanner.gpu_forms import GpuForm
-from scanner.lanes import FloatMap, HostLane, Lane, Pixels
+from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels
+from scanner.devices.gpu_forms import GpuForm
 from scanner.probability import Scorer
 
 

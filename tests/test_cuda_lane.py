@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scanner import cuda_lane
-from scanner.cuda_lane import SLOTS, CudaLane
-from scanner.lanes import StageSeconds
+from scanner.devices import cuda_queue
+from scanner.devices.cuda_queue import SLOTS, CudaLane
+from scanner.devices.device_queue import StageSeconds
 from scanner.probability import Scorer, prepare_scorer
 from scanner.tile_loop import score_tiles
 from tests.small_models import random_model
@@ -77,9 +77,9 @@ class Recorder:
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     found = Recorder()
     names = iter(["up", "run", "down"])
-    monkeypatch.setattr(cuda_lane, "_stream", lambda _device: found.stream(next(names)))
-    monkeypatch.setattr(cuda_lane, "_event", lambda is_timed: found.event())
-    monkeypatch.setattr(cuda_lane, "pinned_memory", lambda shape, dtype: torch.empty(tuple(shape), dtype=dtype))
+    monkeypatch.setattr(cuda_queue, "_stream", lambda _device: found.stream(next(names)))
+    monkeypatch.setattr(cuda_queue, "_event", lambda is_timed: found.event())
+    monkeypatch.setattr(cuda_queue, "pinned_memory", lambda shape, dtype: torch.empty(tuple(shape), dtype=dtype))
     monkeypatch.setattr(torch.cuda, "stream", found.within)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: None)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda _tensor, stream: found.log.append(f"kept for {stream}"))

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from scanner import doctor_forms
 from scanner.dense import Form
 from scanner.dense.conversion.fragments import run_fragments
+from scanner.devices.gpu_forms import GpuForm
 from scanner.doctor import Finding
 from scanner.doctor_forms import compare_forms
 from scanner.errors import SettingsError
-from scanner.gpu_forms import GpuForm
 from scanner.probability import Scorer, prepare_scorer
 from service.cli import all_commands
 from tests.gpu_failures import FAILURES, FakeCard, install

@@ -18,10 +18,10 @@ from torch import Tensor
 from models import Model, save_model
 from scanner import ScanResult, scan
 from scanner.dense import Form, densify
+from scanner.devices.device_queue import HostLane, StageSeconds
+from scanner.devices.gpu_forms import FallbackLane, FormChoice, GpuForm
 from scanner.errors import DeviceMemoryError, NonFiniteScoreError
 from scanner.form_choice import SET_UP, TIMED
-from scanner.gpu_forms import FallbackLane, FormChoice, GpuForm
-from scanner.lanes import HostLane, StageSeconds
 from scanner.probability import Scorer, prepare_scorer
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings

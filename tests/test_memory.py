@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scanner import memory
+from scanner.devices.device_queue import HostLane, StageSeconds
 from scanner.errors import SettingsError
-from scanner.lanes import HostLane, StageSeconds
 from scanner.memory import choose_tile_side, memory_bound, memory_of_machine, widest_layer
 from scanner.probability import Scorer, prepare_scorer
 from scanner.settings import ScanSettings, reader_count, tile_side

@@ -12,7 +12,7 @@ from PIL import Image
 from models import load_model
 from scanner import scan
 from scanner.batch import BatchOrder, scan_batch
-from scanner.devices import choose_device
+from scanner.devices.device import choose_device
 from scanner.errors import SettingsError, UnavailableError
 from scanner.probability import prepare_scorer
 from scanner.settings import ScanSettings

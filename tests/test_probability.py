@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scanner.cuda_lane import exact_convolutions
+from scanner.devices.cuda_queue import exact_convolutions
+from scanner.devices.device_queue import HostLane, StageSeconds
 from scanner.errors import DeviceMemoryError, UnreadableRegionError
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.tiles import Tile, plan_tiles
-from scanner.lanes import HostLane, StageSeconds
 from scanner.probability import Scorer, prepare_scorer
 from scanner.tile_loop import score_tiles
 from tests.slides_factory import texture

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from benchmarks.gpu.bounds import Bounds, timed
 from benchmarks.gpu.networks import Order, Prepared, Subject, image_of, prepare, unit_cost
-from scanner.cuda_lane import exact_convolutions
 from scanner.dense.gpu.triton_chain import TritonChain
 from scanner.dense.gpu.triton_units import UnitPlan
 from scanner.dense.network.layers import Step
-from scanner.gpu_forms import reason_of
+from scanner.devices.cuda_queue import exact_convolutions
+from scanner.devices.gpu_forms import reason_of
 
 
 @torch.inference_mode()

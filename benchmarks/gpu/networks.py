@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from benchmarks.gpu.bounds import Bounds, timed
 from models.dannet import DNN1, DNN2, DanNet
 from models.validnet import ValidNet, ValidNetConfig
-from scanner.cuda_lane import exact_convolutions
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.gpu.cuda_graph import GraphedFunction
 from scanner.dense.gpu.triton_units import UnitPlan, plan_unit
 from scanner.dense.native.chain import group_units
 from scanner.dense.network.graph import convolution_weight
 from scanner.dense.network.layers import Step
+from scanner.devices.cuda_queue import exact_convolutions
+from scanner.devices.gpu_forms import GpuForm, reason_of
 from scanner.errors import SettingsError
-from scanner.gpu_forms import GpuForm, reason_of
 from scanner.probability import PRECISIONS
 
 #: Outputs a side of the image that errors are measured on.

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.registry import Model
 from scanner.bench.report import describe_machine
-from scanner.lanes import Pixels, StageSeconds
+from scanner.devices.device_queue import Pixels, StageSeconds
 from scanner.narrowing import narrow
 from scanner.probability import IN_FLIGHT
 from scanner.result import PreparedSlide, ScanResult

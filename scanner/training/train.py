@@ -11,7 +11,7 @@ from models import Model, ModelCard, ModelError, save_model
 from models.card import CARD_NAME, with_choices
 from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
-from scanner.devices import choose_device
+from scanner.devices.device import choose_device
 from scanner.errors import SettingsError
 from scanner.slides.pixels.protocol import RGB
 from scanner.training.batches import TrainingSet

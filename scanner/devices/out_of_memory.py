@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from scanner.devices.device_queue import FloatMap, Lane, Pending, Pixels
 from scanner.errors import DeviceMemoryError
-from scanner.lanes import FloatMap, Lane, Pending, Pixels
 
 #: What a device or a kernel raises that has run out of memory.
 MEMORY_ERRORS = (torch.OutOfMemoryError, MemoryError)

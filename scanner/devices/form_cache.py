@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scanner.dense.native.library import user_cache
-from scanner.gpu_forms import GpuForm
+from scanner.devices.gpu_forms import GpuForm
 
 
 def cache_folder() -> Path:

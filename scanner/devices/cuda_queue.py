@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from scanner.dense.gpu.cuda_graph import GraphedFunction
-from scanner.lanes import Compute, FloatMap, Pixels, StageSeconds
+from scanner.devices.device_queue import Compute, FloatMap, Pixels, StageSeconds
 
 #: Tiles in flight: one computes while the next one's pixels go up and the last one's scores come down.
 SLOTS = 2

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from scanner.dense import Form
-from scanner.lanes import FloatMap, Lane, Pending, Pixels
+from scanner.devices.device_queue import FloatMap, Lane, Pending, Pixels
 
 _log = logging.getLogger(__name__)
 _GRAPHED = "-graph"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scanner.halving import Ready, Room
-from scanner.lanes import FloatMap, Pending, Pixels
+from scanner.devices.device_queue import FloatMap, Pending, Pixels
+from scanner.devices.out_of_memory import Ready, Room
 
 
 class BlankScores:
