@@ -24,9 +24,9 @@ from models.card import CARD_NAME
 from models.joining import join_models
 from models.normalisation import NormalisationKind
 from models.sources import ZOO
-from scanner.engine import choose_network
 from scanner.evaluate import Evaluation, score_by_scan
 from scanner.evaluation.matching import ScoredField
+from scanner.inference.engine import choose_network
 from scanner.training.loop import TrainingProgress, TrainSettings
 from scanner.training.recipe import Augmentation, Recipe, read_recipe
 from scanner.training.train import read_recipe_fields, train

@@ -16,15 +16,15 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from models.card import BackgroundCalibration
-from scanner.coarse_to_fine import COARSE_STRIDE, CoarseToFineScorer
 from scanner.detections import Detection, rank
 from scanner.devices.device_queue import FloatMap, StageSeconds
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
+from scanner.inference.coarse_to_fine import COARSE_STRIDE, CoarseToFineScorer
+from scanner.inference.scorer import Scorer
+from scanner.inference.tile_loop import score_tiles
 from scanner.maps.store import ProbabilityMap
-from scanner.probability import Scorer
 from scanner.result import Background, PreparedSlide
-from scanner.tile_loop import score_tiles
 
 #: Probabilities are kept this far from 0 and 1: their logits are finite.
 EDGE = 1e-6

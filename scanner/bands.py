@@ -10,11 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from scanner.geometry.tiles import Tile
+from scanner.inference.resuming import as_begun
+from scanner.inference.scoring import open_store, score_missing, tiles_to_scan
+from scanner.inference.tally import Tally
 from scanner.maps.unfinished import UnfinishedScan
 from scanner.result import OnProgress, PreparedSlide, Progress, Watch
-from scanner.resuming import as_begun
-from scanner.scoring import open_store, score_missing, tiles_to_scan
-from scanner.tally import Tally
 
 #: Tiles in a band: seconds of work for a GPU, about a minute for a processor.
 BAND_TILES = 128

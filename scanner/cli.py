@@ -180,9 +180,9 @@ def certify_command(
 ) -> None:
     """Measure that a scan with a model equals its classifier, patch by patch, and write a certificate as JSON."""
     loaded = open_model(model)
-    from scanner.certificates import describe_in_words, keep_certificate
     from scanner.dense.certify import certify, describe_certificate
     from scanner.files.run_report import write_report
+    from scanner.inference.certificates import describe_in_words, keep_certificate
 
     certificate = fail_cleanly(lambda: describe_certificate(loaded, certify(loaded)))
     if out is None:

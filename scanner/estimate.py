@@ -10,13 +10,13 @@ import numpy as np
 from scanner.batch import BatchOrder, begin_job
 from scanner.dense import PatchwiseNet
 from scanner.dense.zones import ZonedNet
-from scanner.engine import describe_network
 from scanner.geometry.tiles import Tile, map_side
-from scanner.memory import choose_tile_side, memory_bound
+from scanner.inference.engine import describe_network
+from scanner.inference.memory import choose_tile_side, memory_bound
+from scanner.inference.scorer import Scorer
+from scanner.inference.scoring import tiles_to_scan
 from scanner.outcomes import assumed_mpp
-from scanner.probability import Scorer
 from scanner.result import PreparedSlide
-from scanner.scoring import tiles_to_scan
 from scanner.settings import ScanSettings, scan_stride
 from scanner.worklist import Job
 

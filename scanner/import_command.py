@@ -114,7 +114,7 @@ def _numbers(text: str, channels: int, option: str) -> tuple[float, ...]:
 
 def _how(model: Model, stride: int) -> str:
     """How a model runs and what it costs, in words."""
-    from scanner.engine import choose_network, describe_network
+    from scanner.inference.engine import choose_network, describe_network
 
     try:
         return describe_network(choose_network(model, stride=stride))

@@ -15,10 +15,8 @@ from typing import Any
 
 from models.card import NOTICE, ModelCard
 from models.identity import contract_sha256
-from scanner.certificates import certificate_for
 from scanner.detections import counted
 from scanner.devices.device_queue import StageSeconds
-from scanner.engine import describe_network
 from scanner.errors import OutputError
 from scanner.exports.files import remove_extras
 from scanner.files.atomic import sync_folder, write_text
@@ -26,8 +24,10 @@ from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import read_report, write_report
 from scanner.geometry.windows import HPF_MM2, window_from_text
 from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
-from scanner.precision import measure_precision
-from scanner.probability import Scorer
+from scanner.inference.certificates import certificate_for
+from scanner.inference.engine import describe_network
+from scanner.inference.precision import measure_precision
+from scanner.inference.scorer import Scorer
 from scanner.result import PreparedSlide, ScanResult
 from scanner.settings import ScanSettings, result_settings
 from scanner.slides import Slide

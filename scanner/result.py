@@ -10,9 +10,9 @@ from models.registry import Model
 from scanner.detections import Detection
 from scanner.geometry.frames import Box, Frame
 from scanner.hotspots import Hotspot
+from scanner.inference.scorer import Scorer
 from scanner.maps.segmentation import Segmentation
 from scanner.maps.store import ProbabilityMap
-from scanner.probability import Scorer
 from scanner.settings import ScanSettings, reader_count
 from scanner.slides import Slide
 from scanner.slides.pixels.grid import Grid
@@ -29,7 +29,7 @@ class Progress:
     #: Scanned area so far, and in all.
     mm2_done: float
     mm2_total: float
-    #: What is going on, of `scanner.stages.Stage`, and how much of that is done, if it comes after the network.
+    #: What is going on, of `scanner.inference.stages.Stage`, and how much of that is done, if it comes after the network.
     stage: str = "network"
     stage_share: float = 0.0
 

@@ -22,7 +22,6 @@ from models.card import ModelCard
 from models.registry import Model
 from scanner.background import measure_background, raw_floor, take_off
 from scanner.candidates import find_candidates
-from scanner.coarse_to_fine import coarse_to_fine
 from scanner.detections import above_threshold
 from scanner.devices.device import choose_device
 from scanner.errors import ResolutionError
@@ -31,15 +30,18 @@ from scanner.exports.overview import is_soon_read, read_backdrop
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.windows import window_from_text
 from scanner.hotspots import find_hotspots
+from scanner.inference.coarse_to_fine import coarse_to_fine
+from scanner.inference.memory import choose_tile_side
+from scanner.inference.resuming import as_begun
+from scanner.inference.scorer import Scorer, prepare_scorer
+from scanner.inference.scoring import score_slide
+from scanner.inference.stages import Stage, Stages
+from scanner.inference.verify import verify_tiling
 from scanner.maps.segmentation import segment
 from scanner.maps.store import ProbabilityMap
 from scanner.maps.unfinished import UnfinishedScan
-from scanner.memory import choose_tile_side
-from scanner.probability import Scorer, prepare_scorer
 from scanner.report import describe_result, end_earlier_scan, finish_report
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
-from scanner.resuming import as_begun
-from scanner.scoring import score_slide
 from scanner.second_look import look_again
 from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide
@@ -47,13 +49,11 @@ from scanner.slides.metadata.contents import further_image, warn_of_others
 from scanner.slides.opening import expect_channels, open_image
 from scanner.slides.pixels.grid import Grid
 from scanner.slides.pixels.protocol import RGB
-from scanner.stages import Stage, Stages
 from scanner.survey.brightfield import refuse_other_stains
 from scanner.survey.mask_files import find_mask
 from scanner.survey.masks import restrict
 from scanner.survey.stain import measure_slide, sample_blocks
 from scanner.survey.tissue import find_tissue, full_tissue
-from scanner.verify import verify_tiling
 
 #: A slide whose pixels are this many times larger than the model's shows no figures, only what interpolation invents.
 COARSEST = 4.0

@@ -17,11 +17,11 @@ from scanner.detections import Detection, above_threshold, ranked
 from scanner.devices.device_queue import FloatMap, StageSeconds
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile, read_box
+from scanner.inference.scorer import Scorer
+from scanner.inference.stages import Stage, Stages
+from scanner.inference.tile_loop import score_tiles
 from scanner.maps.smoothing import smooth_map
-from scanner.probability import Scorer
 from scanner.result import PreparedSlide
-from scanner.stages import Stage, Stages
-from scanner.tile_loop import score_tiles
 
 #: The best so many are seen again, of a square millimetre of tissue and of a slide at least: more would cost as much as
 #: the scan, and a slide with more has no figures to count.

@@ -67,7 +67,7 @@ class ScanSettings:
     #: Distance of two scanned positions, in grid pixels.
     stride: int | None = None
     #: Scan every COARSE_STRIDE-th px, and at `stride` (FINE_STRIDE, if None) only around what might be a figure
-    #: (`scanner.coarse_to_fine`).
+    #: (`scanner.inference.coarse_to_fine`).
     coarse_to_fine: bool = False
     #: Detections have at least this score.
     threshold: float | None = None
@@ -157,7 +157,7 @@ def scan_stride(settings: ScanSettings, card_stride: int) -> int:
 def tile_side(settings: ScanSettings, stride: int, *, device_type: str = "cpu") -> int:
     """Side of a tile in grid pixels: 512 at stride 1, 1024 from stride 2 on, unless the caller chose another.
 
-    On a GPU it is GPU_SIDE, of which `scanner.memory` takes what fits.
+    On a GPU it is GPU_SIDE, of which `scanner.inference.memory` takes what fits.
 
     Patch by patch, where a halo costs next to nothing, a tile is a few seconds' work: so much is lost with a process.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
-from scanner.memory import SHARE, installed_memory
+from scanner.inference.memory import SHARE, installed_memory
 from service.errors import make_problem, problem_from_exception
 from service.jobs import Job
 from service.settings import MIN_WORKER_MEMORY, Settings

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from scanner import form_choice
 from scanner.dense import DenseNet
 from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels
 from scanner.devices.gpu_forms import GpuForm
-from scanner.probability import Scorer
+from scanner.inference import form_choice
+from scanner.inference.scorer import Scorer
 
 
 def raising(error: Exception) -> Callable[[Tensor], Tensor]:

@@ -19,8 +19,8 @@ from models import Model
 from scanner import scan
 from scanner.command import end_on_sigterm
 from scanner.errors import OutputError, ScanCancelledError
+from scanner.inference.stages import Stage
 from scanner.result import Progress
-from scanner.stages import Stage
 from tests.conftest import require_system
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model

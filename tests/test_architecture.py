@@ -20,7 +20,7 @@ MAX_BODY_LINES = 50
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools", "manager", "core"}
 #: These run on a GPU host that has torch and numpy, and nothing else.
 BARE = (
-    "models", "scanner.dense", "scanner.maps.peaks", "scanner.maps.smoothing", "scanner.probability", "scanner.maps.peaks_on_gpu",
+    "models", "scanner.dense", "scanner.maps.peaks", "scanner.maps.smoothing", "scanner.inference.scorer", "scanner.maps.peaks_on_gpu",
     "benchmarks.gpu.__main__", "scanner.bench.run", "scanner.bench.report",
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from models.card import write_card
 from models.normalisation import Normalisation
 from models.registry import CERTIFICATE_NAME
 from scanner import scan
-from scanner.certificates import certificate_for, describe_in_words, keep_certificate
+from scanner.inference.certificates import certificate_for, describe_in_words, keep_certificate
 from tests.dense.test_capabilities import AVX2
 from tests.small_models import random_model
 

@@ -22,7 +22,7 @@ from models.normalisation import Normalisation, NormalisationKind
 from models.pixel_tables import apply_table, normalisation_table
 from scanner.dense.certify import certify, sample_effort
 from scanner.errors import UnsupportedSlideError
-from scanner.probability import target_probability
+from scanner.inference.scorer import target_probability
 from scanner.scanning import scan
 from tests import models_factory as factory
 from tests.channels_factory import as_ome, as_one_page, stained, write_slide

@@ -21,10 +21,10 @@ import pytest
 from models import Model, load_model, save_model
 from scanner.bands import BAND_TILES
 from scanner.batch import BatchOrder, scan_batch
-from scanner.certificates import certificate_for
 from scanner.cluster import MAX_LOSSES, scan_cluster
 from scanner.cluster_worker import ClusterWorker
 from scanner.errors import ClusterError, UnavailableError
+from scanner.inference.certificates import certificate_for
 from scanner.maps.unfinished import WORK_NAME
 from scanner.outcomes import Watcher
 from scanner.result import Progress

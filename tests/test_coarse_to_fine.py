@@ -11,8 +11,8 @@ from PIL import Image
 
 from models import Model
 from scanner import ScanResult, scan
-from scanner.coarse_to_fine import COARSE_STRIDE
 from scanner.errors import SettingsError
+from scanner.inference.coarse_to_fine import COARSE_STRIDE
 from tests.slides_factory import texture
 from tests.small_models import dot_model, planted, random_model
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from scanner.devices import cuda_queue
 from scanner.devices.cuda_queue import SLOTS, CudaLane
 from scanner.devices.device_queue import StageSeconds
-from scanner.probability import Scorer, prepare_scorer
-from scanner.tile_loop import score_tiles
+from scanner.inference.scorer import Scorer, prepare_scorer
+from scanner.inference.tile_loop import score_tiles
 from tests.small_models import random_model
 from tests.test_probability import FLOAT32, PATCH_SIZE, STRIDE, assemble, read, tiles_of
 

@@ -16,7 +16,7 @@ from scanner.devices.gpu_forms import GpuForm
 from scanner.doctor import Finding
 from scanner.doctor_forms import compare_forms
 from scanner.errors import SettingsError
-from scanner.probability import Scorer, prepare_scorer
+from scanner.inference.scorer import Scorer, prepare_scorer
 from service.cli import all_commands
 from tests.gpu_failures import FAILURES, FakeCard, install
 from tests.small_models import random_model

@@ -14,8 +14,8 @@ from models import Model
 from scanner import scan
 from scanner.dense import DenseNet, PatchwiseNet
 from scanner.dense.zones import ZonedNet
-from scanner.engine import choose_network, describe_network
 from scanner.errors import InexactLayerError
+from scanner.inference.engine import choose_network, describe_network
 from tests.padded_networks import vgg_like
 from tests.small_models import random_model
 

@@ -15,7 +15,7 @@ from scanner import scan
 from scanner.batch import BatchOrder, scan_batch
 from scanner.errors import ResolutionError, SettingsError
 from scanner.estimate import Estimator, state_memory, time_network
-from scanner.probability import prepare_scorer
+from scanner.inference.scorer import prepare_scorer
 from scanner.result import Progress
 from scanner.settings import SettingsKeywords
 from scanner.worklist import Job

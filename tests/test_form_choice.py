@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from scanner import form_choice
 from scanner.devices.form_cache import keep_seconds, read_seconds
 from scanner.devices.gpu_forms import GpuForm
-from scanner.form_choice import SET_UP, choice_key, choose_form, continue_in_form, fastest, probe_pixels
-from scanner.probability import Scorer, prepare_scorer
+from scanner.inference import form_choice
+from scanner.inference.form_choice import SET_UP, choice_key, choose_form, continue_in_form, fastest, probe_pixels
+from scanner.inference.scorer import Scorer, prepare_scorer
 from tests.gpu_failures import FAILURES, FakeCard, install
 from tests.small_models import random_model
 

@@ -21,8 +21,8 @@ from scanner.dense import Form, densify
 from scanner.devices.device_queue import HostLane, StageSeconds
 from scanner.devices.gpu_forms import FallbackLane, FormChoice, GpuForm
 from scanner.errors import DeviceMemoryError, NonFiniteScoreError
-from scanner.form_choice import SET_UP, TIMED
-from scanner.probability import Scorer, prepare_scorer
+from scanner.inference.form_choice import SET_UP, TIMED
+from scanner.inference.scorer import Scorer, prepare_scorer
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide

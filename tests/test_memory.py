@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from scanner import memory
 from scanner.devices.device_queue import HostLane, StageSeconds
 from scanner.errors import SettingsError
-from scanner.memory import choose_tile_side, memory_bound, memory_of_machine, widest_layer
-from scanner.probability import Scorer, prepare_scorer
+from scanner.inference import memory
+from scanner.inference.memory import choose_tile_side, memory_bound, memory_of_machine, widest_layer
+from scanner.inference.scorer import Scorer, prepare_scorer
 from scanner.settings import ScanSettings, reader_count, tile_side
 from tests.small_models import dot_model, random_model
 

@@ -15,8 +15,8 @@ from models.errors import CardError
 from models.importing.libraries import build_timm, build_torchvision
 from models.registry import CERTIFICATE_NAME
 from scanner.dense import densify
-from scanner.engine import choose_network
 from scanner.errors import InexactLayerError
+from scanner.inference.engine import choose_network
 from service.catalog import Catalog
 from tests import models_factory as factory
 from tests.reference import patch_by_patch

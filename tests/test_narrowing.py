@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.tiles import plan_tiles
-from scanner.narrowing import PARTS, narrow, widen
+from scanner.inference.cropping import PARTS, narrow, widen
 from scanner.survey.tissue import TissueMask
 
 SEEN = 21

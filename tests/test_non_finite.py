@@ -18,8 +18,8 @@ from scanner import scan
 from scanner.batch import BatchOrder, scan_batch
 from scanner.dense import densify
 from scanner.errors import NonFiniteScoreError
+from scanner.inference.scorer import prepare_scorer
 from scanner.outcomes import Status
-from scanner.probability import prepare_scorer
 from scanner.worklist import Job
 from service.cli import all_commands
 from tests.conftest import require_precision
@@ -91,7 +91,7 @@ def test_not_a_number_in_one_class_of_many_is_seen() -> None:
 
 def test_a_coarse_look_that_is_no_number_is_no_background(tmp_path: Path) -> None:
     """Only the coarse net overflows: to the gate, NaN is nothing to look at."""
-    from scanner.coarse_to_fine import coarse_to_fine
+    from scanner.inference.coarse_to_fine import coarse_to_fine
 
     class Broken(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from scanner import scan
 from scanner.batch import BatchOrder, scan_batch
 from scanner.devices.device import choose_device
 from scanner.errors import SettingsError, UnavailableError
-from scanner.probability import prepare_scorer
+from scanner.inference.scorer import prepare_scorer
 from scanner.settings import ScanSettings
 from scanner.worklist import Job
 from tests.conftest import require_precision

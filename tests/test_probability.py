@@ -18,8 +18,8 @@ from scanner.devices.device_queue import HostLane, StageSeconds
 from scanner.errors import DeviceMemoryError, UnreadableRegionError
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.tiles import Tile, plan_tiles
-from scanner.probability import Scorer, prepare_scorer
-from scanner.tile_loop import score_tiles
+from scanner.inference.scorer import Scorer, prepare_scorer
+from scanner.inference.tile_loop import score_tiles
 from tests.slides_factory import texture
 from tests.small_models import random_model
 

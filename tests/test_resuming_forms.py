@@ -12,7 +12,7 @@ from scanner import scan
 from scanner.bands import begin_bands, plan_bands, score_band
 from scanner.devices.gpu_forms import GpuForm
 from scanner.errors import ScanCancelledError
-from scanner.form_choice import SET_UP
+from scanner.inference.form_choice import SET_UP
 from scanner.maps.unfinished import WORK_NAME
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings

@@ -23,9 +23,9 @@ from scanner.errors import (
     ResolutionError,
     SettingsError,
 )
-from scanner.probability import target_probability
+from scanner.inference.scorer import target_probability
+from scanner.inference.stages import Stage
 from scanner.result import Progress
-from scanner.stages import Stage
 from tests.reference import patch_by_patch
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import dot_model, planted, random_model

@@ -19,11 +19,11 @@ from scanner import scan, scanning, second_look
 from scanner.dense import Form, densify
 from scanner.detections import Detection
 from scanner.errors import UnreadableRegionError
+from scanner.inference.scorer import prepare_scorer
+from scanner.inference.stages import Stages
 from scanner.maps.smoothing import smooth
-from scanner.probability import prepare_scorer
 from scanner.result import PreparedSlide, ScanResult
 from scanner.second_look import averaged, look_again
-from scanner.stages import Stages
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 

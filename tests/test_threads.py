@@ -13,7 +13,7 @@ import torch
 from models import Model, load_model
 from scanner.batch import BatchOrder, scan_batch
 from scanner.cluster import scan_cluster
-from scanner.probability import prepare_scorer
+from scanner.inference.scorer import prepare_scorer
 from scanner.second_look import averaged
 from scanner.settings import SettingsKeywords
 from scanner.worklist import find_slides, plan_jobs

@@ -12,11 +12,11 @@ import pytest
 from scanner import scan
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
+from scanner.inference.verify import TOLERANCE, choose_places, verify_tiling
 from scanner.maps.store import MapStore, ProbabilityMap
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
-from scanner.verify import TOLERANCE, choose_places, verify_tiling
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from scanner.probability import PRECISIONS
+from scanner.inference.scorer import PRECISIONS
 
 #: One measurement lasts at least so long: shorter ones measure the clock.
 MIN_SECONDS = 0.02

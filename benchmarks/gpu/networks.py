@@ -21,7 +21,7 @@ from scanner.dense.network.layers import Step
 from scanner.devices.cuda_queue import exact_convolutions
 from scanner.devices.gpu_forms import GpuForm, reason_of
 from scanner.errors import SettingsError
-from scanner.probability import PRECISIONS
+from scanner.inference.scorer import PRECISIONS
 
 #: Outputs a side of the image that errors are measured on.
 _ERROR_OUTPUTS = 24

@@ -13,8 +13,8 @@ from benchmarks.gpu.networks import Order, Subject, cost, prepare
 from models.card import ModelCard
 from models.pixel_tables import normalisation_table
 from scanner.dense import densify
+from scanner.inference.scorer import IN_FLIGHT, PRECISIONS, Scorer
 from scanner.maps.peaks_on_gpu import disk_mean
-from scanner.probability import IN_FLIGHT, PRECISIONS, Scorer
 
 #: Tiles that go through the loop.
 _TILES = 64

@@ -15,11 +15,11 @@ import numpy as np
 from models.registry import Model
 from scanner.bench.report import describe_machine
 from scanner.devices.device_queue import Pixels, StageSeconds
-from scanner.narrowing import narrow
-from scanner.probability import IN_FLIGHT
+from scanner.inference.cropping import narrow
+from scanner.inference.scorer import IN_FLIGHT
+from scanner.inference.scoring import tiles_to_scan
 from scanner.result import PreparedSlide, ScanResult
 from scanner.scanning import prepare_slide, scan_prepared
-from scanner.scoring import tiles_to_scan
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import open_slide
 

@@ -16,7 +16,7 @@ from models.normalisation import Normalisation, NormalisationKind
 from models.symmetry import SYMMETRIES, Symmetric, turned, turned_back
 from scanner.dense import densify
 from scanner.dense.certify import Effort, Form, certify, describe_certificate
-from scanner.engine import choose_network, describe_network
+from scanner.inference.engine import choose_network, describe_network
 from tests.reference import patch_by_patch
 from tests.small_models import random_model
 

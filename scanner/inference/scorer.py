@@ -23,9 +23,9 @@ from scanner.devices.cuda_queue import CudaLane, exact_convolutions
 from scanner.devices.device import choose_device
 from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels, StageSeconds
 from scanner.devices.gpu_forms import FallbackLane, FormChoice, GpuForm
-from scanner.engine import choose_network
 from scanner.errors import NonFiniteScoreError
 from scanner.geometry.frames import Box
+from scanner.inference.engine import choose_network
 
 #: Batches on their way through the device, for each that it computes at once: the other goes up or down.
 IN_FLIGHT = 2
@@ -203,7 +203,7 @@ def prepare_scorer(
     device : str
         A torch device, or "auto": the GPU if there is one.
     engine : str
-        A key of `scanner.engine.ENGINES`.
+        A key of `scanner.inference.engine.ENGINES`.
     precision : str
         A key of PRECISIONS; only "float32" is exact.
 

@@ -17,8 +17,8 @@ from scanner.devices.device_queue import FloatMap, Pending, Pixels
 from scanner.devices.out_of_memory import Room
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
-from scanner.probability import IN_FLIGHT, SEVERAL, Scorer
-from scanner.read_ahead import ReadTile, batches, read_ahead
+from scanner.inference.read_ahead import ReadTile, batches, read_ahead
+from scanner.inference.scorer import IN_FLIGHT, SEVERAL, Scorer
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import numpy as np
 from scanner.errors import ScanCancelledError
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, map_side, plan_tiles, split_tile
+from scanner.inference.cropping import narrow, widen
+from scanner.inference.stages import Stages
+from scanner.inference.tally import Tally
+from scanner.inference.tile_loop import score_tiles
 from scanner.maps.store import FloatMap, MapStore, ProbabilityMap
 from scanner.maps.unfinished import UnfinishedScan
-from scanner.narrowing import narrow, widen
 from scanner.report import plan_of_map
 from scanner.result import PreparedSlide, Progress, Watch
-from scanner.stages import Stages
-from scanner.tally import Tally
-from scanner.tile_loop import score_tiles
 
 
 def score_slide(

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from scanner.dense import PatchwiseNet
 from scanner.dense.zones import ZonedNet
 from scanner.errors import SettingsError
-from scanner.probability import IN_FLIGHT, Scorer
-from scanner.read_ahead import READ_AHEAD
+from scanner.inference.read_ahead import READ_AHEAD
+from scanner.inference.scorer import IN_FLIGHT, Scorer
 from scanner.settings import ScanSettings, reader_count, tile_side
 
 #: Interpreter, libraries, weights: what a process holds before its first tile.

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from models.registry import Model
 from scanner.dense import densify
 from scanner.errors import SettingsError
-from scanner.probability import Scorer
+from scanner.inference.scorer import Scorer
 
 #: Grid px between two coarse positions: the stride that the shipped models were measured at.
 COARSE_STRIDE = 8

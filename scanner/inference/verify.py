@@ -9,9 +9,9 @@ import numpy as np
 from scanner.devices.device_queue import StageSeconds
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, map_side, plan_tiles, read_box
+from scanner.inference.tile_loop import score_tiles
 from scanner.maps.store import ProbabilityMap
 from scanner.result import PreparedSlide, Verification
-from scanner.tile_loop import score_tiles
 
 #: Probabilities may differ so much by the order of float32 additions; DESIGN's figure for maps.
 TOLERANCE = 1e-5

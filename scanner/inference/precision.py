@@ -11,7 +11,7 @@ from scanner.devices.device_queue import StageSeconds
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import plan_tiles, read_box
-from scanner.probability import prepare_scorer
+from scanner.inference.scorer import prepare_scorer
 from scanner.result import PreparedSlide
 
 #: Map px a side of each area that is scored both ways, and how many areas there are.

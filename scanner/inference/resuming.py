@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from scanner.form_choice import choose_scan_form
+from scanner.inference.form_choice import choose_scan_form
 from scanner.report import plan_of_map
 from scanner.result import PreparedSlide
 from scanner.settings import MAX_TILE_SIDE

@@ -26,7 +26,7 @@ from scanner.devices.form_cache import cache_folder, keep_seconds, read_seconds
 from scanner.devices.gpu_forms import DEFAULT_FORM, FormChoice, GpuForm, reason_of
 from scanner.errors import SettingsError
 from scanner.geometry.tiles import map_side
-from scanner.probability import Scorer
+from scanner.inference.scorer import Scorer
 from scanner.result import PreparedSlide
 
 #: Launches that set a form up: the first compiles, the second captures. Their scores are compared.

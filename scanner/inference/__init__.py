@@ -1,0 +1,1 @@
+"""Tiles through the network: read ahead, queue, device, map; and what certifies the numbers."""
