@@ -21,7 +21,7 @@ from models import DEFAULT_MODEL, Model, load_model
 from models.registry import load_folds
 from scanner import scan
 from scanner.bench.report import describe_machine
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.evaluate import unseen_by
 from scanner.settings import FINE_STRIDE
 from scanner.training.fields import LabelledField, read_fields

@@ -23,7 +23,7 @@ from models.registry import load_folds
 from scanner import scan
 from scanner.bench.report import describe_machine
 from scanner.dense.native import library
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.evaluate import unseen_by
 from scanner.result import ScanResult
 from scanner.training.fields import LabelledField, read_fields

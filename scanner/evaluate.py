@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from models import Model
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.evaluation.contact_sheet import write_contact_sheet
 from scanner.evaluation.curves import Curve, best_threshold, count_at, interval_of_f1, trace_curve
 from scanner.evaluation.cutouts import FoundFigures

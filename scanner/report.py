@@ -15,7 +15,8 @@ from typing import Any
 
 from models.card import NOTICE, ModelCard
 from models.identity import contract_sha256
-from scanner.detections import counted
+from scanner.detections.detection import counted
+from scanner.detections.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
 from scanner.devices.device_queue import StageSeconds
 from scanner.errors import OutputError
 from scanner.exports.files import remove_extras
@@ -23,7 +24,6 @@ from scanner.files.atomic import sync_folder, write_text
 from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import read_report, write_report
 from scanner.geometry.windows import HPF_MM2, window_from_text
-from scanner.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
 from scanner.inference.certificates import certificate_for
 from scanner.inference.engine import describe_network
 from scanner.inference.precision import measure_precision

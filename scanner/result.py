@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.registry import Model
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
+from scanner.detections.hotspots import Hotspot
 from scanner.geometry.frames import Box, Frame
-from scanner.hotspots import Hotspot
 from scanner.inference.scorer import Scorer
 from scanner.maps.segmentation import Segmentation
 from scanner.maps.store import ProbabilityMap

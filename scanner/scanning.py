@@ -20,16 +20,17 @@ from typing import Unpack
 
 from models.card import ModelCard
 from models.registry import Model
-from scanner.background import measure_background, raw_floor, take_off
-from scanner.candidates import find_candidates
-from scanner.detections import above_threshold
+from scanner.detections.background import measure_background, raw_floor, take_off
+from scanner.detections.candidates import find_candidates
+from scanner.detections.detection import above_threshold
+from scanner.detections.hotspots import find_hotspots
+from scanner.detections.rescoring import look_again
 from scanner.devices.device import choose_device
 from scanner.errors import ResolutionError
 from scanner.exports.files import check_exports, write_results
 from scanner.exports.overview import is_soon_read, read_backdrop
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.windows import window_from_text
-from scanner.hotspots import find_hotspots
 from scanner.inference.coarse_to_fine import coarse_to_fine
 from scanner.inference.memory import choose_tile_side
 from scanner.inference.resuming import as_begun
@@ -42,7 +43,6 @@ from scanner.maps.store import ProbabilityMap
 from scanner.maps.unfinished import UnfinishedScan
 from scanner.report import describe_result, end_earlier_scan, finish_report
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
-from scanner.second_look import look_again
 from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide
 from scanner.slides.metadata.contents import further_image, warn_of_others

@@ -29,7 +29,7 @@ from tests.small_models import random_model
 STAGES = (
     "scanner.scanning.measure_background",
     "scanner.scanning.find_candidates",
-    "scanner.second_look._score_again",
+    "scanner.detections.rescoring._score_again",
     "scanner.scanning.find_hotspots",
     "scanner.scanning.describe_result",
     "scanner.scanning.end_earlier_scan",

@@ -16,8 +16,8 @@ from scipy.special import expit
 from models import Model
 from models.card import BackgroundCalibration, card_from_toml, card_to_toml
 from scanner import scan
-from scanner.background import background_of, finite_logit, raw_floor, take_off
-from scanner.detections import Detection
+from scanner.detections.background import background_of, finite_logit, raw_floor, take_off
+from scanner.detections.detection import Detection
 from scanner.exports.table import read_table
 from scanner.result import Background
 from tests.slides_factory import texture, write_pyramid

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.card import ModelCard
-from scanner.detections import above_threshold, counted, detections_from_peaks
+from scanner.detections.detection import above_threshold, counted, detections_from_peaks
 from scanner.geometry.frames import Frame
 from scanner.maps.peaks import Peak
 

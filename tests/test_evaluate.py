@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models import load_folds, load_model
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.evaluate import Evaluation, evaluate, score_detections, unseen_by, write_evaluation
 from scanner.evaluation.contact_sheet import CELL_PX, COLUMNS, LINE_PX
 from scanner.evaluation.rules import MIDOG, MITOS14

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
+from scanner.detections.hotspots import counts_by_threshold, find_hotspots, mitotic_count
 from scanner.errors import SettingsError
 from scanner.geometry.circles import _turn_around, best_circle, within_circle
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape, Window, window_from_text
-from scanner.hotspots import counts_by_threshold, find_hotspots, mitotic_count
 from scanner.survey.tissue import TissueMask, full_tissue
 
 #: 100 x 150 px of 10 um: 1.5 mm2.

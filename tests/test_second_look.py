@@ -15,15 +15,16 @@ from models import Model
 from models.card import BackgroundCalibration, card_from_toml, card_to_toml
 from models.errors import CardError
 from models.symmetry import Symmetric, odd_side
-from scanner import scan, scanning, second_look
+from scanner import scan, scanning
 from scanner.dense import Form, densify
-from scanner.detections import Detection
+from scanner.detections import rescoring
+from scanner.detections.detection import Detection
+from scanner.detections.rescoring import averaged, look_again
 from scanner.errors import UnreadableRegionError
 from scanner.inference.scorer import prepare_scorer
 from scanner.inference.stages import Stages
 from scanner.maps.smoothing import smooth
 from scanner.result import PreparedSlide, ScanResult
-from scanner.second_look import averaged, look_again
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 
@@ -104,8 +105,8 @@ def test_candidates_of_little_score_are_not_seen_again(slide: Path) -> None:
 
 
 def test_a_slide_full_of_candidates_has_its_best_ones_seen_again(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_look, "MOST_PER_MM2", 100)
-    monkeypatch.setattr(second_look, "MOST_AT_LEAST", 3)
+    monkeypatch.setattr(rescoring, "MOST_PER_MM2", 100)
+    monkeypatch.setattr(rescoring, "MOST_AT_LEAST", 3)
     model = random_model(stride=4, stain=True)
     plain, result = scan(slide, model, device="cpu"), scan(slide, looking_again(model), device="cpu")
     assert len(plain.candidates) > 3

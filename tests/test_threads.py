@@ -13,8 +13,8 @@ import torch
 from models import Model, load_model
 from scanner.batch import BatchOrder, scan_batch
 from scanner.cluster import scan_cluster
+from scanner.detections.rescoring import averaged
 from scanner.inference.scorer import prepare_scorer
-from scanner.second_look import averaged
 from scanner.settings import SettingsKeywords
 from scanner.worklist import find_slides, plan_jobs
 from tests.slides_factory import texture, write_pyramid

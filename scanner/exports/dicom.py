@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scanner.detections import Detection, counted
+from scanner.detections.detection import Detection, counted
 from scanner.errors import OutputError, SettingsError
 from scanner.exports.map_picture import pool_map
 from scanner.files.atomic import replacing

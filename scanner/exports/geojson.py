@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
+from scanner.detections.hotspots import Hotspot
 from scanner.files.atomic import write_text
 from scanner.geometry.areas import rings_from_boxes, rings_from_mask
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape
-from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
 from scanner.survey.masks import RIM_CLASS
 from scanner.survey.tissue import Mask, TissueMask

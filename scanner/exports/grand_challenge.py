@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.files.atomic import write_text
 
 FIGURE, OTHER = "mitotic figure", "non-mitotic figure"

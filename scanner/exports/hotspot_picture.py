@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from scanner.detections.hotspots import Hotspot
 from scanner.exports.legend import above_legend
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Marks, hatching
 from scanner.files.atomic import write_picture
 from scanner.files.printable import printable
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape, describe_hpf
-from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
 from scanner.slides.pixels.protocol import Slide
 from scanner.slides.pixels.thumbnail import read_thumbnail

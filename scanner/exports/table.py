@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.files.atomic import write_text
 
 COLUMNS = ("x", "y", "x_um", "y_um", "score", "label", "border", "raw_score")

@@ -1,7 +1,7 @@
 """The stages after the network: how far they are, and whether they shall stop.
 
 All of them read the map, so the map tells of each box before it is read. What was scored stays when they are stopped;
-`scanner.kept` says what else.
+`scanner.detections.kept` says what else.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
+from scanner.detections.kept import KeptFiles, KeptScores
 from scanner.errors import ScanCancelledError
 from scanner.geometry.frames import Box
-from scanner.kept import KeptFiles, KeptScores
 from scanner.maps.store import ProbabilityMap
 from scanner.result import Progress, Watch
 

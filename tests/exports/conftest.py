@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
+from scanner.detections.hotspots import find_hotspots
 from scanner.geometry.frames import Box
 from scanner.geometry.windows import Window
-from scanner.hotspots import find_hotspots
 from scanner.report import describe_result
 from scanner.result import PreparedSlide, ScanResult
 from scanner.scanning import prepare_slide

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
+from scanner.detections.hotspots import Hotspot
 from scanner.exports.geojson import write_detections, write_regions, write_tissue
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape
-from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
 from scanner.survey.masks import restrict
 from scanner.survey.tissue import TissueMask, full_tissue

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.exports.grand_challenge import write_points
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scanner.detections.hotspots import Hotspot
 from scanner.exports.hotspot_picture import draw_hotspot, write_hotspot_pictures
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Colour
 from scanner.geometry.frames import Box
 from scanner.geometry.windows import Shape
-from scanner.hotspots import Hotspot
 from scanner.result import ScanResult
 from tests.array_slide import ArraySlide
 

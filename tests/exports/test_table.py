@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.exports.table import COLUMNS, read_table, write_table
 
 LENGTHS = st.floats(-0.5, 3e5)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from scanner.detections import Detection
+from scanner.detections.detection import Detection
 from scanner.files.journal import Journal, SyncClock, read_entries
 
 #: Bytes of a file that are read at once.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scanner.detections import Detection, above_threshold, counted
+from scanner.detections.detection import Detection, above_threshold, counted
 from scanner.geometry.circles import Centre, best_circle, within_circle
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape, Window

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from models.card import BackgroundCalibration
-from scanner.detections import Detection, rank
+from scanner.detections.detection import Detection, rank
 from scanner.devices.device_queue import FloatMap, StageSeconds
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box

@@ -13,7 +13,7 @@ from dataclasses import replace
 from models.card import ModelCard
 from models.symmetry import odd_side
 from scanner.dense.symmetric import SymmetricNet
-from scanner.detections import Detection, above_threshold, ranked
+from scanner.detections.detection import Detection, above_threshold, ranked
 from scanner.devices.device_queue import FloatMap, StageSeconds
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile, read_box

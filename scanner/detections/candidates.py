@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from models.card import ModelCard
-from scanner.detections import Detection, detections_from_peaks, ranked
+from scanner.detections.detection import Detection, detections_from_peaks, ranked
 from scanner.maps.peaks import PeakSettings, find_map_peaks
 from scanner.maps.peaks_on_gpu import find_peaks_on_gpu
 from scanner.maps.smoothing import smooth_map

@@ -1,0 +1,1 @@
+"""From peaks to counted figures: candidates, background, rescoring, hotspots."""
