@@ -29,6 +29,7 @@ from scanner.devices.device import choose_device
 from scanner.errors import ResolutionError
 from scanner.exports.files import check_exports, write_results
 from scanner.exports.overview import is_soon_read, read_backdrop
+from scanner.exports.report import describe_result, end_earlier_scan, finish_report
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.windows import window_from_text
 from scanner.inference.coarse_to_fine import coarse_to_fine
@@ -41,7 +42,6 @@ from scanner.inference.verify import verify_tiling
 from scanner.maps.segmentation import segment
 from scanner.maps.store import ProbabilityMap
 from scanner.maps.unfinished import UnfinishedScan
-from scanner.report import describe_result, end_earlier_scan, finish_report
 from scanner.result import OnProgress, PreparedSlide, ScanResult, ShouldStop, Survey, Watch
 from scanner.settings import ScanSettings, SettingsKeywords, scan_stride
 from scanner.slides import Slide

@@ -43,7 +43,7 @@ STAGES = (
     "scanner.exports.files.write_zarr",
     "scanner.exports.ome_zarr._write_levels",
     "scanner.scanning.finish_report",
-    "scanner.report.write_report",
+    "scanner.exports.report.write_report",
     "scanner.maps.unfinished.part_of",
 )
 #: How it fails there.

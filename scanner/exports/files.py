@@ -1,4 +1,4 @@
-"""The files of one scan, by name; run.json comes last and is written by `scanner.report`."""
+"""The files of one scan, by name; run.json comes last and is written by `scanner.exports.report`."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from scanner.exports.report import plan_of_map
 from scanner.inference.form_choice import choose_scan_form
-from scanner.report import plan_of_map
 from scanner.result import PreparedSlide
 from scanner.settings import MAX_TILE_SIDE
 

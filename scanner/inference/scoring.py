@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scanner.errors import ScanCancelledError
+from scanner.exports.report import plan_of_map
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, map_side, plan_tiles, split_tile
 from scanner.inference.cropping import narrow, widen
@@ -13,7 +14,6 @@ from scanner.inference.tally import Tally
 from scanner.inference.tile_loop import score_tiles
 from scanner.maps.store import FloatMap, MapStore, ProbabilityMap
 from scanner.maps.unfinished import UnfinishedScan
-from scanner.report import plan_of_map
 from scanner.result import PreparedSlide, Progress, Watch
 
 

@@ -31,7 +31,7 @@ from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile
 
 FloatMap = npt.NDArray[np.float32]
-#: What a change of plan does not touch: locks, and what goes with the scan before (`scanner.report`).
+#: What a change of plan does not touch: locks, and what goes with the scan before (`scanner.exports.report`).
 _STAYS = ("lock", "ended")
 _PLAN_NAME, _JOURNAL, _MAP_NAME = "plan.json", "journal", "map.zarr"
 

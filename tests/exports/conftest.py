@@ -11,9 +11,9 @@ import pytest
 
 from scanner.detections.detection import Detection
 from scanner.detections.hotspots import find_hotspots
+from scanner.exports.report import describe_result
 from scanner.geometry.frames import Box
 from scanner.geometry.windows import Window
-from scanner.report import describe_result
 from scanner.result import PreparedSlide, ScanResult
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
