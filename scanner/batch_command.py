@@ -8,15 +8,15 @@ from pathlib import Path
 
 import typer
 
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.estimate import Estimate, Estimator, MemoryStatement, state_memory
+from scanner.batch.last_defence import or_failure
+from scanner.batch.outcomes import Outcome, begin_batch, name_with_reason
+from scanner.batch.worklist import Job
 from scanner.batch_end import end_batch
 from scanner.command import errors, fail_cleanly, say_assumption
-from scanner.estimate import Estimate, Estimator, MemoryStatement, state_memory
 from scanner.files.printable import printable
-from scanner.last_defence import or_failure
-from scanner.outcomes import Outcome, begin_batch, name_with_reason
 from scanner.progress import batch_display
-from scanner.worklist import Job
 
 
 def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str | None = None) -> int:

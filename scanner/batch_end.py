@@ -11,11 +11,8 @@ from pathlib import Path
 
 import typer
 
-from scanner.command import errors, fail_cleanly
-from scanner.exports.batch_page import write_batch_page
-from scanner.files.printable import printable
-from scanner.last_defence import failed
-from scanner.outcomes import (
+from scanner.batch.last_defence import failed
+from scanner.batch.outcomes import (
     BATCH_NAME,
     Outcome,
     Status,
@@ -24,9 +21,12 @@ from scanner.outcomes import (
     describe_failures,
     write_batch,
 )
+from scanner.batch.worklist import Job
+from scanner.command import errors, fail_cleanly
+from scanner.exports.batch_page import write_batch_page
+from scanner.files.printable import printable
 from scanner.progress import batch_display
 from scanner.settings import SettingsKeywords
-from scanner.worklist import Job
 
 
 def find_absent(jobs: Sequence[Job], out: Path) -> list[Outcome]:

@@ -12,6 +12,7 @@ import typer
 
 from models import DEFAULT_MODEL, list_models
 from models.card import NOTICE
+from scanner.batch.outcomes import assumed_mpp
 from scanner.challenge_input import find_image, mounted_model
 from scanner.command import (
     BackgroundOption,
@@ -38,7 +39,6 @@ from scanner.command import (
 )
 from scanner.import_command import committee_command, import_command
 from scanner.info_command import info_command
-from scanner.outcomes import assumed_mpp
 from scanner.settings import ScanSettings
 from scanner.slides.files.fingerprint import fingerprint
 from scanner.training.commands import evaluate_command, train_command
@@ -100,9 +100,9 @@ def scan_command(
     if not paths and manifest is None:
         raise typer.BadParameter("name a slide, a folder or a manifest", param_hint="PATH...")
     end_on_sigterm()
+    from scanner.batch.manifest import slides_to_scan
+    from scanner.batch.worklist import plan_jobs
     from scanner.batch_end import end_absent, find_absent
-    from scanner.manifest import slides_to_scan
-    from scanner.worklist import plan_jobs
 
     found = fail_cleanly(lambda: list(slides_to_scan(paths or [], recursive=recursive, manifest=manifest)))
     jobs = fail_cleanly(lambda: plan_jobs(found, out))
@@ -120,9 +120,9 @@ def scan_command(
         raise typer.Exit(end_absent(jobs, absent, out, keywords))
     loaded = open_model(model)
     with loading():
-        from scanner.batch import BatchOrder
+        from scanner.batch.batch import BatchOrder
+        from scanner.batch.images_to_scan import each_image
         from scanner.batch_command import run_batch, show_estimates
-        from scanner.images_to_scan import each_image
 
     jobs = fail_cleanly(lambda: plan_jobs(each_image(found, image, mask=mask), out))
     order = BatchOrder(loaded, keywords, overwrite)

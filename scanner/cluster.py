@@ -15,17 +15,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scanner.batch import BatchOrder
+from scanner.batch.batch import BatchOrder
+from scanner.batch.last_defence import failed, guarded, record
+from scanner.batch.outcomes import Outcome, Watcher, begin_batch
+from scanner.batch.worklist import Job
 from scanner.cluster_connection import Starts, connected
 from scanner.cluster_worker import Answer, Assignment, ClusterWorker
 from scanner.devices.device_queue import StageSeconds
 from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError, UnavailableError
 from scanner.files.printable import printable
-from scanner.last_defence import failed, guarded, record
-from scanner.outcomes import Outcome, Watcher, begin_batch
 from scanner.result import Progress
-from scanner.worklist import Job
 
 #: A slide, or a band, that has taken its host down so often is given up.
 MAX_LOSSES = 3

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scanner.bands import begin_bands, score_band
-from scanner.batch import BatchOrder, Begun, begin_job, open_job, scan_job, skip_job
+from scanner.batch.batch import BatchOrder, Begun, begin_job, open_job, scan_job, skip_job
+from scanner.batch.last_defence import or_failure
+from scanner.batch.outcomes import Outcome
+from scanner.batch.worklist import Job
 from scanner.devices.device import choose_device
 from scanner.devices.device_queue import StageSeconds
 from scanner.dispatch import Step, Task
 from scanner.errors import SettingsError
-from scanner.last_defence import or_failure
 from scanner.maps.unfinished import wait_for_release
-from scanner.outcomes import Outcome
 from scanner.result import PreparedSlide, Progress
 from scanner.settings import ScanSettings
-from scanner.worklist import Job
 
 #: Time for which a slide's folder may still be held by what is left of a lost host, s.
 RELEASE_SECONDS = 60.0

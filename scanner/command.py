@@ -18,9 +18,9 @@ import typer
 from rich.console import Console
 
 from models import Model, ModelError, load_model
+from scanner.batch.outcomes import describe_assumption
 from scanner.errors import ImageNotFoundError, ScannerError, UnavailableError
 from scanner.files.printable import printable
-from scanner.outcomes import describe_assumption
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from scanner.batch.outcomes import Outcome, Status, Watcher, describe_assumption
+from scanner.batch.worklist import Job, name_image
 from scanner.files.printable import printable
 from scanner.geometry.windows import describe_area
-from scanner.outcomes import Outcome, Status, Watcher, describe_assumption
-from scanner.worklist import Job, name_image
 
 if TYPE_CHECKING:
     from scanner import result

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from models import Model, save_model
-from scanner.batch import BatchOrder, scan_batch
-from scanner.outcomes import Outcome
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.outcomes import Outcome
+from scanner.batch.worklist import find_slides, plan_jobs
 from scanner.settings import SettingsKeywords
-from scanner.worklist import find_slides, plan_jobs
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from scanner.batch.outcomes import Outcome, Status
 from scanner.cluster_worker import Answer, Assignment
 from scanner.devices.device_queue import StageSeconds
 from scanner.dispatch import Step, Task
-from scanner.outcomes import Outcome, Status
 from scanner.result import Progress
 
 

@@ -11,12 +11,12 @@ import torch
 
 from models import Model
 from models.normalisation import Normalisation, NormalisationKind
-from scanner.batch import BatchOrder, open_job, scan_batch
+from scanner.batch.batch import BatchOrder, open_job, scan_batch
+from scanner.batch.manifest import read_manifest
+from scanner.batch.outcomes import Status, Watcher
+from scanner.batch.worklist import find_slides, plan_jobs
 from scanner.errors import OutputError, SettingsError
-from scanner.manifest import read_manifest
-from scanner.outcomes import Status, Watcher
 from scanner.scanning import prepare_slide
-from scanner.worklist import find_slides, plan_jobs
 from tests.batches import folder_of_slides, report_of, saved_model, scan_all, statuses
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model

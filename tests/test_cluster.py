@@ -20,16 +20,16 @@ import pytest
 
 from models import Model, load_model, save_model
 from scanner.bands import BAND_TILES
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.outcomes import Watcher
+from scanner.batch.worklist import Job, find_slides, plan_jobs
 from scanner.cluster import MAX_LOSSES, scan_cluster
 from scanner.cluster_worker import ClusterWorker
 from scanner.errors import ClusterError, UnavailableError
 from scanner.inference.certificates import certificate_for
 from scanner.maps.unfinished import WORK_NAME
-from scanner.outcomes import Watcher
 from scanner.result import Progress
 from scanner.settings import SettingsKeywords
-from scanner.worklist import Job, find_slides, plan_jobs
 from tests.dense.test_capabilities import AVX2
 from tests.fake_ray import FakeRay
 from tests.slides_factory import texture, write_pyramid

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from scanner.batch import BatchOrder
+from scanner.batch.batch import BatchOrder
+from scanner.batch.worklist import Job
 from scanner.cluster import scan_cluster
 from scanner.cluster_connection import MAX_START_FAILURES
 from scanner.errors import ClusterError
-from scanner.worklist import Job
 from tests.fake_ray import FakeRay
 from tests.test_cluster import KEYWORDS, on_fake_hosts, with_ray
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from models import save_model
 from scanner import scan
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.estimate import Estimator, state_memory, time_network
+from scanner.batch.worklist import Job
 from scanner.errors import ResolutionError, SettingsError
-from scanner.estimate import Estimator, state_memory, time_network
 from scanner.inference.scorer import prepare_scorer
 from scanner.result import Progress
 from scanner.settings import SettingsKeywords
-from scanner.worklist import Job
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from models import save_model
 from scanner import open_slide, scan
+from scanner.batch.images_to_scan import each_image
+from scanner.batch.worklist import FoundSlide, plan_jobs
 from scanner.errors import MaskError
-from scanner.images_to_scan import each_image
-from scanner.worklist import FoundSlide, plan_jobs
 from service.cli import all_commands
 from tests.images_factory import FIRST, OVERVIEW, SECOND, WRITERS, Part
 from tests.slides_factory import texture, write_pyramid

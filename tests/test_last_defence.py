@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from models import Model
-from scanner.batch import BatchOrder, scan_batch
-from scanner.outcomes import Watcher
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.outcomes import Watcher
+from scanner.batch.worklist import Job, find_slides, plan_jobs
 from scanner.settings import ScanSettings
-from scanner.worklist import Job, find_slides, plan_jobs
 from tests.batches import folder_of_slides, saved_model, scan_all, statuses
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from scanner.batch.manifest import read_manifest, slides_to_scan
+from scanner.batch.worklist import FoundSlide, plan_jobs
 from scanner.errors import SettingsError
-from scanner.manifest import read_manifest, slides_to_scan
-from scanner.worklist import FoundSlide, plan_jobs
 
 
 def manifest(folder: Path, text: str) -> Path:

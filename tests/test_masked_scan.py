@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from models import save_model
 from scanner import scan
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.outcomes import Status
+from scanner.batch.worklist import Job
 from scanner.cli import app
 from scanner.errors import MaskError, SettingsError
-from scanner.outcomes import Status
-from scanner.worklist import Job
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model
 

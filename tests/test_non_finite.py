@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from models import Model, ModelCard, save_model
 from scanner import scan
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.outcomes import Status
+from scanner.batch.worklist import Job
 from scanner.dense import densify
 from scanner.errors import NonFiniteScoreError
 from scanner.inference.scorer import prepare_scorer
-from scanner.outcomes import Status
-from scanner.worklist import Job
 from service.cli import all_commands
 from tests.conftest import require_precision
 from tests.small_models import planted, random_model

@@ -11,12 +11,12 @@ from PIL import Image
 
 from models import load_model
 from scanner import scan
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.worklist import Job
 from scanner.devices.device import choose_device
 from scanner.errors import SettingsError, UnavailableError
 from scanner.inference.scorer import prepare_scorer
 from scanner.settings import ScanSettings
-from scanner.worklist import Job
 from tests.conftest import require_precision
 from tests.dense.test_capabilities import AVX2
 from tests.slides_factory import texture

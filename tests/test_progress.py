@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scanner.outcomes import Outcome, Status
+from scanner.batch.outcomes import Outcome, Status
+from scanner.batch.worklist import Job
 from scanner.progress import batch_display, describe_outcome
 from scanner.result import Progress
-from scanner.worklist import Job
 
 JOB = Job(Path("slides/a.svs"), Path("out/a"))
 OUTCOME = Outcome("slides/a.svs", Status.OK, "", "a", 7, 12.5, 0.0, 90.0)

@@ -17,13 +17,13 @@ from models import Model
 from models.normalisation import Normalisation, NormalisationKind
 from models.pixel_tables import apply_table, normalisation_table
 from scanner import scan
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.worklist import Job
 from scanner.geometry.frames import Box
 from scanner.maps.segmentation import NOT_SCANNED, label_values
 from scanner.maps.smoothing import smooth
 from scanner.maps.store import MapStore
 from scanner.result import ScanResult
-from scanner.worklist import Job
 from tests.array_slide import ArraySlide
 from tests.reference import patch_by_patch
 from tests.slides_factory import texture

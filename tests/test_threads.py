@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from models import Model, load_model
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.worklist import find_slides, plan_jobs
 from scanner.cluster import scan_cluster
 from scanner.detections.rescoring import averaged
 from scanner.inference.scorer import prepare_scorer
 from scanner.settings import SettingsKeywords
-from scanner.worklist import find_slides, plan_jobs
 from tests.slides_factory import texture, write_pyramid
 from tests.test_cluster import assert_same_results, with_ray
 

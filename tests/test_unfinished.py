@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from scanner import scan
+from scanner.batch.outcomes import STALE_SECONDS, begin_batch
 from scanner.errors import OutputError, OutputExistsError, ScanCancelledError
 from scanner.files import atomic
 from scanner.files.atomic import LOCK_NAME, part_of, remove_parts, replacing_folder
 from scanner.files.locks import Lock
 from scanner.maps.unfinished import WORK_NAME, UnfinishedScan, remove_leftovers
-from scanner.outcomes import STALE_SECONDS, begin_batch
 from scanner.result import Progress
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model

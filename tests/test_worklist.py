@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.places import place_key
-from scanner.worklist import FoundSlide, find_slides, plan_jobs
+from scanner.batch.result_folders import place_key
+from scanner.batch.worklist import FoundSlide, find_slides, plan_jobs
 from tests.dicom_factory import write_dicom_series
 from tests.slides_factory import pyramid, texture, write_pyramid
 from tests.vendor_factory import write_mirax, write_vms

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from scanner import scan
-from scanner.batch import BatchOrder, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.outcomes import Status
+from scanner.batch.worklist import Job
 from scanner.errors import DamagedSlideError, SlideMemoryError, SlideNotFoundError, UnreadableRegionError
-from scanner.outcomes import Status
 from scanner.slides import open_slide
 from scanner.slides.files.foreign import foreign_errors_become, reading_region
-from scanner.worklist import Job
 from tests.slides_factory import pyramid, texture, write_pyramid
 from tests.small_models import random_model
 from tests.vendor_factory import write_ndpi

@@ -9,12 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scanner.batch.worklist import Job, name_image
 from scanner.errors import OutputError
 from scanner.files.atomic import remove_parts
 from scanner.files.printable import printable
 from scanner.files.run_report import write_report
 from scanner.settings import ScanSettings, SettingsKeywords
-from scanner.worklist import Job, name_image
 
 if TYPE_CHECKING:
     from scanner.result import Progress

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from models.registry import Model
+from scanner.batch.last_defence import guarded, or_failure, place_of, record
+from scanner.batch.outcomes import Outcome, Status, Watcher, assumed_mpp, begin_batch
+from scanner.batch.worklist import Job
 from scanner.devices.device import choose_device
 from scanner.errors import OutputExistsError, SettingsError
 from scanner.exports.report import asked_for
 from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import as_written
 from scanner.inference.scorer import Scorer
-from scanner.last_defence import guarded, or_failure, place_of, record
 from scanner.maps.unfinished import remove_leftovers
-from scanner.outcomes import Outcome, Status, Watcher, assumed_mpp, begin_batch
 from scanner.result import OnProgress, PreparedSlide, Survey
 from scanner.scanning import open_for, prepare_network, prepare_slide, scan_prepared, survey_slide
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
-from scanner.worklist import Job
 
 
 def scan_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, watcher: Watcher | None = None) -> list[Outcome]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scanner.batch.result_folders import BATCH_FILES, choose_places, place_key
 from scanner.files.printable import printable
 from scanner.files.result_names import REPORT_NAME
-from scanner.places import BATCH_FILES, choose_places, place_key
 from scanner.slides.dicom.header import series_of
 from scanner.slides.files.companions import files_of_vms
 from scanner.slides.files.magic import begins_as_slide
@@ -181,7 +181,7 @@ def _belongs_to_mirax(folder: Path) -> bool:
 
 
 def plan_jobs(slides: Iterable[FoundSlide], out: Path) -> list[Job]:
-    """A result folder for each slide, in the order of `slides`; see `scanner.places`.
+    """A result folder for each slide, in the order of `slides`; see `scanner.batch.result_folders`.
 
     A slide named twice is scanned once. Where a user names one folder for two slides, none of them is scanned: both
     fail by their names. So does a slide whose fault is known; it takes no place from others.

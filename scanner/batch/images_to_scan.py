@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from scanner.batch.worklist import FoundSlide
 from scanner.errors import ImageNotFoundError, MaskError
 from scanner.slides import FileContents, ImageKind, describe_file
 from scanner.slides.metadata.contents import choose_image
-from scanner.worklist import FoundSlide
 
 
 def each_image(

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scanner.batch.outcomes import Outcome, Status, Watcher, write_batch
+from scanner.batch.worklist import Job
 from scanner.errors import ScannerError
 from scanner.files.printable import printable
-from scanner.outcomes import Outcome, Status, Watcher, write_batch
-from scanner.worklist import Job
 
 #: Characters of a reason, and of a traceback, that batch.json keeps.
 MAX_REASON, MAX_TRACEBACK = 2_000, 8_000

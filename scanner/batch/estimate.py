@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scanner.batch import BatchOrder, begin_job
+from scanner.batch.batch import BatchOrder, begin_job
+from scanner.batch.outcomes import assumed_mpp
+from scanner.batch.worklist import Job
 from scanner.dense import PatchwiseNet
 from scanner.dense.zones import ZonedNet
 from scanner.geometry.tiles import Tile, map_side
@@ -15,10 +17,8 @@ from scanner.inference.engine import describe_network
 from scanner.inference.memory import choose_tile_side, memory_bound
 from scanner.inference.scorer import Scorer
 from scanner.inference.scoring import tiles_to_scan
-from scanner.outcomes import assumed_mpp
 from scanner.result import PreparedSlide
 from scanner.settings import ScanSettings, scan_stride
-from scanner.worklist import Job
 
 #: Side, in outputs, of the tile that a network is timed on that works patch by patch, or by zones.
 _PATCHES_PROBED = 16

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
+from scanner.batch.worklist import FoundSlide, find_slides
 from scanner.errors import SettingsError
 from scanner.files.texts import paths_from_text, read_text
 from scanner.slides.metadata.units import number_of, shown
-from scanner.worklist import FoundSlide, find_slides
 
 MANIFEST_SUFFIX = ".csv"
 #: What may stand between two columns: spreadsheets write semicolons where a comma is a decimal sign.

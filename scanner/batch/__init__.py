@@ -1,0 +1,1 @@
+"""Many slides on one machine."""
