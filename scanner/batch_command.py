@@ -30,7 +30,7 @@ def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str
         if cluster is None:
             outcomes = fail_cleanly(lambda: scan_batch(jobs, order, out, watcher=watcher))
         else:
-            from scanner.cluster import scan_cluster
+            from scanner.cluster.cluster import scan_cluster
 
             outcomes = fail_cleanly(lambda: scan_cluster(jobs, order, out, address=cluster, watcher=watcher))
     return end_batch(out, outcomes)

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from scanner.batch.outcomes import Outcome, Status
-from scanner.cluster_worker import Answer, Assignment
+from scanner.cluster.dispatch import Step, Task
+from scanner.cluster.worker import Answer, Assignment
 from scanner.devices.device_queue import StageSeconds
-from scanner.dispatch import Step, Task
 from scanner.result import Progress
 
 

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from models import Model, load_model, save_model
-from scanner.bands import BAND_TILES
 from scanner.batch.batch import BatchOrder, scan_batch
 from scanner.batch.outcomes import Watcher
 from scanner.batch.worklist import Job, find_slides, plan_jobs
-from scanner.cluster import MAX_LOSSES, scan_cluster
-from scanner.cluster_worker import ClusterWorker
+from scanner.cluster.bands import BAND_TILES
+from scanner.cluster.cluster import MAX_LOSSES, scan_cluster
+from scanner.cluster.worker import ClusterWorker
 from scanner.errors import ClusterError, UnavailableError
 from scanner.inference.certificates import certificate_for
 from scanner.maps.unfinished import WORK_NAME
@@ -139,7 +139,7 @@ def test_a_node_that_is_killed_costs_nothing(
     work = tmp_path / "0" / WORK_NAME
     killer = threading.Thread(target=kill_a_busy_node, args=(cluster, nodes[-1], work, killed))
     killer.start()
-    with caplog.at_level(logging.WARNING, logger="scanner.cluster"):
+    with caplog.at_level(logging.WARNING, logger="scanner.cluster.cluster"):
         order = BatchOrder(model, KEYWORDS, False)
         outcomes = scan_cluster(jobs, order, tmp_path, address=cluster.address, watcher=watcher)
     killer.join()

@@ -11,14 +11,14 @@ import pytest
 
 from scanner.batch.batch import BatchOrder
 from scanner.batch.worklist import Job
-from scanner.cluster import scan_cluster
-from scanner.cluster_connection import MAX_START_FAILURES
+from scanner.cluster.cluster import scan_cluster
+from scanner.cluster.connection import MAX_START_FAILURES
 from scanner.errors import ClusterError
 from tests.fake_ray import FakeRay
 from tests.test_cluster import KEYWORDS, on_fake_hosts, with_ray
 
 RAYS_WORDS = """The actor died because of an error raised in its creation task, ray::ClusterWorker.__init__()
-  File "scanner/cluster_worker.py", line 50, in __init__
+  File "scanner/cluster/worker.py", line 50, in __init__
 ModuleNotFoundError: No module named 'timm'
 """
 
@@ -30,7 +30,7 @@ def test_workers_that_cannot_start_end_the_batch_with_their_cause(
     with pytest.raises(ClusterError, match=r"cannot start on the cluster: ModuleNotFoundError: No module named 'timm'"):
         on_fake_hosts(monkeypatch, tmp_path, "ab", fake=fake)
     assert fake.actors == MAX_START_FAILURES
-    said = [record.message for record in caplog.records if record.name == "scanner.cluster_connection"]
+    said = [record.message for record in caplog.records if record.name == "scanner.cluster.connection"]
     assert len(said) == MAX_START_FAILURES
     assert all("No module named 'timm'" in line for line in said)
 

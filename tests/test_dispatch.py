@@ -7,7 +7,7 @@ from collections import Counter, deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.dispatch import Dispatch, Step, Task
+from scanner.cluster.dispatch import Dispatch, Step, Task
 
 
 @given(bands=st.lists(st.integers(0, 6), min_size=1, max_size=5), workers=st.integers(1, 4), seed=st.randoms())

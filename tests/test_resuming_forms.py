@@ -9,7 +9,7 @@ import pytest
 
 from models import Model
 from scanner import scan
-from scanner.bands import begin_bands, plan_bands, score_band
+from scanner.cluster.bands import begin_bands, plan_bands, score_band
 from scanner.devices.gpu_forms import GpuForm
 from scanner.errors import ScanCancelledError
 from scanner.inference.form_choice import SET_UP

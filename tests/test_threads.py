@@ -13,7 +13,7 @@ import torch
 from models import Model, load_model
 from scanner.batch.batch import BatchOrder, scan_batch
 from scanner.batch.worklist import find_slides, plan_jobs
-from scanner.cluster import scan_cluster
+from scanner.cluster.cluster import scan_cluster
 from scanner.detections.rescoring import averaged
 from scanner.inference.scorer import prepare_scorer
 from scanner.settings import SettingsKeywords

@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scanner.bands import begin_bands, score_band
 from scanner.batch.batch import BatchOrder, Begun, begin_job, open_job, scan_job, skip_job
 from scanner.batch.last_defence import or_failure
 from scanner.batch.outcomes import Outcome
 from scanner.batch.worklist import Job
+from scanner.cluster.bands import begin_bands, score_band
+from scanner.cluster.dispatch import Step, Task
 from scanner.devices.device import choose_device
 from scanner.devices.device_queue import StageSeconds
-from scanner.dispatch import Step, Task
 from scanner.errors import SettingsError
 from scanner.maps.unfinished import wait_for_release
 from scanner.result import PreparedSlide, Progress

@@ -1,6 +1,6 @@
 """The same batch on many hosts: one actor per GPU, which loads the model once and takes slide after slide.
 
-Ray carries calls and says which of them were lost; `scanner.dispatch` decides what is done next, and again. A slide
+Ray carries calls and says which of them were lost; `scanner.cluster.dispatch` decides what is done next, and again. A slide
 whose host is gone goes on from its own checkpoint on another one, where both see the folder of the results.
 """
 
@@ -19,10 +19,10 @@ from scanner.batch.batch import BatchOrder
 from scanner.batch.last_defence import failed, guarded, record
 from scanner.batch.outcomes import Outcome, Watcher, begin_batch
 from scanner.batch.worklist import Job
-from scanner.cluster_connection import Starts, connected
-from scanner.cluster_worker import Answer, Assignment, ClusterWorker
+from scanner.cluster.connection import Starts, connected
+from scanner.cluster.dispatch import Dispatch, Step, Task
+from scanner.cluster.worker import Answer, Assignment, ClusterWorker
 from scanner.devices.device_queue import StageSeconds
-from scanner.dispatch import Dispatch, Step, Task
 from scanner.errors import ClusterError, UnavailableError
 from scanner.files.printable import printable
 from scanner.result import Progress

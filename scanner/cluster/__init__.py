@@ -1,0 +1,1 @@
+"""Many slides on many machines."""
