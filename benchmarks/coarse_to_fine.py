@@ -23,8 +23,8 @@ from scanner import scan
 from scanner.bench.report import describe_machine
 from scanner.detections.detection import Detection
 from scanner.evaluate import unseen_by
+from scanner.labels.fields import LabelledField, read_fields
 from scanner.settings import FINE_STRIDE
-from scanner.training.fields import LabelledField, read_fields
 
 RESULTS = Path(__file__).parent / "results" / "coarse-to-fine.md"
 #: Of the images of MITOS-ATYPIA-14's Aperio scanner.

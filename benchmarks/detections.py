@@ -25,8 +25,8 @@ from scanner.bench.report import describe_machine
 from scanner.dense.native import library
 from scanner.detections.detection import Detection
 from scanner.evaluate import unseen_by
+from scanner.labels.fields import LabelledField, read_fields
 from scanner.result import ScanResult
-from scanner.training.fields import LabelledField, read_fields
 
 RESULTS = Path(__file__).parent / "results" / "detections.md"
 REFERENCE = "float32 torch"

@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance
 from models import Model, load_folds, load_model
 from scanner import scan
 from scanner.evaluate import unseen_by
-from scanner.training.fields import LabelledField, read_fields
+from scanner.labels.fields import LabelledField, read_fields
 
 FIELD_MPP = 0.2274
 #: Changed field and its mpp.

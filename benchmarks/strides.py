@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models import DEFAULT_MODEL, load_folds, load_model
 from scanner.evaluate import evaluate
-from scanner.training.fields import read_fields
+from scanner.labels.fields import read_fields
 
 STRIDES = (8, 4, 2, 1)
 

@@ -20,8 +20,8 @@ from scanner.evaluation.matching import ScoredField
 from scanner.evaluation.plots import write_curves
 from scanner.evaluation.rules import MITOS14, RULES, Rule
 from scanner.evaluation.transfer import leave_one_case_out
+from scanner.labels.fields import LabelledField, Points
 from scanner.settings import SettingsKeywords
-from scanner.training.fields import LabelledField, Points
 
 if TYPE_CHECKING:
     import numpy.typing as npt

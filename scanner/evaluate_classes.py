@@ -12,8 +12,8 @@ from models import Model
 from scanner.evaluate import FLOOR, Evaluation, OnFields, score_detections
 from scanner.evaluation.matching import ScoredField
 from scanner.evaluation.rules import MITOS14, Rule
+from scanner.labels.fields import LabelledField
 from scanner.settings import SettingsKeywords
-from scanner.training.fields import LabelledField
 
 
 def evaluate_classes(

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from models import Model
 from scanner.evaluation.segmentation import RandScore, border_threshold, pixel_error, score_borders
 from scanner.geometry.frames import Box, Frame
+from scanner.labels.fields import LabelledField
+from scanner.labels.targets import NO_CLASS
 from scanner.maps.segmentation import label_values, smoothed_layers
 from scanner.settings import SettingsKeywords
-from scanner.training.fields import LabelledField
-from scanner.training.targets import NO_CLASS
 
 Labels = npt.NDArray[np.uint8]
 

@@ -14,7 +14,7 @@ from scanner.detections.detection import Detection
 from scanner.evaluate import Evaluation, evaluate, score_detections, unseen_by, write_evaluation
 from scanner.evaluation.contact_sheet import CELL_PX, COLUMNS, LINE_PX
 from scanner.evaluation.rules import MIDOG, MITOS14
-from scanner.training.fields import LabelledField, read_fields
+from scanner.labels.fields import LabelledField, read_fields
 from tests.small_models import DOT_RADIUS, dot_model
 
 MPP = 0.25

@@ -11,8 +11,8 @@ from PIL import Image
 from models import load_model
 from scanner.evaluate_classes import evaluate_classes
 from scanner.evaluate_segmentation import evaluate_segmentation, write_segmentation_evaluation
-from scanner.training.fields import LabelledField
-from scanner.training.labels.folder import LabelRules, read_labelled
+from scanner.labels.fields import LabelledField
+from scanner.labels.folder import LabelRules, read_labelled
 from tests.small_models import DOT_RADIUS
 from tests.test_segmentation import dark_and_bright_model, several_classes
 

@@ -12,7 +12,7 @@ import pytest
 
 from scanner.errors import MaskError, SettingsError
 from scanner.geometry.areas import areas_from_geojson
-from scanner.training.labels.qupath import read_qupath
+from scanner.labels.qupath import read_qupath
 
 CLASSES = ("background", "cell")
 SQUARE = [[0, 0], [10, 0], [10, 20], [0, 20], [0, 0]]

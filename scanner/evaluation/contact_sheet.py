@@ -13,8 +13,8 @@ from scanner.evaluation.matching import ScoredField, Verdict, match, missed_figu
 from scanner.evaluation.rules import Rule
 from scanner.exports.marks import font
 from scanner.geometry.frames import mirrored
+from scanner.labels.fields import LabelledField
 from scanner.slides.pixels.colour import shown_as_rgb
-from scanner.training.fields import LabelledField
 
 #: Side of what a cell shows, micrometres, and of the cell, pixels.
 CELL_UM, CELL_PX = 16.0, 128

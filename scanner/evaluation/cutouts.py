@@ -21,8 +21,8 @@ from PIL import Image
 from models import Model
 from scanner.errors import SettingsError
 from scanner.evaluation.rules import Rule
+from scanner.labels.fields import LabelledField
 from scanner.settings import SettingsKeywords
-from scanner.training.fields import LabelledField
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from models.normalisation import NormalisationKind
+from scanner.labels.fields import LabelledField
 from scanner.training.augment import (
     StainChange,
     add_noise,
@@ -22,7 +23,6 @@ from scanner.training.augment import (
     to_bytes,
 )
 from scanner.training.crops import crop_targets, cut_crops, draw_view
-from scanner.training.fields import LabelledField
 from scanner.training.plain import plain_images
 from scanner.training.recipe import Augmentation, Recipe
 from scanner.training.sampling import Place, Pools, draw_places

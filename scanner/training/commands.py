@@ -28,7 +28,7 @@ from scanner.settings import SettingsKeywords
 if TYPE_CHECKING:
     from scanner.evaluate import Evaluation
     from scanner.evaluation.cutouts import FoundFigures
-    from scanner.training.fields import LabelledField
+    from scanner.labels.fields import LabelledField
     from scanner.training.loop import TrainingProgress
 
 
@@ -185,7 +185,7 @@ def _evaluate_segmentation(model: Model, fields: list[LabelledField], out: Path,
 def _score_figures(model: Model, folder: Path, device: str) -> tuple[FoundFigures, ...]:
     """Recall on the cut-out figures of slides that the model was not trained on; on all if its card names none."""
     from scanner.evaluation.cutouts import score_cutouts
-    from scanner.training.fields import read_figures, split_by_slide
+    from scanner.labels.fields import read_figures, split_by_slide
 
     training = model.card.training
     figures = read_figures(folder, mpp=training.get("figures_mpp", model.card.mpp))
@@ -195,7 +195,7 @@ def _score_figures(model: Model, folder: Path, device: str) -> tuple[FoundFigure
 
 def _labelled(data: Path, card: ModelCard, cases: str | None, **own: Unpack[_OwnLabels]) -> list[LabelledField]:
     """The labelled fields of the cases named, whatever form the labels have."""
-    from scanner.training.labels.folder import LabelRules, read_labelled
+    from scanner.labels.folder import LabelRules, read_labelled
 
     channels = card.normalisation.pixel_channels
     rules = LabelRules(own["mpp"], card.classes, card.task, own["values"], channels, own["boxes"])

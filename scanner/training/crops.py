@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scanner.geometry.frames import mirrored
-from scanner.training.fields import LabelledField
+from scanner.labels.fields import LabelledField
+from scanner.labels.targets import make_targets, output_centres, sample_classes
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
-from scanner.training.targets import make_targets, output_centres, sample_classes
 
 #: Cut-out figures are turned this far at most: their corners would have to be invented.
 CUTOUT_TURN = math.radians(15)

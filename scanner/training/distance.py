@@ -10,7 +10,7 @@ import numpy as np
 
 from models import Model
 from scanner.evaluation.matching import pair_up
-from scanner.training.fields import LabelledField
+from scanner.labels.fields import LabelledField
 
 #: Two detections this near to each other are one.
 SAME_UM = 8.0

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scanner.training.targets import IGNORED
+from scanner.labels.targets import IGNORED
 
 
 def apply_convolutionally(net: nn.Module, images: Tensor) -> Tensor:

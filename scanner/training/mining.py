@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
+from scanner.labels.fields import LabelledField
 from scanner.maps.peaks import find_peaks, suppress
 from scanner.training.batches import TrainingSet
-from scanner.training.fields import LabelledField
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
 from scanner.training.scoring import fold_normalisation, score_field

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from models.registry import file_sha256
 from scanner.exports.marks import font
 from scanner.files.atomic import replacing, write_text
-from scanner.training.fields import LabelledField
+from scanner.labels.fields import LabelledField
 
 CURVE_NAME = "training.csv"
 PICTURE_NAME = "training.png"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scanner.training.fields import LabelledField
-from scanner.training.targets import NO_CLASS
+from scanner.labels.fields import LabelledField
+from scanner.labels.targets import NO_CLASS
 
 #: Of each class that a label image has, this many pixels are places to look at.
 PLACES_PER_CLASS = 256

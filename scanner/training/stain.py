@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scanner.labels.fields import LabelledField, Points
 from scanner.slides.pixels.colour import OPTICAL_DENSITY
 from scanner.survey.tissue import absorbs_light
-from scanner.training.fields import LabelledField, Points
 
 Array = npt.NDArray[np.float64]
 

@@ -13,16 +13,10 @@ from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
 from scanner.devices.device import choose_device
 from scanner.errors import SettingsError
+from scanner.labels.fields import LabelledField, list_cases, read_figures, split_by_case, split_by_slide
+from scanner.labels.folder import LabelRules, read_labelled
 from scanner.slides.pixels.protocol import RGB
 from scanner.training.batches import TrainingSet
-from scanner.training.fields import (
-    LabelledField,
-    list_cases,
-    read_figures,
-    split_by_case,
-    split_by_slide,
-)
-from scanner.training.labels.folder import LabelRules, read_labelled
 from scanner.training.loop import (
     OnProgress,
     TrainingProgress,

@@ -10,7 +10,7 @@ from scanner.evaluate_classes import evaluate_classes
 from scanner.evaluate_segmentation import choose_threshold, evaluate_segmentation
 from scanner.evaluation.curves import best_threshold, trace_curve
 from scanner.evaluation.rules import MITOS14
-from scanner.training.fields import LabelledField, list_cases
+from scanner.labels.fields import LabelledField, list_cases
 
 
 def tune(model: Model, fields: Sequence[LabelledField], *, by_borders: bool = False, device: str = "auto") -> Model:

@@ -7,7 +7,7 @@ from PIL import Image
 from scanner.errors import SettingsError
 from scanner.evaluation.cutouts import lay_out, score_cutouts
 from scanner.evaluation.rules import MITOS14
-from scanner.training.fields import LabelledField, read_field
+from scanner.labels.fields import LabelledField, read_field
 from tests.small_models import dot_model, planted
 
 SIDE = 60

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scanner.labels.fields import LabelledField, read_field
 from scanner.training.crops import View, crop_targets, cut_crops, draw_view
-from scanner.training.fields import LabelledField, read_field
 from scanner.training.sampling import Place
 
 SIDE = 61

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scanner.labels.fields import read_fields
 from scanner.training.distance import count_shared, measure_distance
-from scanner.training.fields import read_fields
 from tests.small_models import dot_model, random_model
 
 

@@ -9,8 +9,7 @@ import tifffile
 from PIL import Image
 
 from scanner.errors import SettingsError
-from scanner.slides import open_slide
-from scanner.training.fields import (
+from scanner.labels.fields import (
     LabelledField,
     list_cases,
     read_field,
@@ -20,6 +19,7 @@ from scanner.training.fields import (
     split_by_case,
     split_by_slide,
 )
+from scanner.slides import open_slide
 from tests.slides_factory import texture
 from tests.training.data_folder import FIELDS, SIZE, draw_field
 

@@ -12,7 +12,7 @@ import torch
 from models.normalisation import NormalisationKind
 from scanner.errors import SettingsError, UnsupportedSlideError
 from scanner.evaluate import evaluate
-from scanner.training.labels.folder import LabelRules, read_labelled
+from scanner.labels.folder import LabelRules, read_labelled
 from scanner.training.plain import plain_images
 from scanner.training.recipe import Augmentation, Recipe
 from scanner.training.train import train

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scanner.training.fields import read_fields
+from scanner.labels.fields import read_fields
 from scanner.training.recipe import checkpoint_name
 from scanner.training.records import COLUMNS, TrainingRecord, draw_curve, hash_fields, read_curve
 

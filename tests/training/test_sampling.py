@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.training.fields import read_fields, read_figures
+from scanner.labels.fields import read_fields, read_figures
 from scanner.training.sampling import Place, draw_places, make_pools
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.training.targets import IGNORED, make_targets, output_centres
+from scanner.labels.targets import IGNORED, make_targets, output_centres
 
 COORDINATE = st.floats(-40, 140)
 

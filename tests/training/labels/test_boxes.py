@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from models import save_model
 from scanner.cli import app
 from scanner.errors import SettingsError
-from scanner.training.labels.boxes import Boxes
-from scanner.training.labels.coco import read_coco
-from scanner.training.labels.folder import LabelRules, read_labelled
+from scanner.labels.boxes import Boxes
+from scanner.labels.coco import read_coco
+from scanner.labels.folder import LabelRules, read_labelled
 from scanner.training.recipe import recipe_from_toml
 from scanner.training.train import read_recipe_fields
 from tests.small_models import random_model

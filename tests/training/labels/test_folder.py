@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import SettingsError
-from scanner.training.labels.folder import LabelRules, read_labelled
-from scanner.training.labels.shapes import Mark, centre_of_ring, paint_marks
+from scanner.labels.folder import LabelRules, read_labelled
+from scanner.labels.shapes import Mark, centre_of_ring, paint_marks
 from tests.training.labels import label_folders as forms
 from tests.training.labels.label_folders import CLASSES, FIGURES, SHAPE
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from scanner.errors import SettingsError
 from scanner.files.texts import read_text
+from scanner.labels.shapes import is_off
 from scanner.slides.metadata.units import number_of
-from scanner.training.labels.shapes import is_off
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 
 from scanner.errors import SettingsError
-from scanner.training.labels.shapes import Mark
-from scanner.training.targets import NO_CLASS
+from scanner.labels.shapes import Mark
+from scanner.labels.targets import NO_CLASS
 
 
 def read_label_image(

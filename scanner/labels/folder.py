@@ -19,16 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from scanner.errors import SettingsError
+from scanner.labels.boxes import Boxes, boxes_from_name
+from scanner.labels.coco import read_coco
+from scanner.labels.fields import LabelledField, Points, read_fields, shape_of_field
+from scanner.labels.naming import class_of
+from scanner.labels.pictures import marks_of_labels, read_label_image
+from scanner.labels.qupath import read_qupath
+from scanner.labels.shapes import Mark, paint_marks, refuse_marks_off
+from scanner.labels.tables import text_file
+from scanner.labels.targets import NO_CLASS
 from scanner.slides.pixels.protocol import RGB
-from scanner.training.fields import LabelledField, Points, read_fields, shape_of_field
-from scanner.training.labels.boxes import Boxes, boxes_from_name
-from scanner.training.labels.coco import read_coco
-from scanner.training.labels.naming import class_of
-from scanner.training.labels.pictures import marks_of_labels, read_label_image
-from scanner.training.labels.qupath import read_qupath
-from scanner.training.labels.shapes import Mark, paint_marks, refuse_marks_off
-from scanner.training.tables import text_file
-from scanner.training.targets import NO_CLASS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")

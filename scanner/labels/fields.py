@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.errors import SettingsError
+from scanner.labels.tables import read_points, read_rows, refuse_points_off
 from scanner.slides import open_slide
 from scanner.slides.pixels.protocol import RGB
-from scanner.training.tables import read_points, read_rows, refuse_points_off
 
 #: Centres (row, col) in level-0 pixels, float64 (N, 2).
 Points = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ from typing import Any
 from scanner.errors import SettingsError
 from scanner.files.texts import read_text
 from scanner.geometry.features import Feature, features_of, shapes_of
-from scanner.training.labels.naming import class_of
-from scanner.training.labels.shapes import Mark, mark_of_rings
+from scanner.labels.naming import class_of
+from scanner.labels.shapes import Mark, mark_of_rings
 
 
 def read_qupath(path: Path, classes: Sequence[str]) -> tuple[Mark, ...]:

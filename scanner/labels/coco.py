@@ -12,9 +12,9 @@ import numpy as np
 
 from scanner.errors import SettingsError
 from scanner.files.texts import read_text
-from scanner.training.labels.boxes import Boxes, WrittenBox, tell_boxes
-from scanner.training.labels.naming import class_of
-from scanner.training.labels.shapes import Mark, mark_of_box, mark_of_rings
+from scanner.labels.boxes import Boxes, WrittenBox, tell_boxes
+from scanner.labels.naming import class_of
+from scanner.labels.shapes import Mark, mark_of_box, mark_of_rings
 
 
 def read_coco(path: Path, classes: Sequence[str], *, boxes: Boxes | None = None) -> dict[str, tuple[Mark, ...]]:

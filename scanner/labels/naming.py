@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scanner.errors import SettingsError
-from scanner.training.targets import NO_CLASS
+from scanner.labels.targets import NO_CLASS
 
 #: Names that readers give to points that look like figures and are none.
 DISPUTED_NAMES = frozenset(
