@@ -22,7 +22,7 @@ from models.registry import load_folds
 from scanner import scan
 from scanner.bench.report import describe_machine
 from scanner.detections.detection import Detection
-from scanner.evaluate import unseen_by
+from scanner.evaluation.evaluate import unseen_by
 from scanner.labels.fields import LabelledField, read_fields
 from scanner.settings import FINE_STRIDE
 

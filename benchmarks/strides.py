@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models import DEFAULT_MODEL, load_folds, load_model
-from scanner.evaluate import evaluate
+from scanner.evaluation.evaluate import evaluate
 from scanner.labels.fields import read_fields
 
 STRIDES = (8, 4, 2, 1)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from models import load_folds, load_model
 from scanner.detections.detection import Detection
-from scanner.evaluate import Evaluation, evaluate, score_detections, unseen_by, write_evaluation
 from scanner.evaluation.contact_sheet import CELL_PX, COLUMNS, LINE_PX
+from scanner.evaluation.evaluate import Evaluation, evaluate, score_detections, unseen_by, write_evaluation
 from scanner.evaluation.rules import MIDOG, MITOS14
 from scanner.labels.fields import LabelledField, read_fields
 from tests.small_models import DOT_RADIUS, dot_model

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from models import load_model
-from scanner.evaluate_classes import evaluate_classes
-from scanner.evaluate_segmentation import evaluate_segmentation, write_segmentation_evaluation
+from scanner.evaluation.classes import evaluate_classes
+from scanner.evaluation.segmentations import evaluate_segmentation, write_segmentation_evaluation
 from scanner.labels.fields import LabelledField
 from scanner.labels.folder import LabelRules, read_labelled
 from tests.small_models import DOT_RADIUS

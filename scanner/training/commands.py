@@ -26,8 +26,8 @@ from scanner.evaluation.rules import MITOS14, RULES, Rule
 from scanner.settings import SettingsKeywords
 
 if TYPE_CHECKING:
-    from scanner.evaluate import Evaluation
     from scanner.evaluation.cutouts import FoundFigures
+    from scanner.evaluation.evaluate import Evaluation
     from scanner.labels.fields import LabelledField
     from scanner.training.loop import TrainingProgress
 
@@ -148,7 +148,7 @@ def _evaluate(
     model: Model, fields: list[LabelledField], folds: Sequence[Model], *, rule: Rule, settings: SettingsKeywords
 ) -> Evaluation:
     """One kind of figure; cases that the model was trained on by folds that were not."""
-    from scanner.evaluate import evaluate
+    from scanner.evaluation.evaluate import evaluate
 
     evaluation = evaluate(model, fields, rule=rule, folds=folds, on_progress=_show, **settings)
     if evaluation.seen:
@@ -160,7 +160,7 @@ def _evaluate_classes(
     model: Model, fields: list[LabelledField], out: Path, *, rule: Rule, settings: SettingsKeywords
 ) -> None:
     """Several classes, each in a folder of its own."""
-    from scanner.evaluate_classes import evaluate_classes
+    from scanner.evaluation.classes import evaluate_classes
 
     for name, evaluation in evaluate_classes(model, fields, rule=rule, on_progress=_show, **settings).items():
         typer.echo(name)
@@ -168,14 +168,14 @@ def _evaluate_classes(
 
 
 def _write(out: Path, evaluation: Evaluation) -> None:
-    from scanner.evaluate import write_evaluation
+    from scanner.evaluation.evaluate import write_evaluation
 
     write_evaluation(out, evaluation)
     typer.echo(f"{evaluation.rule}; threshold {evaluation.threshold:.3f}; {evaluation.report()['pooled']}")
 
 
 def _evaluate_segmentation(model: Model, fields: list[LabelledField], out: Path, settings: SettingsKeywords) -> None:
-    from scanner.evaluate_segmentation import evaluate_segmentation, write_segmentation_evaluation
+    from scanner.evaluation.segmentations import evaluate_segmentation, write_segmentation_evaluation
 
     segmented = evaluate_segmentation(model, fields, on_progress=_show, **settings)
     write_segmentation_evaluation(out, segmented)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from models import Model
-from scanner.evaluate_classes import evaluate_classes
-from scanner.evaluate_segmentation import choose_threshold, evaluate_segmentation
+from scanner.evaluation.classes import evaluate_classes
 from scanner.evaluation.curves import best_threshold, trace_curve
 from scanner.evaluation.rules import MITOS14
+from scanner.evaluation.segmentations import choose_threshold, evaluate_segmentation
 from scanner.labels.fields import LabelledField, list_cases
 
 

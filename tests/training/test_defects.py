@@ -11,7 +11,7 @@ from PIL import Image
 
 from models import load_model
 from scanner import scan
-from scanner.evaluate_segmentation import evaluate_segmentation
+from scanner.evaluation.segmentations import evaluate_segmentation
 from scanner.labels.folder import LabelRules, read_labelled
 from scanner.training.loop import TrainSettings
 from scanner.training.recipe import recipe_from_toml

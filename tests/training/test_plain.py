@@ -11,7 +11,7 @@ import torch
 
 from models.normalisation import NormalisationKind
 from scanner.errors import SettingsError, UnsupportedSlideError
-from scanner.evaluate import evaluate
+from scanner.evaluation.evaluate import evaluate
 from scanner.labels.folder import LabelRules, read_labelled
 from scanner.training.plain import plain_images
 from scanner.training.recipe import Augmentation, Recipe

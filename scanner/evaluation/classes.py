@@ -9,7 +9,7 @@ from typing import Unpack
 import numpy as np
 
 from models import Model
-from scanner.evaluate import FLOOR, Evaluation, OnFields, score_detections
+from scanner.evaluation.evaluate import FLOOR, Evaluation, OnFields, score_detections
 from scanner.evaluation.matching import ScoredField
 from scanner.evaluation.rules import MITOS14, Rule
 from scanner.labels.fields import LabelledField
