@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli import app as scanner_app
-from scanner.command import end_at_once, speak_in_any_encoding
+from scanner.cli.app import app as scanner_app
+from scanner.cli.options import end_at_once, speak_in_any_encoding
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -47,7 +47,7 @@ def worker(
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
-    from scanner.command import fail_cleanly
+    from scanner.cli.options import fail_cleanly
     from scanner.devices.device import choose_device
     from service.worker import own_device, run_worker
 

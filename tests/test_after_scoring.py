@@ -17,7 +17,7 @@ import pytest
 
 from models import Model
 from scanner import scan
-from scanner.command import end_on_sigterm
+from scanner.cli.options import end_on_sigterm
 from scanner.errors import OutputError, ScanCancelledError
 from scanner.inference.stages import Stage
 from scanner.result import Progress

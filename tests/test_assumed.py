@@ -11,7 +11,7 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 from models import save_model
-from scanner.cli import app
+from scanner.cli.app import app
 from tests.slides_factory import texture
 from tests.small_models import random_model
 

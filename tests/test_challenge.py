@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from models import save_model
 from scanner import scan
-from scanner.challenge import read_mha, scan_challenge
-from scanner.challenge_input import find_image
-from scanner.cli import app
+from scanner.cli.app import app
+from scanner.cli.challenge_input import find_image
+from scanner.cli.grand_challenge import read_mha, scan_challenge
 from scanner.errors import DamagedSlideError, SlideNotFoundError, UnsupportedSlideError
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scanner.doctor import Finding, as_table, describe_machine
+from scanner.cli.doctor import Finding, as_table, describe_machine
 from tests.dense.test_capabilities import AMX, AVX2, H200, NO_KERNEL
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from scanner import doctor_forms
+from scanner.cli import doctor_forms
+from scanner.cli.doctor import Finding
+from scanner.cli.doctor_forms import compare_forms
 from scanner.dense import Form
 from scanner.dense.conversion.fragments import run_fragments
 from scanner.devices.gpu_forms import GpuForm
-from scanner.doctor import Finding
-from scanner.doctor_forms import compare_forms
 from scanner.errors import SettingsError
 from scanner.inference.scorer import Scorer, prepare_scorer
 from service.cli import all_commands

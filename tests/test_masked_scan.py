@@ -16,7 +16,7 @@ from scanner import scan
 from scanner.batch.batch import BatchOrder, scan_batch
 from scanner.batch.outcomes import Status
 from scanner.batch.worklist import Job
-from scanner.cli import app
+from scanner.cli.app import app
 from scanner.errors import MaskError, SettingsError
 from tests.slides_factory import texture, write_pyramid
 from tests.small_models import random_model

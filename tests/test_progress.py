@@ -10,7 +10,7 @@ from rich.console import Console
 
 from scanner.batch.outcomes import Outcome, Status
 from scanner.batch.worklist import Job
-from scanner.progress import batch_display, describe_outcome
+from scanner.cli.progress import batch_display, describe_outcome
 from scanner.result import Progress
 
 JOB = Job(Path("slides/a.svs"), Path("out/a"))

@@ -11,7 +11,7 @@ import pytest
 import typer
 from PIL import Image
 
-from scanner.command import loading
+from scanner.cli.options import loading
 from service.cli import all_commands
 from tests.conftest import ROOT
 from tests.slides_factory import texture
@@ -122,7 +122,7 @@ def test_what_is_loaded_is_never_looked_through_for_garbage() -> None:
         gc.unfreeze()
 
 
-@pytest.mark.parametrize("module", ["models", "scanner", "scanner.cli", "service", "service.cli", "service.client"])
+@pytest.mark.parametrize("module", ["models", "scanner", "scanner.cli.app", "service", "service.cli", "service.client"])
 def test_packages_import_without_torch(module: str) -> None:
     check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode == 0

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from models import save_model
 from scanner.bench.slide import bench_slide, lines_of_slide_bench
-from scanner.cli import app
+from scanner.cli.app import app
 from tests.slides_factory import texture
 from tests.small_models import random_model
 

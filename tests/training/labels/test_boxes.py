@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from models import save_model
-from scanner.cli import app
+from scanner.cli.app import app
 from scanner.errors import SettingsError
 from scanner.labels.boxes import Boxes
 from scanner.labels.coco import read_coco

@@ -13,7 +13,7 @@ from models.card import ModelCard
 from models.importing.intake import import_bundle, import_model
 from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
-from scanner.command import fail_cleanly, failure, open_model
+from scanner.cli.options import fail_cleanly, failure, open_model
 from scanner.errors import InexactLayerError
 
 

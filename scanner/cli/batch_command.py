@@ -13,10 +13,10 @@ from scanner.batch.estimate import Estimate, Estimator, MemoryStatement, state_m
 from scanner.batch.last_defence import or_failure
 from scanner.batch.outcomes import Outcome, begin_batch, name_with_reason
 from scanner.batch.worklist import Job
-from scanner.batch_end import end_batch
-from scanner.command import errors, fail_cleanly, say_assumption
+from scanner.cli.batch_end import end_batch
+from scanner.cli.options import errors, fail_cleanly, say_assumption
+from scanner.cli.progress import batch_display
 from scanner.files.printable import printable
-from scanner.progress import batch_display
 
 
 def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 import typer
 
 from models import DEFAULT_MODEL, Model, ModelCard, load_folds
-from scanner.command import (
+from scanner.cli.options import (
     BackgroundOption,
     DeviceOption,
     MppOption,

@@ -13,8 +13,10 @@ import typer
 from models import DEFAULT_MODEL, list_models
 from models.card import NOTICE
 from scanner.batch.outcomes import assumed_mpp
-from scanner.challenge_input import find_image, mounted_model
-from scanner.command import (
+from scanner.cli.challenge_input import find_image, mounted_model
+from scanner.cli.import_command import committee_command, import_command
+from scanner.cli.info_command import info_command
+from scanner.cli.options import (
     BackgroundOption,
     DeviceOption,
     EngineOption,
@@ -37,11 +39,9 @@ from scanner.command import (
     say_assumption,
     stride_keywords,
 )
-from scanner.import_command import committee_command, import_command
-from scanner.info_command import info_command
+from scanner.cli.training_commands import evaluate_command, train_command
 from scanner.settings import ScanSettings
 from scanner.slides.files.fingerprint import fingerprint
-from scanner.training.commands import evaluate_command, train_command
 
 app = typer.Typer(
     name="mitoscan",
@@ -102,7 +102,7 @@ def scan_command(
     end_on_sigterm()
     from scanner.batch.manifest import slides_to_scan
     from scanner.batch.worklist import plan_jobs
-    from scanner.batch_end import end_absent, find_absent
+    from scanner.cli.batch_end import end_absent, find_absent
 
     found = fail_cleanly(lambda: list(slides_to_scan(paths or [], recursive=recursive, manifest=manifest)))
     jobs = fail_cleanly(lambda: plan_jobs(found, out))
@@ -122,7 +122,7 @@ def scan_command(
     with loading():
         from scanner.batch.batch import BatchOrder
         from scanner.batch.images_to_scan import each_image
-        from scanner.batch_command import run_batch, show_estimates
+        from scanner.cli.batch_command import run_batch, show_estimates
 
     jobs = fail_cleanly(lambda: plan_jobs(each_image(found, image, mask=mask), out))
     order = BatchOrder(loaded, keywords, overwrite)
@@ -144,7 +144,7 @@ def challenge_command(
     end_on_sigterm()
     image = fail_cleanly(lambda: find_image(inputs))
     loaded = open_model(model or mounted_model() or DEFAULT_MODEL)
-    from scanner.challenge import scan_challenge
+    from scanner.cli.grand_challenge import scan_challenge
 
     path, result = fail_cleanly(
         lambda: scan_challenge(image, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
@@ -202,11 +202,11 @@ def doctor_command(
     ] = None,
 ) -> None:
     """Say what this machine offers, and what is missing."""
-    from scanner.doctor import as_table, examine
+    from scanner.cli.doctor import as_table, examine
 
     findings = examine()
     if device is not None:
-        from scanner.doctor_forms import compare_forms
+        from scanner.cli.doctor_forms import compare_forms
 
         findings += fail_cleanly(lambda: compare_forms(device))
     typer.echo("\n".join(as_table(findings)))

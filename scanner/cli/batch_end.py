@@ -22,10 +22,10 @@ from scanner.batch.outcomes import (
     write_batch,
 )
 from scanner.batch.worklist import Job
-from scanner.command import errors, fail_cleanly
+from scanner.cli.options import errors, fail_cleanly
+from scanner.cli.progress import batch_display
 from scanner.exports.batch_page import write_batch_page
 from scanner.files.printable import printable
-from scanner.progress import batch_display
 from scanner.settings import SettingsKeywords
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from models import DEFAULT_MODEL, list_models
-from scanner.command import errors
+from scanner.cli.options import errors
 from scanner.errors import ScannerError
 
 
@@ -24,7 +24,7 @@ def info_command(
 
     Example: mitoscan info slide.svs
     """
-    from scanner.file_report import lines_of
+    from scanner.cli.file_report import lines_of
 
     described = []
     for path in paths:
@@ -43,7 +43,7 @@ def info_command(
 
 
 def _describe(path: Path, *, check: bool) -> dict[str, Any]:
-    from scanner.file_report import describe_contents, describe_opinion
+    from scanner.cli.file_report import describe_contents, describe_opinion
     from scanner.slides import describe_file
 
     card = next(card for card in list_models() if card.name == DEFAULT_MODEL)

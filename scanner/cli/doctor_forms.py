@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from models import DEFAULT_MODEL, Model, load_model
+from scanner.cli.doctor import Finding
 from scanner.dense import DenseNet, Form
 from scanner.devices.device import choose_device
 from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels
 from scanner.devices.gpu_forms import DEFAULT_FORM, GpuForm, reason_of
-from scanner.doctor import Finding
 from scanner.errors import SettingsError
 from scanner.inference.form_choice import SET_UP, WrongScoresError, as_logits, probe_pixels, refuse_other_scores
 from scanner.inference.scorer import PRECISIONS, Scorer, prepare_scorer
