@@ -10,7 +10,7 @@ import typer
 
 from models import Model, load_folds, save_model
 from models.card import ModelCard
-from models.importing.intake import import_bundle, import_model
+from models.intake import import_bundle, import_model
 from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
 from scanner.cli.options import fail_cleanly, failure, open_model
