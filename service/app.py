@@ -13,15 +13,15 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from service import errors, queue
+from service.access.keys import KeyRing, load_keys
+from service.access.limits import RateLimit, Turns
 from service.appending import Appender
 from service.asked import DetectSource
 from service.audit import AuditTrail
-from service.auth import KeyRing, load_keys
 from service.browser import SecurityHeaders
 from service.catalog import Catalog
 from service.context import Service
 from service.examples import add_examples
-from service.limits import RateLimit, Turns
 from service.logs import RequestLog
 from service.measures import Measures
 from service.metrics import instrument

@@ -15,7 +15,7 @@ from functools import partial
 from anyio import CancelScope, to_thread
 
 from service import resumable
-from service.limits import Allowance, TooLargeError
+from service.access.limits import Allowance, TooLargeError
 from service.pace import SlowClientError
 from service.quotas import allowance_for
 from service.resumable import Upload, UploadBusyError

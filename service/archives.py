@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scanner.errors import DamagedSlideError, ScannerError, UnsupportedSlideError
-from service.limits import TooLargeError
+from service.access.limits import TooLargeError
 from service.multifile import MAX_FILES, BadNameError, ReceivedFile, checked_name, is_clutter
 
 MAGIC = b"PK\x03\x04"

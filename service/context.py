@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
 
+from service.access.keys import Client, KeyRing, Role
+from service.access.limits import RateLimit, Turns
 from service.appending import Appender
 from service.audit import note
-from service.auth import Client, KeyRing, Role
 from service.catalog import Catalog
 from service.jobs import Job
-from service.limits import RateLimit, Turns
 from service.measures import Measures
 from service.presence import Presence
 from service.queue import QueueClient

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from anyio import to_thread
 
 from service import jobs, resumable
-from service.auth import Client, Role
+from service.access.keys import Client, Role
 from service.context import Service
 from service.holdings import find_holding, is_held, let_go
 from service.intake import incoming_folder, is_sha256

@@ -22,7 +22,6 @@ from starlette.routing import Match
 from scanner import errors as scan
 from service import (
     appending,
-    auth,
     catalog,
     database,
     deleting,
@@ -30,7 +29,6 @@ from service import (
     intake,
     job_rows,
     jobs,
-    limits,
     pace,
     remote,
     results,
@@ -41,6 +39,7 @@ from service import (
     tiles,
     webhooks,
 )
+from service.access import keys, limits
 
 PROBLEM_JSON = "application/problem+json"
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -59,8 +58,8 @@ class Rule:
 
 #: The first rule that fits holds: subclasses stand before their base.
 RULES = (
-    Rule(auth.NotAuthenticatedError, 401, "not-authenticated", "An API key is needed"),
-    Rule(auth.NotAllowedError, 403, "not-allowed", "This API key may not do that"),
+    Rule(keys.NotAuthenticatedError, 401, "not-authenticated", "An API key is needed"),
+    Rule(keys.NotAllowedError, 403, "not-allowed", "This API key may not do that"),
     Rule(store.JobNotFoundError, 404, "job-not-found", "No such job"),
     Rule(resumable.UploadNotFoundError, 404, "upload-not-found", "No such upload"),
     Rule(catalog.UnknownModelError, 404, "model-not-found", "No such model"),
@@ -86,7 +85,7 @@ RULES = (
     Rule(sources.SourceNotFoundError, 404, "source-not-found", "No such source"),
     Rule(remote.SourceFetchError, 502, "source-unreachable", "The source could not be fetched"),
     Rule(webhooks.WebhookForbiddenError, 403, "webhook-forbidden", "This webhook is not on the allow list"),
-    Rule(auth.IdentityProviderError, 503, "identity-unknown", "Who asks cannot be found out now"),
+    Rule(keys.IdentityProviderError, 503, "identity-unknown", "Who asks cannot be found out now"),
     Rule(limits.IdempotencyConflictError, 409, "idempotency-conflict", "The Idempotency-Key was used before"),
     Rule(limits.TooManyRequestsError, 429, "too-many-requests", "Too many requests or open jobs of this client"),
     Rule(limits.BusyError, 503, "busy", "The service cannot take more work now"),

@@ -15,9 +15,9 @@ from functools import partial
 import structlog
 
 from service import bounds, jobs
+from service.access.limits import require_disk
 from service.intake import StoredSlide, receive_raw
 from service.jobs import Job, JobState, ScanRequest, TransitionError
-from service.limits import require_disk
 from service.queue import QueueClient
 from service.quotas import allowance_for, keep_slide
 from service.remote import Remote, SourceFetchError, open_url

@@ -21,11 +21,11 @@ from types import TracebackType
 from anyio import CancelScope, to_thread
 
 from scanner.errors import UnsupportedSlideError
+from service.access.limits import Allowance, TooLargeError, require_disk
 from service.archives import is_archive, unpack
 from service.asked import MAX_NAME
 from service.forms import BadRequestError, Form
 from service.headers import Header, read_header
-from service.limits import Allowance, TooLargeError, require_disk
 from service.multifile import LEADERS, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
 from service.settings import Settings
 from service.sink import FileSink

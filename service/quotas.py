@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
+from service.access.limits import Allowance
 from service.holdings import find_holding, held_bytes
 from service.intake import StoredSlide, stored_size
-from service.limits import Allowance
 from service.resumable import Upload, create, hold_slide, promised_bytes
 from service.settings import Settings
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+from service.access.limits import StorageFullError, require_disk
 from service.catalog import Catalog
 from service.database import StoreUnavailableError, make_engine
-from service.limits import StorageFullError, require_disk
 from service.presence import Presence
 from service.settings import Settings
 

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 from anyio import to_thread
 from fastapi import Request
 
-from service.auth import Client
+from service.access.keys import Client
+from service.access.limits import Allowance, require_disk
 from service.context import Service
 from service.intake import StoredSlide, receive_form, receive_raw
-from service.limits import Allowance, require_disk
 from service.quotas import allowance_for, keep_slide
 
 #: What a form has beside its slide, and what a JSON body may have in all.

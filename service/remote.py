@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from service.allowlist import is_allowed
+from service.access.allowlist import is_allowed
 from service.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
 from service.settings import Settings
 from service.sources import SourceForbiddenError, SourceNotFoundError

@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from service.auth import Client, Role
+from service.access.keys import Client, Role
+from service.access.limits import StorageFullError, TooManyRequestsError, require_disk
 from service.holdings import Holding, hold
 from service.intake import StoredSlide, store_file, stored_size
-from service.limits import StorageFullError, TooManyRequestsError, require_disk
 from service.multifile import ReceivedFile
 from service.settings import Settings
 

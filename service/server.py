@@ -14,8 +14,8 @@ import uuid
 import structlog
 import uvicorn
 
+from service.access.keys import load_keys
 from service.app import create_app
-from service.auth import load_keys
 from service.connections import TimedConnection
 from service.logs import configure_logs
 from service.migrating import open_store

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from service.limits import StorageFullError, require_disk
+from service.access.limits import StorageFullError, require_disk
 from service.settings import Settings
 
 #: Bytes gathered before a write leaves for a thread.

@@ -11,12 +11,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from service import jobs
-from service.auth import Client
+from service.access.keys import Client
+from service.access.limits import IdempotencyConflictError, require_disk, require_room
 from service.context import Service
 from service.headers import Header
 from service.intake import StoredSlide, clean_name
 from service.jobs import Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
-from service.limits import IdempotencyConflictError, require_disk, require_room
 from service.remote import check_url, name_in
 from service.sources import SourceNotFoundError, find_path
 from service.store import DuplicateJobError

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import httpx
 from standardwebhooks import Webhook
 
-from service.allowlist import is_allowed
+from service.access.allowlist import is_allowed
 from service.jobs import Job
 from service.schemas import summary_from_job
 from service.settings import Settings

@@ -12,16 +12,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
+from service.access.keys import Client
+from service.access.limits import TooLargeError
 from service.asked import DetectQuery, DetectSource, PathSource, UploadSource, UrlSource
 from service.audit import note
-from service.auth import Client
 from service.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
 from service.errors import JobFailedError
 from service.forms import BadRequestError
 from service.headers import Header as ImageHeader
 from service.intake import StoredSlide, check_header
 from service.jobs import Job, JobState
-from service.limits import TooLargeError
 from service.receiving import MAX_JSON, content_type, receive_body
 from service.routes.problems import LOCATION, problems
 from service.routes.uploads import SLIDE_BODY

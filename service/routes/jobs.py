@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service import jobs
+from service.access.keys import Role
 from service.asked import Threshold
 from service.audit import note
-from service.auth import Role
 from service.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
 from service.deleting import purge_job
 from service.jobs import Job, JobState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from service.auth import Role
+from service.access.keys import Role
 from service.context import ClientDep, ServiceDep
 from service.metrics import MEDIA_TYPE, render
 from service.routes.problems import problems

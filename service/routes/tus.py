@@ -21,13 +21,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import resumable
+from service.access.limits import Allowance, TooLargeError
 from service.asked import PLAIN_TEXT
 from service.audit import note
 from service.context import ServiceDep, SubmitterDep
 from service.deleting import delete_upload
 from service.forms import BadRequestError
 from service.intake import clean_name
-from service.limits import Allowance, TooLargeError
 from service.quotas import allowance_for, begin_upload
 from service.resumable import Upload
 from service.routes.problems import problems

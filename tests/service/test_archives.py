@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
+from service.access.limits import StorageFullError, TooLargeError
 from service.archives import unpack
-from service.limits import StorageFullError, TooLargeError
 from service.multifile import BadNameError, checked_name
 
 LIMIT = 300 << 20

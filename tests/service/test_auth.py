@@ -11,7 +11,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from service.auth import IdentityProviderError, KeyRing, NotAuthenticatedError, Role, hash_key, load_keys
+from service.access.keys import IdentityProviderError, KeyRing, NotAuthenticatedError, Role, hash_key, load_keys
 from service.settings import Settings
 from tests.service.conftest import Server, make_field, png
 from tests.service.local_servers import Issuer

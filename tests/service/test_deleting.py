@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.auth import hash_key
+from service.access.keys import hash_key
+from service.access.limits import QuotaExceededError
 from service.headers import Header
 from service.holdings import held_bytes, is_held
 from service.intake import StoredSlide
-from service.limits import QuotaExceededError
 from service.quotas import begin_upload, keep_slide
 from service.resumable import Upload, promised_bytes
 from service.settings import Settings

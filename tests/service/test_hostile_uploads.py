@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hostile_uploads import ATTACKS, KEY, watch
-from service.auth import hash_key
+from service.access.keys import hash_key
 from tests.service.conftest import Server
 
 #: Generous: the tests share their machine with others. `python -m benchmarks.hostile_uploads` measures.

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
+from service.access.limits import Allowance, TooLargeError
 from service.forms import BadRequestError
 from service.headers import Header, read_header
 from service.intake import StoredSlide, clean_name, receive_form, receive_raw
-from service.limits import Allowance, TooLargeError
 from service.settings import Settings
 from tests.service.conftest import make_field, png
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from service.access.keys import Client, KeyRing, Role
+from service.access.limits import RateLimit, TooManyRequestsError
 from service.app import open_service
-from service.auth import Client, KeyRing, Role
 from service.catalog import Catalog
 from service.headers import Header
 from service.intake import StoredSlide
-from service.limits import RateLimit, TooManyRequestsError
 from service.settings import Settings
 from service.submission import Choices, submit
 from tests.service.own_postgres import run_postgres

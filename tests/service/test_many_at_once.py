@@ -17,8 +17,8 @@ import httpx
 import numpy as np
 import pytest
 
+from service.access.limits import BusyError, Turns
 from service.database import PATIENCE, StoreUnavailableError, make_engine
-from service.limits import BusyError, Turns
 from service.migrating import migrate_store
 from service.store import Store
 from tests.service.conftest import Server, make_field, png, start_process

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from service import resumable
-from service.limits import StorageFullError, TooManyRequestsError
+from service.access.limits import StorageFullError, TooManyRequestsError
 from service.resumable import Upload, UploadBusyError
 from service.settings import Settings
 from tests.service.conftest import Server, _until, make_field, png

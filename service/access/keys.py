@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from service.oidc import InvalidTokenError, IssuerUnreachableError, TokenVerifier
+from service.access.oidc import InvalidTokenError, IssuerUnreachableError, TokenVerifier
 from service.settings import Settings
 
 KEYS_FILE = "api-keys.txt"
