@@ -15,7 +15,6 @@ from fastapi.middleware.cors import CORSMiddleware
 from service import errors, queue
 from service.access.keys import KeyRing, load_keys
 from service.access.limits import RateLimit, Turns
-from service.appending import Appender
 from service.asked import DetectSource
 from service.audit import AuditTrail
 from service.browser import SecurityHeaders
@@ -33,6 +32,7 @@ from service.results import Results
 from service.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
 from service.schemas import RESEARCH_USE
 from service.settings import Settings
+from service.slides_in.appending import Appender
 from service.store import Store
 from service.targets import PlainTargets
 from service.tiles import TileMaker

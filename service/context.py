@@ -9,7 +9,6 @@ from fastapi import Depends, Header, Path, Request
 
 from service.access.keys import Client, KeyRing, Role
 from service.access.limits import RateLimit, Turns
-from service.appending import Appender
 from service.audit import note
 from service.catalog import Catalog
 from service.jobs import Job
@@ -19,6 +18,7 @@ from service.queue import QueueClient
 from service.readiness import Readiness
 from service.results import Results
 from service.settings import Settings
+from service.slides_in.appending import Appender
 from service.store import JobNotFoundError, Store
 from service.tiles import TileMaker
 from service.waiting import JobWaiter

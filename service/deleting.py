@@ -15,14 +15,15 @@ from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 
-from service import jobs, resumable
+from service import jobs
 from service.access.keys import Client, Role
 from service.context import Service
-from service.holdings import find_holding, is_held, let_go
-from service.intake import incoming_folder, is_sha256
 from service.jobs import Job, TransitionError
-from service.resumable import UploadNotFoundError
 from service.settings import Settings
+from service.slides_in import tus
+from service.slides_in.holdings import find_holding, is_held, let_go
+from service.slides_in.store_slide import incoming_folder, is_sha256
+from service.slides_in.tus import UploadNotFoundError
 
 #: Seconds that a running scan is given to stop.
 STOP_PATIENCE = 20.0
@@ -69,19 +70,19 @@ def delete_upload(service: Service, client: Client, upload_id: str) -> None:
         A job of the client that has not ended reads it.
     """
     settings, sha256 = service.settings, upload_id
-    if resumable.is_id(upload_id):
-        upload = resumable.find(settings, upload_id)
-        resumable.require_owner(upload, client)
+    if tus.is_id(upload_id):
+        upload = tus.find(settings, upload_id)
+        tus.require_owner(upload, client)
         if upload.sha256 is None:
-            with resumable.claimed(settings, upload_id):
-                resumable.remove(settings, upload_id)
+            with tus.claimed(settings, upload_id):
+                tus.remove(settings, upload_id)
             return
         sha256 = upload.sha256
     if not is_sha256(sha256):
         raise UploadNotFoundError(f"no upload {upload_id!r}")
     _delete_slide(service, client, sha256)
     if sha256 != upload_id:
-        resumable.remove(settings, upload_id)
+        tus.remove(settings, upload_id)
 
 
 def _delete_slide(service: Service, client: Client, sha256: str) -> None:

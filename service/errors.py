@@ -20,26 +20,9 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from scanner import errors as scan
-from service import (
-    appending,
-    catalog,
-    database,
-    deleting,
-    forms,
-    intake,
-    job_rows,
-    jobs,
-    pace,
-    remote,
-    results,
-    resumable,
-    sources,
-    store,
-    submission,
-    tiles,
-    webhooks,
-)
+from service import catalog, database, deleting, job_rows, jobs, pace, results, store, submission, tiles, webhooks
 from service.access import keys, limits
+from service.slides_in import appending, multipart, remote, server_paths, store_slide, tus
 
 PROBLEM_JSON = "application/problem+json"
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -61,7 +44,7 @@ RULES = (
     Rule(keys.NotAuthenticatedError, 401, "not-authenticated", "An API key is needed"),
     Rule(keys.NotAllowedError, 403, "not-allowed", "This API key may not do that"),
     Rule(store.JobNotFoundError, 404, "job-not-found", "No such job"),
-    Rule(resumable.UploadNotFoundError, 404, "upload-not-found", "No such upload"),
+    Rule(tus.UploadNotFoundError, 404, "upload-not-found", "No such upload"),
     Rule(catalog.UnknownModelError, 404, "model-not-found", "No such model"),
     Rule(results.FileNotInResultError, 404, "file-not-found", "No such file in a result"),
     Rule(tiles.TileOutsideError, 404, "tile-not-found", "No such tile"),
@@ -74,15 +57,15 @@ RULES = (
     Rule(deleting.StillRunningError, 409, "job-running", "The job has not stopped yet"),
     Rule(deleting.UploadInUseError, 409, "upload-in-use", "A job reads this upload"),
     Rule(appending.OffsetError, 409, "wrong-offset", "The upload is at another byte"),
-    Rule(resumable.UploadBusyError, 423, "upload-busy", "Another request sends this upload"),
+    Rule(tus.UploadBusyError, 423, "upload-busy", "Another request sends this upload"),
     Rule(pace.SlowClientError, 408, "too-slow", "The request does not come"),
-    Rule(forms.BadRequestError, 400, "bad-request", "The request cannot be understood"),
+    Rule(multipart.BadRequestError, 400, "bad-request", "The request cannot be understood"),
     Rule(ClientDisconnect, 400, "disconnected", "The client went away"),
-    Rule(intake.EmptyUploadError, 400, "empty-upload", "The upload is empty"),
+    Rule(store_slide.EmptyUploadError, 400, "empty-upload", "The upload is empty"),
     Rule(limits.TooLargeError, 413, "too-large", "The slide is larger than this service accepts"),
     Rule(limits.QuotaExceededError, 413, "quota-exceeded", "This client keeps as much as it may"),
-    Rule(sources.SourceForbiddenError, 403, "source-forbidden", "This source is not on the allow list"),
-    Rule(sources.SourceNotFoundError, 404, "source-not-found", "No such source"),
+    Rule(server_paths.SourceForbiddenError, 403, "source-forbidden", "This source is not on the allow list"),
+    Rule(server_paths.SourceNotFoundError, 404, "source-not-found", "No such source"),
     Rule(remote.SourceFetchError, 502, "source-unreachable", "The source could not be fetched"),
     Rule(webhooks.WebhookForbiddenError, 403, "webhook-forbidden", "This webhook is not on the allow list"),
     Rule(keys.IdentityProviderError, 503, "identity-unknown", "Who asks cannot be found out now"),

@@ -16,13 +16,13 @@ import structlog
 
 from service import bounds, jobs
 from service.access.limits import require_disk
-from service.intake import StoredSlide, receive_raw
 from service.jobs import Job, JobState, ScanRequest, TransitionError
 from service.queue import QueueClient
-from service.quotas import allowance_for, keep_slide
-from service.remote import Remote, SourceFetchError, open_url
 from service.reporter import Reporter
 from service.settings import Settings
+from service.slides_in.quotas import allowance_for, keep_slide
+from service.slides_in.remote import Remote, SourceFetchError, open_url
+from service.slides_in.store_slide import StoredSlide, receive_raw
 from service.store import JobNotFoundError, Store
 from service.submission import check_exports
 

@@ -10,8 +10,8 @@ from fastapi import Request
 from service.access.keys import Client
 from service.access.limits import Allowance, require_disk
 from service.context import Service
-from service.intake import StoredSlide, receive_form, receive_raw
-from service.quotas import allowance_for, keep_slide
+from service.slides_in.quotas import allowance_for, keep_slide
+from service.slides_in.store_slide import StoredSlide, receive_form, receive_raw
 
 #: What a form has beside its slide, and what a JSON body may have in all.
 MAX_JSON = 16_384

@@ -22,11 +22,11 @@ from scanner.slides import Slide
 from scanner.slides.metadata.contents import name_images, others_to_scan
 from service import jobs
 from service.catalog import Catalog, UnknownModelError, read_entry
-from service.intake import check_size
 from service.jobs import Job, JobProgress, JobState
 from service.results import REGIONS, Answer
 from service.settings import Settings
-from service.sources import SourceNotFoundError, fingerprint
+from service.slides_in.server_paths import SourceNotFoundError, fingerprint
+from service.slides_in.store_slide import check_size
 from service.store import Store
 
 #: Seconds between two readings of what a client wants, and between two notes of progress.

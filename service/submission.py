@@ -14,11 +14,11 @@ from service import jobs
 from service.access.keys import Client
 from service.access.limits import IdempotencyConflictError, require_disk, require_room
 from service.context import Service
-from service.headers import Header
-from service.intake import StoredSlide, clean_name
 from service.jobs import Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
-from service.remote import check_url, name_in
-from service.sources import SourceNotFoundError, find_path
+from service.slides_in.image_headers import Header
+from service.slides_in.remote import check_url, name_in
+from service.slides_in.server_paths import SourceNotFoundError, find_path
+from service.slides_in.store_slide import StoredSlide, clean_name
 from service.store import DuplicateJobError
 
 

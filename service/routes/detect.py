@@ -18,15 +18,15 @@ from service.asked import DetectQuery, DetectSource, PathSource, UploadSource, U
 from service.audit import note
 from service.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
 from service.errors import JobFailedError
-from service.forms import BadRequestError
-from service.headers import Header as ImageHeader
-from service.intake import StoredSlide, check_header
 from service.jobs import Job, JobState
 from service.receiving import MAX_JSON, content_type, receive_body
 from service.routes.problems import LOCATION, problems
 from service.routes.uploads import SLIDE_BODY
 from service.schemas import JobOut, job_out
-from service.sources import find_path, find_upload
+from service.slides_in.image_headers import Header as ImageHeader
+from service.slides_in.multipart import BadRequestError
+from service.slides_in.server_paths import find_path, find_upload
+from service.slides_in.store_slide import StoredSlide, check_header
 from service.submission import Choices, is_small, submit, submit_url
 from service.webhooks import check_webhook
 

@@ -20,18 +20,18 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import resumable
 from service.access.limits import Allowance, TooLargeError
 from service.asked import PLAIN_TEXT
 from service.audit import note
 from service.context import ServiceDep, SubmitterDep
 from service.deleting import delete_upload
-from service.forms import BadRequestError
-from service.intake import clean_name
-from service.quotas import allowance_for, begin_upload
-from service.resumable import Upload
 from service.routes.problems import problems
 from service.settings import Settings
+from service.slides_in import tus
+from service.slides_in.multipart import BadRequestError
+from service.slides_in.quotas import allowance_for, begin_upload
+from service.slides_in.store_slide import clean_name
+from service.slides_in.tus import Upload
 
 PREFIX = "/uploads/tus"
 VERSION = "1.0.0"
@@ -92,8 +92,8 @@ def require_version(
 
 def get_upload(upload_id: UploadId, service: ServiceDep, client: SubmitterDep) -> Upload:
     """The upload of the path, if it is the client's."""
-    upload = resumable.find(service.settings, upload_id)
-    resumable.require_owner(upload, client)
+    upload = tus.find(service.settings, upload_id)
+    tus.require_owner(upload, client)
     return upload
 
 
@@ -164,7 +164,7 @@ def begin(
 )
 def look(service: ServiceDep, upload: UploadDep) -> Response:
     """`Upload-Offset` is where to go on."""
-    offset = resumable.offset_of(service.settings, upload)
+    offset = tus.offset_of(service.settings, upload)
     headers = {"Upload-Offset": str(offset), **_expiry(service.settings, upload)}
     headers |= {"Upload-Defer-Length": "1"} if upload.length is None else {"Upload-Length": str(upload.length)}
     headers |= {"Upload-Metadata": upload.metadata} if upload.metadata else {}
@@ -241,7 +241,7 @@ def _expiry(settings: Settings, upload: Upload) -> dict[str, str]:
     """When the upload is given up; nothing of one that is whole."""
     if upload.sha256:
         return {}
-    return {"Upload-Expires": formatdate(resumable.expires_at(settings, upload), usegmt=True)}
+    return {"Upload-Expires": formatdate(tus.expires_at(settings, upload), usegmt=True)}
 
 
 def _named(metadata: str) -> str:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from service.access.limits import StorageFullError, TooLargeError
-from service.archives import unpack
-from service.multifile import BadNameError, checked_name
+from service.slides_in.archives import unpack
+from service.slides_in.multifile import BadNameError, checked_name
 
 LIMIT = 300 << 20
 

@@ -12,12 +12,12 @@ import pytest
 
 from service.access.keys import hash_key
 from service.access.limits import QuotaExceededError
-from service.headers import Header
-from service.holdings import held_bytes, is_held
-from service.intake import StoredSlide
-from service.quotas import begin_upload, keep_slide
-from service.resumable import Upload, promised_bytes
 from service.settings import Settings
+from service.slides_in.holdings import held_bytes, is_held
+from service.slides_in.image_headers import Header
+from service.slides_in.quotas import begin_upload, keep_slide
+from service.slides_in.store_slide import StoredSlide
+from service.slides_in.tus import Upload, promised_bytes
 from tests.service.conftest import Server, _until, make_field, make_large_field, png
 from tests.service.test_resumable import APPEND, TUS, begin, send
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.forms import UNNAMED, Form
+from service.slides_in.multipart import UNNAMED, Form
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from PIL import Image
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from service.access.limits import Allowance, TooLargeError
-from service.forms import BadRequestError
-from service.headers import Header, read_header
-from service.intake import StoredSlide, clean_name, receive_form, receive_raw
 from service.settings import Settings
+from service.slides_in.image_headers import Header, read_header
+from service.slides_in.multipart import BadRequestError
+from service.slides_in.store_slide import StoredSlide, clean_name, receive_form, receive_raw
 from tests.service.conftest import make_field, png
 
 BODY = png(make_field(1, 40, 30))

@@ -12,9 +12,9 @@ from service.access.keys import Client, KeyRing, Role
 from service.access.limits import RateLimit, TooManyRequestsError
 from service.app import open_service
 from service.catalog import Catalog
-from service.headers import Header
-from service.intake import StoredSlide
 from service.settings import Settings
+from service.slides_in.image_headers import Header
+from service.slides_in.store_slide import StoredSlide
 from service.submission import Choices, submit
 from tests.service.own_postgres import run_postgres
 

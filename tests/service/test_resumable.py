@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import resumable
 from service.access.limits import StorageFullError, TooManyRequestsError
-from service.resumable import Upload, UploadBusyError
 from service.settings import Settings
+from service.slides_in import tus
+from service.slides_in.tus import Upload, UploadBusyError
 from tests.service.conftest import Server, _until, make_field, png
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -110,7 +110,7 @@ def test_the_service_says_what_it_speaks(client: httpx.Client) -> None:
 def test_what_cannot_begin_is_refused_and_nothing_is_written(
     server: Server, headers: dict[str, str], content: bytes, status: int
 ) -> None:
-    folder = resumable.tus_folder(Settings(data=server.folder / "data"))
+    folder = tus.tus_folder(Settings(data=server.folder / "data"))
     before = set(folder.iterdir()) if folder.exists() else set()
     answer = server.client.post("/uploads/tus", headers=TUS | headers, content=content)
     assert answer.status_code == status, answer.text
@@ -231,40 +231,40 @@ def own(tmp_path: Path) -> Settings:
 
 def test_promised_bytes_are_reserved_and_given_back(own: Settings) -> None:
     size, upload = 256 << 20, Upload("a" * 32, "ann", "slide.tif", 256 << 20)
-    resumable.create(own, upload)
-    file = resumable.tus_folder(own) / upload.id / resumable.BYTES
+    tus.create(own, upload)
+    file = tus.tus_folder(own) / upload.id / tus.BYTES
     assert file.stat().st_size == 0
     assert file.stat().st_blocks * 512 >= size
-    resumable.remove(own, upload.id)
+    tus.remove(own, upload.id)
     assert not file.parent.exists()
     full = own.model_copy(update={"min_free_bytes": shutil.disk_usage(own.data).free - 1000})
     with pytest.raises(StorageFullError):
-        resumable.create(full, upload)
+        tus.create(full, upload)
     assert not file.parent.exists()
 
 
 def test_a_client_has_so_many_unfinished_uploads(own: Settings) -> None:
-    for number in range(resumable.MAX_UNFINISHED):
-        resumable.create(own, Upload(f"{number:032x}", "ann", "slide.tif", 1))
+    for number in range(tus.MAX_UNFINISHED):
+        tus.create(own, Upload(f"{number:032x}", "ann", "slide.tif", 1))
     with pytest.raises(TooManyRequestsError):
-        resumable.create(own, Upload("f" * 32, "ann", "slide.tif", 1))
-    resumable.create(own, Upload("f" * 32, "bob", "slide.tif", 1))
+        tus.create(own, Upload("f" * 32, "ann", "slide.tif", 1))
+    tus.create(own, Upload("f" * 32, "bob", "slide.tif", 1))
 
 
 def test_an_upload_has_one_owner_at_a_time_among_all_processes(own: Settings) -> None:
     upload = Upload("b" * 32, "ann", "slide.tif", 10)
-    resumable.create(own, upload)
-    with resumable.claimed(own, upload.id), pytest.raises(UploadBusyError), resumable.claimed(own, upload.id):
+    tus.create(own, upload)
+    with tus.claimed(own, upload.id), pytest.raises(UploadBusyError), tus.claimed(own, upload.id):
         pass
-    with resumable.claimed(own, upload.id):
+    with tus.claimed(own, upload.id):
         pass
 
 
 def test_notes_that_are_not_ours_are_no_uploads(own: Settings) -> None:
     for number, text in enumerate(("", "{}", "[]", json.dumps({"id": 1, "new": 2}))):
-        folder = resumable.tus_folder(own) / f"{number:032x}"
+        folder = tus.tus_folder(own) / f"{number:032x}"
         folder.mkdir(parents=True)
-        (folder / resumable.NOTE).write_text(text)
-        with pytest.raises(resumable.UploadNotFoundError):
-            resumable.find(own, folder.name)
-    assert list(resumable.unfinished(own, "ann")) == []
+        (folder / tus.NOTE).write_text(text)
+        with pytest.raises(tus.UploadNotFoundError):
+            tus.find(own, folder.name)
+    assert list(tus.unfinished(own, "ann")) == []

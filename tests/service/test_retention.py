@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from service import jobs, queue, resumable
+from service import jobs, queue
 from service.database import make_engine
-from service.holdings import Holding, hold, is_held
-from service.intake import incoming_folder
 from service.jobs import Job, JobState, ScanRequest
 from service.migrating import migrate_store
 from service.queue import QueueClient
-from service.resumable import Upload
 from service.retention import DAY, GRACE, clean
 from service.settings import Settings
+from service.slides_in import tus
+from service.slides_in.holdings import Holding, hold, is_held
+from service.slides_in.store_slide import incoming_folder
+from service.slides_in.tus import Upload
 from service.store import Store
 
 NOW = 2_000_000_000.0
@@ -70,7 +71,7 @@ def test_every_kind_of_leftover_goes_and_the_rest_stays(own: Settings) -> None:
         put(work / f"{open_job.id[:-1]}f.2", age=old),
         put(own.uploads / ("6" * 64), age=old),
         put(incoming_folder(own) / ("a" * 32), age=old),
-        put(resumable.tus_folder(own) / ("b" * 32), age=old + resumable.KEEP_S),
+        put(tus.tus_folder(own) / ("b" * 32), age=old + tus.KEEP_S),
     ]
     stays = [
         put(own.results / ("8" * 64), age=young),
@@ -79,7 +80,7 @@ def test_every_kind_of_leftover_goes_and_the_rest_stays(own: Settings) -> None:
         put(own.uploads / SLIDE, age=old),
         put(own.uploads / ("9" * 64), age=young),
         put(incoming_folder(own) / ("c" * 32), age=young),
-        put(resumable.tus_folder(own) / ("d" * 32), age=old),
+        put(tus.tus_folder(own) / ("d" * 32), age=old),
     ]
     growing = put(incoming_folder(own) / ("e" * 32), age=old)
     os.utime(growing / "bytes", (NOW, NOW))  # An upload of hours: its folder is as old as its beginning.
@@ -100,15 +101,15 @@ def test_every_kind_of_leftover_goes_and_the_rest_stays(own: Settings) -> None:
 def test_what_is_not_the_services_is_left_alone_and_stops_nothing(own: Settings) -> None:
     strangers = [
         put(folder / name, age=99 * DAY)
-        for folder in (own.uploads, own.results, own.results / "work", incoming_folder(own), resumable.tus_folder(own))
+        for folder in (own.uploads, own.results, own.results / "work", incoming_folder(own), tus.tus_folder(own))
         for name in ("lost+found", ".snapshot", "0" * 63, "UPPER" * 12, "a note")
     ]
-    for folder in (own.uploads, own.results, resumable.tus_folder(own)):
+    for folder in (own.uploads, own.results, tus.tus_folder(own)):
         (folder / "file").write_text("of someone else")
         os.utime(folder / "file", (1, 1))
         (folder / "link").symlink_to("/nonexistent")
         strangers += [folder / "file"]
-    last = put(resumable.tus_folder(own) / ("b" * 32), age=99 * DAY)
+    last = put(tus.tus_folder(own) / ("b" * 32), age=99 * DAY)
     with opened(own) as (store, queues):
         clean(store, queues, own, NOW)
     assert all(path.exists() for path in strangers)
@@ -117,7 +118,7 @@ def test_what_is_not_the_services_is_left_alone_and_stops_nothing(own: Settings)
 
 def test_what_cannot_be_cleaned_keeps_nothing_else_from_being_cleaned(own: Settings) -> None:
     own.results.write_text("a file where the folder of results should be")
-    last = put(resumable.tus_folder(own) / ("b" * 32), age=99 * DAY)
+    last = put(tus.tus_folder(own) / ("b" * 32), age=99 * DAY)
     with opened(own) as (store, queues):
         clean(store, queues, own, NOW)
     assert not last.exists()
@@ -130,13 +131,13 @@ def test_a_data_folder_without_its_folders_is_clean(own: Settings) -> None:
 
 def test_an_expired_upload_is_not_found_before_it_is_cleaned_away(own: Settings) -> None:
     upload = Upload("a" * 32, "ann", "slide.tif", 10)
-    resumable.create(own, upload)
-    bytes_of = resumable.tus_folder(own) / upload.id / resumable.BYTES
-    assert resumable.find(own, upload.id) == upload
-    long_ago = time.time() - resumable.KEEP_S - 1
+    tus.create(own, upload)
+    bytes_of = tus.tus_folder(own) / upload.id / tus.BYTES
+    assert tus.find(own, upload.id) == upload
+    long_ago = time.time() - tus.KEEP_S - 1
     os.utime(bytes_of, (long_ago, long_ago))
-    with pytest.raises(resumable.UploadNotFoundError):
-        resumable.find(own, upload.id)
+    with pytest.raises(tus.UploadNotFoundError):
+        tus.find(own, upload.id)
 
 
 def test_the_queue_forgets_what_has_long_ended(own: Settings) -> None:

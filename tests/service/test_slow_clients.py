@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.intake import incoming_folder
 from service.settings import Settings
+from service.slides_in.store_slide import incoming_folder
 from tests.service.conftest import Server, _until
 
 #: Of the server, in seconds; and how much later its clients may find out on a busy machine.

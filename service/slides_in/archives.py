@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scanner.errors import DamagedSlideError, ScannerError, UnsupportedSlideError
 from service.access.limits import TooLargeError
-from service.multifile import MAX_FILES, BadNameError, ReceivedFile, checked_name, is_clutter
+from service.slides_in.multifile import MAX_FILES, BadNameError, ReceivedFile, checked_name, is_clutter
 
 MAGIC = b"PK\x03\x04"
 #: zipfile reads the list of entries at once: a longer one is refused, before anything is read of it.

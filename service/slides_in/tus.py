@@ -23,10 +23,10 @@ from pathlib import Path
 
 from service.access.keys import Client, Role
 from service.access.limits import StorageFullError, TooManyRequestsError, require_disk
-from service.holdings import Holding, hold
-from service.intake import StoredSlide, store_file, stored_size
-from service.multifile import ReceivedFile
 from service.settings import Settings
+from service.slides_in.holdings import Holding, hold
+from service.slides_in.multifile import ReceivedFile
+from service.slides_in.store_slide import StoredSlide, store_file, stored_size
 
 #: Seconds after its last byte at which an unfinished upload is given up.
 KEEP_S = 2 * 86_400.0

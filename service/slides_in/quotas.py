@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 from service.access.limits import Allowance
-from service.holdings import find_holding, held_bytes
-from service.intake import StoredSlide, stored_size
-from service.resumable import Upload, create, hold_slide, promised_bytes
 from service.settings import Settings
+from service.slides_in.holdings import find_holding, held_bytes
+from service.slides_in.store_slide import StoredSlide, stored_size
+from service.slides_in.tus import Upload, create, hold_slide, promised_bytes
 
 #: Counting and adding are one step: requests that come at once are not all counted before any is added.
 _turn = threading.Lock()

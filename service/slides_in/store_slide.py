@@ -22,13 +22,13 @@ from anyio import CancelScope, to_thread
 
 from scanner.errors import UnsupportedSlideError
 from service.access.limits import Allowance, TooLargeError, require_disk
-from service.archives import is_archive, unpack
 from service.asked import MAX_NAME
-from service.forms import BadRequestError, Form
-from service.headers import Header, read_header
-from service.multifile import LEADERS, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
 from service.settings import Settings
-from service.sink import FileSink
+from service.slides_in.archives import is_archive, unpack
+from service.slides_in.image_headers import Header, read_header
+from service.slides_in.multifile import LEADERS, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
+from service.slides_in.multipart import BadRequestError, Form
+from service.slides_in.sink import FileSink
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

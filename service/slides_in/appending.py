@@ -14,13 +14,13 @@ from functools import partial
 
 from anyio import CancelScope, to_thread
 
-from service import resumable
 from service.access.limits import Allowance, TooLargeError
 from service.pace import SlowClientError
-from service.quotas import allowance_for
-from service.resumable import Upload, UploadBusyError
 from service.settings import Settings
-from service.sink import FileSink
+from service.slides_in import tus
+from service.slides_in.quotas import allowance_for
+from service.slides_in.sink import FileSink
+from service.slides_in.tus import Upload, UploadBusyError
 
 #: Seconds after which a silent client makes way for another request for the same upload.
 STALE_S = 2.0
@@ -62,12 +62,12 @@ class Appender:
         settings = self._settings
         with ExitStack() as stack:
             try:
-                await to_thread.run_sync(stack.enter_context, resumable.claimed(settings, upload_id))
+                await to_thread.run_sync(stack.enter_context, tus.claimed(settings, upload_id))
             except UploadBusyError:
                 self._hurry(upload_id)
                 raise
-            upload = await to_thread.run_sync(resumable.find, settings, upload_id)
-            offset = await to_thread.run_sync(resumable.offset_of, settings, upload)
+            upload = await to_thread.run_sync(tus.find, settings, upload_id)
+            offset = await to_thread.run_sync(tus.offset_of, settings, upload)
             if at != offset:
                 raise OffsetError(f"the upload is at byte {offset}, not at {at}")
             if length is not None:
@@ -76,7 +76,7 @@ class Appender:
                 offset = await self._take(upload, chunks, at=offset, allowance=allowance)
             if upload.sha256 is None and offset == upload.length:
                 await to_thread.run_sync(self._require_quota, upload)
-                upload = await to_thread.run_sync(resumable.finish, settings, upload)
+                upload = await to_thread.run_sync(tus.finish, settings, upload)
         return upload, offset
 
     def _with_length(self, upload: Upload, length: int, allowance: Allowance) -> Upload:
@@ -85,14 +85,14 @@ class Appender:
                 raise OffsetError(f"the upload has {upload.length} bytes in all, not {length}")
             return upload
         allowance.require(length)
-        return resumable.set_length(self._settings, upload, length)
+        return tus.set_length(self._settings, upload, length)
 
     def _require_quota(self, upload: Upload) -> None:
         """Others that told their length late may have grown meanwhile; what is here stays, for when there is room."""
         allowance_for(self._settings, upload.owner, but=upload.id).require(upload.length or 0)
 
     async def _take(self, upload: Upload, chunks: AsyncIterable[bytes], *, at: int, allowance: Allowance) -> int:
-        path = resumable.tus_folder(self._settings) / upload.id / resumable.BYTES
+        path = tus.tus_folder(self._settings) / upload.id / tus.BYTES
         file = await to_thread.run_sync(FileSink, path, self._settings)
         try:
             async with asyncio.timeout(None) as clock:

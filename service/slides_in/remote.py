@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from service.access.allowlist import is_allowed
-from service.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
 from service.settings import Settings
-from service.sources import SourceForbiddenError, SourceNotFoundError
+from service.slides_in.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
+from service.slides_in.server_paths import SourceForbiddenError, SourceNotFoundError
 
 URL_TIMEOUT = 30.0  # seconds without a byte
 

@@ -10,12 +10,12 @@ import os
 from itertools import islice
 from pathlib import Path
 
-from service.forms import BadRequestError
-from service.holdings import find_holding
-from service.intake import StoredSlide, check_header, clean_name, is_sha256
-from service.multifile import LEADERS, MAX_FILES
-from service.resumable import find_finished
 from service.settings import Settings
+from service.slides_in.holdings import find_holding
+from service.slides_in.multifile import LEADERS, MAX_FILES
+from service.slides_in.multipart import BadRequestError
+from service.slides_in.store_slide import StoredSlide, check_header, clean_name, is_sha256
+from service.slides_in.tus import find_finished
 
 #: Bytes read from both ends of a server file for its fingerprint.
 SAMPLE = 1 << 20

@@ -1,0 +1,1 @@
+"""How a slide arrives: uploads, forms, archives, URLs, paths of the server."""
