@@ -12,31 +12,32 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from service import errors, queue
+from service import errors
 from service.access.keys import KeyRing, load_keys
 from service.access.limits import RateLimit, Turns
 from service.asked import DetectSource
 from service.audit import AuditTrail
 from service.browser import SecurityHeaders
-from service.catalog import Catalog
 from service.context import Service
 from service.examples import add_examples
+from service.jobs import dbos_queue
+from service.jobs.catalog import Catalog
+from service.jobs.counters import Measures
+from service.jobs.migrating import open_store
+from service.jobs.presence import Presence
+from service.jobs.store import Store
+from service.jobs.waiting import JobWaiter
 from service.logs import RequestLog
-from service.measures import Measures
 from service.metrics import instrument
-from service.migrating import open_store
 from service.pace import BodyPace
-from service.presence import Presence
 from service.readiness import Readiness
 from service.results import Results
 from service.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
 from service.schemas import RESEARCH_USE
 from service.settings import Settings
 from service.slides_in.appending import Appender
-from service.store import Store
 from service.targets import PlainTargets
 from service.tiles import TileMaker
-from service.waiting import JobWaiter
 
 #: A slide coarser than this many times the model's mpp is refused; equal to scanner.scanning.COARSEST.
 COARSEST = 4.0
@@ -104,7 +105,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
     for folder in (settings.uploads, settings.results):
         folder.mkdir(parents=True, exist_ok=True)
     engine = open_store(settings.store_url)
-    queues = queue.QueueClient(engine)
+    queues = dbos_queue.QueueClient(engine)
     store = Store(engine, queues.announce_end)
     return Service(
         settings=settings,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.jobs import Priority
+from service.jobs.lifecycle import Priority
 
 #: Free text in a path or query has no control characters: service/targets.py refuses these before any route.
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"

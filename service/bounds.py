@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scanner.inference.memory import SHARE, installed_memory
 from service.errors import make_problem, problem_from_exception
-from service.jobs import Job
+from service.jobs.lifecycle import Job
 from service.settings import MIN_WORKER_MEMORY, Settings
 
 #: Place of the bounded kind of memory, data and stack, among the numbers of /proc/self/statm.

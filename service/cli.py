@@ -74,7 +74,7 @@ def main() -> None:
 
 def _with_store(run: Callable[[], None]) -> None:
     """Run a process of the service; one line and exit code 1 if its store or its folder cannot be had."""
-    from service.database import StoreUnavailableError
+    from service.jobs.database import StoreUnavailableError
 
     try:
         run()

@@ -23,7 +23,7 @@ import httpx
 from pydantic import BaseModel
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from service.jobs import JobState
+from service.jobs.lifecycle import JobState
 from service.schemas import DetectionsOut, FileList, JobList, JobOut, JobSummary, ModelsOut, UploadOut
 
 #: Bytes of one piece of a resumable upload: what is lost when a line breaks.

@@ -10,18 +10,18 @@ from fastapi import Depends, Header, Path, Request
 from service.access.keys import Client, KeyRing, Role
 from service.access.limits import RateLimit, Turns
 from service.audit import note
-from service.catalog import Catalog
-from service.jobs import Job
-from service.measures import Measures
-from service.presence import Presence
-from service.queue import QueueClient
+from service.jobs.catalog import Catalog
+from service.jobs.counters import Measures
+from service.jobs.dbos_queue import QueueClient
+from service.jobs.lifecycle import Job
+from service.jobs.presence import Presence
+from service.jobs.store import JobNotFoundError, Store
+from service.jobs.waiting import JobWaiter
 from service.readiness import Readiness
 from service.results import Results
 from service.settings import Settings
 from service.slides_in.appending import Appender
-from service.store import JobNotFoundError, Store
 from service.tiles import TileMaker
-from service.waiting import JobWaiter
 
 
 @dataclass(frozen=True)

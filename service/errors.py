@@ -20,8 +20,9 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from scanner import errors as scan
-from service import catalog, database, deleting, job_rows, jobs, pace, results, store, submission, tiles, webhooks
+from service import pace, results, tiles
 from service.access import keys, limits
+from service.jobs import catalog, database, deleting, job_rows, lifecycle, store, submission, webhooks
 from service.slides_in import appending, multipart, remote, server_paths, store_slide, tus
 
 PROBLEM_JSON = "application/problem+json"
@@ -53,7 +54,7 @@ RULES = (
     Rule(results.ResultGoneError, 410, "result-gone", "The result has been removed"),
     Rule(submission.ExportImpossibleError, 409, "export-impossible", "This file cannot be made of this slide"),
     Rule(job_rows.UnreadableJobError, 409, "job-unreadable", "Another version of the service has written this job"),
-    Rule(jobs.TransitionError, 409, "job-finished", "The job is finished already"),
+    Rule(lifecycle.TransitionError, 409, "job-finished", "The job is finished already"),
     Rule(deleting.StillRunningError, 409, "job-running", "The job has not stopped yet"),
     Rule(deleting.UploadInUseError, 409, "upload-in-use", "A job reads this upload"),
     Rule(appending.OffsetError, 409, "wrong-offset", "The upload is at another byte"),

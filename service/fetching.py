@@ -14,17 +14,18 @@ from functools import partial
 
 import structlog
 
-from service import bounds, jobs
+from service import bounds
 from service.access.limits import require_disk
-from service.jobs import Job, JobState, ScanRequest, TransitionError
-from service.queue import QueueClient
+from service.jobs import lifecycle
+from service.jobs.dbos_queue import QueueClient
+from service.jobs.lifecycle import Job, JobState, ScanRequest, TransitionError
+from service.jobs.store import JobNotFoundError, Store
+from service.jobs.submission import check_exports
 from service.reporter import Reporter
 from service.settings import Settings
 from service.slides_in.quotas import allowance_for, keep_slide
 from service.slides_in.remote import Remote, SourceFetchError, open_url
 from service.slides_in.store_slide import StoredSlide, receive_raw
-from service.store import JobNotFoundError, Store
-from service.submission import check_exports
 
 #: Seconds between two notes of how far a fetch is, which are also when a cancelled one ends.
 NOTE_INTERVAL = 0.5
@@ -57,7 +58,7 @@ class Fetcher:
             except Exception as error:  # Whatever it is, the job must end and the client be told.
                 self._fail(job, error)
             else:
-                self.store.update(job.id, partial(jobs.arrive, request=request), then=self.queues.enqueue)
+                self.store.update(job.id, partial(lifecycle.arrive, request=request), then=self.queues.enqueue)
                 _log.info("slide fetched", job=job.id, slide=request.slide_sha256)
 
     async def _fetch(self, job: Job) -> ScanRequest:
@@ -84,12 +85,12 @@ class Fetcher:
                 raise SourceFetchError(f"the slide did not come within {bounds.timeout_s(job, self.settings):g} s")
             if now >= next_note:
                 next_note = now + NOTE_INTERVAL
-                self.store.update(job.id, partial(jobs.advance_fetch, bytes_done=done, bytes_total=remote.size))
+                self.store.update(job.id, partial(lifecycle.advance_fetch, bytes_done=done, bytes_total=remote.size))
             yield chunk
 
     def _fail(self, job: Job, error: Exception) -> None:
         problem = bounds.problem_of(error, job, self.settings)
-        ended = self.store.update(job.id, partial(jobs.fail, problem=problem, now=time.time()))
+        ended = self.store.update(job.id, partial(lifecycle.fail, problem=problem, now=time.time()))
         _log.info("slide not fetched", job=job.id, reason=problem["type"], detail=problem["detail"])
         self.reporter.ended(ended)
 

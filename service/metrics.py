@@ -12,21 +12,21 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from prometheus_fastapi_instrumentator import Instrumentator
 
-from service import measures
 from service.context import Service
-from service.jobs import JobState
+from service.jobs import counters
+from service.jobs.lifecycle import JobState
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Totals that workers count: measure -> metric, its label, help.
 TOTALS = {
-    measures.STAGE_SECONDS: (
+    counters.STAGE_SECONDS: (
         "mitoscan_stage_seconds",
         "stage",
         "Time that scans spent in each stage and in all; stages overlap",
     ),
-    measures.SCANNED_MM2: ("mitoscan_scanned_mm2", "", "Area scanned"),
-    measures.JOBS_ENDED: ("mitoscan_jobs_ended", "state", "Jobs that workers have ended"),
-    measures.FAILURES: ("mitoscan_failures", "reason", "Jobs that have failed"),
+    counters.SCANNED_MM2: ("mitoscan_scanned_mm2", "", "Area scanned"),
+    counters.JOBS_ENDED: ("mitoscan_jobs_ended", "state", "Jobs that workers have ended"),
+    counters.FAILURES: ("mitoscan_failures", "reason", "Jobs that have failed"),
 }
 
 
@@ -55,7 +55,7 @@ class _StoreCollector(Collector):
         yield from self._collect_queue()
         for name, (metric, label, text) in TOTALS.items():
             yield _labelled(CounterMetricFamily, metric, text, label=label, values=measured.get(name, {}))
-        for name in (measures.GPU_USED_BYTES, measures.GPU_TOTAL_BYTES):
+        for name in (counters.GPU_USED_BYTES, counters.GPU_TOTAL_BYTES):
             metric, text = f"mitoscan_{name}", "Memory of the GPU that a worker uses"
             yield _labelled(GaugeMetricFamily, metric, text, label="worker", values=measured.get(name, {}))
         free = shutil.disk_usage(self._service.settings.data).free

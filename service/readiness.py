@@ -10,9 +10,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from service.access.limits import StorageFullError, require_disk
-from service.catalog import Catalog
-from service.database import StoreUnavailableError, make_engine
-from service.presence import Presence
+from service.jobs.catalog import Catalog
+from service.jobs.database import StoreUnavailableError, make_engine
+from service.jobs.presence import Presence
 from service.settings import Settings
 
 #: What is not known by then counts as missing.

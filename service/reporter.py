@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 
-from service import measures
-from service.database import StoreUnavailableError
-from service.jobs import Job, JobState
-from service.measures import Measures
+from service.jobs import counters
+from service.jobs.counters import Measures
+from service.jobs.database import StoreUnavailableError
+from service.jobs.lifecycle import Job, JobState
 
 
 class Reporter:
@@ -22,26 +22,26 @@ class Reporter:
     def scanned(self, mm2: float, stage_seconds: Mapping[str, float]) -> None:
         """Count a scan that has run to its end."""
         with _if_there():
-            self._measures.add(measures.SCANNED_MM2, {"": mm2})
-            self._measures.add(measures.STAGE_SECONDS, stage_seconds)
+            self._measures.add(counters.SCANNED_MM2, {"": mm2})
+            self._measures.add(counters.STAGE_SECONDS, stage_seconds)
 
     def ended(self, job: Job) -> None:
         """Count a job that this worker has ended."""
         with _if_there():
-            self._measures.add(measures.JOBS_ENDED, {job.state.lower(): 1})
+            self._measures.add(counters.JOBS_ENDED, {job.state.lower(): 1})
             if job.state is JobState.FAILED and job.problem:
-                self._measures.add(measures.FAILURES, {str(job.problem["type"]): 1})
+                self._measures.add(counters.FAILURES, {str(job.problem["type"]): 1})
 
     def beat(self) -> None:
         """Say how full the GPU is, if this process uses one."""
         memory = _gpu_memory()
         if memory is not None:
-            self._measures.put(measures.GPU_USED_BYTES, self._worker_id, memory[1] - memory[0])
-            self._measures.put(measures.GPU_TOTAL_BYTES, self._worker_id, memory[1])
+            self._measures.put(counters.GPU_USED_BYTES, self._worker_id, memory[1] - memory[0])
+            self._measures.put(counters.GPU_TOTAL_BYTES, self._worker_id, memory[1])
 
     def forget(self, worker_id: str) -> None:
         """Drop what a worker that is gone has said."""
-        for name in (measures.GPU_USED_BYTES, measures.GPU_TOTAL_BYTES):
+        for name in (counters.GPU_USED_BYTES, counters.GPU_TOTAL_BYTES):
             self._measures.forget(name, worker_id)
 
 

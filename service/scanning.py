@@ -20,14 +20,14 @@ from scanner.scanning import open_for, scan
 from scanner.settings import ScanSettings
 from scanner.slides import Slide
 from scanner.slides.metadata.contents import name_images, others_to_scan
-from service import jobs
-from service.catalog import Catalog, UnknownModelError, read_entry
-from service.jobs import Job, JobProgress, JobState
+from service.jobs import lifecycle
+from service.jobs.catalog import Catalog, UnknownModelError, read_entry
+from service.jobs.lifecycle import Job, JobProgress, JobState
+from service.jobs.store import Store
 from service.results import REGIONS, Answer
 from service.settings import Settings
 from service.slides_in.server_paths import SourceNotFoundError, fingerprint
 from service.slides_in.store_slide import check_size
-from service.store import Store
 
 #: Seconds between two readings of what a client wants, and between two notes of progress.
 CHECK_INTERVAL = 0.25
@@ -87,8 +87,8 @@ class Watch:
         self._next_note = now + CHECK_INTERVAL
         noted = JobProgress(**{field.name: getattr(progress, field.name) for field in fields(JobProgress)})
         try:
-            self._store.update(self.job.id, lambda job: jobs.advance(job, noted) if self._is_ours(job) else job)
-        except (jobs.TransitionError, LookupError):
+            self._store.update(self.job.id, lambda job: lifecycle.advance(job, noted) if self._is_ours(job) else job)
+        except (lifecycle.TransitionError, LookupError):
             self._next_check = 0.0
 
     def is_overdue(self, grace_s: float) -> bool:

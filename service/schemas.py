@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.job_rows import UnreadableJob
-from service.jobs import Job, JobState, Priority
+from service.jobs.job_rows import UnreadableJob
+from service.jobs.lifecycle import Job, JobState, Priority
 from service.results import EXPORT_FILES, FILES, ZARR, Answer
 
 RESEARCH_USE = "Research use only. Not a medical device: no result may decide about a patient."

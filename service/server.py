@@ -17,8 +17,8 @@ import uvicorn
 from service.access.keys import load_keys
 from service.app import create_app
 from service.connections import TimedConnection
+from service.jobs.migrating import open_store
 from service.logs import configure_logs
-from service.migrating import open_store
 from service.settings import Settings
 from service.stopping import REQUESTS_STOP_S, WORKER_STOP_S
 from service.tracing import start_tracing, stop_tracing

@@ -7,13 +7,14 @@ from functools import partial
 
 import structlog
 
-from service import bounds, jobs, queue
-from service.job_rows import UnreadableJobError
-from service.jobs import Job, JobState
-from service.presence import Presence
+from service import bounds
+from service.jobs import dbos_queue, lifecycle
+from service.jobs.job_rows import UnreadableJobError
+from service.jobs.lifecycle import Job, JobState
+from service.jobs.presence import Presence
+from service.jobs.store import Store
 from service.reporter import Reporter
 from service.settings import Settings
-from service.store import Store
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -37,13 +38,13 @@ class Takeover:
         if dead and not self._must_hold():
             self._take_over(dead, running)
         now, last_asked_at = time.time(), self._store.last_asked_at()
-        interval = queue.choose_interval(
+        interval = dbos_queue.choose_interval(
             self._settings,
             asked_s=None if last_asked_at is None else now - last_asked_at,
             free_workers=len(alive - {job.worker for job in running}),
             youngest_s=min((now - (job.started_at or now) for job in running), default=None),
         )
-        queue.set_interval(interval)
+        dbos_queue.set_interval(interval)
 
     def _must_hold(self) -> bool:
         """True for a while after the store was away: nobody could say that they live, and all seem dead."""
@@ -58,7 +59,7 @@ class Takeover:
 
     def _take_over(self, dead: set[str], running: list[Job]) -> None:
         _log.warning("taking over from dead workers", dead=sorted(dead))
-        queue.take_over(sorted(dead))
+        dbos_queue.take_over(sorted(dead))
         for job in running:
             if job.worker in dead:
                 self._put_back(job)
@@ -79,7 +80,7 @@ def put_back(job: Job, *, left: Job, settings: Settings) -> Job:
     if (job.state, job.worker, job.attempt) != (JobState.RUNNING, left.worker, left.attempt):
         return job
     if job.cancel_requested:
-        return jobs.cancel(job, now=time.time())
+        return lifecycle.cancel(job, now=time.time())
     if job.attempt >= settings.max_attempts:
-        return jobs.fail(job, problem=bounds.deadly_problem(job), now=time.time())
-    return jobs.requeue(job)
+        return lifecycle.fail(job, problem=bounds.deadly_problem(job), now=time.time())
+    return lifecycle.requeue(job)

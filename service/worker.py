@@ -17,21 +17,22 @@ import torch
 from structlog.contextvars import bound_contextvars
 
 from scanner.errors import OutputExistsError
-from service import bounds, jobs, queue, retention, webhooks
-from service.catalog import Catalog
+from service import bounds
 from service.fetching import Fetcher
-from service.job_rows import UnreadableJobError
-from service.jobs import Job, JobState, TransitionError
+from service.jobs import dbos_queue, lifecycle, retention, webhooks
+from service.jobs.catalog import Catalog
+from service.jobs.counters import Measures
+from service.jobs.job_rows import UnreadableJobError
+from service.jobs.lifecycle import Job, JobState, TransitionError
+from service.jobs.migrating import open_store
+from service.jobs.presence import Presence, WorkerRow
+from service.jobs.store import Store
 from service.logs import configure_logs
-from service.measures import Measures
-from service.migrating import open_store
-from service.presence import Presence, WorkerRow
 from service.reporter import Reporter
 from service.results import Results
 from service.scanning import ScanStoppedError, Stop, Watch, run_scan
 from service.settings import Settings
 from service.stopping import GIVE_BACK_S
-from service.store import Store
 from service.takeover import Takeover
 from service.tracing import start_tracing, stop_tracing, tracer
 
@@ -83,7 +84,7 @@ class Worker:
             return
         _log.info("job started", attempt=job.attempt, slide=job.request.slide_sha256, model=job.request.model)
         if self._results.has(job.request.result_key):
-            self._end(job, partial(jobs.finish, now=time.time(), cached=True))
+            self._end(job, partial(lifecycle.finish, now=time.time(), cached=True))
             return
         self._scan(job)
 
@@ -115,18 +116,20 @@ class Worker:
     def _start(self, job: Job) -> Job:
         """The job, started; or failed, if workers have died of it too often."""
         if job.state is JobState.RUNNING and job.attempt >= self.settings.max_attempts:
-            return jobs.fail(job, problem=bounds.deadly_problem(job), now=time.time())
-        return jobs.start(job, worker=self.id, now=time.time())
+            return lifecycle.fail(job, problem=bounds.deadly_problem(job), now=time.time())
+        return lifecycle.start(job, worker=self.id, now=time.time())
 
     def _scan(self, job: Job) -> None:
         watch = self._watch = Watch(self._store, job, timeout_s=bounds.timeout_s(job, self.settings))
         try:
             self._scan_into_folder(job, watch)
-            self._end(job, partial(jobs.finish, now=time.time()))
+            self._end(job, partial(lifecycle.finish, now=time.time()))
         except ScanStoppedError as stopped:
             self._end_stopped(job, stopped)
         except Exception as error:  # Whatever it is, the job must end and the client be told.
-            self._end(job, partial(jobs.fail, problem=bounds.problem_of(error, job, self.settings), now=time.time()))
+            self._end(
+                job, partial(lifecycle.fail, problem=bounds.problem_of(error, job, self.settings), now=time.time())
+            )
             if isinstance(error, MemoryError) and not bounds.has_room(self.settings):
                 _log.error("memory does not come back; ending the worker", job=job.id)
                 os._exit(EXIT_RESTART)
@@ -147,11 +150,11 @@ class Worker:
 
     def _end_stopped(self, job: Job, stopped: ScanStoppedError) -> None:
         if stopped.why is Stop.CANCEL:
-            self._end(job, partial(jobs.cancel, now=time.time()))
+            self._end(job, partial(lifecycle.cancel, now=time.time()))
         elif stopped.why is Stop.TIMEOUT:
-            self._end(job, partial(jobs.fail, problem=bounds.timeout_problem(job, self.settings), now=time.time()))
+            self._end(job, partial(lifecycle.fail, problem=bounds.timeout_problem(job, self.settings), now=time.time()))
         elif stopped.why is Stop.SHUTDOWN:
-            self._end(job, jobs.requeue)
+            self._end(job, lifecycle.requeue)
             assert self._watch
             self._watch.ended.set()
             _wait_for_the_end()
@@ -189,10 +192,10 @@ class Worker:
             return
         _log.error("the scan does not stop; ending the worker", job=watch.job.id)
         if watch.why is Stop.CANCEL:
-            self._end(watch.job, partial(jobs.cancel, now=time.time()))
+            self._end(watch.job, partial(lifecycle.cancel, now=time.time()))
         else:
             problem = bounds.timeout_problem(watch.job, self.settings)
-            self._end(watch.job, partial(jobs.fail, problem=problem, now=time.time()))
+            self._end(watch.job, partial(lifecycle.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
 
 
@@ -209,7 +212,7 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
     start_tracing(settings, process="worker")
     settings.results.mkdir(parents=True, exist_ok=True)
     engine = open_store(settings.store_url)
-    queues = queue.QueueClient(engine)
+    queues = dbos_queue.QueueClient(engine)
     store = Store(engine, queues.announce_end, is_patient=True)
     worker = Worker(settings, store, worker_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}")
     must_stop = threading.Event()
@@ -221,7 +224,7 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
     signal.signal(signal.SIGINT, on_signal)
     worker.beat()
     _log.info("worker started", worker=worker.id, device=settings.device)
-    queue.launch_worker(engine, worker.id, duties=_duties(worker, store, queues), pace=_pace(settings))
+    dbos_queue.launch_worker(engine, worker.id, duties=_duties(worker, store, queues), pace=_pace(settings))
     threading.Thread(target=worker.beat_forever, daemon=True).start()
     _wait(must_stop, parent)
     try:
@@ -232,9 +235,9 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
         os._exit(0)
 
 
-def _duties(worker: Worker, store: Store, queues: queue.QueueClient) -> queue.Duties:
+def _duties(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> dbos_queue.Duties:
     settings = worker.settings
-    return queue.Duties(
+    return dbos_queue.Duties(
         run_job=worker.run_job,
         fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
         tell_webhook=partial(webhooks.tell_webhook, store, settings),
@@ -242,8 +245,8 @@ def _duties(worker: Worker, store: Store, queues: queue.QueueClient) -> queue.Du
     )
 
 
-def _pace(settings: Settings) -> queue.Pace:
-    return queue.Pace(
+def _pace(settings: Settings) -> dbos_queue.Pace:
+    return dbos_queue.Pace(
         settings.queue_poll_s, settings.webhook_attempts, settings.webhook_pause_s, settings.cleaning_schedule
     )
 

@@ -17,7 +17,7 @@ from models.registry import CERTIFICATE_NAME
 from scanner.dense import densify
 from scanner.errors import InexactLayerError
 from scanner.inference.engine import choose_network
-from service.catalog import Catalog
+from service.jobs.catalog import Catalog
 from tests import models_factory as factory
 from tests.reference import patch_by_patch
 from tests.slides_factory import texture, write_pyramid

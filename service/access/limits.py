@@ -14,8 +14,8 @@ from anyio import to_thread
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from service.jobs.store import Store
 from service.settings import Settings
-from service.store import Store
 
 T = TypeVar("T")
 #: Jobs are inserted one at a time; a few more may read meanwhile what they need for it.

@@ -18,7 +18,9 @@ from service.asked import DetectQuery, DetectSource, PathSource, UploadSource, U
 from service.audit import note
 from service.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
 from service.errors import JobFailedError
-from service.jobs import Job, JobState
+from service.jobs.lifecycle import Job, JobState
+from service.jobs.submission import Choices, is_small, submit, submit_url
+from service.jobs.webhooks import check_webhook
 from service.receiving import MAX_JSON, content_type, receive_body
 from service.routes.problems import LOCATION, problems
 from service.routes.uploads import SLIDE_BODY
@@ -27,8 +29,6 @@ from service.slides_in.image_headers import Header as ImageHeader
 from service.slides_in.multipart import BadRequestError
 from service.slides_in.server_paths import find_path, find_upload
 from service.slides_in.store_slide import StoredSlide, check_header
-from service.submission import Choices, is_small, submit, submit_url
-from service.webhooks import check_webhook
 
 router = APIRouter(tags=["scan"])
 

@@ -12,13 +12,14 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service import jobs
 from service.access.keys import Role
 from service.asked import Threshold
 from service.audit import note
 from service.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
-from service.deleting import purge_job
-from service.jobs import Job, JobState
+from service.jobs import lifecycle
+from service.jobs.deleting import purge_job
+from service.jobs.lifecycle import Job, JobState
+from service.jobs.submission import resubmit
 from service.results import Answer, NotFinishedError
 from service.routes.problems import LOCATION, problems
 from service.schemas import (
@@ -30,7 +31,6 @@ from service.schemas import (
     list_from_rows,
     summary_from_job,
 )
-from service.submission import resubmit
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -90,7 +90,7 @@ async def delete_job(
         await purge_job(service, job)
         note(request, job=job.id, purged="true")
         return Response(status_code=204)
-    cancelling = partial(jobs.request_cancel, now=time.time())
+    cancelling = partial(lifecycle.request_cancel, now=time.time())
     changed = await to_thread.run_sync(service.store.update, job.id, cancelling)
     status = 200 if changed.state is JobState.CANCELLED else 202
     return JSONResponse(job_out(changed, None).model_dump(mode="json"), status)

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from service.context import ServiceDep
-from service.store import JobNotFoundError
+from service.jobs.store import JobNotFoundError
 
 router = APIRouter(include_in_schema=False)
 

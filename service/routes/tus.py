@@ -24,7 +24,7 @@ from service.access.limits import Allowance, TooLargeError
 from service.asked import PLAIN_TEXT
 from service.audit import note
 from service.context import ServiceDep, SubmitterDep
-from service.deleting import delete_upload
+from service.jobs.deleting import delete_upload
 from service.routes.problems import problems
 from service.settings import Settings
 from service.slides_in import tus

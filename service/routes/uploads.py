@@ -11,7 +11,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from service.asked import PLAIN_TEXT
 from service.audit import note
 from service.context import Service, ServiceDep, SubmitterDep
-from service.deleting import delete_upload
+from service.jobs.deleting import delete_upload
 from service.receiving import receive_body, receive_one
 from service.routes.problems import problems
 from service.schemas import UploadOut

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from scanner.errors import ScannerError
 from service.context import JobDep, Service, ServiceDep
-from service.jobs import Job, JobState
+from service.jobs.lifecycle import Job, JobState
 from service.livemap import growing_map_picture
 from service.results import NotFinishedError
 from service.routes.problems import problems

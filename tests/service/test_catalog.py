@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from models.card import CARD_NAME
-from service.catalog import Catalog, UnknownModelError, read_entry
-from service.database import make_engine
-from service.jobs import Job, ScanRequest
-from service.migrating import migrate_store
+from service.jobs.catalog import Catalog, UnknownModelError, read_entry
+from service.jobs.database import make_engine
+from service.jobs.lifecycle import Job, ScanRequest
+from service.jobs.migrating import migrate_store
+from service.jobs.store import Store
 from service.scanning import Watch, run_scan
 from service.settings import Settings
-from service.store import Store
 from tests.service.conftest import make_field, png
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from service import client as client_module
 from service.client import Client, ServiceError
-from service.jobs import JobState
+from service.jobs.lifecycle import JobState
 from tests.service.conftest import Server, make_field, make_large_field, png
 
 

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import jobs
-from service.jobs import Fetch, Job, JobProgress, JobState, ScanRequest, TransitionError
+from service.jobs import lifecycle
+from service.jobs.lifecycle import Fetch, Job, JobProgress, JobState, ScanRequest, TransitionError
 
 REQUEST = ScanRequest("uploads/a/slide.tif", "a" * 64, "slide.tif", "tiny", "b" * 64)
 JOB = Job("j", REQUEST, "local", created_at=1.0)
 FETCHED = replace(JOB, request=replace(REQUEST, slide=""), fetch=Fetch("s3://slides/a.tif"))
 CHANGES = {
-    "start": lambda job: jobs.start(job, worker="w", now=2.0),
-    "advance": lambda job: jobs.advance(job, JobProgress(1, 2, 0.5, 1.0)),
-    "finish": lambda job: jobs.finish(job, now=3.0),
-    "fail": lambda job: jobs.fail(job, problem={"type": "x"}, now=3.0),
-    "request_cancel": lambda job: jobs.request_cancel(job, now=3.0),
-    "cancel": lambda job: jobs.cancel(job, now=3.0),
-    "advance_fetch": lambda job: jobs.advance_fetch(job, bytes_done=1, bytes_total=2),
-    "arrive": lambda job: jobs.arrive(job, REQUEST),
-    "requeue": lambda job: jobs.requeue(job),
+    "start": lambda job: lifecycle.start(job, worker="w", now=2.0),
+    "advance": lambda job: lifecycle.advance(job, JobProgress(1, 2, 0.5, 1.0)),
+    "finish": lambda job: lifecycle.finish(job, now=3.0),
+    "fail": lambda job: lifecycle.fail(job, problem={"type": "x"}, now=3.0),
+    "request_cancel": lambda job: lifecycle.request_cancel(job, now=3.0),
+    "cancel": lambda job: lifecycle.cancel(job, now=3.0),
+    "advance_fetch": lambda job: lifecycle.advance_fetch(job, bytes_done=1, bytes_total=2),
+    "arrive": lambda job: lifecycle.arrive(job, REQUEST),
+    "requeue": lambda job: lifecycle.requeue(job),
 }
 
 
@@ -45,13 +45,13 @@ def test_whatever_happens_a_final_job_stays_as_it_is(names: list[str]) -> None:
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop() -> None:
-    assert jobs.request_cancel(JOB, now=2.0).state is JobState.CANCELLED
-    running = jobs.request_cancel(jobs.start(JOB, worker="w", now=2.0), now=3.0)
+    assert lifecycle.request_cancel(JOB, now=2.0).state is JobState.CANCELLED
+    running = lifecycle.request_cancel(lifecycle.start(JOB, worker="w", now=2.0), now=3.0)
     assert (running.state, running.cancel_requested) == (JobState.RUNNING, True)
 
 
 def test_a_second_start_keeps_the_first_time() -> None:
-    again = jobs.start(jobs.start(JOB, worker="a", now=2.0), worker="b", now=9.0)
+    again = lifecycle.start(lifecycle.start(JOB, worker="a", now=2.0), worker="b", now=9.0)
     assert (again.started_at, again.attempt, again.worker) == (2.0, 2, "b")
 
 

@@ -11,11 +11,11 @@ import pytest
 from service.access.keys import Client, KeyRing, Role
 from service.access.limits import RateLimit, TooManyRequestsError
 from service.app import open_service
-from service.catalog import Catalog
+from service.jobs.catalog import Catalog
+from service.jobs.submission import Choices, submit
 from service.settings import Settings
 from service.slides_in.image_headers import Header
 from service.slides_in.store_slide import StoredSlide
-from service.submission import Choices, submit
 from tests.service.own_postgres import run_postgres
 
 OPEN = 3

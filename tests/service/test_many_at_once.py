@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from service.access.limits import BusyError, Turns
-from service.database import PATIENCE, StoreUnavailableError, make_engine
-from service.migrating import migrate_store
-from service.store import Store
+from service.jobs.database import PATIENCE, StoreUnavailableError, make_engine
+from service.jobs.migrating import migrate_store
+from service.jobs.store import Store
 from tests.service.conftest import Server, make_field, png, start_process
 from tests.service.own_postgres import run_postgres
 from tests.service.test_store import add, job

@@ -14,15 +14,15 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from service import jobs
-from service.database import make_engine, metadata, reading, writing
-from service.job_rows import row_from_job
-from service.jobs import Fetch, JobOptions, JobProgress, Priority
-from service.measures import Measures
-from service.migrating import VERSION_TABLE, migrate_store
-from service.presence import Presence
+from service.jobs import lifecycle
+from service.jobs.counters import Measures
+from service.jobs.database import make_engine, metadata, reading, writing
+from service.jobs.job_rows import row_from_job
+from service.jobs.lifecycle import Fetch, JobOptions, JobProgress, Priority
+from service.jobs.migrating import VERSION_TABLE, migrate_store
+from service.jobs.presence import Presence
+from service.jobs.store import Store
 from service.settings import Settings
-from service.store import Store
 from tests.service.conftest import Server, make_field, png
 from tests.service.own_postgres import run_postgres
 from tests.service.test_store import job
@@ -37,10 +37,13 @@ BEFORE = {
         options=JobOptions(Priority.HIGH, 60.0, "https://x.example/hook"),
     ),
     "failed": replace(
-        jobs.fail(job("failed", created_at=3.0), problem={"type": "urn:mitoscan:x", "status": 422}, now=4.0), version=1
+        lifecycle.fail(job("failed", created_at=3.0), problem={"type": "urn:mitoscan:x", "status": 422}, now=4.0),
+        version=1,
     ),
     "running": replace(
-        jobs.advance(jobs.start(job("running", created_at=5.0), worker="w", now=6.0), JobProgress(1, 2, 0.25, 0.5)),
+        lifecycle.advance(
+            lifecycle.start(job("running", created_at=5.0), worker="w", now=6.0), JobProgress(1, 2, 0.25, 0.5)
+        ),
         version=2,
     ),
 }

@@ -10,7 +10,7 @@ import torch
 from models import load_model, save_model
 from scanner.errors import NonFiniteScoreError
 from service import bounds
-from service.jobs import Job, ScanRequest
+from service.jobs.lifecycle import Job, ScanRequest
 from service.settings import Settings
 from tests.service.conftest import Server, make_field, make_tiny_model, png
 

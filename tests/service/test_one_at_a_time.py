@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-from service.catalog import Catalog
-from service.database import make_engine
-from service.jobs import Job, JobState, ScanRequest
-from service.migrating import migrate_store
+from service.jobs.catalog import Catalog
+from service.jobs.database import make_engine
+from service.jobs.lifecycle import Job, JobState, ScanRequest
+from service.jobs.migrating import migrate_store
+from service.jobs.store import Store
 from service.settings import Settings
-from service.store import Store
 from service.worker import Worker
 from tests.service.conftest import make_field, png
 

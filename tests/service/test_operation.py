@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.queue import LONG_SCAN, QUIET_AFTER, choose_interval
+from service.jobs.dbos_queue import LONG_SCAN, QUIET_AFTER, choose_interval
 from service.settings import Settings
 from service.worker import own_device
 from tests.service.conftest import Server, _until, make_field, png, start_process

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from service import jobs, queue
-from service.database import make_engine
-from service.jobs import Job, JobState, ScanRequest
-from service.migrating import migrate_store
-from service.queue import QueueClient
-from service.retention import DAY, GRACE, clean
+from service.jobs import dbos_queue, lifecycle
+from service.jobs.database import make_engine
+from service.jobs.dbos_queue import QueueClient
+from service.jobs.lifecycle import Job, JobState, ScanRequest
+from service.jobs.migrating import migrate_store
+from service.jobs.retention import DAY, GRACE, clean
+from service.jobs.store import Store
 from service.settings import Settings
 from service.slides_in import tus
 from service.slides_in.holdings import Holding, hold, is_held
 from service.slides_in.store_slide import incoming_folder
 from service.slides_in.tus import Upload
-from service.store import Store
 
 NOW = 2_000_000_000.0
 SLIDE = "5" * 64
@@ -36,7 +36,7 @@ def own(tmp_path: Path) -> Settings:
 
 @contextmanager
 def opened(own: Settings) -> Iterator[tuple[Store, QueueClient]]:
-    queue.migrate(own.store_url)
+    dbos_queue.migrate(own.store_url)
     engine = make_engine(own.store_url)
     queues = QueueClient(engine)
     store = Store(engine, queues.announce_end)
@@ -88,7 +88,7 @@ def test_every_kind_of_leftover_goes_and_the_rest_stays(own: Settings) -> None:
         hold(own, "ann", Holding(slide, "slide.png", 1))
     with opened(own) as (store, queues):
         store.insert(open_job, enqueue=lambda _connection: None)
-        done = jobs.finish(other, now=NOW - 2 * DAY)
+        done = lifecycle.finish(other, now=NOW - 2 * DAY)
         store.insert(done, enqueue=lambda _connection: None)
         clean(store, queues, own, NOW)
         assert [job.id for job in store.list_jobs()] == [open_job.id]
@@ -164,7 +164,7 @@ def test_the_oldest_go_first_beyond_the_quota(own: Settings) -> None:
         for number in (1, 2, 3):
             slide = f"{number}" * 64
             put(own.uploads / slide, age=2 * GRACE)
-            job = jobs.finish(job_of(number, created_at=NOW - 100 + number, slide=slide), now=NOW)
+            job = lifecycle.finish(job_of(number, created_at=NOW - 100 + number, slide=slide), now=NOW)
             store.insert(replace(job, version=0), enqueue=lambda _connection: None)
         clean(store, queues, own, NOW)
         assert {job.id[-1] for job in store.list_jobs()} == {"2", "3"}

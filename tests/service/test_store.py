@@ -14,19 +14,20 @@ import pytest
 import sqlalchemy as sa
 
 from scanner.scanning import COARSEST
-from service import app, jobs, queue
-from service.database import make_engine, metadata, writing
-from service.job_rows import UnreadableJob, UnreadableJobError
-from service.jobs import Fetch, Job, JobProgress, JobState, ScanRequest
-from service.measures import Measures
-from service.migrating import migrate_store
-from service.presence import Presence, WorkerRow
-from service.queue import QueueClient
+from service import app
+from service.jobs import dbos_queue, lifecycle
+from service.jobs.counters import Measures
+from service.jobs.database import make_engine, metadata, writing
+from service.jobs.dbos_queue import QueueClient
+from service.jobs.job_rows import UnreadableJob, UnreadableJobError
+from service.jobs.lifecycle import Fetch, Job, JobProgress, JobState, ScanRequest
+from service.jobs.migrating import migrate_store
+from service.jobs.presence import Presence, WorkerRow
+from service.jobs.retention import DAY, clean
+from service.jobs.store import DuplicateJobError, JobNotFoundError, Store
 from service.results import Answer, Results
-from service.retention import DAY, clean
 from service.schemas import list_from_rows
 from service.settings import Settings
-from service.store import DuplicateJobError, JobNotFoundError, Store
 from tests.service.own_postgres import run_postgres
 
 
@@ -57,9 +58,9 @@ def add(store: Store, new: Job) -> None:
 
 def test_a_job_comes_back_as_it_went(store: Store) -> None:
     add(store, job("a"))
-    store.update("a", lambda now: jobs.start(now, worker="w", now=2.5))
-    store.update("a", lambda now: jobs.advance(now, JobProgress(1, 2, 0.25, 0.5)))
-    done = store.update("a", lambda now: jobs.fail(now, problem={"type": "x", "status": 422}, now=3.5))
+    store.update("a", lambda now: lifecycle.start(now, worker="w", now=2.5))
+    store.update("a", lambda now: lifecycle.advance(now, JobProgress(1, 2, 0.25, 0.5)))
+    done = store.update("a", lambda now: lifecycle.fail(now, problem={"type": "x", "status": 422}, now=3.5))
     assert store.get("a") == done
     assert done.version == 3
     with pytest.raises(JobNotFoundError):
@@ -68,9 +69,9 @@ def test_a_job_comes_back_as_it_went(store: Store) -> None:
 
 def test_a_job_whose_slide_is_fetched_comes_back_too(store: Store) -> None:
     add(store, replace(job("a"), fetch=Fetch("s3://slides/a.tif")))
-    store.update("a", lambda now: jobs.advance_fetch(now, bytes_done=5, bytes_total=9))
+    store.update("a", lambda now: lifecycle.advance_fetch(now, bytes_done=5, bytes_total=9))
     assert store.get("a").fetch == Fetch("s3://slides/a.tif", 5, 9)
-    here = store.update("a", lambda now: jobs.arrive(now, job("b").request))
+    here = store.update("a", lambda now: lifecycle.arrive(now, job("b").request))
     assert (store.get("a"), here.awaits_slide, here.request.slide) == (here, False, "uploads/b/slide.tif")
     assert here.asked.result_key != here.request.result_key
 
@@ -79,7 +80,7 @@ def test_the_store_knows_the_newest_job_and_the_one_that_waits_longest(store: St
     assert (store.last_asked_at(), store.oldest_waiting_since()) == (None, None)
     for number, name in enumerate("abc"):
         add(store, job(name, created_at=float(number)))
-    store.update("a", lambda now: jobs.start(now, worker="w", now=2.0))
+    store.update("a", lambda now: lifecycle.start(now, worker="w", now=2.0))
     assert (store.last_asked_at(), store.oldest_waiting_since()) == (2.0, 1.0)
 
 
@@ -96,10 +97,10 @@ def test_measures_add_up_whoever_counts(store: Store) -> None:
 
 def test_of_many_changes_at_once_none_is_lost(store: Store) -> None:
     add(store, job("a"))
-    store.update("a", lambda now: jobs.start(now, worker="w", now=2.0))
+    store.update("a", lambda now: lifecycle.start(now, worker="w", now=2.0))
 
     def step(now: Job) -> Job:
-        return jobs.advance(now, JobProgress(now.progress.tiles_done + 1, 100, 0.0, 0.0))
+        return lifecycle.advance(now, JobProgress(now.progress.tiles_done + 1, 100, 0.0, 0.0))
 
     threads = [threading.Thread(target=lambda: [store.update("a", step) for _ in range(10)]) for _ in range(5)]
     for thread in threads:
@@ -191,7 +192,7 @@ def test_options_and_columns_of_a_newer_version_are_passed_over(store: Store) ->
 
 
 def test_files_are_kept_while_a_job_of_another_version_may_need_them(store: Store, own: Settings) -> None:
-    queue.migrate(own.store_url)
+    dbos_queue.migrate(own.store_url)
     name = "a" * 64
     add(store, job(name))
     put_files(own, name)
@@ -204,7 +205,7 @@ def test_files_are_kept_while_a_job_of_another_version_may_need_them(store: Stor
 
 
 def test_a_worker_waits_for_a_store_that_is_away(own: Settings, monkeypatch) -> None:
-    monkeypatch.setattr("service.store.AWAY_INTERVAL", 0.05)
+    monkeypatch.setattr("service.jobs.store.AWAY_INTERVAL", 0.05)
     patient = Store(make_engine(own.store_url), is_patient=True)
     migrate_store(patient.engine)
     add(patient, job("a"))
@@ -215,7 +216,7 @@ def test_a_worker_waits_for_a_store_that_is_away(own: Settings, monkeypatch) -> 
 
     rename("mitoscan_jobs", "elsewhere")
     threading.Timer(0.3, rename, ["elsewhere", "mitoscan_jobs"]).start()
-    assert patient.update("a", lambda now: jobs.start(now, worker="w", now=2.0)).state is JobState.RUNNING
+    assert patient.update("a", lambda now: lifecycle.start(now, worker="w", now=2.0)).state is JobState.RUNNING
     patient.engine.dispose()
 
 
@@ -231,13 +232,13 @@ def put_files(own: Settings, name: str, size: int = 1000) -> None:
 
 def test_what_is_old_goes_and_what_an_open_job_needs_stays(store: Store, own: Settings) -> None:
     old, new, waiting = (letter * 64 for letter in "abc")
-    queue.migrate(own.store_url)
+    dbos_queue.migrate(own.store_url)
     with closing(QueueClient(store.engine)) as queues:
         for name in (old, new, waiting):
             add(store, job(name))
             put_files(own, name)
-        store.update(old, lambda now: jobs.finish(now, now=1.0))
-        store.update(new, lambda now: jobs.finish(now, now=20 * DAY))
+        store.update(old, lambda now: lifecycle.finish(now, now=1.0))
+        store.update(new, lambda now: lifecycle.finish(now, now=20 * DAY))
         clean(store, queues, own, 20 * DAY)  # Files made now are older than an hour only from the future's view.
         assert {found.id for found in store.list_jobs()} == {new, waiting}
         clean(store, queues, Settings(data=own.data, keep_days=4e9 / DAY - 10), 4e9)

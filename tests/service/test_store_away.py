@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service import jobs, stopping
-from service.jobs import JobState
+from service import stopping
+from service.jobs import lifecycle
+from service.jobs.lifecycle import JobState
 from service.settings import Settings
 from service.takeover import put_back
 from tests.service import own_postgres
@@ -70,7 +71,7 @@ def test_a_postgres_that_is_stopped_and_started_again_costs_no_job(tmp_path: Pat
 def test_a_store_that_cannot_be_opened_is_one_line(tmp_path: Path, command: list[str], url: str, reason: str) -> None:
     (tmp_path / "text.sqlite").write_text("no database, but a text that is long enough to be one")
     url = url.format(folder=tmp_path)
-    code = "import service.migrating as m; m.START_PATIENCE = 0.1; from service.cli import main; main()"
+    code = "import service.jobs.migrating as m; m.START_PATIENCE = 0.1; from service.cli import main; main()"
     ended = subprocess.run(
         [sys.executable, "-c", code, *command, "--data", str(tmp_path / "data")],
         env=os.environ | {"MITOSCAN_DATABASE_URL": url},
@@ -130,9 +131,9 @@ def test_a_worker_that_is_told_to_stop_gives_its_job_back_and_another_goes_on(
 
 
 SETTINGS = Settings(max_attempts=2)
-RUNNING = jobs.start(job("a"), worker="dead", now=1.0)
-ONCE_MORE = jobs.start(jobs.requeue(RUNNING), worker="dead", now=2.0)
-OF_ANOTHER = jobs.start(jobs.requeue(RUNNING), worker="alive", now=2.0)
+RUNNING = lifecycle.start(job("a"), worker="dead", now=1.0)
+ONCE_MORE = lifecycle.start(lifecycle.requeue(RUNNING), worker="dead", now=2.0)
+OF_ANOTHER = lifecycle.start(lifecycle.requeue(RUNNING), worker="alive", now=2.0)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ OF_ANOTHER = jobs.start(jobs.requeue(RUNNING), worker="alive", now=2.0)
         (replace(RUNNING, cancel_requested=True), RUNNING, JobState.CANCELLED),
         (OF_ANOTHER, RUNNING, JobState.RUNNING),
         (ONCE_MORE, RUNNING, JobState.RUNNING),
-        (jobs.finish(RUNNING, now=3.0), RUNNING, JobState.SUCCEEDED),
+        (lifecycle.finish(RUNNING, now=3.0), RUNNING, JobState.SUCCEEDED),
     ],
 )
 def test_the_job_of_a_dead_worker_waits_again_or_ends_unless_another_has_it(now, left, state: JobState) -> None:

@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import jobs, waiting
-from service.database import make_engine
-from service.jobs import Job, JobState, ScanRequest
-from service.migrating import migrate_store
-from service.store import Store
-from service.waiting import LONGEST_INTERVAL, POLL_INTERVAL, ChangeMark, JobWaiter, choose_pause
+from service.jobs import lifecycle, waiting
+from service.jobs.database import make_engine
+from service.jobs.lifecycle import Job, JobState, ScanRequest
+from service.jobs.migrating import migrate_store
+from service.jobs.store import Store
+from service.jobs.waiting import LONGEST_INTERVAL, POLL_INTERVAL, ChangeMark, JobWaiter, choose_pause
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def run(store: Store, waited: Coroutine[Any, Any, Job], waiter: JobWaiter) -> Jo
 
 
 def finish(store: Store) -> None:
-    store.update("a", lambda job: jobs.finish(job, now=2.0))
+    store.update("a", lambda job: lifecycle.finish(job, now=2.0))
 
 
 def test_who_waits_hears_of_the_end(stores: tuple[Store, Store]) -> None:

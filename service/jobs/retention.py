@@ -14,14 +14,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from service.jobs import Job
-from service.queue import QueueClient
+from service.jobs.dbos_queue import QueueClient
+from service.jobs.lifecycle import Job
+from service.jobs.store import Store
 from service.results import Results
 from service.settings import Settings
 from service.slides_in.holdings import holdings_folder, let_go
 from service.slides_in.store_slide import folder_size, incoming_folder, is_sha256
 from service.slides_in.tus import KEEP_S, is_id, tus_folder
-from service.store import Store
 
 DAY = 86_400.0  # seconds
 #: An upload that nobody has asked a scan of, or a broken one, is given this long.

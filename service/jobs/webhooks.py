@@ -14,10 +14,10 @@ import httpx
 from standardwebhooks import Webhook
 
 from service.access.allowlist import is_allowed
-from service.jobs import Job
+from service.jobs.lifecycle import Job
+from service.jobs.store import JobNotFoundError, Store
 from service.schemas import summary_from_job
 from service.settings import Settings
-from service.store import JobNotFoundError, Store
 
 TIMEOUT = 10.0  # seconds
 _log = logging.getLogger(__name__)

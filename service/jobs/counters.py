@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from service.database import metadata, reading, writing
+from service.jobs.database import metadata, reading, writing
 
 _measures = sa.Table(
     "mitoscan_measures",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from service.database import metadata, now_of, reading, writing
+from service.jobs.database import metadata, now_of, reading, writing
 
 _workers = sa.Table(
     "mitoscan_workers",

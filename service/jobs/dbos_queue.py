@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
-from service.jobs import Job, Priority
+from service.jobs.lifecycle import Job, Priority
 from service.settings import Settings
 
 NAME = "mitoscan"

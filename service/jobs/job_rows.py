@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.jobs import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
+from service.jobs.lifecycle import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
 
 
 class UnreadableJobError(Exception):

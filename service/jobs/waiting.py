@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator, Iterable
 import sqlalchemy as sa
 from anyio import to_thread
 
-from service.database import StoreUnavailableError
-from service.jobs import Job
-from service.store import Store
+from service.jobs.database import StoreUnavailableError
+from service.jobs.lifecycle import Job
+from service.jobs.store import Store
 
 #: Seconds between two looks at the store: few while somebody has only begun to wait, for a field's scan is short, more
 #: for those who have waited longer. So nobody waits much more than a hundredth longer than the scan takes.

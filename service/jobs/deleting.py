@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 
-from service import jobs
 from service.access.keys import Client, Role
 from service.context import Service
-from service.jobs import Job, TransitionError
+from service.jobs import lifecycle
+from service.jobs.lifecycle import Job, TransitionError
 from service.settings import Settings
 from service.slides_in import tus
 from service.slides_in.holdings import find_holding, is_held, let_go
@@ -46,7 +46,7 @@ async def purge_job(service: Service, job: Job) -> None:
         Its worker has not stopped within STOP_PATIENCE; the job is marked to be cancelled.
     """
     if not job.state.is_final:
-        cancelling = partial(jobs.request_cancel, now=time.time())
+        cancelling = partial(lifecycle.request_cancel, now=time.time())
         with suppress(TransitionError):  # It has just ended.
             await to_thread.run_sync(service.store.update, job.id, cancelling)
         job = await service.waiter.wait(job.id, timeout_s=STOP_PATIENCE)

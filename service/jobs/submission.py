@@ -10,16 +10,16 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from service import jobs
 from service.access.keys import Client
 from service.access.limits import IdempotencyConflictError, require_disk, require_room
 from service.context import Service
-from service.jobs import Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
+from service.jobs import lifecycle
+from service.jobs.lifecycle import Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
+from service.jobs.store import DuplicateJobError
 from service.slides_in.image_headers import Header
 from service.slides_in.remote import check_url, name_in
 from service.slides_in.server_paths import SourceNotFoundError, find_path
 from service.slides_in.store_slide import StoredSlide, clean_name
-from service.store import DuplicateJobError
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _add(service: Service, job: Job) -> Job:
         return known
     try:
         if service.results.has(job.request.result_key):
-            job = jobs.finish(job, now=time.time(), cached=True)
+            job = lifecycle.finish(job, now=time.time(), cached=True)
             service.store.insert(job, enqueue=lambda _connection: None)
         else:
             service.store.insert(job, admit=partial(_admit, service, job), enqueue=partial(_enqueue, service, job))

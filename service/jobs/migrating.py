@@ -12,8 +12,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from service import queue
-from service.database import StoreUnavailableError, make_engine, writing
+from service.jobs import dbos_queue
+from service.jobs.database import StoreUnavailableError, make_engine, writing
 
 #: Advisory lock on Postgres: any number of its own.
 MIGRATION_TURN = 7061461
@@ -55,7 +55,7 @@ def _open_store(url: str) -> sa.Engine:
     engine = make_engine(url)
     # Before the queue's, which would wait for its store without end.
     migrate_store(engine)
-    queue.migrate(url)
+    dbos_queue.migrate(url)
     return engine
 
 

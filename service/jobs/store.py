@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from service.database import StoreUnavailableError, metadata, reading, writing
-from service.job_rows import UnreadableJob, job_from_row, read_row, row_from_job
-from service.jobs import Job, JobState
+from service.jobs.database import StoreUnavailableError, metadata, reading, writing
+from service.jobs.job_rows import UnreadableJob, job_from_row, read_row, row_from_job
+from service.jobs.lifecycle import Job, JobState
 
 #: Advisory lock on Postgres: any number of its own.
 INSERT_LOCK = 7061462
