@@ -49,7 +49,7 @@ def worker(
     """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
     from scanner.cli.options import fail_cleanly
     from scanner.devices.device import choose_device
-    from service.worker import own_device, run_worker
+    from service.worker.worker import own_device, run_worker
 
     settings = _settings(data=data, device=device)
     if number is not None:

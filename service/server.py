@@ -20,8 +20,8 @@ from service.connections import TimedConnection
 from service.jobs.migrating import open_store
 from service.logs import configure_logs
 from service.settings import Settings
-from service.stopping import REQUESTS_STOP_S, WORKER_STOP_S
 from service.tracing import start_tracing, stop_tracing
+from service.worker.stop_times import REQUESTS_STOP_S, WORKER_STOP_S
 
 #: A worker that dies sooner than this after its start is restarted ever more slowly.
 QUICK_DEATH = 10.0  # seconds

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from service import bounds
 from service.settings import MIN_WORKER_MEMORY, Settings
+from service.worker import resource_bounds
 from tests.service.conftest import Server, make_field, png
 
 SIDE = 16_000  # px: decoded, twice what the worker may take
@@ -49,7 +49,7 @@ def test_less_than_a_scan_needs_is_no_setting(tmp_path: Path) -> None:
 
 def test_a_worker_that_holds_most_of_its_bound_has_no_room(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, worker_memory_bytes=1 << 40)
-    assert bounds.has_room(settings)
-    held = np.zeros(int(bounds.MOST_HELD * MIN_WORKER_MEMORY), np.uint8)
-    assert not bounds.has_room(Settings(data=tmp_path, worker_memory_bytes=MIN_WORKER_MEMORY))
+    assert resource_bounds.has_room(settings)
+    held = np.zeros(int(resource_bounds.MOST_HELD * MIN_WORKER_MEMORY), np.uint8)
+    assert not resource_bounds.has_room(Settings(data=tmp_path, worker_memory_bytes=MIN_WORKER_MEMORY))
     assert not held.any()

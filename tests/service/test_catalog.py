@@ -14,8 +14,8 @@ from service.jobs.database import make_engine
 from service.jobs.lifecycle import Job, ScanRequest
 from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
-from service.scanning import Watch, run_scan
 from service.settings import Settings
+from service.worker.job_scan import Watch, run_scan
 from tests.service.conftest import make_field, png
 
 

@@ -9,9 +9,9 @@ import torch
 
 from models import load_model, save_model
 from scanner.errors import NonFiniteScoreError
-from service import bounds
 from service.jobs.lifecycle import Job, ScanRequest
 from service.settings import Settings
+from service.worker import resource_bounds
 from tests.service.conftest import Server, make_field, make_tiny_model, png
 
 REQUEST = ScanRequest("uploads/a/slide.tif", "a" * 64, "case 7.tif", "tiny", "b" * 64)
@@ -19,7 +19,7 @@ REQUEST = ScanRequest("uploads/a/slide.tif", "a" * 64, "case 7.tif", "tiny", "b"
 
 def test_the_problem_names_the_clients_slide_and_the_tile(tmp_path: Path) -> None:
     error = NonFiniteScoreError(f"{tmp_path}/uploads/a/slide.tif: scores of the tile at grid px 0 to 9 down ...")
-    problem = bounds.problem_of(error, Job("j", REQUEST, "local", created_at=1.0), Settings(data=tmp_path))
+    problem = resource_bounds.problem_of(error, Job("j", REQUEST, "local", created_at=1.0), Settings(data=tmp_path))
     assert (problem["type"], problem["status"]) == ("urn:mitoscan:scores-not-finite", 422)
     assert problem["detail"] == "case 7.tif: scores of the tile at grid px 0 to 9 down ..."
 

@@ -13,7 +13,7 @@ from service.jobs.lifecycle import Job, JobState, ScanRequest
 from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
 from service.settings import Settings
-from service.worker import Worker
+from service.worker.worker import Worker
 from tests.service.conftest import make_field, png
 
 JOBS = 4

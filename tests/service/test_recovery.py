@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.worker import EXIT_RESTART
+from service.worker.worker import EXIT_RESTART
 from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
 from tests.service.kills import PATIENT, disturb, fields, scan_undisturbed
 from tests.service.own_postgres import run_postgres

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service import stopping
 from service.jobs import lifecycle
 from service.jobs.lifecycle import JobState
 from service.settings import Settings
-from service.takeover import put_back
+from service.worker import stop_times
+from service.worker.takeover import put_back
 from tests.service import own_postgres
 from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
 from tests.service.test_store import job
@@ -118,7 +118,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_job_back_and_another_goes_on(
         job_id = server.submit(png(make_large_field(7, 8)), stride="1")
         server.wait(job_id, "RUNNING")
         first.send_signal(signal.SIGTERM)
-        assert first.wait(stopping.WORKER_STOP_S + 30) == 0
+        assert first.wait(stop_times.WORKER_STOP_S + 30) == 0
         given_back = server.client.get(f"/jobs/{job_id}").json()
         assert (given_back["status"], given_back["attempt"]) == ("QUEUED", 1)
         second = start_process(command, env=server.environment, stderr=subprocess.DEVNULL)
@@ -156,5 +156,5 @@ def test_the_job_of_a_dead_worker_waits_again_or_ends_unless_another_has_it(now,
 def test_stop_times_fit_into_each_other_and_into_those_of_the_containers() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     grace = {name: float(str(services[name]["stop_grace_period"]).removesuffix("s")) for name in ("api", "worker")}
-    assert stopping.GIVE_BACK_S < stopping.WORKER_STOP_S < grace["worker"]
-    assert stopping.REQUESTS_STOP_S + stopping.WORKER_STOP_S <= stopping.SERVE_STOP_S < grace["api"]
+    assert stop_times.GIVE_BACK_S < stop_times.WORKER_STOP_S < grace["worker"]
+    assert stop_times.REQUESTS_STOP_S + stop_times.WORKER_STOP_S <= stop_times.SERVE_STOP_S < grace["api"]

@@ -7,14 +7,14 @@ from functools import partial
 
 import structlog
 
-from service import bounds
 from service.jobs import dbos_queue, lifecycle
 from service.jobs.job_rows import UnreadableJobError
 from service.jobs.lifecycle import Job, JobState
 from service.jobs.presence import Presence
 from service.jobs.store import Store
-from service.reporter import Reporter
 from service.settings import Settings
+from service.worker import resource_bounds
+from service.worker.reporter import Reporter
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -82,5 +82,5 @@ def put_back(job: Job, *, left: Job, settings: Settings) -> Job:
     if job.cancel_requested:
         return lifecycle.cancel(job, now=time.time())
     if job.attempt >= settings.max_attempts:
-        return lifecycle.fail(job, problem=bounds.deadly_problem(job), now=time.time())
+        return lifecycle.fail(job, problem=resource_bounds.deadly_problem(job), now=time.time())
     return lifecycle.requeue(job)

@@ -14,18 +14,18 @@ from functools import partial
 
 import structlog
 
-from service import bounds
 from service.access.limits import require_disk
 from service.jobs import lifecycle
 from service.jobs.dbos_queue import QueueClient
 from service.jobs.lifecycle import Job, JobState, ScanRequest, TransitionError
 from service.jobs.store import JobNotFoundError, Store
 from service.jobs.submission import check_exports
-from service.reporter import Reporter
 from service.settings import Settings
 from service.slides_in.quotas import allowance_for, keep_slide
 from service.slides_in.remote import Remote, SourceFetchError, open_url
 from service.slides_in.store_slide import StoredSlide, receive_raw
+from service.worker import resource_bounds
+from service.worker.reporter import Reporter
 
 #: Seconds between two notes of how far a fetch is, which are also when a cancelled one ends.
 NOTE_INTERVAL = 0.5
@@ -77,19 +77,21 @@ class Fetcher:
     async def _watched(self, remote: Remote, job: Job) -> AsyncIterator[bytes]:
         """The slide's bytes; notes how many there are, and ends when the job has ended or its time is over."""
         done, next_note = 0, 0.0
-        deadline = time.monotonic() + bounds.timeout_s(job, self.settings)
+        deadline = time.monotonic() + resource_bounds.timeout_s(job, self.settings)
         async for chunk in remote.chunks:
             done += len(chunk)
             now = time.monotonic()
             if now > deadline:
-                raise SourceFetchError(f"the slide did not come within {bounds.timeout_s(job, self.settings):g} s")
+                raise SourceFetchError(
+                    f"the slide did not come within {resource_bounds.timeout_s(job, self.settings):g} s"
+                )
             if now >= next_note:
                 next_note = now + NOTE_INTERVAL
                 self.store.update(job.id, partial(lifecycle.advance_fetch, bytes_done=done, bytes_total=remote.size))
             yield chunk
 
     def _fail(self, job: Job, error: Exception) -> None:
-        problem = bounds.problem_of(error, job, self.settings)
+        problem = resource_bounds.problem_of(error, job, self.settings)
         ended = self.store.update(job.id, partial(lifecycle.fail, problem=problem, now=time.time()))
         _log.info("slide not fetched", job=job.id, reason=problem["type"], detail=problem["detail"])
         self.reporter.ended(ended)

@@ -17,8 +17,6 @@ import torch
 from structlog.contextvars import bound_contextvars
 
 from scanner.errors import OutputExistsError
-from service import bounds
-from service.fetching import Fetcher
 from service.jobs import dbos_queue, lifecycle, retention, webhooks
 from service.jobs.catalog import Catalog
 from service.jobs.counters import Measures
@@ -28,13 +26,15 @@ from service.jobs.migrating import open_store
 from service.jobs.presence import Presence, WorkerRow
 from service.jobs.store import Store
 from service.logs import configure_logs
-from service.reporter import Reporter
 from service.results import Results
-from service.scanning import ScanStoppedError, Stop, Watch, run_scan
 from service.settings import Settings
-from service.stopping import GIVE_BACK_S
-from service.takeover import Takeover
 from service.tracing import start_tracing, stop_tracing, tracer
+from service.worker import resource_bounds
+from service.worker.fetching import Fetcher
+from service.worker.job_scan import ScanStoppedError, Stop, Watch, run_scan
+from service.worker.reporter import Reporter
+from service.worker.stop_times import GIVE_BACK_S
+from service.worker.takeover import Takeover
 
 #: A job whose scan does not notice that it should stop is given this long before the process ends itself.
 STOP_GRACE = 20.0  # seconds
@@ -116,11 +116,11 @@ class Worker:
     def _start(self, job: Job) -> Job:
         """The job, started; or failed, if workers have died of it too often."""
         if job.state is JobState.RUNNING and job.attempt >= self.settings.max_attempts:
-            return lifecycle.fail(job, problem=bounds.deadly_problem(job), now=time.time())
+            return lifecycle.fail(job, problem=resource_bounds.deadly_problem(job), now=time.time())
         return lifecycle.start(job, worker=self.id, now=time.time())
 
     def _scan(self, job: Job) -> None:
-        watch = self._watch = Watch(self._store, job, timeout_s=bounds.timeout_s(job, self.settings))
+        watch = self._watch = Watch(self._store, job, timeout_s=resource_bounds.timeout_s(job, self.settings))
         try:
             self._scan_into_folder(job, watch)
             self._end(job, partial(lifecycle.finish, now=time.time()))
@@ -128,9 +128,10 @@ class Worker:
             self._end_stopped(job, stopped)
         except Exception as error:  # Whatever it is, the job must end and the client be told.
             self._end(
-                job, partial(lifecycle.fail, problem=bounds.problem_of(error, job, self.settings), now=time.time())
+                job,
+                partial(lifecycle.fail, problem=resource_bounds.problem_of(error, job, self.settings), now=time.time()),
             )
-            if isinstance(error, MemoryError) and not bounds.has_room(self.settings):
+            if isinstance(error, MemoryError) and not resource_bounds.has_room(self.settings):
                 _log.error("memory does not come back; ending the worker", job=job.id)
                 os._exit(EXIT_RESTART)
         finally:
@@ -152,7 +153,10 @@ class Worker:
         if stopped.why is Stop.CANCEL:
             self._end(job, partial(lifecycle.cancel, now=time.time()))
         elif stopped.why is Stop.TIMEOUT:
-            self._end(job, partial(lifecycle.fail, problem=bounds.timeout_problem(job, self.settings), now=time.time()))
+            self._end(
+                job,
+                partial(lifecycle.fail, problem=resource_bounds.timeout_problem(job, self.settings), now=time.time()),
+            )
         elif stopped.why is Stop.SHUTDOWN:
             self._end(job, lifecycle.requeue)
             assert self._watch
@@ -194,7 +198,7 @@ class Worker:
         if watch.why is Stop.CANCEL:
             self._end(watch.job, partial(lifecycle.cancel, now=time.time()))
         else:
-            problem = bounds.timeout_problem(watch.job, self.settings)
+            problem = resource_bounds.timeout_problem(watch.job, self.settings)
             self._end(watch.job, partial(lifecycle.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
 
@@ -208,7 +212,7 @@ def own_device(device: str, number: int) -> str:
 def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int | None = None) -> None:
     """Run jobs in this process until it is told to stop, or the process `parent` that has started it is gone."""
     configure_logs(settings, process="worker")
-    bounds.bound_memory(settings)
+    resource_bounds.bound_memory(settings)
     start_tracing(settings, process="worker")
     settings.results.mkdir(parents=True, exist_ok=True)
     engine = open_store(settings.store_url)
