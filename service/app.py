@@ -31,13 +31,13 @@ from service.logs import RequestLog
 from service.metrics import instrument
 from service.pace import BodyPace
 from service.readiness import Readiness
-from service.results import Results
+from service.results.results import Results
+from service.results.viewer_tiles import TileMaker
 from service.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
 from service.schemas import RESEARCH_USE
 from service.settings import Settings
 from service.slides_in.appending import Appender
 from service.targets import PlainTargets
-from service.tiles import TileMaker
 
 #: A slide coarser than this many times the model's mpp is refused; equal to scanner.scanning.COARSEST.
 COARSEST = 4.0

@@ -18,10 +18,10 @@ from service.jobs.presence import Presence
 from service.jobs.store import JobNotFoundError, Store
 from service.jobs.waiting import JobWaiter
 from service.readiness import Readiness
-from service.results import Results
+from service.results.results import Results
+from service.results.viewer_tiles import TileMaker
 from service.settings import Settings
 from service.slides_in.appending import Appender
-from service.tiles import TileMaker
 
 
 @dataclass(frozen=True)

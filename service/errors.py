@@ -20,9 +20,10 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from scanner import errors as scan
-from service import pace, results, tiles
+from service import pace
 from service.access import keys, limits
 from service.jobs import catalog, database, deleting, job_rows, lifecycle, store, submission, webhooks
+from service.results import results, viewer_tiles
 from service.slides_in import appending, multipart, remote, server_paths, store_slide, tus
 
 PROBLEM_JSON = "application/problem+json"
@@ -48,8 +49,8 @@ RULES = (
     Rule(tus.UploadNotFoundError, 404, "upload-not-found", "No such upload"),
     Rule(catalog.UnknownModelError, 404, "model-not-found", "No such model"),
     Rule(results.FileNotInResultError, 404, "file-not-found", "No such file in a result"),
-    Rule(tiles.TileOutsideError, 404, "tile-not-found", "No such tile"),
-    Rule(tiles.TileTooSlowError, 503, "tile-too-slow", "The tile could not be made in time"),
+    Rule(viewer_tiles.TileOutsideError, 404, "tile-not-found", "No such tile"),
+    Rule(viewer_tiles.TileTooSlowError, 503, "tile-too-slow", "The tile could not be made in time"),
     Rule(results.NotFinishedError, 409, "job-not-finished", "The job has no result"),
     Rule(results.ResultGoneError, 410, "result-gone", "The result has been removed"),
     Rule(submission.ExportImpossibleError, 409, "export-impossible", "This file cannot be made of this slide"),

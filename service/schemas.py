@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.job_rows import UnreadableJob
 from service.jobs.lifecycle import Job, JobState, Priority
-from service.results import EXPORT_FILES, FILES, ZARR, Answer
+from service.results.results import EXPORT_FILES, FILES, ZARR, Answer
 
 RESEARCH_USE = "Research use only. Not a medical device: no result may decide about a patient."
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from service.jobs.dbos_queue import QueueClient
 from service.jobs.lifecycle import Job
 from service.jobs.store import Store
-from service.results import Results
+from service.results.results import Results
 from service.settings import Settings
 from service.slides_in.holdings import holdings_folder, let_go
 from service.slides_in.store_slide import folder_size, incoming_folder, is_sha256

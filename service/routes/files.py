@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 
 from service.context import JobDep, ServiceDep
 from service.jobs.lifecycle import Job, JobState
-from service.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, ResultGoneError
+from service.results.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, ResultGoneError
 from service.routes.problems import problems
 from service.schemas import FileList, FileOut, link_to_file
 

@@ -20,7 +20,7 @@ from service.jobs import lifecycle
 from service.jobs.deleting import purge_job
 from service.jobs.lifecycle import Job, JobState
 from service.jobs.submission import resubmit
-from service.results import Answer, NotFinishedError
+from service.results.results import Answer, NotFinishedError
 from service.routes.problems import LOCATION, problems
 from service.schemas import (
     DetectionsOut,

@@ -17,10 +17,9 @@ from pydantic import BaseModel
 from scanner.errors import ScannerError
 from service.context import JobDep, Service, ServiceDep
 from service.jobs.lifecycle import Job, JobState
-from service.livemap import growing_map_picture
-from service.results import NotFinishedError
-from service.routes.problems import problems
-from service.tiles import (
+from service.results.live_map import growing_map_picture
+from service.results.results import NotFinishedError
+from service.results.viewer_tiles import (
     TILE_SIDE,
     Pyramid,
     TileOutsideError,
@@ -30,6 +29,7 @@ from service.tiles import (
     slide_thumbnail,
     slide_tile,
 )
+from service.routes.problems import problems
 
 router = APIRouter(prefix="/jobs", tags=["viewer"])
 

@@ -24,7 +24,7 @@ from service.jobs import lifecycle
 from service.jobs.catalog import Catalog, UnknownModelError, read_entry
 from service.jobs.lifecycle import Job, JobProgress, JobState
 from service.jobs.store import Store
-from service.results import REGIONS, Answer
+from service.results.results import REGIONS, Answer
 from service.settings import Settings
 from service.slides_in.server_paths import SourceNotFoundError, fingerprint
 from service.slides_in.store_slide import check_size

@@ -26,7 +26,7 @@ from service.jobs.migrating import open_store
 from service.jobs.presence import Presence, WorkerRow
 from service.jobs.store import Store
 from service.logs import configure_logs
-from service.results import Results
+from service.results.results import Results
 from service.settings import Settings
 from service.tracing import start_tracing, stop_tracing, tracer
 from service.worker import resource_bounds

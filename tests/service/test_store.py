@@ -25,7 +25,7 @@ from service.jobs.migrating import migrate_store
 from service.jobs.presence import Presence, WorkerRow
 from service.jobs.retention import DAY, clean
 from service.jobs.store import DuplicateJobError, JobNotFoundError, Store
-from service.results import Answer, Results
+from service.results.results import Answer, Results
 from service.schemas import list_from_rows
 from service.settings import Settings
 from tests.service.own_postgres import run_postgres

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from service.livemap import VEIL
-from service.tiles import TILE_SIDE, UNREADABLE_GREY
+from service.results.live_map import VEIL
+from service.results.viewer_tiles import TILE_SIDE, UNREADABLE_GREY
 from tests.dicom_factory import write_dicom_series
 from tests.service.conftest import PATIENCE_MS, Server, make_field, make_large_field, png
 from tests.slides_factory import damage_tile, pyramid, texture, write_pyramid

@@ -15,7 +15,7 @@ from PIL import Image
 from scanner.exports.map_picture import colours_from_levels
 from scanner.exports.ome_tiff import bytes_from_probabilities
 from scanner.maps.unfinished import WORK_NAME
-from service.results import NotFinishedError
+from service.results.results import NotFinishedError
 
 #: Longest side of the picture.
 MAX_SIDE = 1024  # px
