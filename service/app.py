@@ -16,7 +16,6 @@ from service import errors
 from service.access.keys import KeyRing, load_keys
 from service.access.limits import RateLimit, Turns
 from service.asked import DetectSource
-from service.audit import AuditTrail
 from service.browser import SecurityHeaders
 from service.context import Service
 from service.examples import add_examples
@@ -27,7 +26,6 @@ from service.jobs.migrating import open_store
 from service.jobs.presence import Presence
 from service.jobs.store import Store
 from service.jobs.waiting import JobWaiter
-from service.logs import RequestLog
 from service.metrics import instrument
 from service.pace import BodyPace
 from service.readiness import Readiness
@@ -38,6 +36,8 @@ from service.schemas import RESEARCH_USE
 from service.settings import Settings
 from service.slides_in.appending import Appender
 from service.targets import PlainTargets
+from service.telemetry.audit import AuditTrail
+from service.telemetry.logs import RequestLog
 
 #: A slide coarser than this many times the model's mpp is refused; equal to scanner.scanning.COARSEST.
 COARSEST = 4.0

@@ -9,7 +9,6 @@ from fastapi import Depends, Header, Path, Request
 
 from service.access.keys import Client, KeyRing, Role
 from service.access.limits import RateLimit, Turns
-from service.audit import note
 from service.jobs.catalog import Catalog
 from service.jobs.counters import Measures
 from service.jobs.dbos_queue import QueueClient
@@ -22,6 +21,7 @@ from service.results.results import Results
 from service.results.viewer_tiles import TileMaker
 from service.settings import Settings
 from service.slides_in.appending import Appender
+from service.telemetry.audit import note
 
 
 @dataclass(frozen=True)

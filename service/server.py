@@ -18,9 +18,9 @@ from service.access.keys import load_keys
 from service.app import create_app
 from service.connections import TimedConnection
 from service.jobs.migrating import open_store
-from service.logs import configure_logs
 from service.settings import Settings
-from service.tracing import start_tracing, stop_tracing
+from service.telemetry.logs import configure_logs
+from service.telemetry.tracing import start_tracing, stop_tracing
 from service.worker.stop_times import REQUESTS_STOP_S, WORKER_STOP_S
 
 #: A worker that dies sooner than this after its start is restarted ever more slowly.

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from service.access.keys import Client
 from service.access.limits import TooLargeError
 from service.asked import DetectQuery, DetectSource, PathSource, UploadSource, UrlSource
-from service.audit import note
 from service.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
 from service.errors import JobFailedError
 from service.jobs.lifecycle import Job, JobState
@@ -29,6 +28,7 @@ from service.slides_in.image_headers import Header as ImageHeader
 from service.slides_in.multipart import BadRequestError
 from service.slides_in.server_paths import find_path, find_upload
 from service.slides_in.store_slide import StoredSlide, check_header
+from service.telemetry.audit import note
 
 router = APIRouter(tags=["scan"])
 

@@ -14,7 +14,6 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.access.keys import Role
 from service.asked import Threshold
-from service.audit import note
 from service.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
 from service.jobs import lifecycle
 from service.jobs.deleting import purge_job
@@ -31,6 +30,7 @@ from service.schemas import (
     list_from_rows,
     summary_from_job,
 )
+from service.telemetry.audit import note
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

@@ -22,7 +22,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.limits import Allowance, TooLargeError
 from service.asked import PLAIN_TEXT
-from service.audit import note
 from service.context import ServiceDep, SubmitterDep
 from service.jobs.deleting import delete_upload
 from service.routes.problems import problems
@@ -32,6 +31,7 @@ from service.slides_in.multipart import BadRequestError
 from service.slides_in.quotas import allowance_for, begin_upload
 from service.slides_in.store_slide import clean_name
 from service.slides_in.tus import Upload
+from service.telemetry.audit import note
 
 PREFIX = "/uploads/tus"
 VERSION = "1.0.0"

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Path, Request, Response
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.asked import PLAIN_TEXT
-from service.audit import note
 from service.context import Service, ServiceDep, SubmitterDep
 from service.jobs.deleting import delete_upload
 from service.receiving import receive_body, receive_one
 from service.routes.problems import problems
 from service.schemas import UploadOut
 from service.slides_in.store_slide import StoredSlide, stored_size
+from service.telemetry.audit import note
 
 BYTES = {"type": "string", "format": "binary"}
 #: Bodies that a machine can make up from their description alone. The bytes of a slide are taken under any other

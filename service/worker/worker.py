@@ -25,10 +25,10 @@ from service.jobs.lifecycle import Job, JobState, TransitionError
 from service.jobs.migrating import open_store
 from service.jobs.presence import Presence, WorkerRow
 from service.jobs.store import Store
-from service.logs import configure_logs
 from service.results.results import Results
 from service.settings import Settings
-from service.tracing import start_tracing, stop_tracing, tracer
+from service.telemetry.logs import configure_logs
+from service.telemetry.tracing import start_tracing, stop_tracing, tracer
 from service.worker import resource_bounds
 from service.worker.fetching import Fetcher
 from service.worker.job_scan import ScanStoppedError, Stop, Watch, run_scan

@@ -11,8 +11,8 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.audit import shown_path
 from service.settings import LogFormat, Settings
+from service.telemetry.audit import shown_path
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _JOB_PATH = re.compile(r"/jobs/([A-Za-z0-9_-]{1,64})(/|$)")
