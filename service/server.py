@@ -15,8 +15,8 @@ import structlog
 import uvicorn
 
 from service.access.keys import load_keys
-from service.app import create_app
-from service.connections import TimedConnection
+from service.api.app import create_app
+from service.api.connections import TimedConnection
 from service.jobs.migrating import open_store
 from service.settings import Settings
 from service.telemetry.logs import configure_logs

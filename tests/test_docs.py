@@ -14,7 +14,7 @@ import typer
 from models import DEFAULT_MODEL, load_model
 from scanner.exports import files
 from scanner.files.result_names import REPORT_NAME
-from service.app import create_app
+from service.api.app import create_app
 from service.cli import all_commands
 from service.settings import Settings
 from tests.conftest import ROOT

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from anyio import to_thread
 
 from service.access.keys import Client, Role
-from service.context import Service
+from service.api.running.context import Service
 from service.jobs import lifecycle
 from service.jobs.lifecycle import Job, TransitionError
 from service.settings import Settings

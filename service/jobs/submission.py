@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from service.access.keys import Client
 from service.access.limits import IdempotencyConflictError, require_disk, require_room
-from service.context import Service
+from service.api.running.context import Service
 from service.jobs import lifecycle
 from service.jobs.lifecycle import Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
 from service.jobs.store import DuplicateJobError

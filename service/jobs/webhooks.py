@@ -14,9 +14,9 @@ import httpx
 from standardwebhooks import Webhook
 
 from service.access.allowlist import is_allowed
+from service.api.contract.schemas import summary_from_job
 from service.jobs.lifecycle import Job
 from service.jobs.store import JobNotFoundError, Store
-from service.schemas import summary_from_job
 from service.settings import Settings
 
 TIMEOUT = 10.0  # seconds

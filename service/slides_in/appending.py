@@ -15,7 +15,7 @@ from functools import partial
 from anyio import CancelScope, to_thread
 
 from service.access.limits import Allowance, TooLargeError
-from service.pace import SlowClientError
+from service.api.pace import SlowClientError
 from service.settings import Settings
 from service.slides_in import tus
 from service.slides_in.quotas import allowance_for

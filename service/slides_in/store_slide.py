@@ -22,7 +22,7 @@ from anyio import CancelScope, to_thread
 
 from scanner.errors import UnsupportedSlideError
 from service.access.limits import Allowance, TooLargeError, require_disk
-from service.asked import MAX_NAME
+from service.api.contract.requests import MAX_NAME
 from service.settings import Settings
 from service.slides_in.archives import is_archive, unpack
 from service.slides_in.image_headers import Header, read_header

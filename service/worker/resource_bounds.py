@@ -6,7 +6,7 @@ import resource
 from pathlib import Path
 
 from scanner.inference.memory import SHARE, installed_memory
-from service.errors import make_problem, problem_from_exception
+from service.api.contract.errors import make_problem, problem_from_exception
 from service.jobs.lifecycle import Job
 from service.settings import MIN_WORKER_MEMORY, Settings
 

@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from models import Model, ModelCard, save_model
 from models.families import build_network
-from service.routes.pages import VENDOR
+from service.api.routes.pages import VENDOR
 from tests.conftest import require_system
 from tests.service.local_servers import ObjectStore, WebhookReceiver
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service import asked, schemas
-from service.app import create_app
-from service.examples import EXAMPLES, WAITING
-from service.routes.viewer import SlideSize
+from service.api.app import create_app
+from service.api.contract import requests, schemas
+from service.api.contract.examples import EXAMPLES, WAITING
+from service.api.routes.viewer import SlideSize
 from service.settings import Settings
 
 
@@ -32,5 +32,5 @@ def test_examples_are_what_could_be_answered() -> None:
 
 
 def test_sources_show_examples() -> None:
-    for source in (asked.PathSource, asked.UploadSource, asked.UrlSource):
+    for source in (requests.PathSource, requests.UploadSource, requests.UrlSource):
         assert source.model_validate(source.model_json_schema()["example"])

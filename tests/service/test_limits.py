@@ -10,7 +10,7 @@ import pytest
 
 from service.access.keys import Client, KeyRing, Role
 from service.access.limits import RateLimit, TooManyRequestsError
-from service.app import open_service
+from service.api.app import open_service
 from service.jobs.catalog import Catalog
 from service.jobs.submission import Choices, submit
 from service.settings import Settings

@@ -14,7 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from scanner.scanning import COARSEST
-from service import app
+from service.api import app
+from service.api.contract.schemas import list_from_rows
 from service.jobs import dbos_queue, lifecycle
 from service.jobs.counters import Measures
 from service.jobs.database import make_engine, metadata, writing
@@ -26,7 +27,6 @@ from service.jobs.presence import Presence, WorkerRow
 from service.jobs.retention import DAY, clean
 from service.jobs.store import DuplicateJobError, JobNotFoundError, Store
 from service.results.results import Answer, Results
-from service.schemas import list_from_rows
 from service.settings import Settings
 from tests.service.own_postgres import run_postgres
 

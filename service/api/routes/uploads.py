@@ -1,4 +1,4 @@
-"""Uploads: a slide in, for later, and what was sent out again. Resumable ones begin in service/routes/tus.py."""
+"""Uploads: a slide in, for later, and what was sent out again. Resumable ones begin in service/api/routes/tus.py."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from service.asked import PLAIN_TEXT
-from service.context import Service, ServiceDep, SubmitterDep
+from service.api.contract.problems import problems
+from service.api.contract.requests import PLAIN_TEXT
+from service.api.contract.schemas import UploadOut
+from service.api.running.context import Service, ServiceDep, SubmitterDep
+from service.api.running.receiving import receive_body, receive_one
 from service.jobs.deleting import delete_upload
-from service.receiving import receive_body, receive_one
-from service.routes.problems import problems
-from service.schemas import UploadOut
 from service.slides_in.store_slide import StoredSlide, stored_size
 from service.telemetry.audit import note
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Path, Request
 
 from service.access.keys import Client, KeyRing, Role
 from service.access.limits import RateLimit, Turns
+from service.api.running.readiness import Readiness
 from service.jobs.catalog import Catalog
 from service.jobs.counters import Measures
 from service.jobs.dbos_queue import QueueClient
@@ -16,7 +17,6 @@ from service.jobs.lifecycle import Job
 from service.jobs.presence import Presence
 from service.jobs.store import JobNotFoundError, Store
 from service.jobs.waiting import JobWaiter
-from service.readiness import Readiness
 from service.results.results import Results
 from service.results.viewer_tiles import TileMaker
 from service.settings import Settings

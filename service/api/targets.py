@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import make_problem, problem_response
+from service.api.contract.errors import make_problem, problem_response
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.lifecycle import Priority
 
-#: Free text in a path or query has no control characters: service/targets.py refuses these before any route.
+#: Free text in a path or query has no control characters: service/api/targets.py refuses these before any route.
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
 #: Characters of a slide's or a case's name.
 MAX_NAME = 200

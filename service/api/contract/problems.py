@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from service.errors import PROBLEM_JSON, RETRY_AFTER
+from service.api.contract.errors import PROBLEM_JSON, RETRY_AFTER
 
 #: Statuses that any route behind a key may answer: 400 where path or query are no text, 503 while the store is away.
 ANY = (400, 401, 403, 429, 503)

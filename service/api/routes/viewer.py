@@ -15,7 +15,8 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from scanner.errors import ScannerError
-from service.context import JobDep, Service, ServiceDep
+from service.api.contract.problems import problems
+from service.api.running.context import JobDep, Service, ServiceDep
 from service.jobs.lifecycle import Job, JobState
 from service.results.live_map import growing_map_picture
 from service.results.results import NotFinishedError
@@ -29,7 +30,6 @@ from service.results.viewer_tiles import (
     slide_thumbnail,
     slide_tile,
 )
-from service.routes.problems import problems
 
 router = APIRouter(prefix="/jobs", tags=["viewer"])
 

@@ -21,10 +21,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.limits import Allowance, TooLargeError
-from service.asked import PLAIN_TEXT
-from service.context import ServiceDep, SubmitterDep
+from service.api.contract.problems import problems
+from service.api.contract.requests import PLAIN_TEXT
+from service.api.running.context import ServiceDep, SubmitterDep
 from service.jobs.deleting import delete_upload
-from service.routes.problems import problems
 from service.settings import Settings
 from service.slides_in import tus
 from service.slides_in.multipart import BadRequestError

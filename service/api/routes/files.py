@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import FileResponse
 
-from service.context import JobDep, ServiceDep
+from service.api.contract.problems import problems
+from service.api.contract.schemas import FileList, FileOut, link_to_file
+from service.api.running.context import JobDep, ServiceDep
 from service.jobs.lifecycle import Job, JobState
 from service.results.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, ResultGoneError
-from service.routes.problems import problems
-from service.schemas import FileList, FileOut, link_to_file
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

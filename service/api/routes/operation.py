@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from service.access.keys import Role
-from service.context import ClientDep, ServiceDep
-from service.metrics import MEDIA_TYPE, render
-from service.routes.problems import problems
-from service.schemas import HealthOut, ModelsOut, ReadyOut
+from service.api.contract.problems import problems
+from service.api.contract.schemas import HealthOut, ModelsOut, ReadyOut
+from service.api.running.context import ClientDep, ServiceDep
+from service.api.running.metrics import MEDIA_TYPE, render
 
 router = APIRouter(tags=["operation"])
 

@@ -13,15 +13,9 @@ from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.access.keys import Role
-from service.asked import Threshold
-from service.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
-from service.jobs import lifecycle
-from service.jobs.deleting import purge_job
-from service.jobs.lifecycle import Job, JobState
-from service.jobs.submission import resubmit
-from service.results.results import Answer, NotFinishedError
-from service.routes.problems import LOCATION, problems
-from service.schemas import (
+from service.api.contract.problems import LOCATION, problems
+from service.api.contract.requests import Threshold
+from service.api.contract.schemas import (
     DetectionsOut,
     JobList,
     JobOut,
@@ -30,6 +24,12 @@ from service.schemas import (
     list_from_rows,
     summary_from_job,
 )
+from service.api.running.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
+from service.jobs import lifecycle
+from service.jobs.deleting import purge_job
+from service.jobs.lifecycle import Job, JobState
+from service.jobs.submission import resubmit
+from service.results.results import Answer, NotFinishedError
 from service.telemetry.audit import note
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])

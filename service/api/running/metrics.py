@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from prometheus_fastapi_instrumentator import Instrumentator
 
-from service.context import Service
+from service.api.running.context import Service
 from service.jobs import counters
 from service.jobs.lifecycle import JobState
 

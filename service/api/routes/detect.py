@@ -14,16 +14,16 @@ from pydantic import ValidationError
 
 from service.access.keys import Client
 from service.access.limits import TooLargeError
-from service.asked import DetectQuery, DetectSource, PathSource, UploadSource, UrlSource
-from service.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
-from service.errors import JobFailedError
+from service.api.contract.errors import JobFailedError
+from service.api.contract.problems import LOCATION, problems
+from service.api.contract.requests import DetectQuery, DetectSource, PathSource, UploadSource, UrlSource
+from service.api.contract.schemas import JobOut, job_out
+from service.api.routes.uploads import SLIDE_BODY
+from service.api.running.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
+from service.api.running.receiving import MAX_JSON, content_type, receive_body
 from service.jobs.lifecycle import Job, JobState
 from service.jobs.submission import Choices, is_small, submit, submit_url
 from service.jobs.webhooks import check_webhook
-from service.receiving import MAX_JSON, content_type, receive_body
-from service.routes.problems import LOCATION, problems
-from service.routes.uploads import SLIDE_BODY
-from service.schemas import JobOut, job_out
 from service.slides_in.image_headers import Header as ImageHeader
 from service.slides_in.multipart import BadRequestError
 from service.slides_in.server_paths import find_path, find_upload

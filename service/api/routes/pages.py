@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
-from service.context import ServiceDep
+from service.api.running.context import ServiceDep
 from service.jobs.store import JobNotFoundError
 
 router = APIRouter(include_in_schema=False)

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from service.access.keys import Client
 from service.access.limits import Allowance, require_disk
-from service.context import Service
+from service.api.running.context import Service
 from service.slides_in.quotas import allowance_for, keep_slide
 from service.slides_in.store_slide import StoredSlide, receive_form, receive_raw
 

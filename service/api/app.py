@@ -12,13 +12,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from service import errors
 from service.access.keys import KeyRing, load_keys
 from service.access.limits import RateLimit, Turns
-from service.asked import DetectSource
-from service.browser import SecurityHeaders
-from service.context import Service
-from service.examples import add_examples
+from service.api.contract import errors
+from service.api.contract.examples import add_examples
+from service.api.contract.requests import DetectSource
+from service.api.contract.schemas import RESEARCH_USE
+from service.api.pace import BodyPace
+from service.api.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
+from service.api.running.context import Service
+from service.api.running.metrics import instrument
+from service.api.running.readiness import Readiness
+from service.api.security_headers import SecurityHeaders
+from service.api.targets import PlainTargets
 from service.jobs import dbos_queue
 from service.jobs.catalog import Catalog
 from service.jobs.counters import Measures
@@ -26,16 +32,10 @@ from service.jobs.migrating import open_store
 from service.jobs.presence import Presence
 from service.jobs.store import Store
 from service.jobs.waiting import JobWaiter
-from service.metrics import instrument
-from service.pace import BodyPace
-from service.readiness import Readiness
 from service.results.results import Results
 from service.results.viewer_tiles import TileMaker
-from service.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
-from service.schemas import RESEARCH_USE
 from service.settings import Settings
 from service.slides_in.appending import Appender
-from service.targets import PlainTargets
 from service.telemetry.audit import AuditTrail
 from service.telemetry.logs import RequestLog
 

@@ -20,8 +20,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from scanner import errors as scan
-from service import pace
 from service.access import keys, limits
+from service.api import pace
 from service.jobs import catalog, database, deleting, job_rows, lifecycle, store, submission, webhooks
 from service.results import results, viewer_tiles
 from service.slides_in import appending, multipart, remote, server_paths, store_slide, tus
