@@ -1,6 +1,6 @@
 """`python -m service`: the API and its workers, as settings say. Processes that it spawns do not load it again."""
 
-from service.server import run_server
 from service.settings import Settings
+from service.supervisor import run_server
 
 run_server(Settings())

@@ -32,7 +32,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=0, help="Worker processes started beside the API.")] = None,
 ) -> None:
     """Run the HTTP service, by default on 127.0.0.1:8000; research use only."""
-    from service.server import run_server
+    from service.supervisor import run_server
 
     settings = _settings(host=host, port=port, data=data, workers=workers)
     _with_store(lambda: run_server(settings))

@@ -146,7 +146,7 @@ def test_settings_that_make_no_sense_are_named(tmp_path: Path, content: str | No
 
 
 def test_the_api_process_loads_no_torch() -> None:
-    check = "import sys; import service.cli, service.server; sys.exit('torch' in sys.modules)"
+    check = "import sys; import service.cli, service.supervisor; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
