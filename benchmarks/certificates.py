@@ -22,9 +22,9 @@ from models.importing.libraries import build_timm
 from models.joining import join_models
 from models.normalisation import Normalisation
 from scanner.dense.certify import Effort, certify, describe_certificate, full_effort
-from tests.models_factory import write_onnx
-from tests.networks import CropConcat, CropResidual, Highway
-from tests.padded_networks import vgg_like
+from tests.networks.models import write_onnx
+from tests.networks.padded import vgg_like
+from tests.networks.plain import CropConcat, CropResidual, Highway
 
 RESULTS = Path(__file__).parent / "results"
 _STRIDES, _POSITIONS = (1, 4), 4

@@ -23,8 +23,8 @@ from benchmarks.memory import SCAN
 from benchmarks.slides import write_slide
 from scanner.maps.unfinished import WORK_NAME
 from scanner.slides import open_slide
-from tests.dicom_factory import write_dicom_series
-from tests.slides_factory import pyramid
+from tests.factories.dicom import write_dicom_series
+from tests.factories.slides import pyramid
 
 #: What differs between two runs of the same scan.
 TIMES = {"timing", "finished", "seconds"}

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from models import save_model
 from scanner.bench.slide import bench_slide, lines_of_slide_bench
 from scanner.cli.app import app
-from tests.slides_factory import texture
-from tests.small_models import random_model
+from tests.factories.slides import texture
+from tests.networks.small_models import random_model
 
 
 @pytest.fixture

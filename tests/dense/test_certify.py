@@ -17,9 +17,9 @@ from models.sources import ZOO
 from scanner.dense import DenseNet
 from scanner.dense.certify import Effort, Form, certify, describe_certificate, sample_effort
 from tests.dense.test_capabilities import AMX, AVX2, NO_KERNEL
-from tests.networks import CropResidual, Highway, randomise
-from tests.padded_networks import Gate, vgg_like
-from tests.small_models import random_model
+from tests.networks.padded import Gate, vgg_like
+from tests.networks.plain import CropResidual, Highway, randomise
+from tests.networks.small_models import random_model
 
 #: Less than `full_effort`, on the same kinds of images.
 QUICK = Effort((3,), ("noise", "border", "flat", "stripes"), (Form.FRAGMENTS, Form.AUTO), 3, 60.0)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scanner import InexactLayerError, densify
-from tests.networks import randomise
-from tests.reference import patch_by_patch
+from tests.networks.plain import randomise
+from tests.networks.reference import patch_by_patch
 
 
 def chain(layer: nn.Module, *, patch_size: int = 12) -> nn.Module:

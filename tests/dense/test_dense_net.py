@@ -17,8 +17,8 @@ from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, PatchwiseNet, densify, score_patches
 from scanner.dense.network.layers import MaxPool, Step
 from scanner.errors import SettingsError
-from tests.networks import Classifier, CropResidual, Highway, MultiScale, classifiers, randomise
-from tests.reference import patch_by_patch
+from tests.networks.plain import Classifier, CropResidual, Highway, MultiScale, classifiers, randomise
+from tests.networks.reference import patch_by_patch
 
 #: Rounding of sums in another order, in float64, on values of order 1 to 100.
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

@@ -24,8 +24,8 @@ from scanner.dense.native.chain import choose_rows
 from scanner.dense.native.library import SWITCH
 from scanner.dense.native.packing import Shape
 from scanner.errors import SettingsError
-from tests.networks import Classifier, CropResidual, chains
-from tests.reference import patch_by_patch
+from tests.networks.plain import Classifier, CropResidual, chains
+from tests.networks.reference import patch_by_patch
 
 #: Rounding of float32 sums in another order, on logits of order 1.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

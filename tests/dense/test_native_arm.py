@@ -19,7 +19,7 @@ from scanner.dense.native.build import targets_of
 from scanner.dense.native.packing import Shape
 from tests.conftest import require_system
 from tests.dense.emulated import EmulatedLibrary
-from tests.networks import Classifier, chains
+from tests.networks.plain import Classifier, chains
 
 if platform.machine() == "aarch64":
     pytest.skip("this machine runs the kernel itself: test_native.py", allow_module_level=True)

@@ -17,8 +17,8 @@ from models.pixel_tables import apply_table
 from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import NativeUnavailableError, Rows, load_kernel
-from tests.networks import draw_stages
-from tests.reference import patch_by_patch
+from tests.networks.plain import draw_stages
+from tests.networks.reference import patch_by_patch
 
 try:
     library = load_kernel().library

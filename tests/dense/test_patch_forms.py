@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from scanner.dense import Form, densify, score_patches
 from scanner.errors import InexactLayerError
-from tests.networks import randomise
-from tests.reference import patch_by_patch
+from tests.networks.plain import randomise
+from tests.networks.reference import patch_by_patch
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 FORMS = [Form.DILATION, Form.FRAGMENTS]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from scanner.dense import densify
 from scanner.dense.network.probe import image_channels
 from scanner.errors import InexactLayerError
-from tests.networks import Classifier, randomise
-from tests.reference import patch_by_patch
+from tests.networks.plain import Classifier, randomise
+from tests.networks.reference import patch_by_patch
 
 #: Rounding of float64 sums in another order.
 CLOSE = 1e-12

@@ -19,8 +19,8 @@ from scanner.dense.gpu.triton_chain import TritonChain, TritonTuning, TritonUnav
 from scanner.dense.gpu.triton_units import largest_part, next_power, plan_runs, plan_unit
 from scanner.dense.network.graph import Layout
 from scanner.errors import SettingsError
-from tests.networks import randomise
-from tests.reference import patch_by_patch
+from tests.networks.plain import randomise
+from tests.networks.reference import patch_by_patch
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("the triton package is not installed", allow_module_level=True)

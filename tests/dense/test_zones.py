@@ -11,9 +11,9 @@ from torch import nn
 from scanner.dense import densify
 from scanner.dense.zones import ZonedNet, zone, zoned_net
 from scanner.errors import InexactLayerError
-from tests.networks import Classifier, randomise
-from tests.padded_networks import Gate, PaddedResidual, padded_classifiers, vgg_like
-from tests.reference import patch_by_patch
+from tests.networks.padded import Gate, PaddedResidual, padded_classifiers, vgg_like
+from tests.networks.plain import Classifier, randomise
+from tests.networks.reference import patch_by_patch
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 

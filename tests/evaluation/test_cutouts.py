@@ -8,7 +8,7 @@ from scanner.errors import SettingsError
 from scanner.evaluation.cutouts import lay_out, score_cutouts
 from scanner.evaluation.rules import MITOS14
 from scanner.labels.fields import LabelledField, read_field
-from tests.small_models import dot_model, planted
+from tests.networks.small_models import dot_model, planted
 
 SIDE = 60
 

@@ -17,10 +17,10 @@ from scanner.geometry.windows import Window
 from scanner.result import PreparedSlide, ScanResult
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
-from tests.array_slide import ArraySlide
 from tests.exports.stored_map import stored_map
-from tests.slides_factory import texture
-from tests.small_models import random_model
+from tests.factories.array_slide import ArraySlide
+from tests.factories.slides import texture
+from tests.networks.small_models import random_model
 
 #: Row, col, score and whether on the border, in level-0 px.
 FOUND = ((200, 300, 0.93, False), (210, 600, 0.71, False), (4, 400, 0.62, True))

@@ -13,9 +13,9 @@ from scanner import scan
 from scanner.errors import SettingsError
 from scanner.exports import dicom
 from scanner.result import ScanResult
-from tests.dicom_factory import write_dicom_series
-from tests.slides_factory import pyramid, texture, write_pyramid
-from tests.small_models import random_model
+from tests.factories.dicom import write_dicom_series
+from tests.factories.slides import pyramid, texture, write_pyramid
+from tests.networks.small_models import random_model
 
 highdicom = pytest.importorskip("highdicom", reason="needs the extra dicom")
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")

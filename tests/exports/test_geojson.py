@@ -15,7 +15,7 @@ from scanner.geometry.windows import Shape
 from scanner.result import ScanResult
 from scanner.survey.masks import restrict
 from scanner.survey.tissue import TissueMask, full_tissue
-from tests.qupath import draw, read_features
+from tests.factories.qupath import draw, read_features
 
 FOUND = Detection(row=40.5, col=81.25, row_um=10.1, col_um=20.3, score=0.75, label="mitosis", border=False)
 

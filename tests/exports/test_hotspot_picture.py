@@ -11,7 +11,7 @@ from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOU
 from scanner.geometry.frames import Box
 from scanner.geometry.windows import Shape
 from scanner.result import ScanResult
-from tests.array_slide import ArraySlide
+from tests.factories.array_slide import ArraySlide
 
 
 def hotspot(box: Box, shape: Shape = Shape.BOX) -> Hotspot:

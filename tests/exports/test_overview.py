@@ -9,9 +9,9 @@ from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOU
 from scanner.exports.overview import draw_overview
 from scanner.result import ScanResult
 from scanner.survey.tissue import full_tissue
-from tests.array_slide import ArraySlide, frame_of
 from tests.exports.stored_map import stored_map
-from tests.slides_factory import texture
+from tests.factories.array_slide import ArraySlide, frame_of
+from tests.factories.slides import texture
 
 
 def share_of(picture: np.ndarray, colour: tuple[int, int, int]) -> float:

@@ -22,7 +22,7 @@ from models.importing.onnx_file import load_onnx
 from models.registry import Model
 from scanner.dense import densify
 from scanner.errors import InexactLayerError
-from tests import models_factory as factory
+from tests.networks import models as factory
 
 onnx = pytest.importorskip("onnx")
 WRITERS = {".onnx": (factory.write_onnx, "onnx"), ".pt2": (factory.write_exported, "exported")}

@@ -17,8 +17,8 @@ from models.symmetry import SYMMETRIES, Symmetric, turned, turned_back
 from scanner.dense import densify
 from scanner.dense.certify import Effort, Form, certify, describe_certificate
 from scanner.inference.engine import choose_network, describe_network
-from tests.reference import patch_by_patch
-from tests.small_models import random_model
+from tests.networks.reference import patch_by_patch
+from tests.networks.small_models import random_model
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.service.conftest import make_field, png
-from tests.service.test_archives import zipped
+from tests.service.slides_in.test_archives import zipped
 
 
 def hostile_zips() -> Iterator[tuple[str, bytes]]:

@@ -25,7 +25,7 @@ from scanner.errors import (
 from scanner.slides import Level, describe_file, open_slide
 from scanner.slides.image import ImageSlide
 from scanner.slides.tiff.slide import TiffSlide
-from tests.slides_factory import texture, write_pyramid
+from tests.factories.slides import texture, write_pyramid
 
 
 def test_the_suffix_does_not_matter(tmp_path: Path, example_slide: Path) -> None:

@@ -13,14 +13,14 @@ from PIL import Image
 from scanner.slides import Slide, open_slide
 from scanner.slides.pixels.protocol import Pixels
 from scanner.slides.second_opinion import Aspect, lines_of_opinion, sample_places, second_opinion
-from tests.bif_factory import write_bif
-from tests.czi_factory import Scene, write_czi
-from tests.dicom_factory import filled_up, write_dicom_series
-from tests.holes_factory import leave_out
-from tests.slides.test_bif import area
-from tests.slides_factory import pyramid, texture, write_pyramid
-from tests.vendor_factory import write_mirax, write_ndpi, write_scn, write_vms
-from tests.zarr_factory import write_ome_zarr
+from tests.factories.bif import write_bif
+from tests.factories.czi import Scene, write_czi
+from tests.factories.dicom import filled_up, write_dicom_series
+from tests.factories.holes import leave_out
+from tests.factories.slides import pyramid, texture, write_pyramid
+from tests.factories.vendor import write_mirax, write_ndpi, write_scn, write_vms
+from tests.factories.zarr import write_ome_zarr
+from tests.slides.formats.test_bif import area
 
 SLIDE = texture(512, 768)
 LEVELS = pyramid(SLIDE, 3)

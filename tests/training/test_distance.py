@@ -5,7 +5,7 @@ import pytest
 
 from scanner.labels.fields import read_fields
 from scanner.training.distance import count_shared, measure_distance
-from tests.small_models import dot_model, random_model
+from tests.networks.small_models import dot_model, random_model
 
 
 def test_a_model_is_no_distance_from_itself(data_folder):

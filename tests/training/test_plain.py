@@ -16,8 +16,8 @@ from scanner.labels.folder import LabelRules, read_labelled
 from scanner.training.plain import plain_images
 from scanner.training.recipe import Augmentation, Recipe
 from scanner.training.train import train
-from tests.channels_factory import as_one_page
-from tests.slides_factory import Pixels
+from tests.factories.channels import as_one_page
+from tests.factories.slides import Pixels
 
 STILL = Augmentation(contrast=0.0, brightness=0.0, blur=0.0, noise=0.0)
 #: Of the training below: cells are spots of this channel, which no picture in colour has.

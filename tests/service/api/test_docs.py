@@ -1,0 +1,58 @@
+"""docs/service.md: its recipes run as written, and every setting is in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from tests.conftest import ROOT
+from tests.factories.vendor import write_mirax
+from tests.service.conftest import Server, make_field, png
+
+TEXT = (ROOT / "docs" / "service.md").read_text()
+RECIPES = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=range(len(RECIPES)))
+def test_recipes_run_as_written(server: Server, recipe: str, example_slide: Path, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    (tmp_path / "field.png").write_bytes(png(make_field(70)))
+    shutil.copy(example_slide, tmp_path / "slide.svs")
+    field = make_field(71, 512, 512)
+    (tmp_path / "slide-folder").mkdir()
+    tiles = {(row, col): field[row : row + 256, col : col + 256] for row in (0, 1) for col in (0, 1)}
+    write_mirax(tmp_path / "slide-folder" / "slide.mrxs", tiles, grid=(2, 2))
+    script = recipe.replace("http://127.0.0.1:8000", str(server.client.base_url).rstrip("/"))
+    command = ["bash", "-euo", "pipefail", "-c", script.replace("curl -sS", "curl -fsS")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"SUCCEEDED"' in done.stdout or '"QUEUED"' in done.stdout
+
+
+def test_the_python_example_runs(server: Server, example_slide: Path, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    shutil.copy(example_slide, tmp_path / "slide.svs")
+    script = example.replace("http://127.0.0.1:8000", str(server.client.base_url).rstrip("/"))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in done.stdout
+    assert (tmp_path / "detections.geojson").stat().st_size > 0
+
+
+def test_every_setting_is_documented() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| .*?\| (.*) \|$", TEXT, re.MULTILINE))
+    assert {name: rows.get(name) for name in Settings.model_fields} == {
+        name: field.description for name, field in Settings.model_fields.items()
+    }

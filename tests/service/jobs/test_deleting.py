@@ -1,0 +1,256 @@
+"""What its owner wants gone is gone, where nobody else's job needs it; and nobody keeps more than their quota."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.access.keys import hash_key
+from service.access.limits import QuotaExceededError
+from service.settings import Settings
+from service.slides_in.holdings import held_bytes, is_held
+from service.slides_in.image_headers import Header
+from service.slides_in.quotas import begin_upload, keep_slide
+from service.slides_in.store_slide import StoredSlide
+from service.slides_in.tus import Upload, promised_bytes
+from tests.service.conftest import Server, _until, make_field, make_large_field, png
+from tests.service.slides_in.test_tus import APPEND, TUS, begin, send
+
+KEYS = {name: f"{role}:{hash_key(name)}" for name, role in
+        (("ann", "submit"), ("bob", "submit"), ("eve", "read"), ("root", "admin"))}  # fmt: skip
+QUOTA = 200_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[Server]:
+    environment = {"MITOSCAN_API_KEYS": json.dumps(KEYS), "MITOSCAN_MIN_FREE_BYTES": "1"}
+    with Server(tmp_path_factory.mktemp("deleting"), models_folder, **environment).start() as running:
+        running.client.headers["X-API-Key"] = "root"
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ann(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.client.base_url, headers={"X-API-Key": "ann"}, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def bob(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.client.base_url, headers={"X-API-Key": "bob"}, timeout=60) as client:
+        yield client
+
+
+def put(client: httpx.Client, body: bytes, name: str = "slide.png") -> str:
+    return str(client.put(f"/uploads/{name}", content=body).raise_for_status().json()["id"])
+
+
+def detect(client: httpx.Client, body: bytes, **query: str) -> dict:
+    return client.post("/detect", content=body, params=query).raise_for_status().json()
+
+
+def slide_of(server: Server, upload: str) -> Path:
+    return server.folder / "data" / "uploads" / upload
+
+
+def results_of(server: Server) -> set[str]:
+    return {path.name for path in (server.folder / "data" / "results").iterdir()} - {"work"}
+
+
+def test_a_purged_job_its_result_and_its_upload_are_gone(server: Server, ann: httpx.Client) -> None:
+    before, body = results_of(server), png(make_field(300))
+    job, upload = detect(ann, body), put(ann, body)
+    assert results_of(server) > before
+    assert slide_of(server, upload).is_dir()
+    assert ann.delete(f"/jobs/{job['id']}", params={"purge": "true"}).status_code == 204
+    assert ann.get(f"/jobs/{job['id']}").status_code == 404
+    assert ann.get(f"/jobs/{job['id']}/view").status_code == 404
+    assert results_of(server) == before
+    assert not slide_of(server, upload).exists()
+    assert not is_held(Settings(data=server.folder / "data"), upload)
+    assert ann.delete(f"/jobs/{job['id']}", params={"purge": "true"}).status_code == 404
+    again = detect(ann, body)
+    assert not again["cached"]
+    assert again["detections"] == job["detections"]
+
+
+def test_what_others_need_stays_until_the_last_of_them(server: Server, ann: httpx.Client, bob: httpx.Client) -> None:
+    body = png(make_field(301))
+    jobs = {client: detect(client, body) for client in (ann, bob)}
+    upload = put(ann, body)
+    assert ann.delete(f"/jobs/{jobs[bob]['id']}?purge=true").status_code == 404
+    assert ann.delete(f"/jobs/{jobs[ann]['id']}?purge=true").status_code == 204
+    assert bob.get(jobs[bob]["links"]["run.json"]).status_code == 200
+    assert bob.get(f"/jobs/{jobs[bob]['id']}/thumbnail.jpeg").status_code == 200
+    assert bob.delete(f"/jobs/{jobs[bob]['id']}?purge=true").status_code == 204
+    assert not slide_of(server, upload).exists()
+
+
+def test_a_slide_that_another_client_has_sent_stays(server: Server, ann: httpx.Client, bob: httpx.Client) -> None:
+    body = png(make_field(302))
+    job, upload = detect(ann, body), put(bob, body)
+    assert ann.delete(f"/jobs/{job['id']}?purge=true").status_code == 204
+    assert slide_of(server, upload).is_dir()
+    assert bob.delete(f"/uploads/{upload}").status_code == 204
+    assert not slide_of(server, upload).exists()
+
+
+def test_a_slide_that_another_clients_job_reads_stays(server: Server, ann: httpx.Client, bob: httpx.Client) -> None:
+    body = png(make_field(313))
+    mine, upload = detect(ann, body), put(ann, body)
+    theirs = bob.post("/detect", json={"source": {"upload": upload}}).raise_for_status().json()
+    assert ann.delete(f"/jobs/{mine['id']}?purge=true").status_code == 204
+    assert slide_of(server, upload).is_dir()
+    assert bob.delete(f"/jobs/{theirs['id']}?purge=true").status_code == 204
+    assert not slide_of(server, upload).exists()
+
+
+def test_an_upload_of_two_jobs_of_one_client_goes_with_the_second(server: Server, ann: httpx.Client) -> None:
+    body = png(make_field(303))
+    first, second = detect(ann, body), detect(ann, body, threshold="0.3")
+    upload = put(ann, body)
+    assert ann.delete(f"/jobs/{first['id']}?purge=true").status_code == 204
+    assert slide_of(server, upload).is_dir()
+    assert ann.get(second["links"]["run.json"]).status_code == 200
+    assert ann.delete(f"/jobs/{second['id']}?purge=true").status_code == 204
+    assert not slide_of(server, upload).exists()
+
+
+def test_a_running_job_is_cancelled_and_purged(server: Server, ann: httpx.Client) -> None:
+    answer = ann.post(
+        "/detect", content=png(make_large_field(304)), params={"stride": 1}, headers={"Prefer": "respond-async"}
+    )
+    job = answer.json()["id"]
+    server.wait(job, "RUNNING")
+    assert ann.delete(f"/jobs/{job}?purge=true").status_code == 204
+    assert ann.get(f"/jobs/{job}").status_code == 404
+    assert not (server.folder / "data" / "results" / "work" / job).exists()
+    assert detect(ann, png(make_field(305)))["status"] == "SUCCEEDED", "the worker goes on"
+
+
+def test_an_upload_is_its_owners_to_delete(server: Server, ann: httpx.Client, bob: httpx.Client) -> None:
+    upload = put(ann, png(make_field(306)))
+    assert bob.delete(f"/uploads/{upload}").status_code == 404
+    assert bob.delete(f"/uploads/{upload}", headers={"X-API-Key": "eve"}).status_code == 403
+    assert bob.delete(f"/uploads/{upload}", headers={"X-API-Key": "nobody"}).status_code == 401
+    assert slide_of(server, upload).is_dir()
+    assert ann.delete(f"/uploads/{upload}").status_code == 204
+    assert not slide_of(server, upload).exists()
+    assert ann.delete(f"/uploads/{upload}").status_code == 404
+    assert ann.post("/detect", json={"source": {"upload": upload}}).status_code == 404
+    again = put(ann, png(make_field(306)))
+    assert server.client.delete(f"/uploads/{again}").status_code == 204, "an admin may"
+    for nonsense in ("0" * 64, "0" * 32, "incoming", "clients", "..", "slide.png"):
+        assert ann.delete(f"/uploads/{nonsense}").status_code in {404, 405}
+
+
+def test_an_upload_that_a_job_reads_is_in_use(server: Server, ann: httpx.Client) -> None:
+    upload = put(ann, png(make_large_field(307)))
+    body = {"source": {"upload": upload}}
+    job = ann.post("/detect", json=body, params={"stride": 1}, headers={"Prefer": "respond-async"}).json()["id"]
+    answer = ann.delete(f"/uploads/{upload}")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:mitoscan:upload-in-use")
+    ann.delete(f"/jobs/{job}")
+    server.wait(job)
+    assert ann.delete(f"/uploads/{upload}").status_code == 204
+    assert ann.get(f"/jobs/{job}").json()["status"] == "CANCELLED"
+    assert ann.get(f"/jobs/{job}/thumbnail.jpeg").status_code in {404, 410}
+    assert ann.post(f"/jobs/{job}/retry").status_code == 404
+
+
+def test_resumable_uploads_are_deleted_at_any_stage(server: Server, ann: httpx.Client, bob: httpx.Client) -> None:
+    body = png(make_field(308))
+    path = begin(ann, len(body))
+    upload = path.rsplit("/", 1)[-1]
+    for method in ("HEAD", "PATCH", "DELETE"):
+        headers = APPEND | {"Upload-Offset": "0"}
+        assert bob.request(method, path, headers=headers).status_code == 404, "it is ann's"
+    send(ann, path, body[:100], 0)
+    assert bob.delete(f"/uploads/{upload}").status_code == 404
+    assert ann.delete(f"/uploads/{upload}").status_code == 204
+    assert ann.head(path, headers=TUS).status_code == 404
+    path = begin(ann, len(body))
+    assert send(ann, path, body, 0).status_code == 204
+    job = ann.post("/detect", json={"source": {"upload": path.rsplit("/", 1)[-1]}}).json()
+    slide = slide_of(server, put(ann, body))
+    assert ann.delete(path, headers=TUS).status_code == 204
+    assert not slide.exists()
+    assert ann.head(path, headers=TUS).status_code == 404
+    assert ann.get(job["links"]["run.json"]).status_code == 200, "a finished job keeps its result"
+
+
+def test_nothing_is_written_for_who_has_no_key(server: Server) -> None:
+    files = set((server.folder / "data" / "uploads").rglob("*"))
+    body = png(make_field(309))
+    with httpx.Client(base_url=server.client.base_url, timeout=60) as nobody:
+        for headers in ({}, {"X-API-Key": "wrong"}):
+            assert nobody.post("/uploads/tus", headers=TUS | {"Upload-Length": "100"} | headers).status_code == 401
+            assert nobody.post("/uploads", content=body, headers=headers).status_code == 401
+            assert nobody.put("/uploads/a.png", content=body, headers=headers).status_code == 401
+            assert nobody.patch("/uploads/tus/" + "0" * 32, content=body, headers=APPEND | headers).status_code == 401
+    assert set((server.folder / "data" / "uploads").rglob("*")) == files
+
+
+def test_a_name_stays_with_its_upload(ann: httpx.Client, bob: httpx.Client) -> None:
+    body = png(make_field(310))
+    upload = put(ann, body, "of ann.png")
+    assert put(bob, body, "of bob.png") == upload
+    for client, name in ((ann, "of ann.png"), (bob, "of bob.png")):
+        job = client.post("/detect", json={"source": {"upload": upload}}).json()
+        assert job["name"] == name
+
+
+def test_a_client_keeps_no_more_than_its_quota(tmp_path: Path, models_folder: Path) -> None:
+    keys = json.dumps({name: entry for name, entry in KEYS.items() if name in {"ann", "bob"}})
+    environment = {"MITOSCAN_API_KEYS": keys, "MITOSCAN_CLIENT_QUOTA_BYTES": str(QUOTA), "MITOSCAN_WORKERS": "0"}
+    with Server(tmp_path, models_folder, **environment).start(wait_for_worker=False) as server:
+        client = server.client
+        client.headers["X-API-Key"] = "ann"
+        body = png(make_field(311))
+        assert QUOTA / 3 < len(body) < QUOTA / 2
+        uploads = [put(client, png(make_field(seed))) for seed in (311, 312)]
+        refused = client.put("/uploads/a.png", content=body)
+        assert (refused.status_code, refused.json()["type"]) == (413, "urn:mitoscan:quota-exceeded")
+        assert "DELETE" in refused.json()["detail"]
+        assert client.post("/uploads", content=iter([body])).status_code == 413, "without a declared length"
+        assert client.post("/uploads/tus", headers=TUS | {"Upload-Length": str(len(body))}).status_code == 413
+        bob = {"X-API-Key": "bob"}
+        assert client.put("/uploads/a.png", content=body, headers=bob).status_code == 201, "bob has his own"
+        assert client.delete(f"/uploads/{uploads[1]}").status_code == 204
+        path = begin(client, len(body))  # What is promised counts like what is there.
+        assert client.put("/uploads/a.png", content=body).status_code == 413
+        assert send(client, path, body, 0).status_code == 204
+        settings = Settings(data=tmp_path / "data")
+        assert _until(lambda: held_bytes(settings, "ann") == len(body), server, timeout=10)
+
+
+def test_a_quota_holds_however_many_come_at_once(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, min_free_bytes=0, client_quota_bytes=350)
+
+    def keep(number: int) -> bool:
+        place = settings.uploads / f"{number:064x}"
+        place.mkdir(parents=True)
+        (place / "slide.png").write_bytes(bytes(100))
+        slide = StoredSlide(f"uploads/{place.name}/slide.png", place.name, "slide.png", Header(".png", 1, 1))
+        return is_allowed(lambda: keep_slide(settings, "ann", slide))
+
+    def begin_one(number: int) -> bool:
+        return is_allowed(lambda: begin_upload(settings, Upload(f"{number:032x}", "bob", "slide.tif", 100)))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(keep, range(16))) == 3
+        assert sum(pool.map(begin_one, range(16))) == 3
+    assert held_bytes(settings, "ann") == promised_bytes(settings, "bob") == 300
+
+
+def is_allowed(step: Callable[[], None]) -> bool:
+    try:
+        step()
+    except QuotaExceededError:
+        return False
+    return True

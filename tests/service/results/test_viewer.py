@@ -1,0 +1,254 @@
+"""The pages in a real browser with a real slide: upload, watch the map grow, look at the result."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page
+
+from service.results.live_map import VEIL
+from service.results.viewer_tiles import TILE_SIDE, UNREADABLE_GREY
+from tests.factories.dicom import write_dicom_series
+from tests.factories.slides import damage_tile, pyramid, texture, write_pyramid
+from tests.service.conftest import PATIENCE_MS, Server, make_field, make_large_field, png
+
+
+def test_tiles_of_all_levels_join_to_the_slide(server: Server) -> None:
+    pixels = make_field(60, 700, 1100, noise=0)
+    job = server.client.post("/detect", content=png(pixels), params={"stride": 8}).json()
+    size = server.client.get(f"/jobs/{job['id']}/slide.json").json()
+    assert (size["width"], size["height"], size["tile_side"]) == (1100, 700, TILE_SIDE)
+    assert size["levels"] == 12  # 2^11 is the first power of two that is not smaller than the longest side.
+    for downsample, level in ((1, 11), (2, 10), (4, 9)):
+        whole = np.zeros((-(-700 // downsample), -(-1100 // downsample), 3), np.uint8)
+        for row in range(-(-whole.shape[0] // TILE_SIDE)):
+            for col in range(-(-whole.shape[1] // TILE_SIDE)):
+                answer = server.client.get(f"/jobs/{job['id']}/slide_files/{level}/{col}_{row}.jpeg").raise_for_status()
+                tile = np.asarray(Image.open(io.BytesIO(answer.content)))
+                top, left = row * TILE_SIDE, col * TILE_SIDE
+                whole[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+        expected = np.asarray(Image.fromarray(pixels).resize(whole.shape[1::-1], Image.Resampling.BOX))
+        difference = np.abs(whole.astype(int) - expected)
+        assert difference.mean() < 2, "more than JPEG does"
+
+
+def test_tiles_outside_the_slide_are_not_found(client: httpx.Client) -> None:
+    job = client.post("/detect", content=png(make_field(1))).json()
+    for place in ("0/1_0", "99/0_0", "8/1_0", "8/0_1"):
+        answer = client.get(f"/jobs/{job['id']}/slide_files/{place}.jpeg")
+        assert answer.status_code in {404, 422}
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_map_of_a_running_job_grows(server: Server) -> None:
+    job_id = server.submit(png(make_large_field(61, 12)), stride="1")
+    server.wait(job_id, "RUNNING")
+    scanned = []
+    while server.client.get(f"/jobs/{job_id}").json()["status"] == "RUNNING":
+        answer = server.client.get(f"/jobs/{job_id}/live-map.png")
+        if answer.status_code == 200:
+            picture = np.asarray(Image.open(io.BytesIO(answer.content)))
+            scanned.append(int((picture != VEIL).any(axis=-1).sum()))
+    assert server.wait(job_id)["status"] == "SUCCEEDED"
+    assert scanned == sorted(scanned)
+    assert scanned[-1] > scanned[0]
+    assert server.client.get(f"/jobs/{job_id}/live-map.png").status_code == 409
+
+
+def test_a_slide_has_a_thumbnail_however_small_it_is(client: httpx.Client) -> None:
+    for height, width, expected in ((700, 1100, (44, 69)), (64, 90, (64, 90))):
+        job = client.post("/detect", content=png(make_field(62, height, width)), params={"stride": 8}).json()
+        answer = client.get(f"/jobs/{job['id']}/thumbnail.jpeg").raise_for_status()
+        assert Image.open(io.BytesIO(answer.content)).size == (expected[1], expected[0])
+
+
+def test_a_slide_with_spoilt_places_is_shown_with_grey_for_them(server: Server, holed_slide: Path) -> None:
+    here = f"/jobs/{scanned(server, holed_slide.read_bytes(), stride='4')['id']}"
+    tile = server.client.get(f"{here}/slide_files/9/0_0.jpeg").raise_for_status().content
+    pixels = np.asarray(Image.open(io.BytesIO(tile))).astype(int)
+    is_grey = (np.abs(pixels - UNREADABLE_GREY) < 6).all(axis=-1)
+    assert is_grey[136:248, 136:376].all()
+    assert is_grey[:120].mean() < 0.05 > is_grey[264:].mean()
+
+
+def test_a_crop_shows_the_surroundings_of_a_place_and_white_beyond_the_slide(client: httpx.Client) -> None:
+    pixels = make_field(63, 300, 400, noise=0)
+    here = f"/jobs/{client.post('/detect', content=png(pixels), params={'stride': 8}).json()['id']}"
+
+    def crop(x: int, y: int, side: int = 128) -> np.ndarray:
+        answer = client.get(f"{here}/crops/{x}_{y}.jpeg", params={"side": side}).raise_for_status()
+        return np.asarray(Image.open(io.BytesIO(answer.content))).astype(int)
+
+    assert np.abs(crop(200, 150) - pixels[86:214, 136:264]).mean() < 2  # More than JPEG does.
+    corner = crop(0, 0)
+    assert corner[:60].mean() > 250
+    assert corner[:, :60].mean() > 250
+    assert np.abs(corner[64:, 64:] - pixels[:64, :64]).mean() < 4
+    assert crop(200, 150, side=256).shape == (128, 128, 3)
+    for place, status in (("400_0", 404), ("0_300", 404), ("-1_0", 422)):
+        assert client.get(f"{here}/crops/{place}.jpeg").status_code == status
+
+
+@pytest.fixture(scope="module")
+def holed_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A slide of 512 x 512 px with 2 of its TIFF tiles (rows 128 to 256, columns 128 to 384) spoilt."""
+    path = tmp_path_factory.mktemp("holed") / "holed.tif"
+    write_pyramid(path, texture(512, 512), levels=1, style="generic", compression="jpeg")
+    for tile in (5, 6):
+        damage_tile(path, tile)
+    return path
+
+
+def test_what_could_not_be_read_is_a_region(server: Server, holed_slide: Path) -> None:
+    job = scanned(server, holed_slide.read_bytes(), stride="4")
+    assert job["area_mm2"]["unreadable"] > 0
+    regions = server.client.get(f"/jobs/{job['id']}/regions").raise_for_status().json()["features"]
+    (left, top), (right, bottom) = lost_corners(regions)
+    # A cell of the scan is lost with any pixel that a patch in it sees.
+    assert (left, top) == pytest.approx((128, 128), abs=64)
+    assert (right, bottom) == pytest.approx((384, 256), abs=64)
+    assert {feature["properties"]["name"] for feature in regions} >= {"Tissue", "Hotspot 1"}
+
+
+def lost_corners(regions: list[dict]) -> tuple[list[int], list[int]]:
+    """Least and largest x and y of the areas that could not be read."""
+    lost = [feature["geometry"] for feature in regions if feature["properties"]["name"] == "Unreadable"]
+    corners = np.array([corner for geometry in lost for corner in geometry["coordinates"][0]])
+    return corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+
+
+@pytest.mark.slow
+def test_a_new_user_uploads_a_slide_and_looks_at_it(server: Server, page, picture, example_slide: Path) -> None:
+    page.goto(f"{server.client.base_url}")
+    page.wait_for_selector("#model option", state="attached")
+    picture("upload")
+    page.fill("#threshold", "0.3")  # Not known from an earlier scan: there is something to watch.
+    page.set_input_files("#file", example_slide)
+    page.wait_for_url("**/view")
+    page.wait_for_selector("body[data-slide=open]")
+    page.wait_for_selector("body[data-live=shown], body[data-result=shown]")
+    picture("running")
+    page.wait_for_selector("body[data-result=shown]")
+    assert page.inner_text("#name") == example_slide.name
+    light = picture("viewer")
+    counted = int(page.inner_text("#count"))
+    page.fill("#threshold", "0.05")
+    assert int(page.inner_text("#count")) >= counted
+    assert page.inner_text("#scale-text").endswith("µm")
+    assert "BSD-3-Clause" in page.inner_text("footer")
+    page.keyboard.press("t")
+    dark = picture("dark")
+    assert light[10, 400].min() > 200 > 60 > dark[10, 400].max(), "what is beside the slide is dark"
+    assert light[400, 10].min() > 200 > 60 > dark[400, 10].max(), "what is beside the slide is dark"
+
+
+def test_a_folder_is_uploaded_as_one_slide(server: Server, page, tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    write_dicom_series(tmp_path / "series", pyramid(make_field(66, 512, 384), 2))
+    page.goto(f"{server.client.base_url}")
+    page.wait_for_selector("#model option", state="attached")
+    page.set_input_files("#folder", tmp_path / "series")
+    page.wait_for_url("**/view")
+    page.wait_for_selector("body[data-result=shown]")
+    assert page.inner_text("#name") == "series"
+
+
+def test_the_map_changes_no_colour_where_it_is_clear(server: Server, page, picture) -> None:
+    glass = np.full((600, 800, 3), 243, np.uint8)
+    glass[200:400, 300:500] = make_field(64, 200, 200)
+    open_view(page, server, png(glass))
+    for layer in ("#show-marks", "#show-hotspot", "#show-tissue"):
+        page.uncheck(layer)
+    shown = picture("map")
+    page.uncheck("#show-map")
+    hidden = picture("no-map")
+    assert np.abs(shown[200:600, 400:500] - 243).max() <= 2
+    assert np.abs(shown - hidden)[200:600, 600:1100].max() > 20, "the map shows on the tissue"
+
+
+def test_keys_and_list_lead_to_each_detection(server: Server, page) -> None:
+    job = open_view(page, server, png(make_field(65, 400, 500)), threshold="0.01")
+    entries = page.locator("#list li")
+    assert entries.count() == len(job["detections"]) > 2
+    page.keyboard.press("n")
+    page.keyboard.press("n")
+    assert entries.nth(1).get_attribute("aria-current") == "true"
+    page.keyboard.press("p")
+    page.keyboard.press("p")
+    assert entries.last.get_attribute("aria-current") == "true"
+    entries.first.locator("button").click()
+    assert entries.first.get_attribute("aria-current") == "true"
+    page.wait_for_function("document.querySelector('#list img').naturalWidth === 128")
+    page.wait_for_timeout(1000)
+    x, y = page.evaluate("""() => { const box = document.querySelector('#slide').getBoundingClientRect();
+      return [box.left + box.width / 2, box.top + box.height / 2]; }""")
+    page.mouse.move(x, y)
+    assert f"score {job['detections'][0]['score']:.3f}" in page.inner_text("#place"), "not in the middle"
+    page.keyboard.press("d")
+    assert not page.is_checked("#show-marks")
+    scores = [detection["score"] for detection in job["detections"]]
+    page.fill("#threshold", f"{scores[len(scores) // 2]:.2f}")
+    shown = float(page.inner_text("#threshold-value"))
+    assert entries.count() == sum(score >= shown for score in scores) < len(scores)
+    page.keyboard.press("]")
+    assert float(page.inner_text("#threshold-value")) == pytest.approx(shown + 0.02)
+    page.click("#reset")
+    assert entries.count() == len(job["detections"])
+    page.keyboard.press("?")
+    assert page.is_visible("#keys")
+
+
+#: Pixels by which the panel is wider than its column, beside a scroll bar of 15: this browser draws none.
+TOO_WIDE = """() => {
+  const panel = document.querySelector("aside");
+  panel.style.borderRightWidth = "16px";
+  const tooWide = panel.scrollWidth - panel.clientWidth;
+  panel.style.borderRightWidth = "";
+  return tooWide;
+}"""
+
+
+def test_unread_area_is_drawn_and_said(server: Server, page, picture, holed_slide: Path) -> None:
+    job = open_view(page, server, holed_slide.read_bytes(), stride="4")
+    assert "could not be read" in page.inner_text("#unread")
+    assert page.evaluate(TOO_WIDE) == 0
+    for layer in ("#show-marks", "#show-hotspot", "#show-tissue", "#show-map"):
+        page.uncheck(layer)
+    drawn = picture("unread")
+    page.keyboard.press("u")
+    changed = np.abs(picture("no-unread") - drawn).max(axis=-1) > 10
+    box = page.evaluate("document.querySelector('#slide').getBoundingClientRect().toJSON()")
+    scale = box["height"] / 512  # The slide is square and fills the height.
+    slide_left = box["left"] + (box["width"] - box["height"]) / 2
+    (left, top), (right, bottom) = lost_corners(server.client.get(f"/jobs/{job['id']}/regions").json()["features"])
+    on_slide = changed[:, int(slide_left) : int(slide_left + 0.9 * box["height"])]  # Beside it lies the navigator.
+    rows, cols = np.flatnonzero(on_slide.any(axis=1)), np.flatnonzero(on_slide.any(axis=0))
+    assert (rows[0], rows[-1]) == pytest.approx((top * scale, bottom * scale), abs=3)
+    assert (cols[0], cols[-1]) == pytest.approx((left * scale, right * scale), abs=3)
+
+
+def scanned(server: Server, body: bytes, **query: str) -> dict:
+    """A job that has succeeded."""
+    answer = server.client.post("/detect", content=body, params=query, headers={"Prefer": "respond-async"})
+    job = server.wait(answer.raise_for_status().json()["id"], timeout=PATIENCE_MS / 1000)
+    assert job["status"] == "SUCCEEDED"
+    return job
+
+
+def open_view(page: Page, server: Server, body: bytes, **query: str) -> dict:
+    """A job that has succeeded, its page opened and drawn."""
+    job = scanned(server, body, **query)
+    page.goto(f"{server.client.base_url}/jobs/{job['id']}/view")
+    page.wait_for_selector("body[data-result=shown]")
+    return job
+
+
+def test_the_api_is_documented_in_the_browser(server: Server, page, picture) -> None:
+    page.goto(f"{server.client.base_url}/docs")
+    page.wait_for_selector("#operations-scan-detect_detect_post, .opblock")
+    picture("docs")
