@@ -29,7 +29,7 @@ class Progress:
     #: Scanned area so far, and in all.
     mm2_done: float
     mm2_total: float
-    #: What is going on, of `scanner.inference.stages.Stage`, and how much of that is done, if it comes after the network.
+    #: What is going on, of `scanner.inference.stages.Stage`, and how much of it is done, if it comes after the network.
     stage: str = "network"
     stage_share: float = 0.0
 

@@ -98,7 +98,7 @@ class ScanSettings:
     keep_ink: bool = False
     #: True scans grey and fluorescent slides as well, whatever that means for a model of stained tissue.
     any_stain: bool = False
-    #: True takes the slide's background off its scores, where the model's card asks for it (`scanner.detections.background`).
+    #: True calibrates scores by the slide's background, if the model's card says so (`scanner.detections.background`).
     background: bool = True
     #: Places that are scanned a second time, with other tiles, to see that tiles do not show; 0: none.
     verify_places: int = 0

@@ -1,7 +1,7 @@
 """The same batch on many hosts: one actor per GPU, which loads the model once and takes slide after slide.
 
-Ray carries calls and says which of them were lost; `scanner.cluster.dispatch` decides what is done next, and again. A slide
-whose host is gone goes on from its own checkpoint on another one, where both see the folder of the results.
+Ray carries calls and says which of them were lost; `scanner.cluster.dispatch` decides what is done next, and again. A
+slide whose host is gone goes on from its own checkpoint on another one, where both see the folder of the results.
 """
 
 from __future__ import annotations

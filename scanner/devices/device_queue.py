@@ -1,8 +1,8 @@
 """A lane: the queue of tiles in front of one device, so that the device computes while the host does something else.
 
 Tiles go in by `launch`, which comes back at once, and their scores come out of what it returned, in any order. On a CPU
-a thread of its own computes (torch and the native form let go of Python's lock); on a GPU `scanner.devices.cuda_queue` has three
-streams: one up, one that computes, one down.
+a thread of its own computes (torch and the native form let go of Python's lock); on a GPU `scanner.devices.cuda_queue`
+has three streams: one up, one that computes, one down.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Smoothing and peaks on a GPU, band by band: the map goes up, only points come back, and they are those of the CPU.
 
-The same arithmetic as `scanner.maps.smoothing` and `scanner.maps.peaks`, in tensors: values counted in whole units, sums that are
-exact whatever their order, one division in float64. So a peak has the same place and the same bits on every device.
+The same arithmetic as `scanner.maps.smoothing` and `scanner.maps.peaks`, in tensors: values counted in whole units,
+sums that are exact whatever their order, one division in float64. So a peak has the same place and the same bits on
+every device.
 """
 
 from __future__ import annotations

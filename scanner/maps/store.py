@@ -1,10 +1,10 @@
 """MapStore: the probability map on disk while it is computed, in bounded memory; a scan that dies goes on from it.
 
 The map is a Zarr array with one chunk per tile. Beside it lies a journal with a line for every tile, which holds a
-checksum of the line and of the tile's values. Both are brought to disk at intervals (`scanner.files.journal`). So a scan that
-is killed at any moment loses at most the tiles in hand, one whose machine loses power at most half a minute of work,
-and both end with the bytes of one that was left alone: a tile without its line, or whose values are not those that the
-line vouches for, is scored again.
+checksum of the line and of the tile's values. Both are brought to disk at intervals (`scanner.files.journal`). So a
+scan that is killed at any moment loses at most the tiles in hand, one whose machine loses power at most half a minute
+of work, and both end with the bytes of one that was left alone: a tile without its line, or whose values are not those
+that the line vouches for, is scored again.
 
 Many processes may fill one map, each a band of its tiles: a band has a journal of its own.
 """

@@ -2,8 +2,8 @@
 
 A cell of the slide is tissue if it absorbs light or has a colour, both above fixed thresholds: a threshold that adapts
 to the slide (Otsu) would split a field that is all tissue, and find tissue on empty glass. Pen marks, surgical ink and
-dark dirt are taken out (`scanner.survey.ink`). Not told apart from tissue are folds and pale dust; they cost time, and losing
-tissue would cost figures.
+dark dirt are taken out (`scanner.survey.ink`). Not told apart from tissue are folds and pale dust; they cost time, and
+losing tissue would cost figures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Files of every format, cut short and with bytes flipped: only our errors, no hang, bounded memory.
 
-Run as a program of its own, since a library in C may take the process down with it: `python -m tests.factories.mutations FOLDER`.
+Run as a program of its own, since a library in C may take the process down with it:
+`python -m tests.factories.mutations FOLDER`.
 """
 
 from __future__ import annotations

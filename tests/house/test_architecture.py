@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 #: Each may import itself and what stands before it.
 LAYERS = ("models", "scanner", "service")
 MAX_FILE_LINES = 300
@@ -20,9 +20,16 @@ MAX_BODY_LINES = 50
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "tools", "manager", "core"}
 #: These run on a GPU host that has torch and numpy, and nothing else.
 BARE = (
-    "models", "scanner.dense", "scanner.maps.peaks", "scanner.maps.smoothing", "scanner.inference.scorer", "scanner.maps.peaks_on_gpu",
-    "benchmarks.gpu.__main__", "scanner.bench.run", "scanner.bench.report",
-)  # fmt: skip
+    "models",
+    "scanner.dense",
+    "scanner.maps.peaks",
+    "scanner.maps.smoothing",
+    "scanner.maps.peaks_on_gpu",
+    "scanner.inference.scorer",
+    "benchmarks.gpu.__main__",
+    "scanner.bench.run",
+    "scanner.bench.report",
+)
 
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -13,7 +13,7 @@ from service.jobs.store import JobNotFoundError
 
 router = APIRouter(include_in_schema=False)
 
-VIEWER = Path(__file__).parent.parent / "viewer"
+VIEWER = Path(__file__).parents[2] / "viewer"
 MODULES = VIEWER / "node_modules"
 #: Third-party files, brought in by npm at set-up: the name they are served by -> where they lie.
 VENDOR = {

@@ -23,7 +23,7 @@ from tests.service import own_postgres
 from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
 from tests.service.jobs.test_store import job
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow

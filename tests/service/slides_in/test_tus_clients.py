@@ -19,7 +19,7 @@ from tests.service.local_servers import BreakingLine
 SIZE = 200_000_000
 #: Bytes after which the line is cut.
 BREAKS = (30_000_000, 90_000_000, 91_000_000, 170_000_000)
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
