@@ -40,7 +40,15 @@ _Out = TypeVar("_Out", bound=BaseModel)
 
 
 class ServiceError(Exception):
-    """The service refused; `problem` is its RFC 9457 problem."""
+    """The service refused; `problem` is its RFC 9457 problem.
+
+    Examples
+    --------
+    >>> from service.client import ServiceError
+    >>> error = ServiceError({"title": "Not found", "detail": "there is no job 'a'"}, status=404)
+    >>> error.status, str(error)
+    (404, "404 Not found: there is no job 'a'")
+    """
 
     def __init__(self, problem: dict[str, Any], *, status: int, retry_after: float | None = None) -> None:
         super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")
@@ -51,7 +59,14 @@ class ServiceError(Exception):
 
 
 class ScanChoices(TypedDict, total=False):
-    """Query parameters of POST /detect."""
+    """Query parameters of POST /detect.
+
+    Examples
+    --------
+    >>> from service.client import ScanChoices
+    >>> ScanChoices(threshold=0.3, stride=8)
+    {'threshold': 0.3, 'stride': 8}
+    """
 
     model: str
     threshold: float
@@ -66,7 +81,20 @@ class ScanChoices(TypedDict, total=False):
 
 
 class Client:
-    """Asks a service; what it answers with 429 or 503, or not at all, is asked again."""
+    """Asks a service; what it answers with 429 or 503, or not at all, is asked again.
+
+    Examples
+    --------
+    With a service on this machine (`mitoscan serve`):
+
+    >>> from service.client import Client
+    >>> with Client("http://127.0.0.1:8000") as client:
+    ...     job = client.detect("field.png", threshold=0.3)
+    ...     job = client.wait(job.id)
+    ...     path = client.download(job.id, "detections.geojson", ".")
+    >>> job.status.value, path.name
+    ('SUCCEEDED', 'detections.geojson')
+    """
 
     def __init__(self, address: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
         headers = {"X-API-Key": key} if key else {}
