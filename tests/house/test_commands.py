@@ -20,7 +20,7 @@ from tests.house.pages import HISTORY, PAGES, blocks, command_lines, name_of
 
 #: Pages whose commands run in another test.
 ELSEWHERE = {
-    "docs/tutorial.md": "tests/service/api/test_tutorial.py",
+    "docs/tutorial.md": "tests/service/test_tutorial.py",
     "docs/service/recipes.md": "tests/service/api/test_recipes.py",
     "docs/how-to/own-task.md": "tests/service/api/test_your_own.py",
 }
