@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scanner.devices.device_queue import FloatMap, Lane, Pixels, StageSeconds
+from scanner.devices.device_queue import DeviceQueue, FloatMap, Pixels, StageSeconds
 from scanner.devices.form_cache import cache_folder, keep_seconds, read_seconds
 from scanner.devices.gpu_forms import DEFAULT_FORM, FormChoice, GpuForm, reason_of
 from scanner.errors import SettingsError
 from scanner.geometry.tiles import map_side
+from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.scorer import Scorer
-from scanner.result import PreparedSlide
 
 #: Launches that set a form up: the first compiles, the second captures. Their scores are compared.
 SET_UP = 2
@@ -75,7 +75,7 @@ def full_tile_shape(prepared: PreparedSlide) -> tuple[int, ...]:
     frame, scorer = prepared.frame, prepared.scorer
     side = map_side(prepared.tile_side, frame.stride)
     outputs = min(side, frame.map_height), min(side, frame.map_width)
-    height, width = ((length - 1) * frame.stride + scorer.seen for length in outputs)
+    height, width = ((length - 1) * frame.stride + scorer.context_px for length in outputs)
     return prepared.settings.batch_size, height, width, scorer.card.normalisation.pixel_channels
 
 
@@ -133,8 +133,7 @@ class _Trial:
 
     @classmethod
     def of(cls, scorer: Scorer, tile_shape: tuple[int, ...]) -> _Trial:
-        # Not the scan's seconds; and no form is chosen yet.
-        asked = as_logits(replace(scorer, seconds=StageSeconds(), choice=None))
+        asked = as_logits(replace(scorer, choice=None))  # No form is chosen yet.
         return cls(asked, probe_pixels(tile_shape), {}, set(), [])
 
     @property
@@ -166,14 +165,14 @@ class _Trial:
     def _run(self, form: GpuForm, timed: int) -> float:
         if form is not DEFAULT_FORM and not self.reference:
             raise WrongScoresError("there is nothing to compare it with: the default form has failed")
-        lane = self.scorer.open_form(form, self.pixels.shape)
+        queue = self.scorer.open_form(form, self.pixels.shape, StageSeconds())
         try:
             for _ in range(SET_UP):
-                self._compare(lane.launch(list(self.pixels)).result())
-            return min((_seconds(lane, self.pixels) for _ in range(timed)), default=0.0)
+                self._compare(queue.launch(list(self.pixels)).result())
+            return min((_seconds(queue, self.pixels) for _ in range(timed)), default=0.0)
         finally:
-            lane.relieve()
-            lane.close()
+            queue.free_memory()
+            queue.close()
 
     def _compare(self, values: FloatMap) -> None:
         reference = self.reference[0] if self.reference else values
@@ -208,9 +207,9 @@ def as_logits(scorer: Scorer) -> LogitScorer:
     return LogitScorer(**{field.name: getattr(scorer, field.name) for field in fields(Scorer)})
 
 
-def _seconds(lane: Lane, pixels: Pixels) -> float:
+def _seconds(queue: DeviceQueue, pixels: Pixels) -> float:
     started = time.perf_counter()
-    lane.launch(list(pixels)).result()
+    queue.launch(list(pixels)).result()
     return time.perf_counter() - started
 
 

@@ -78,7 +78,7 @@ class UnfinishedScan:
 
     @property
     def plan(self) -> Any:
-        """The plan of what was begun here; None if nothing was."""
+        """The plan of the scan that was started here; None if none was."""
         return read_plan(self.folder)
 
     def resume(self, frame: Frame, *, chunk_side: int, plan: dict[str, Any]) -> MapStore:
