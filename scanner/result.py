@@ -13,8 +13,8 @@ from scanner.geometry.frames import Box, Frame
 from scanner.inference.checks import Checks
 from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.verify import Verification
+from scanner.maps.probability_map import ProbabilityMap
 from scanner.maps.segmentation import Segmentation
-from scanner.maps.store import ProbabilityMap
 from scanner.survey.tissue import TissueMask
 
 

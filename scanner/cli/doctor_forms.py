@@ -15,7 +15,8 @@ from scanner.devices.device import choose_device
 from scanner.devices.device_queue import DeviceQueue, FloatMap, HostQueue, Pixels, StageSeconds
 from scanner.devices.gpu_forms import DEFAULT_FORM, GpuForm, reason_of
 from scanner.errors import SettingsError
-from scanner.inference.form_choice import SET_UP, WrongScoresError, as_logits, probe_pixels, refuse_other_scores
+from scanner.inference.form_choice import SET_UP
+from scanner.inference.form_comparison import WrongScoresError, as_logits, probe_pixels, refuse_other_scores
 from scanner.inference.scorer import PRECISIONS, Scorer, prepare_scorer
 
 #: Side of what the tile answers for, in grid px.

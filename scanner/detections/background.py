@@ -24,7 +24,7 @@ from scanner.inference.coarse_to_fine import COARSE_STRIDE, CoarseToFineScorer
 from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.scorer import Scorer
 from scanner.inference.tile_loop import score_tiles
-from scanner.maps.store import ProbabilityMap
+from scanner.maps.probability_map import ProbabilityMap
 
 #: Probabilities are kept this far from 0 and 1: their logits are finite.
 EDGE = 1e-6

@@ -19,8 +19,8 @@ from scanner.geometry.frames import Box
 from scanner.geometry.windows import window_from_text
 from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.progress import ScanProgress
+from scanner.maps.probability_map import ProbabilityMap
 from scanner.maps.segmentation import Segmentation, segment
-from scanner.maps.store import ProbabilityMap
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from scanner.inference.certificates import certificate_for
 from scanner.inference.precision import PrecisionCost, measure_precision
 from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.verify import Verification, verify_tiling
-from scanner.maps.store import ProbabilityMap
+from scanner.maps.probability_map import ProbabilityMap
 
 
 @dataclass(frozen=True)

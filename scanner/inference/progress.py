@@ -12,7 +12,7 @@ import numpy as np
 from scanner.errors import ScanCancelledError
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
-from scanner.maps.store import ProbabilityMap
+from scanner.maps.probability_map import ProbabilityMap
 from scanner.survey.tissue import TissueMask
 
 

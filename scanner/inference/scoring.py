@@ -12,7 +12,8 @@ from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.progress import ScanProgress
 from scanner.inference.scan_identity import plan_of_map
 from scanner.inference.tile_loop import score_tiles
-from scanner.maps.store import FloatMap, MapStore, ProbabilityMap
+from scanner.maps.probability_map import ProbabilityMap
+from scanner.maps.store import FloatMap, MapStore
 from scanner.maps.unfinished import UnfinishedScan
 
 

@@ -10,7 +10,7 @@ from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, map_side, plan_tiles, read_box
 from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.tile_loop import score_tiles
-from scanner.maps.store import ProbabilityMap
+from scanner.maps.probability_map import ProbabilityMap
 
 #: Probabilities may differ so much by the order of float32 additions; DESIGN's figure for maps.
 TOLERANCE = 1e-5

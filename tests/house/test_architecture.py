@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,7 @@ STOREYS = (
     "service.client",
     "service.supervisor",
     "service.cli",
+    "service.__main__",
     "service",
 )
 MAX_FILES_AT_ROOT = 8
@@ -87,9 +89,6 @@ BARE = (
     "scanner.bench.run",
     "scanner.bench.report",
 )
-
-#: Alembic's scripts are loaded by their paths.
-UNSTACKED = {"service.__main__", "service.jobs.migrations", "service.jobs.migrations.versions"}
 
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -148,7 +147,7 @@ def test_packages_import_from_storeys_below_them_only() -> None:
     upwards = [
         f"{module} imports {name}"
         for module in SOURCES
-        if module.split(".")[0] != "models" and storey_of(module) not in UNSTACKED
+        if module.split(".")[0] != "models"
         for name in imported(module)
         if name.split(".")[0] != "models" and storey_of(name) != storey_of(module)
         if STOREYS.index(storey_of(name)) > STOREYS.index(storey_of(module))
@@ -190,6 +189,13 @@ def test_modules_do_not_import_their_own_package() -> None:
         if path.name != "__init__.py" and module.rpartition(".")[0] in set(imported(module, at_import=True))
     ]
     assert circles == []
+
+
+def test_the_tours_name_files_that_are_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    known = [str(path.relative_to(ROOT)) for path in EVERY_FILE]
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    assert [name for name in sorted(named) if not any(f"/{path}".endswith(f"/{name}") for path in known)] == []
 
 
 def files_of(folder: Path) -> list[Path]:
