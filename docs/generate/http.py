@@ -77,7 +77,10 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         f"{sentence(operation['summary'])} {said}\n",
     ]
     if parameters := operation.get("parameters"):
-        rows = [[code(p["name"]), p["in"], _type(p["schema"]), sentence(p.get("description", ""))] for p in parameters]
+        rows = [
+            [code(p["name"]), p["in"], _type(p["schema"]).removesuffix(" or null"), sentence(p.get("description", ""))]
+            for p in parameters
+        ]
         parts.append(table(["parameter", "in", "type", "meaning"], rows))
     if body := operation.get("requestBody"):
         parts.append(f"Body: {', '.join(code(kind) for kind in body['content'])}.\n")

@@ -23,7 +23,8 @@ def sentence(text: str) -> str:
     text = text.strip()
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    first = text[0] if text.startswith("um ") else text[0].upper()  # The unit stays as it is.
+    return first + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _cell(text: str) -> str:

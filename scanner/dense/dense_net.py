@@ -57,10 +57,8 @@ class DenseNet(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> net = torch.nn.Sequential(
-    ...     torch.nn.Conv2d(3, 8, 4), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(8 * 15 * 15, 2)
-    ... ).eval()
     >>> from scanner.dense import densify
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 33), torch.nn.Flatten()).eval()
     >>> dense = densify(net, patch_size=33, stride=4)
     >>> dense.stride, dense.patch_size
     (4, 33)
