@@ -28,6 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 40
@@ -40,12 +41,14 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
         assert re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", style.read_text()) == [], style
 
 
+@pytest.mark.slow
 def test_every_page_of_the_repository_is_in_the_site(site: Path) -> None:
     written = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in ROOT.glob("docs/**/*.md")}
     added = {Path(place).with_suffix(".html") for place in PLACES.values() if place.endswith(".md")}
     assert {path for path in written | added if not (site / path).is_file()} == set()
 
 
+@pytest.mark.slow
 def test_drawings_are_plain(site: Path) -> None:
     drawings = list(site.rglob("explanation/*.svg"))
     assert len(drawings) >= 5
