@@ -73,7 +73,7 @@ BROKEN = {
     "device.svs": "a device, not a file",
     "folder.svs": "a folder, not a slide",
     "locked.svs": "Permission denied",
-    "waits/a.vms": "lies with its files",
+    "waits/a.vms": "a pipe or a device",
 }
 
 

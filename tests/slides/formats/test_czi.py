@@ -97,7 +97,7 @@ def test_without_the_extra_it_is_refused_with_the_way_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_czi(tmp_path / "slide.czi", [Scene(ONE)])
-    monkeypatch.setattr("scanner.slides.opening.has_czi_reader", lambda: False)
+    monkeypatch.setattr("scanner.slides.readers.has_czi_reader", lambda: False)
     with pytest.raises(UnsupportedSlideError, match=r"OpenSlide does not read this CZI \(.+\); pip install .*\[czi\]"):
         open_slide(tmp_path / "slide.czi")
 
