@@ -28,7 +28,7 @@ from scanner.detections.rescoring import look_again
 from scanner.devices.device import choose_device
 from scanner.errors import ResolutionError
 from scanner.exports.files import check_exports, write_results
-from scanner.exports.overview import is_soon_read, read_backdrop
+from scanner.exports.overview import fits_beside_scan, read_backdrop
 from scanner.exports.report import describe_result, end_earlier_scan, finish_report
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.windows import window_from_text
@@ -113,7 +113,7 @@ def scan_prepared(
     started = time.perf_counter() - prepared.seconds
     results, places = None if out is None else Path(out), prepared.settings.verify_places
     with UnfinishedScan.open(results) as unfinished, ThreadPoolExecutor(1, thread_name_prefix="overview") as beside:
-        is_drawn_ahead = results is not None and is_soon_read(prepared.slide, prepared.frame)
+        is_drawn_ahead = results is not None and fits_beside_scan(prepared.slide, prepared.frame)
         backdrop = beside.submit(read_backdrop, prepared.slide, prepared.frame) if is_drawn_ahead else None
         watch = Watch(on_progress or (lambda _: None), should_stop or (lambda: False))
         prepared = as_begun(prepared, unfinished.plan)

@@ -91,14 +91,14 @@ def _without_preface(text: str) -> tuple[str, int]:
 def _cells(row: dict[str | Any, str | Any]) -> dict[str, str]:
     """The cells of a line by their columns; ValueError if there are more than columns."""
     if any(cell.strip() for cell in row.get(None) or ()):
-        raise ValueError("more cells than the first line has; put quotes around a path with separators in it")
+        raise ValueError("more cells than the first line has columns; put quotes around a path with separators in it")
     return {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
 
 
 def _describe(error: csv.Error) -> str:
     if "field larger" in str(error):
         return "a cell is too long; is a quote missing?"
-    return "a quote is open, or something stands behind it; put quotes around whole cells, and double those within"
+    return "a quote is not closed, or text follows it; put quotes around whole cells, and double those within"
 
 
 def _read_table(text: str, path: Path) -> csv.DictReader[str]:
@@ -131,7 +131,7 @@ def _slide_of_row(cells: dict[str, str], folder: Path, where: str) -> FoundSlide
     place, mpp, image = _place(cells.get(PLACE, "")), _mpp(cells.get(MPP, "")), _image(cells.get(IMAGE, ""))
     fault = ""
     if _WINDOWS_PATH.match(cells[PATH]) and not os.path.exists(slide):
-        fault = f"{slide}: a path of Windows ({where}), and none here; write it as this system has it, with /"
+        fault = f"{slide}: a Windows path ({where}) that does not exist here; write it as this system does, with /"
     return FoundSlide(slide, Path(slide.name), place, mpp, mask, image, fault=fault)
 
 
@@ -147,13 +147,13 @@ def _place(text: str) -> Path | None:
     parts = PurePath(text).parts
     # The results stay below the folder that the user gave.
     if PurePath(text).is_absolute() or ".." in parts:
-        raise ValueError(f"{PLACE} = {text!r} leads out of the results' folder")
+        raise ValueError(f"{PLACE} = {text!r} leads out of the result folder")
     return Path(text) if parts else None
 
 
 def _image(text: str) -> int | None:
     if text and not text.isdecimal():
-        raise ValueError(f"{IMAGE} = {text!r} is no index of an image, which count from 0")
+        raise ValueError(f"{IMAGE} = {text!r} is not the index of an image, which counts from 0")
     return int(text) if text else None
 
 

@@ -22,15 +22,15 @@ SLIDE_SUFFIXES = frozenset(
     ".svs .tif .tiff .btf .ndpi .mrxs .scn .bif .vms .vmu .czi .dcm .png .jpg .jpeg .webp .bmp".split()
 )
 #: Behind one of those: why the slide cannot be read as it is.
-_PACKED = "packed, as its name says; unpack it first"
-_UNFINISHED = "an unfinished copy or download, as its name says; finish it, or remove it"
+_PACKED = "compressed, by its name; unpack it first"
+_UNFINISHED = "an unfinished copy or download, by its name; finish it, or remove it"
 _REFUSED = {
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar"), _PACKED),
     **dict.fromkeys((".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp"), _UNFINISHED),
 }
 #: Suffixes that tell nothing: there is none, or it is the end of a DICOM UID.
 _UNTELLING = re.compile(r"|\.|\.[0-9]+")
-#: In a folder that a scan has begun or ended to write.
+#: In a folder that holds a scan, unfinished or complete.
 _RESULT_MARKS = (REPORT_NAME, ".scan")
 
 
@@ -151,7 +151,7 @@ def _look_into(folder: Path, kept: Path, recursive: bool, seen: set[str]) -> Ite
 
 
 def _file(path: Path, kept: Path) -> FoundSlide | None:
-    """What is to be said of a file, by its name and, if that tells nothing, by its first bytes."""
+    """A file as a slide, by its name or, if that tells nothing, by its first bytes; None if it is not one."""
     suffix, inner = path.suffix.lower(), Path(path.stem).suffix.lower()
     if reason := _REFUSED.get(suffix):
         is_slide = inner in SLIDE_SUFFIXES or inner == ".zarr"
@@ -209,5 +209,5 @@ def _refuse_place(slide: FoundSlide, place_of: dict[FoundSlide, Path]) -> str:
     rivals = [
         str(other.path) for other, its in place_of.items() if other != slide and place_key(its) == place_key(place)
     ]
-    reason = f"is that of {' and '.join(rivals)} too" if rivals else "is that of a file which a batch writes"
-    return f"{slide.path}: its result folder {printable(place)} {reason}; give each an id of its own"
+    reason = f"is also that of {' and '.join(rivals)}" if rivals else "is the name of a file that a batch writes"
+    return f"{slide.path}: its result folder {printable(place)} {reason}; give each its own id"

@@ -64,7 +64,7 @@ def read_backdrop(slide: Slide, frame: Frame) -> Backdrop:
     return colours.repeat(factor, axis=0).repeat(factor, axis=1), cell_um / factor
 
 
-def is_soon_read(slide: Slide, frame: Frame) -> bool:
+def fits_beside_scan(slide: Slide, frame: Frame) -> bool:
     """True if `read_backdrop` takes no longer than it may beside a scan."""
     level = slide.levels[choose_level(slide, frame, _cell_um(frame))]
     return level.height * level.width <= SOON_PX

@@ -106,8 +106,8 @@ def test_manifests_stand_beside_folders_and_slides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('path,mpp\na.svs,0.25\n"b.svs,0.25\nc.svs,0.25\n', "after line 2: a quote is open"),
-        ('path\n"a.svs" (1)\n', "after line 1: a quote is open, or something stands behind it"),
+        ('path,mpp\na.svs,0.25\n"b.svs,0.25\nc.svs,0.25\n', "after line 2: a quote is not closed"),
+        ('path\n"a.svs" (1)\n', "after line 1: a quote is not closed, or text follows it"),
         ("path,mpp\n" + "x" * 200_000 + ",1\n", "after line 1: a cell is too long"),
         ("path\na.svs\nFall 3, left.svs\n", "line 3: more cells than the first line"),
         ("sep=;\n\npath;mpp\na.svs;fine\n", "line 4: mpp = 'fine'"),
@@ -135,5 +135,5 @@ def test_paths_of_windows_are_read_where_they_are_here_and_else_fail_by_their_na
     here, odd, drive, share = read_manifest(path)
     assert (here.path, here.fault) == (tmp_path / "below" / "a.svs", "")
     assert (odd.path, odd.fault) == (tmp_path / "odd\\name.svs", "")
-    assert f"C:\\slides\\b.svs: a path of Windows ({path}, line 4)" in drive.fault
+    assert f"C:\\slides\\b.svs: a Windows path ({path}, line 4)" in drive.fault
     assert "line 5" in share.fault
