@@ -53,7 +53,7 @@ def describe_machine(machine: Capabilities) -> list[Finding]:
     has = ", ".join(name if is_there else f"no {name}" for name, is_there in units.items())
     findings = [
         Finding("processor", f"{machine.processor}, {machine.architecture}, {os.cpu_count()} processors"),
-        Finding("vectors", f"{machine.vector_unit}, as torch takes them; {has}"),
+        Finding("vectors", f"{machine.vector_unit}, as torch uses them; {has}"),
         Finding("compiler", machine.compiler or "none (g++ or clang++)"),
         # Without it everything works, more slowly: no problem, but worth knowing.
         Finding("kernel", _describe_kernel(machine.kernel)),
@@ -68,7 +68,7 @@ def describe_machine(machine: Capabilities) -> list[Finding]:
 def _describe_kernel(kernel: KernelReport) -> str:
     if kernel.is_there:
         return f"{kernel.reason}{', bfloat16 on its matrix unit' if kernel.has_matrix else ''}"
-    return f"none, dense nets run by torch alone, about half as fast: {kernel.reason}"
+    return f"none; dense nets run in plain torch, about half as fast: {kernel.reason}"
 
 
 def _describe_gpu(gpu: Gpu) -> Finding:

@@ -18,7 +18,7 @@ from scanner.dense import densify
 from scanner.errors import InexactLayerError
 from scanner.inference.engine import choose_network
 from service.jobs.catalog import Catalog
-from tests.cli.test_app import in_process
+from tests.cli.commands import in_process
 from tests.factories.slides import texture, write_pyramid
 from tests.networks import models as factory
 from tests.networks.reference import patch_by_patch
