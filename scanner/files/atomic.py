@@ -130,7 +130,7 @@ def sync_files(paths: Iterable[Path]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` in UTF-8, line ends as they are; names in it that are not UTF-8 are said with escapes."""
+    """Write `text` to `path` in UTF-8, line ends as they are; names that are not UTF-8 are written with escapes."""
     with replacing(path) as temporary:
         temporary.write_bytes(well_formed(text).encode("utf-8"))
 

@@ -1,6 +1,6 @@
 """Journals of an unfinished scan: lines of JSON, each with a checksum of itself and of what it vouches for.
 
-A line is read back only if it is whole and says what it said when it was written. One that a kill or a power cut has
+A line is read back only if it is complete and unchanged. One that a kill or a power cut has
 torn, or that something else has changed, counts for nothing: what it vouched for is done again, and no more.
 """
 

@@ -38,7 +38,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
             _check(os.stat(path).st_mode, path)
         raise
     except ValueError as error:  # A NUL, or what stands for no bytes.
-        raise IrregularFileError(errno.EINVAL, "no name that a file can have", os.fspath(path)) from error
+        raise IrregularFileError(errno.EINVAL, "not a valid file name", os.fspath(path)) from error
     try:
         _check(os.fstat(descriptor).st_mode, path)
         return open(descriptor, "rb")

@@ -42,7 +42,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
     Raises
     ------
     SettingsError
-        The file cannot be read, is no text, or is larger; names it and says why.
+        The file cannot be read, is not text, or is larger; names it and the reason.
     """
     content = read_content(path, max_bytes=max_bytes)
     try:
@@ -68,7 +68,7 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     if content.startswith(GZIP):
         content = _unpack(content, path, max_bytes)
     if len(content) > max_bytes:
-        raise SettingsError(f"{path}: more than {max_bytes / 2**20:g} MiB, too large for what it should be")
+        raise SettingsError(f"{path}: more than {max_bytes / 2**20:g} MiB, too large for such a file")
     return content
 
 
@@ -78,7 +78,7 @@ def decode(content: bytes) -> str:
     Raises
     ------
     ValueError
-        They are no text; says why.
+        They are not text; gives the reason.
     """
     encoding, mark = _encoding_of(content)
     try:
@@ -86,11 +86,11 @@ def decode(content: bytes) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             place = len(mark) + error.start
-            raise ValueError(f"no text in {encoding.upper()}: byte {place} cannot be part of it") from error
+            raise ValueError(f"not text in {encoding.upper()}: byte {place} is invalid") from error
         # What programs on Windows write where nobody asks for anything else: Latin-1, and signs that it has not.
         text = _windows(content[len(mark) :])
     if "\0" in text:
-        raise ValueError(f"no text: character {text.index(chr(0))} is NUL")
+        raise ValueError(f"not text: character {text.index(chr(0))} is NUL")
     return text
 
 
@@ -122,7 +122,7 @@ def _unpack(content: bytes, path: Path, max_bytes: int) -> bytes:
                 raise SettingsError(f"{path}: the gzip file ends before its content does; copy it again")
             content = member.unused_data
     except zlib.error as error:
-        raise SettingsError(f"{path}: a damaged gzip file; pack it again") from error
+        raise SettingsError(f"{path}: a damaged gzip file; compress it again") from error
     return bytes(unpacked)
 
 

@@ -47,7 +47,7 @@ class VendorSlide(TiledSlide):
         self.images = (sole_image(self.levels, self.file_mpp), *_associated_images(properties))
         self.image = choose_image(self.images, path, image)
         if self.image.index:
-            raise UnsupportedSlideError(f"{path}: {self.image.name!r} is an overview beside the slide, and no slide")
+            raise UnsupportedSlideError(f"{path}: {self.image.name!r} is an overview beside the slide, not the slide")
         self._leaves_out = vendor in LEAVE_OUT
         sources = [TileSource((SQUARE, SQUARE), partial(self._read_square, index)) for index in range(len(self.levels))]
         self._tiles = TiledLevels(self.levels, sources, name=str(path))

@@ -86,7 +86,7 @@ def test_a_field_that_states_what_cannot_be_used_is_refused(tmp_path: Path, mode
     write_field(tmp_path, UNUSABLE)
     result = run(command, tmp_path, model)
     assert result.exit_code == 1
-    assert "'furlong', which is not known; pass the right value with --mpp" in result.stderr
+    assert "'furlong', which is unknown; pass the right value with --mpp" in result.stderr
 
 
 def test_a_scan_that_was_done_before_says_it_again_and_so_does_the_batch(tmp_path: Path, model: str) -> None:

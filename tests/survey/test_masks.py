@@ -120,8 +120,11 @@ def test_outlines_enclose_the_mask_they_were_drawn_around(mask: np.ndarray) -> N
 
 BOXES = st.builds(
     lambda top, left, height, width: Box(top, left, top + height, left + width),
-    st.integers(0, 9), st.integers(0, 9), st.integers(1, 6), st.integers(1, 6),
-)  # fmt: skip
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(1, 6),
+    st.integers(1, 6),
+)
 
 
 @given(st.lists(BOXES, max_size=6))

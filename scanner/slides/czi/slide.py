@@ -96,13 +96,13 @@ def describe_czi(path: Path) -> FileContents:
 
 def _refuse_others(sides: Mapping[str, tuple[int, int]], kinds: Mapping[int, str], path: Path) -> None:
     """UnsupportedSlideError unless the file holds one plane of colours."""
-    longer = [f"{name} = {stop - start}" for name, (start, stop) in sides.items()
-              if name not in "XYSM" and stop - start > 1]  # fmt: skip
+    sizes = {name: stop - start for name, (start, stop) in sides.items() if name not in "XYSM"}
+    longer = [f"{name} = {size}" for name, size in sizes.items() if size > 1]
     if longer:
         raise UnsupportedSlideError(f"{path}: {', '.join(longer)}: a scan needs one plane")
     if set(kinds.values()) - {"Bgr24", "Bgr48"}:
         raise UnsupportedSlideError(
-            f"{path}: pixels of the kind {', '.join(sorted(set(kinds.values())))} are not brightfield RGB; several "
+            f"{path}: pixels of type {', '.join(sorted(set(kinds.values())))} are not brightfield RGB; several "
             "channels together are read from OME-TIFF"
         )
 
@@ -116,7 +116,7 @@ def _levels(reader: Any, size: tuple[int, int], path: Path) -> tuple[Level, ...]
     def count(_index: int, part: Any) -> bool:
         stored, logical = part.physicalSize, part.logicalRect
         if stored.w * stored.h > MAX_TILE_AREA:
-            raise DamagedSlideError(f"{path}: a part of {stored.w} x {stored.h} px is impossible")
+            raise DamagedSlideError(f"{path}: a subblock of {stored.w} x {stored.h} px is impossible")
         step = logical.w / max(stored.w, 1)
         if abs(step - round(step)) < _ROUNDING * step and round(step).bit_count() == 1:
             covered[round(step)] += logical.w * logical.h

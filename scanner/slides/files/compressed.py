@@ -99,7 +99,7 @@ def jpegxl_size(encoded: bytes) -> tuple[int, int]:
     width = height * over // under if over else _jpegxl_side(bits, is_small)
     is_default = bits.take(1)
     if not is_default and bits.take(1):
-        raise ValueError("declares more than a picture")
+        raise ValueError("declares an animation, a preview or an orientation")
     return height, width
 
 

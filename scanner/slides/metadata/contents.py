@@ -100,5 +100,5 @@ def _name(image: ImageInfo) -> str:
     what = [] if image.kind is ImageKind.IMAGE else [str(image.kind)]
     if image.levels:
         what.append(f"{image.levels[0].width} x {image.levels[0].height} px")
-    said = f" {image.name!r}" if image.name else ""
-    return f"image {image.index}{said} ({', '.join(what)})"
+    name = f" {image.name!r}" if image.name else ""
+    return f"image {image.index}{name} ({', '.join(what)})"

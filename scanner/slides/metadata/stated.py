@@ -81,7 +81,7 @@ def resolution_from_sides(
     if row_mpp is None or col_mpp is None:
         if is_density and (row_mpp or col_mpp or 0.0) > COARSEST_DENSITY:
             return None
-        return Unusable(text, source, "says the size of a pixel in one direction only")
+        return Unusable(text, source, "states the pixel size in one direction only")
     return Resolution(row_mpp, col_mpp, source, text, is_density)
 
 
@@ -127,7 +127,7 @@ def resolution_from_ome(description: str) -> Stated:
     if pixels is not None:
         return resolution_from_pixels(pixels)
     if "OME" in description and (text := re.search(r'PhysicalSize[XY]\s*=\s*"[^"]*"?', description)):
-        return Unusable(shown(text[0]), "ome-xml", "stands in XML that is damaged")
+        return Unusable(shown(text[0]), "ome-xml", "stands in damaged XML")
     return None
 
 

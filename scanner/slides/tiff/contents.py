@@ -11,7 +11,7 @@ from scanner.errors import DamagedSlideError, SlideError
 from scanner.slides.files.foreign import foreign_errors_become
 from scanner.slides.metadata.contents import FileContents
 from scanner.slides.metadata.levels import plan_levels
-from scanner.slides.metadata.overviews import tell_overviews
+from scanner.slides.metadata.overviews import mark_overviews
 from scanner.slides.metadata.resolution import Mpp, Resolution, Stated, Unusable, settle_mpp
 from scanner.slides.pixels.protocol import ImageInfo, ImageKind
 from scanner.slides.tiff.images import TiffImage, find_images
@@ -34,7 +34,7 @@ class TiffContents:
         self.mpps = [settle_mpp(one, is_slide=is_slide) for one in stated]
         images = [self._describe(index, stated[index]) for index in range(len(stated))]
         silent = {index for index, image in enumerate(self.found) if image.levels and stated[index] is None}
-        self.images = tell_overviews(images, silent)
+        self.images = mark_overviews(images, silent)
 
     def _describe(self, index: int, stated: Stated) -> ImageInfo:
         image = self.found[index]

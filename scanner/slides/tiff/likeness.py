@@ -31,7 +31,7 @@ def likeness(small: TiffPage, large: TiffPage) -> float | None:
     """
     try:
         planned = plan_level(small, "small"), plan_level(large, "large")
-    except SlideError:  # Of a kind that is not read: said by name where the image is opened.
+    except SlideError:  # A kind of page that is not read: reported where the image is opened.
         return None
     products = powers_small = powers_large = 0.0
     is_seen = False

@@ -11,7 +11,7 @@ from tifffile import FILETYPE, TiffFile, TiffFrame, TiffPage
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.slides.metadata.levels import StoredLevel, why_no_reduction
-from scanner.slides.metadata.overviews import names_an_overview
+from scanner.slides.metadata.overviews import is_overview_name
 from scanner.slides.tiff.metadata import description_of, is_aperio, stated_by_tags
 from scanner.slides.tiff.page import COMPRESSIONS
 
@@ -56,7 +56,7 @@ def pages_of(tiff: TiffFile, path: Path) -> list[TiffPage]:
 
 def has_known_compressions(path: Path) -> bool:
     """Whether `page` decodes the tiled pages of a TIFF, which are its levels; True if the file is damaged."""
-    with suppress(Exception), TiffFile(path) as tiff:  # What is wrong with it is said where it is opened.
+    with suppress(Exception), TiffFile(path) as tiff:  # What is wrong with it is reported where it is opened.
         return all(page.compression in COMPRESSIONS for page in pages_of(tiff, path) if page.is_tiled)
     return True
 
@@ -129,10 +129,10 @@ def is_alike(page: TiffPage, level0: TiffPage) -> bool:
     )
 
 
-def is_named_an_overview(page: TiffPage, beside: TiffPage | None = None) -> bool:
+def is_marked_overview(page: TiffPage, beside: TiffPage | None = None) -> bool:
     """Whether a page is flagged as a macro picture or mask, or called so in difference to the page `beside` it."""
     name = name_of(page)
-    is_called = names_an_overview(name) and (beside is None or name != name_of(beside))
+    is_called = is_overview_name(name) and (beside is None or name != name_of(beside))
     return is_called or bool(page.subfiletype & (FILETYPE.MASK | FILETYPE.MACRO))
 
 
@@ -144,7 +144,7 @@ def stored_level(page: TiffPage) -> StoredLevel:
 
 def why_no_level(page: TiffPage, level0: TiffPage) -> str | None:
     """What speaks against a page as a level of another; None if nothing does."""
-    if is_named_an_overview(page, level0):
+    if is_marked_overview(page, level0):
         return f"it is called {name_of(page)!r}, with a NewSubfileType of {int(page.subfiletype)}"
     if not is_alike(page, level0):
         return "its pixels or its layout are of another kind"

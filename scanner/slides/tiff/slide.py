@@ -60,7 +60,7 @@ class TiffSlide(TiledSlide):
             raise SlideError(f"{self.path} is closed")
         what = f"{self.path}: level {level}, TIFF tile in row {row}, column {col}"
         if not self._tiff_levels[level].has_bytes(row, col):
-            raise NoBytesError(f"{what}: the file has no bytes for it")
+            raise NoBytesError(f"{what}: the file holds no data for it")
         with reading_region(self.path, what):
             return self._tiff_levels[level].read_tile(self._file.fileno(), row, col)
 

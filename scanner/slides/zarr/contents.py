@@ -15,7 +15,7 @@ from scanner.slides.files.foreign import foreign_errors_become
 from scanner.slides.metadata.contents import FileContents
 from scanner.slides.metadata.levels import StoredLevel, plan_levels, why_no_reduction
 from scanner.slides.metadata.ome_xml import parse_ome
-from scanner.slides.metadata.overviews import names_an_overview, tell_overviews
+from scanner.slides.metadata.overviews import is_overview_name, mark_overviews
 from scanner.slides.metadata.resolution import Mpp, Stated, settle_mpp
 from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Level
 from scanner.slides.zarr.metadata import Multiscale, ome_attributes, plan_axes, read_multiscales
@@ -60,11 +60,11 @@ class ZarrContents:
         #: Of each image, as the metadata state it.
         self.mpps = [settle_mpp(image.stated, is_slide=is_slide) for image in self.found]
         silent = {index for index, image in enumerate(self.found) if image.stated is None}
-        self.images = tell_overviews([self._describe(index) for index in range(len(self.found))], silent)
+        self.images = mark_overviews([self._describe(index) for index in range(len(self.found))], silent)
 
     def _describe(self, index: int) -> ImageInfo:
         image, mpp = self.found[index], self.mpps[index]
-        kind = ImageKind.OVERVIEW if names_an_overview(image.name) else ImageKind.IMAGE
+        kind = ImageKind.OVERVIEW if is_overview_name(image.name) else ImageKind.IMAGE
         info = ImageInfo(index, image.name, kind, (), None, "", 0)
         try:
             _, _, channel = plan_axes(image.axes, image.arrays[0][1].shape, "level 0", channels=None)
@@ -98,12 +98,12 @@ def _find_images(node: ZarrNode, path: Path) -> Iterator[ZarrImage]:
         for index, place in enumerate(_series(node)):
             group = node[place]
             if not isinstance(group, zarr.Group):
-                raise DamagedSlideError(f"{path}: series {place!r} is no group")
+                raise DamagedSlideError(f"{path}: series {place!r} is not a group")
             yield from _of_group(group, f"{place}/", path, names[index] if index < len(names) else "")
         return
     found = list(_of_group(node, "", path, ""))
     if not found:
-        raise UnsupportedSlideError(f"{path}: a Zarr group without OME's multiscales is no slide")
+        raise UnsupportedSlideError(f"{path}: a Zarr group without OME multiscales metadata is not a slide")
     yield from found
 
 
@@ -113,7 +113,7 @@ def _refuse_plate(attributes: Mapping[str, Any], path: Path) -> None:
             places = [str(part.get("path")) for part in attributes[kind].get(parts, ()) if isinstance(part, Mapping)]
             there = f"; it holds {', '.join(places[:4])}{' ...' if len(places) > 4 else ''}" if places else ""
             raise UnsupportedSlideError(
-                f"{path}: a {kind} of a high-content screen is no slide{there}; name the folder of one image in it"
+                f"{path}: a {kind} of a high-content screen is not a slide{there}; name the folder of one image in it"
             )
 
 
@@ -145,7 +145,7 @@ def _of_group(group: zarr.Group, place: str, path: Path, name: str) -> Iterator[
         for dataset in multiscale.paths:
             array = group[dataset]
             if not isinstance(array, zarr.Array):
-                raise DamagedSlideError(f"{path}: level {dataset!r} is no array")
+                raise DamagedSlideError(f"{path}: level {dataset!r} is not an array")
             arrays.append((dataset, array))
         kept, notes = _without_contradictions(multiscale, arrays, place, path)
         yield ZarrImage(name or multiscale.name, attributes, multiscale, tuple(kept), tuple(notes))
@@ -161,7 +161,7 @@ def _without_contradictions(
             _stored_level(multiscale.axes, array, stated)
             for (_, array), stated in zip(arrays, multiscale.stated_by_levels, strict=True)
         ]
-    except SlideError:  # Said where the image is opened.
+    except SlideError:  # Reported where the image is opened.
         return list(arrays), []
     level0, sizes = stored[0], {stored[0].size}
     for array, level in zip(arrays[1:], stored[1:], strict=True):

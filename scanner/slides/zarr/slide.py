@@ -71,8 +71,8 @@ class _ZarrLevel:
             return shown
         is_there = pixels == self._ordered(np.asarray(self.other_fill[where]), where)
         # A colour without one of its three is none; of other channels the writer leaves out those that are dark.
-        held = is_there.all(axis=2) if self.is_rgb else is_there.any(axis=2)
-        return shown if held.all() else np.dstack([shown, held.astype(np.uint8)])
+        readable = is_there.all(axis=2) if self.is_rgb else is_there.any(axis=2)
+        return shown if readable.all() else np.dstack([shown, readable.astype(np.uint8)])
 
     @cached_property
     def other_fill(self) -> zarr.Array[Any]:

@@ -75,7 +75,7 @@ def test_of_sixteen_bits_the_upper_eight_are_used(tmp_path: Path) -> None:
 
 def test_what_is_no_plane_of_colours_is_refused(tmp_path: Path) -> None:
     write_czi(tmp_path / "grey.czi", [Scene(ONE[:, :, 0])])
-    with pytest.raises(UnsupportedSlideError, match=r"grey\.czi: pixels of the kind Gray8 are not brightfield RGB"):
+    with pytest.raises(UnsupportedSlideError, match=r"grey\.czi: pixels of type Gray8 are not brightfield RGB"):
         open_slide(tmp_path / "grey.czi")
     write_czi(tmp_path / "stack.czi", [Scene(ONE)], planes=3)
     with pytest.raises(UnsupportedSlideError, match=r"stack\.czi: Z = 3: a scan needs one plane"):
