@@ -16,12 +16,16 @@ from scanner.batch.last_defence import guarded, or_failure, record
 from scanner.batch.outcomes import BatchCallbacks, Outcome, Status, begin_batch
 from scanner.batch.worklist import Job
 from scanner.devices.device import choose_device
+from scanner.devices.device_queue import StageSeconds
 from scanner.errors import SettingsError
+from scanner.inference.prepared_slide import PreparedSlide, prepare_network
+from scanner.inference.progress import OnProgress
 from scanner.inference.scorer import Scorer
-from scanner.result import OnProgress, PreparedSlide, Survey
-from scanner.scanning import open_for, prepare_network, prepare_slide, scan_prepared, survey_slide
+from scanner.scanning import prepare_slide, scan_prepared, survey_for_scan
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
+from scanner.survey.opening import open_for
+from scanner.survey.survey import Survey
 
 
 def scan_batch(
@@ -111,7 +115,7 @@ def survey_job(job: Job, order: BatchOrder) -> SurveyedSlide:
     settings = order.settings_of(job)
     slide = open_for(job.slide, order.model.card, settings)
     try:
-        return SurveyedSlide(slide, settings, survey_slide(slide, order.model.card, settings))
+        return SurveyedSlide(slide, settings, survey_for_scan(slide, order.model.card, settings))
     except BaseException:
         slide.close()
         raise
@@ -138,9 +142,16 @@ def finish_job(
     return or_failure(job, out, finish)
 
 
-def scan_job(job: Job, out: Path, prepared: PreparedSlide, *, on_progress: OnProgress | None = None) -> Outcome:
-    """Scan a prepared slide into its folder."""
-    result = scan_prepared(prepared, job.folder, on_progress=on_progress)
+def scan_job(
+    job: Job,
+    out: Path,
+    prepared: PreparedSlide,
+    *,
+    on_progress: OnProgress | None = None,
+    seconds: StageSeconds | None = None,
+) -> Outcome:
+    """Scan a prepared slide into its folder; `seconds` is what other hosts have spent on its map already."""
+    result = scan_prepared(prepared, job.folder, on_progress=on_progress, seconds=seconds)
     result.map.close()
     return FinishedScan(result.report).outcome(job, out, Status.OK)
 

@@ -12,9 +12,9 @@ from scanner.batch.last_defence import place_of
 from scanner.batch.outcomes import Outcome, Status, assumed_mpp
 from scanner.batch.worklist import Job
 from scanner.errors import OutputExistsError
-from scanner.exports.report import asked_for
 from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import as_written
+from scanner.inference.scan_identity import asked_for
 from scanner.maps.unfinished import remove_leftovers
 from scanner.settings import ScanSettings
 

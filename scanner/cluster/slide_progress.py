@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scanner.devices.device_queue import StageSeconds
-from scanner.result import Progress
+from scanner.inference.progress import Progress
 
 
 @dataclass

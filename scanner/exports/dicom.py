@@ -23,7 +23,8 @@ from scanner.errors import OutputError, SettingsError
 from scanner.exports.map_picture import pool_map
 from scanner.files.atomic import replacing
 from scanner.geometry.frames import Frame
-from scanner.result import PreparedSlide, ScanResult
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.result import ScanResult
 from scanner.slides.pixels.protocol import Slide
 
 if TYPE_CHECKING:

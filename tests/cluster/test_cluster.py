@@ -24,8 +24,8 @@ from scanner.cluster.bands import BAND_TILES
 from scanner.cluster.cluster import scan_cluster
 from scanner.errors import ClusterError
 from scanner.inference.certificates import certificate_for
+from scanner.inference.progress import Progress
 from scanner.maps.unfinished import WORK_NAME
-from scanner.result import Progress
 from tests.cluster.fake_hosts import KEYWORDS
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model

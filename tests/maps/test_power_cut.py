@@ -11,8 +11,8 @@ import pytest
 
 from scanner import scan
 from scanner.files import atomic
+from scanner.inference.progress import Progress
 from scanner.maps.unfinished import WORK_NAME
-from scanner.result import Progress
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model
 

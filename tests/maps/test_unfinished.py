@@ -18,8 +18,8 @@ from scanner.batch.outcomes import STALE_SECONDS, begin_batch
 from scanner.errors import OutputError, OutputExistsError, ScanCancelledError
 from scanner.files.atomic import LOCK_NAME, part_of, remove_parts, replacing_folder
 from scanner.files.locks import Lock
+from scanner.inference.progress import Progress
 from scanner.maps.unfinished import WORK_NAME, UnfinishedScan, remove_leftovers
-from scanner.result import Progress
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model
 
