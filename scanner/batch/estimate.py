@@ -21,7 +21,7 @@ from scanner.inference.scorer import Scorer
 from scanner.inference.scoring import tiles_to_scan
 from scanner.settings import ScanSettings, scan_stride
 
-#: Side, in outputs, of the tile that a network is timed on that works patch by patch, or by zones.
+#: Side, in outputs, of the tile that slow networks (patch by patch, or by zones) are timed on.
 _PATCHES_PROBED = 16
 #: Peaks, pyramids and pictures, measured on one core: seconds per million map px of the whole slide.
 POST_SECONDS = 0.15

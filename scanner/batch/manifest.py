@@ -16,13 +16,13 @@ from scanner.files.texts import paths_from_text, read_text
 from scanner.slides.metadata.units import number_of, shown
 
 MANIFEST_SUFFIX = ".csv"
-#: What may stand between two columns: spreadsheets write semicolons where a comma is a decimal sign.
+#: Column separators: spreadsheets write semicolons where the comma is the decimal sign.
 SEPARATORS = ",;\t"
 #: Excel's first line, of the separator alone.
 _EXCEL_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
 #: A drive, a share, or any backslash.
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|.*\\")
-#: Columns that mean something; others are the user's own. Only the path must be there.
+#: Known columns; others are ignored. Only the path is required.
 PATH, PLACE, MPP, MASK, IMAGE = "path", "id", "mpp", "mask", "image"
 
 
@@ -70,7 +70,7 @@ def read_manifest(path: Path) -> list[FoundSlide]:
                 continue  # Spreadsheets write lines of separators below a table.
             slides.append(_slide_of_row(_cells(row), path.parent, f"{path}, line {line}"))
     except csv.Error as error:
-        # An open quote takes all lines to the end for one cell: which slides are meant, nobody can tell.
+        # An open quote makes one cell of all lines to the end: the slides in it are lost.
         raise SettingsError(f"{path}, after line {line or skipped + 1}: {_describe(error)}") from error
     except ValueError as error:
         raise SettingsError(f"{path}, line {line}: {error}") from error
@@ -108,7 +108,7 @@ def _read_table(text: str, path: Path) -> csv.DictReader[str]:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
         try:
             reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-        except csv.Error:  # Quotes that stand so by another separator only.
+        except csv.Error:  # Quotes that are valid with another separator only.
             continue
         if reader.fieldnames.count(PATH) > 1:
             raise SettingsError(f"{path}: several columns {PATH!r} in the first line")
@@ -138,7 +138,7 @@ def _slide_of_row(cells: dict[str, str], folder: Path, where: str) -> FoundSlide
 def _find(text: str, folder: Path) -> Path:
     """The file that a cell names, whichever way its umlauts are stored; if it is not there, as it is written."""
     paths = paths_from_text(text, folder)
-    if "\\" in text:  # Relative ones of Windows are here too.
+    if "\\" in text:  # Relative Windows paths may exist here.
         paths += paths_from_text(text.replace("\\", "/"), folder)
     return next((path for path in paths if os.path.exists(path)), paths[0])
 

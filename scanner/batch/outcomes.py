@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scanner.inference.progress import Progress
 
 BATCH_NAME = "batch.json"
-#: Age of what a killed batch has left of its own files; they take milliseconds to write.
+#: Age of temporary files that a killed batch has left; it takes milliseconds to write one.
 STALE_SECONDS = 3600.0
 
 
@@ -49,11 +49,11 @@ class Outcome:
     seconds: float | None = None
     #: Largest difference that a second scan of some places, with other tiles, has found.
     tiling_difference: float | None = None
-    #: Of a segmentation, which counts nothing: the area of each class.
+    #: Of a segmentation, which has no detections: the area of each class.
     class_mm2: dict[str, float] | None = None
     #: Index of the image of its file; None: the first that is no overview.
     image: int | None = None
-    #: The model's mpp, where the image states none: every area and distance rests on it.
+    #: The model's mpp, where the image states none: all areas and distances depend on it.
     assumed_mpp: float | None = None
     #: Of an unexpected error: the traceback, its end if it is long.
     traceback: str = ""

@@ -21,14 +21,14 @@ from scanner.slides.files.zarr_folder import is_zarr
 SLIDE_SUFFIXES = frozenset(
     ".svs .tif .tiff .btf .ndpi .mrxs .scn .bif .vms .vmu .czi .dcm .png .jpg .jpeg .webp .bmp".split()
 )
-#: Behind one of those: why the slide cannot be read as it is.
+#: Suffixes behind one of those, and why such a file cannot be read as it is.
 _PACKED = "compressed, by its name; unpack it first"
 _UNFINISHED = "an unfinished copy or download, by its name; finish it, or remove it"
 _REFUSED = {
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar"), _PACKED),
     **dict.fromkeys((".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp"), _UNFINISHED),
 }
-#: Suffixes that tell nothing: there is none, or it is the end of a DICOM UID.
+#: Suffixes that do not name a format: none, or the end of a DICOM UID.
 _UNTELLING = re.compile(r"|\.|\.[0-9]+")
 #: In a folder that holds a scan, unfinished or complete.
 _RESULT_MARKS = (REPORT_NAME, ".scan")
@@ -40,7 +40,7 @@ class FoundSlide:
 
     path: Path
     kept: Path
-    #: Result folder, relative, where the user names it; else it follows from `kept`.
+    #: Relative result folder, if the user names it; otherwise it is derived from `kept`.
     place: Path | None = None
     #: Micrometres per level-0 pixel, of this slide alone.
     mpp: float | None = None
@@ -64,7 +64,7 @@ class Job:
     mask: Path | None = None
     #: Index of the image of its file; None: the first that is no overview.
     image: int | None = None
-    #: Why it cannot be scanned: it fails by that when its turn comes.
+    #: Why it cannot be scanned; it fails with this message when its turn comes.
     fault: str = ""
 
     @property
@@ -106,7 +106,7 @@ def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[F
             yield FoundSlide(path, Path(path.name if path.name.strip(".") else os.path.basename(os.path.abspath(path))))
 
 
-# os.path and not Path looks here: Path raises where a folder may not be read, and nothing may end the search.
+# os.path instead of Path: Path raises where a folder may not be read, and nothing may end the search.
 def _search(folder: Path, recursive: bool, seen: set[str]) -> Iterator[FoundSlide]:
     """Slides of a folder; of those below as well, as deep as they go, each in the place of its name."""
     stack = [_look_into(folder, Path(), recursive, seen)]
@@ -165,7 +165,7 @@ def _parts_of_slides(entries: list[Path]) -> set[Path]:
     parts, series_seen = set(), set()
     for entry in entries:
         suffix = entry.suffix.lower()
-        if entry.name.upper() == "DICOMDIR":  # A list of what lies beside it.
+        if entry.name.upper() == "DICOMDIR":  # The index of the files beside it.
             parts.add(entry)
         elif (suffix == ".dcm" or _UNTELLING.fullmatch(suffix)) and (series := series_of(entry)) is not None:
             if series in series_seen:

@@ -21,7 +21,7 @@ from scanner.files.printable import printable
 
 def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str | None = None) -> int:
     """Scan slides here or on a cluster, showing progress on stderr; returns the exit code."""
-    # Stated first: what this machine has not is refused before a folder is made. Hosts of a cluster say so themselves.
+    # Before any folder is made: this refuses what the machine lacks. Hosts of a cluster check themselves.
     memory = fail_cleanly(lambda: state_memory(order)) if cluster is None else None
     fail_cleanly(lambda: begin_batch(out, order.keywords))
     if memory is not None:

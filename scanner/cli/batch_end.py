@@ -37,7 +37,7 @@ def find_absent(jobs: Sequence[Job], out: Path) -> list[Outcome]:
             os.stat(job.slide)
         except (FileNotFoundError, NotADirectoryError) as error:
             outcomes.append(failed(job, out, job.fault or f"{job.slide}: {error.strerror}"))
-        except (OSError, ValueError):  # It may be there: its turn will tell.
+        except (OSError, ValueError):  # It may exist: the scan will show.
             return []
         else:
             return []
@@ -57,7 +57,7 @@ def end_absent(jobs: Sequence[Job], outcomes: Sequence[Outcome], out: Path, keyw
 def end_batch(out: Path, outcomes: Sequence[Outcome]) -> int:
     """Write the page of a batch, name what failed, say where the results are; returns the exit code."""
     total = len(outcomes)
-    # Once more: the disk may have been full meanwhile.
+    # Again: the disk may have been full before.
     is_written = _try(lambda: write_batch(out, outcomes, total=total))
     is_written &= _try(lambda: write_batch_page(out, describe_batch(outcomes, total=total)))
     for line in describe_failures(outcomes):

@@ -15,7 +15,7 @@ import torch
 from models import list_models, load_model
 from scanner.dense.capabilities import Capabilities, Gpu, KernelReport, Offer, capabilities, offers_of
 
-#: A map of a large slide at stride 4, unpacked.
+#: The uncompressed map of a large slide at stride 4.
 ENOUGH_DISK_BYTES = 2 << 30
 
 
@@ -55,7 +55,7 @@ def describe_machine(machine: Capabilities) -> list[Finding]:
         Finding("processor", f"{machine.processor}, {machine.architecture}, {os.cpu_count()} processors"),
         Finding("vectors", f"{machine.vector_unit}, as torch uses them; {has}"),
         Finding("compiler", machine.compiler or "none (g++ or clang++)"),
-        # Without it everything works, more slowly: no problem, but worth knowing.
+        # Everything works without it, more slowly: reported, but not a problem.
         Finding("kernel", _describe_kernel(machine.kernel)),
     ]
     findings += [_describe_gpu(gpu) for gpu in machine.gpus] or [Finding("device", "cpu; no GPU that torch can use")]

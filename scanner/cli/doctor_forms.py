@@ -19,9 +19,9 @@ from scanner.inference.form_choice import SET_UP
 from scanner.inference.form_comparison import WrongScoresError, as_logits, probe_pixels, refuse_other_scores
 from scanner.inference.scorer import PRECISIONS, Scorer, prepare_scorer
 
-#: Side of what the tile answers for, in grid px.
+#: Side of the scored area of the tile, in grid px.
 SIDE = 512
-#: Of a CPU; the first that a network has is the default one there.
+#: On a CPU; the first that a network supports is its default.
 CPU_FORMS = (Form.NATIVE, Form.DILATION, Form.FRAGMENTS)
 
 

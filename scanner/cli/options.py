@@ -142,7 +142,7 @@ def end_on_sigterm() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # A map's chunk may be on its way in a loop of its own, which then complains that the program has ended.
+    # Zarr's asyncio loop may be writing a chunk, and would log that the program has ended.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     if number == signal.SIGINT:
         signal.default_int_handler(number, frame)

@@ -41,7 +41,7 @@ def batch_display(
         TimeRemainingColumn(),
     )
     finished = 0
-    # A bar that redraws itself is noise in a log file: there, the line per slide says enough.
+    # A progress bar is noise in a log file: there, the line per slide is enough.
     is_shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not is_shown, get_time=clock) as bars:
         bar_of: dict[Job, TaskID] = {}

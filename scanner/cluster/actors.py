@@ -79,7 +79,7 @@ class Actors:
         if not calls:
             raise ClusterError(f"workers cannot start on the cluster: {self.starts.cause}")
         ready, _ = self._ray.wait(calls, num_returns=1, timeout=None if self.starts.has_any else START_SECONDS)
-        while not ready:  # It may be busy with other work, or slow: but if there is nothing to start on, nothing will.
+        while not ready:  # It may be busy or slow; but without processors no worker will ever start.
             if not {"CPU", "GPU"} & self._ray.cluster_resources().keys():
                 raise ClusterError(f"no worker has started within {START_SECONDS:g} s: the cluster has no processors")
             logger.warning("no worker has started within %g s: is the cluster busy?", START_SECONDS)

@@ -28,7 +28,7 @@ from scanner.devices.device_queue import StageSeconds
 from scanner.errors import UnavailableError
 from scanner.files.printable import printable
 
-#: A slide, or a band, that has taken its host down so often is given up.
+#: A slide or band whose host was lost so often is given up.
 MAX_LOSSES = 3
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class _ClusterBatch:
         try:
             report = self._ray.get(call)
         except self._ray.exceptions.RayError:
-            return  # Its work is lost as well, and that is dealt with where it is noticed.
+            return  # Its work is lost as well; `_receive_answer` repeats that.
         if report is not None:
             task, progress = report
             is_over = task.slide in self._outcomes
@@ -135,7 +135,7 @@ class _ClusterBatch:
         task, actor.task = actor.task, None
         try:
             answer = self._ray.get(call)
-        # Not only of a lost host: Ray ends what takes too much memory, and loses what it cannot carry.
+        # Not only when a host is lost: Ray also ends workers that take too much memory.
         except self._ray.exceptions.RayError as error:
             self._ray.kill(actor.handle)  # Perhaps it is only out of reach: it must not go on beside its successor.
             if task is None:

@@ -1,4 +1,4 @@
-"""Who does what next on a cluster: slides and bands as tasks, in plain values, without a cluster.
+"""Which task a worker of a cluster does next: slides and bands as plain values, testable without a cluster.
 
 A worker that is free takes first what a lost host has left, then the next band of the slide that it has open, then a
 slide that nobody has taken, and steals a band from the slide with the most bands left when there is nothing else.

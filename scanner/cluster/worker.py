@@ -23,9 +23,9 @@ from scanner.inference.progress import Progress
 from scanner.maps.unfinished import wait_for_release
 from scanner.settings import ScanSettings
 
-#: Time for which a slide's folder may still be held by what is left of a lost host, s.
+#: Time for which a lost host may still hold the lock of a slide's folder, s.
 RELEASE_SECONDS = 60.0
-#: Time between two answers on progress, s.
+#: Time between two progress reports, s.
 PROGRESS_SECONDS = 1.0
 
 
@@ -101,7 +101,7 @@ class ClusterWorker:
         return scan_job(assignment.job, assignment.out, prepared, on_progress=on_progress, seconds=seconds)
 
     def _note(self, task: Task, progress: Progress) -> None:
-        if not progress.is_after_network:  # That is no band's.
+        if not progress.is_after_network:  # That is not progress of a band.
             self._latest = task, progress
 
     def _prepared(self, job: Job) -> PreparedSlide:

@@ -38,7 +38,7 @@ def _bytes_as_text(stand_ins: str) -> str:
     try:
         # Where the system's encoding is ASCII, they may be UTF-8 all the same.
         return stand_ins.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # They stand for no bytes.
+    except UnicodeEncodeError:  # Surrogates that stand for no byte.
         return stand_ins.encode("ascii", "backslashreplace").decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""The size a compressed tile says it has, read before a decoder allocates it.
+"""The size that a compressed tile declares, read before a decoder allocates it.
 
 A few kilobytes of JPEG may declare 65,535 x 65,535 pixels; decoding them would take 13 GB.
 """

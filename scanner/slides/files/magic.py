@@ -1,4 +1,4 @@
-"""What the first bytes of a file say of it, where its name says nothing or something else. Imports no reader."""
+"""Formats by the first bytes of a file, as its name may be missing or wrong. Imports no reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats that are recognised and not read: what such a file is, and the way out. One table, by first bytes."""
+"""Formats that are recognised but not supported: what such a file is, and what to do. One table, by first bytes."""
 
 from __future__ import annotations
 

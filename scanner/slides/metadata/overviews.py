@@ -1,4 +1,4 @@
-"""Which images are no slide but pictures beside it: by what they are called, and by what they state of their size."""
+"""Which images are overviews (labels, macro pictures, thumbnails): by their names, and by their stated mpp and size."""
 
 from __future__ import annotations
 

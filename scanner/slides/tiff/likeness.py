@@ -15,7 +15,7 @@ from scanner.slides.pixels.mosaic import assemble
 from scanner.slides.pixels.protocol import Level, Pixels
 from scanner.slides.tiff.page import TiffLevel, plan_level
 
-#: Places a side, the means compared a side of each, and pixels of the larger page a side that are read for one at most.
+#: Compared squares per side of the page, cells per side of a square, and most pixels per side that are read for one.
 PLACES, MEANS, MAX_SIDE = 3, 8, 1024
 #: Grey values: below this spread a place is as good as blank; blank ones are alike within the tolerance.
 BLANK_SPREAD, BLANK_TOLERANCE = 2.0, 16.0

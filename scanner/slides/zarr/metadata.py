@@ -1,4 +1,4 @@
-"""What OME-Zarr's metadata (0.4 and 0.5) say about a slide: which arrays are its levels, their axes, their mpp."""
+"""OME-Zarr metadata (0.4 and 0.5) of a slide: which arrays are its levels, their axes, their mpp."""
 
 from __future__ import annotations
 
