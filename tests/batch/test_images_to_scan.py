@@ -143,7 +143,7 @@ def test_one_mask_is_of_one_image(tmp_path: Path) -> None:
     WRITERS["a.tif"](tmp_path / "a.tif", [Part(FIRST), Part(SECOND)])
     (tmp_path / "mask.png").touch()
     found = [FoundSlide(tmp_path / "a.tif", Path("a.tif"))]
-    with pytest.raises(MaskError, match=r"a\.tif: holds 2 images, and .*mask\.png is a mask of one; pass --image"):
+    with pytest.raises(MaskError, match=r"a\.tif: holds 2 images, but .*mask\.png is a mask for one; pass --image"):
         each_image(found, mask=tmp_path / "mask.png")
     assert len(each_image(found, 1, mask=tmp_path / "mask.png")) == 1
     assert len(each_image(found, mask=tmp_path)) == 2

@@ -89,7 +89,7 @@ def test_a_host_that_has_not_the_precision_ends_the_batch_before_any_slide(
     monkeypatch.setattr("scanner.dense.capabilities.capabilities", lambda: AVX2)
     order = BatchOrder(random_model(), SettingsKeywords(device="cpu", precision="bfloat16"), False)
     refusal = ClusterWorker(order).refusal()
-    assert "precision = 'bfloat16' is not to be had on cpu" in refusal
+    assert "precision = 'bfloat16' is not available on cpu" in refusal
     assert ClusterWorker(replace(order, keywords=KEYWORDS)).refusal() == ""
     fake = FakeRay(hosts=2, endings=[], refusal=refusal)
     with pytest.raises(UnavailableError, match=r"'bfloat16'.* it has float32"):

@@ -61,7 +61,7 @@ def run(command: Command, folder: Path, model: str) -> Result:
 
 
 def lines_on_assumption(result: Result) -> list[str]:
-    return [line for line in result.stderr.splitlines() if "was assumed" in line]
+    return [line for line in result.stderr.splitlines() if "is assumed" in line]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -70,7 +70,7 @@ def test_a_silent_field_is_said_to_be_assumed(tmp_path: Path, model: str, comman
     result = run(command, tmp_path, model)
     assert result.exit_code == 0, result.output
     (line,) = lines_on_assumption(result)
-    assert "field.tif: no mpp is stated; that of the model, 0.25 um/px, was assumed: pass --mpp" in line
+    assert "field.tif: its mpp is not stated; the model's 0.25 um/px is assumed; pass --mpp" in line
 
 
 @pytest.mark.parametrize("command", COMMANDS)

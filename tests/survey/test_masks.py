@@ -185,7 +185,7 @@ def test_colours_are_scanned_and_black_and_opacity_are_not(tmp_path: Path) -> No
         (b'{"a": 1}', "not GeoJSON as QuPath writes it"),
         (b'{"type": "Point", "coordinates": [3, 4]}', "holds no polygon"),
         (b'{"type": "Polygon", "coordinates": [[[0, 0], [9, 9], [0, 0]]]}', "three corners"),
-        (b'{"type": "Polygon", "coordinates": [[[0, 0], [9, 9], [0, 9], [1, 1]]]}', "its first once more"),
+        (b'{"type": "Polygon", "coordinates": [[[0, 0], [9, 9], [0, 9], [1, 1]]]}', "the first one repeated"),
         (b'{"type": "Polygon", "coordinates": [[[0, 0], [NaN, 9], [0, 9], [0, 0]]]}', "three corners"),
         (b"", "neither GeoJSON nor a picture"),
         (b"\x89PNG\r\n\x1a\nrest", "neither GeoJSON nor a picture"),
