@@ -207,5 +207,5 @@ def require_precision(precision: str, device: torch.device) -> None:
     if not offers[precision].forms:
         has = ", ".join(name for name, offer in offers.items() if offer.forms)
         raise UnavailableError(
-            f"precision = {precision!r} is not to be had on {device}: {offers[precision].reason}; it has {has}"
+            f"precision = {precision!r} is not available on {device}: {offers[precision].reason}; it has {has}"
         )

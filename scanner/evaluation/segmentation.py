@@ -19,7 +19,7 @@ from scipy import ndimage
 Mask = npt.NDArray[np.bool_]
 Segments = npt.NDArray[np.int32]
 
-#: Scores of segments that differ by less say the same.
+#: Scores of segments that differ by less are taken as equal.
 SPREAD = 0.03
 
 

@@ -29,7 +29,7 @@ def read_qupath(path: Path, classes: Sequence[str]) -> tuple[Mark, ...]:
     except ValueError as error:
         if isinstance(error, SettingsError):
             raise
-        raise SettingsError(f"{path} is no GeoJSON of QuPath: {error}") from error
+        raise SettingsError(f"{path} is not GeoJSON as QuPath writes it: {error}") from error
 
 
 def _marks(feature: Feature, classes: Sequence[str], path: Path) -> Iterator[Mark]:

@@ -19,7 +19,7 @@ Ring = npt.NDArray[np.float64]
 class Mark:
     """One label: a place, and an outline if there is one."""
 
-    #: Index of its class, or NO_CLASS; None: readers argued, and settled on no figure.
+    #: Index of its class, or NO_CLASS; None: readers disagreed, and decided that it is no figure.
     kind: int | None
     #: (row, col), pixel centres at whole numbers.
     centre: tuple[float, float]
@@ -48,7 +48,7 @@ def refuse_marks_off(marks: Iterable[Mark], shape: tuple[int, int], image: Path)
         row, col = mark.centre
         if is_off(mark.centre, shape):
             raise SettingsError(
-                f"{mark.where or image}: its centre ({col:g}, {row:g}) (x, y) lies off {image.name} of "
+                f"{mark.where or image}: its centre ({col:g}, {row:g}) (x, y) lies outside {image.name} of "
                 f"{width} x {height} px; are these labels of that image, in its pixels?"
             )
 

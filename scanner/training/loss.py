@@ -75,6 +75,8 @@ def _linear_as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
     channels = maps.shape[1]
     side = math.isqrt(layer.in_features // channels)
     if channels * side * side != layer.in_features:
-        raise ValueError(f"a linear layer of {layer.in_features} inputs does not fill a square of {channels} maps")
+        raise ValueError(
+            f"a linear layer of {layer.in_features} inputs does not fit a square of {channels} feature maps"
+        )
     weight = layer.weight.view(layer.out_features, channels, side, side)
     return F.conv2d(maps, weight.contiguous(memory_format=torch.channels_last), layer.bias)

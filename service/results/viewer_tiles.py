@@ -32,7 +32,7 @@ from scanner.geometry.frames import Box
 from scanner.slides import Slide
 from scanner.slides.opening import open_image
 from scanner.slides.pixels.colour import shown_as_rgb
-from scanner.slides.pixels.protocol import read_held
+from scanner.slides.pixels.protocol import read_masked
 
 TILE_SIDE = 512  # px of a DeepZoom level
 JPEG_QUALITY = 85
@@ -233,9 +233,9 @@ def read_reduced(slide: Slide, box: Box, downsample: int) -> npt.NDArray[np.uint
 def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np.uint8]:
     """Pixels of a level, (height, width, 3); grey where they cannot be read, perhaps to UNREADABLE_SIDE."""
     try:
-        found, held = read_held(slide, level, box)
+        found, readable = read_masked(slide, level, box)
         shown = shown_as_rgb(found)
-        return shown if held is None else np.where(held[..., None], shown, np.uint8(UNREADABLE_GREY))
+        return shown if readable is None else np.where(readable[..., None], shown, np.uint8(UNREADABLE_GREY))
     except UnreadableRegionError:
         pixels = np.full((box.height, box.width, 3), UNREADABLE_GREY, np.uint8)
         if max(box.height, box.width) <= UNREADABLE_SIDE:

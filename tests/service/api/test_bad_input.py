@@ -84,7 +84,7 @@ def field_with_an_unknown_unit() -> bytes:
 
 def test_an_mpp_that_is_stated_and_unusable_is_not_assumed(client: httpx.Client) -> None:
     content = field_with_an_unknown_unit()
-    assert "'furlong', which is not known" in problem(client.post("/detect", content=content), 422)["detail"]
+    assert "'furlong', which is unknown" in problem(client.post("/detect", content=content), 422)["detail"]
     answer = client.post("/detect", content=content, params={"mpp": 0.25})
     assert answer.json()["image"]["mpp_source"] == "override"
 
