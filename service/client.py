@@ -23,8 +23,9 @@ import httpx
 from pydantic import BaseModel
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from service.api.contract.schemas import DetectionsOut, FileList, JobList, JobOut, JobSummary, ModelsOut, UploadOut
+from service.api.contract.schemas import DetectionsOut, FileList, JobList, JobOut, ModelsOut, UploadOut
 from service.jobs.lifecycle import JobState
+from service.jobs.summary import JobSummary
 
 #: Bytes of one piece of a resumable upload: what is lost when a line breaks.
 PIECE = 64 << 20

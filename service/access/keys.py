@@ -10,22 +10,29 @@ from enum import IntEnum
 from pathlib import Path
 
 from service.access.oidc import InvalidTokenError, IssuerUnreachableError, TokenVerifier
+from service.problems import ReportedError
 from service.settings import Settings
 
 KEYS_FILE = "api-keys.txt"
 MAX_CLIENT_NAME = 128
 
 
-class NotAuthenticatedError(Exception):
+class NotAuthenticatedError(ReportedError):
     """No key, or one that is not known."""
 
+    problem_type = "not-authenticated"
 
-class IdentityProviderError(Exception):
+
+class IdentityProviderError(ReportedError):
     """Who asks cannot be found out now."""
 
+    problem_type = "identity-unknown"
 
-class NotAllowedError(Exception):
+
+class NotAllowedError(ReportedError):
     """The key's role does not allow this."""
+
+    problem_type = "not-allowed"
 
 
 class Role(IntEnum):

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import limits
-import sqlalchemy as sa
 from anyio import to_thread
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from service.jobs.store import Store
+from service.problems import ReportedError
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -24,28 +23,40 @@ SUBMISSIONS_AT_ONCE = 4
 SUBMISSION_PATIENCE = 20.0  # seconds
 
 
-class TooManyRequestsError(Exception):
+class TooManyRequestsError(ReportedError):
     """One client asks too much."""
 
+    problem_type = "too-many-requests"
 
-class BusyError(Exception):
+
+class BusyError(ReportedError):
     """All together ask too much."""
 
+    problem_type = "busy"
 
-class TooLargeError(Exception):
+
+class TooLargeError(ReportedError):
     """More bytes or pixels than the service accepts."""
 
+    problem_type = "too-large"
 
-class QuotaExceededError(Exception):
+
+class QuotaExceededError(ReportedError):
     """One client keeps more bytes here than it may."""
 
+    problem_type = "quota-exceeded"
 
-class StorageFullError(Exception):
+
+class StorageFullError(ReportedError):
     """The disk is nearly full."""
 
+    problem_type = "storage-full"
 
-class IdempotencyConflictError(Exception):
-    """The key came with another request before."""
+
+class SlowClientError(ReportedError):
+    """A request's body does not come."""
+
+    problem_type = "too-slow"
 
 
 @dataclass(frozen=True)
@@ -99,14 +110,6 @@ class Turns:
             return await to_thread.run_sync(submission)
         finally:
             self._places.release()
-
-
-def require_room(store: Store, settings: Settings, client: str, *, connection: sa.Connection) -> None:
-    """Raise if one more job is too much for the queue, or for this client, as that transaction sees it."""
-    if store.count_open(client, connection=connection) >= settings.max_client_jobs:
-        raise TooManyRequestsError(f"{settings.max_client_jobs} jobs of this client are open")
-    if store.count_open(connection=connection) >= settings.max_open_jobs:
-        raise BusyError(f"{settings.max_open_jobs} jobs are open")
 
 
 def require_disk(settings: Settings, further_bytes: int = 0) -> None:

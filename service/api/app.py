@@ -37,7 +37,7 @@ from service.results.viewer_tiles import TileMaker
 from service.settings import Settings
 from service.slides_in.appending import Appender
 from service.telemetry.audit import AuditTrail
-from service.telemetry.logs import RequestLog
+from service.telemetry.request_log import RequestLog
 
 #: A slide coarser than this many times the model's mpp is refused; equal to scanner.scanning.COARSEST.
 COARSEST = 4.0

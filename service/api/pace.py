@@ -10,12 +10,10 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access.limits import SlowClientError
+
 #: Bytes a second that a body has to come with, on average.
 SLOWEST = 1000.0
-
-
-class SlowClientError(Exception):
-    """A request's body does not come."""
 
 
 class BodyPace:

@@ -7,7 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.contract.errors import make_problem, problem_response
+from service.api.contract.errors import problem_response
+from service.problems import make_problem
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -24,7 +25,7 @@ class PlainTargets:
             for part, value in (("path", scope.get("raw_path") or b""), ("query", scope["query_string"])):
                 if not is_text(value):
                     detail = f"the {part} is not UTF-8, or has control characters in it"
-                    problem = make_problem(400, "bad-request", "The request cannot be understood", detail=detail)
+                    problem = make_problem("bad-request", detail=detail)
                     await problem_response(problem)(scope, receive, send)
                     return
         await self._app(scope, receive, send)

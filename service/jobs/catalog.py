@@ -13,10 +13,13 @@ from models import DEFAULT_MODEL
 from models.card import CARD_NAME
 from models.registry import file_sha256
 from models.sources import CODE, FORMAT_OF, ZOO
+from service.problems import ReportedError
 
 
-class UnknownModelError(LookupError):
+class UnknownModelError(ReportedError, LookupError):
     """No model has this name."""
+
+    problem_type = "model-not-found"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from service.problems import ReportedError
+
 #: A lock, a free connection or an answer to a new one is waited for this long.
 PATIENCE = 5.0  # seconds
 #: Connections that are kept, and how many more there may be: of SQLite one for every thread of the API and some more.
@@ -23,8 +25,10 @@ metadata = sa.MetaData()
 _log = logging.getLogger(__name__)
 
 
-class StoreUnavailableError(Exception):
+class StoreUnavailableError(ReportedError):
     """The store is away or locked, or all connections to it are in use: later it may be otherwise."""
+
+    problem_type = "store-unavailable"
 
 
 def make_engine(url: str, *, patience: float = PATIENCE, connections: int | None = None) -> sa.Engine:

@@ -10,10 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.jobs.lifecycle import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
+from service.problems import ReportedError
 
 
-class UnreadableJobError(Exception):
+class UnreadableJobError(ReportedError):
     """Another version of mitoscan has written this job."""
+
+    problem_type = "job-unreadable"
 
 
 @dataclass(frozen=True)

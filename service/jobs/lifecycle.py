@@ -13,6 +13,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
+from service.problems import ReportedError
+
 
 class JobState(StrEnum):
     """Where a job stands."""
@@ -29,8 +31,10 @@ class JobState(StrEnum):
         return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 
 
-class TransitionError(Exception):
+class TransitionError(ReportedError):
     """The job is no longer in a state that allows this."""
+
+    problem_type = "job-finished"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from service.jobs.database import StoreUnavailableError, metadata, reading, writing
 from service.jobs.job_rows import UnreadableJob, job_from_row, read_row, row_from_job
 from service.jobs.lifecycle import Job, JobState
+from service.problems import ReportedError
 
 #: Advisory lock on Postgres: any number of its own.
 INSERT_LOCK = 7061462
@@ -49,8 +50,10 @@ _jobs = sa.Table(
 )
 
 
-class JobNotFoundError(LookupError):
+class JobNotFoundError(ReportedError, LookupError):
     """No job has this id, or it belongs to another client."""
+
+    problem_type = "job-not-found"
 
 
 class DuplicateJobError(Exception):

@@ -14,17 +14,20 @@ import httpx
 from standardwebhooks import Webhook
 
 from service.access.allowlist import is_allowed
-from service.api.contract.schemas import summary_from_job
 from service.jobs.lifecycle import Job
 from service.jobs.store import JobNotFoundError, Store
+from service.jobs.summary import summary_from_job
+from service.problems import ReportedError
 from service.settings import Settings
 
 TIMEOUT = 10.0  # seconds
 _log = logging.getLogger(__name__)
 
 
-class WebhookForbiddenError(Exception):
+class WebhookForbiddenError(ReportedError):
     """Not on the allow list, or webhooks are off."""
+
+    problem_type = "webhook-forbidden"
 
 
 class WebhookFailedError(Exception):

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from service.problems import ReportedError
+
 ANSWER = "answer.json"
 #: Tissue, hotspots and what could not be read, in level-0 pixels, for the viewer.
 REGIONS = "regions.json"
@@ -47,16 +49,22 @@ ZARR = "map.ome.zarr"
 GONE = "the result has been removed; ask for the scan again"
 
 
-class NotFinishedError(Exception):
+class NotFinishedError(ReportedError):
     """The job has no result, or none yet."""
 
+    problem_type = "job-not-finished"
 
-class ResultGoneError(Exception):
+
+class ResultGoneError(ReportedError):
     """The result was removed after its time."""
 
+    problem_type = "result-gone"
 
-class FileNotInResultError(LookupError):
+
+class FileNotInResultError(ReportedError, LookupError):
     """A result has no file of this name."""
+
+    problem_type = "file-not-found"
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from scanner.slides import Slide
 from scanner.slides.opening import open_image
 from scanner.slides.pixels.colour import shown_as_rgb
 from scanner.slides.pixels.protocol import read_held
+from service.problems import ReportedError
 
 TILE_SIDE = 512  # px of a DeepZoom level
 JPEG_QUALITY = 85
@@ -55,12 +56,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class TileOutsideError(LookupError):
+class TileOutsideError(ReportedError, LookupError):
     """The slide has no such tile."""
 
+    problem_type = "tile-not-found"
 
-class TileTooSlowError(Exception):
+
+class TileTooSlowError(ReportedError):
     """The tile could not be made in time."""
+
+    problem_type = "tile-too-slow"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from functools import partial
 
 from anyio import CancelScope, to_thread
 
-from service.access.limits import Allowance, TooLargeError
-from service.api.pace import SlowClientError
+from service.access.limits import Allowance, SlowClientError, TooLargeError
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in import tus
 from service.slides_in.quotas import allowance_for
@@ -26,8 +26,10 @@ from service.slides_in.tus import Upload, UploadBusyError
 STALE_S = 2.0
 
 
-class OffsetError(Exception):
+class OffsetError(ReportedError):
     """The client goes on at another place than the upload does."""
+
+    problem_type = "wrong-offset"
 
 
 @dataclass

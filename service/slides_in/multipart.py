@@ -9,6 +9,8 @@ from urllib.parse import unquote_to_bytes
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from service.problems import ReportedError
+
 #: A part's headers may be this long in all.
 MAX_PART_HEADERS = 8192
 #: The form field that holds the slide.
@@ -19,8 +21,10 @@ UNNAMED = "upload"
 _EXTENDED = re.compile(rb";\s*filename\*\s*=\s*\"?([A-Za-z0-9_-]+)'[^']*'([^;\s\"]+)", re.IGNORECASE)
 
 
-class BadRequestError(Exception):
+class BadRequestError(ReportedError):
     """The body cannot be understood."""
+
+    problem_type = "bad-request"
 
 
 class Form:

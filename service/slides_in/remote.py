@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from service.access.allowlist import is_allowed
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
 from service.slides_in.server_paths import SourceForbiddenError, SourceNotFoundError
@@ -17,8 +18,10 @@ from service.slides_in.server_paths import SourceForbiddenError, SourceNotFoundE
 URL_TIMEOUT = 30.0  # seconds without a byte
 
 
-class SourceFetchError(Exception):
+class SourceFetchError(ReportedError):
     """The URL could not be fetched."""
+
+    problem_type = "source-unreachable"
 
 
 @dataclass(frozen=True)

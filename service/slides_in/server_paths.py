@@ -10,6 +10,7 @@ import os
 from itertools import islice
 from pathlib import Path
 
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.holdings import find_holding
 from service.slides_in.multifile import LEADERS, MAX_FILES
@@ -21,12 +22,16 @@ from service.slides_in.tus import find_finished
 SAMPLE = 1 << 20
 
 
-class SourceForbiddenError(Exception):
+class SourceForbiddenError(ReportedError):
     """Not on the allow list."""
 
+    problem_type = "source-forbidden"
 
-class SourceNotFoundError(LookupError):
+
+class SourceNotFoundError(ReportedError, LookupError):
     """On the allow list, but not there."""
+
+    problem_type = "source-not-found"
 
 
 def find_path(path: str, settings: Settings) -> StoredSlide:

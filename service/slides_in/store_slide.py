@@ -22,7 +22,7 @@ from anyio import CancelScope, to_thread
 
 from scanner.errors import UnsupportedSlideError
 from service.access.limits import Allowance, TooLargeError, require_disk
-from service.api.contract.requests import MAX_NAME
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.archives import is_archive, unpack
 from service.slides_in.image_headers import Header, read_header
@@ -30,11 +30,15 @@ from service.slides_in.multifile import LEADERS, MAX_FILES, BadNameError, Receiv
 from service.slides_in.multipart import BadRequestError, Form
 from service.slides_in.sink import FileSink
 
+#: Characters of a slide's or a case's name, as it is shown.
+MAX_NAME = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class EmptyUploadError(Exception):
+class EmptyUploadError(ReportedError):
     """There are no bytes."""
+
+    problem_type = "empty-upload"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from service.access.keys import Client, Role
 from service.access.limits import StorageFullError, TooManyRequestsError, require_disk
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.holdings import Holding, hold
 from service.slides_in.multifile import ReceivedFile
@@ -37,12 +38,16 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _FALLOC_FL_KEEP_SIZE = 1  # linux/falloc.h
 
 
-class UploadNotFoundError(LookupError):
+class UploadNotFoundError(ReportedError, LookupError):
     """No upload has this id, or it belongs to another client, or its time is over."""
 
+    problem_type = "upload-not-found"
 
-class UploadBusyError(Exception):
+
+class UploadBusyError(ReportedError):
     """Another request works on this upload."""
+
+    problem_type = "upload-busy"
 
 
 @dataclass(frozen=True)

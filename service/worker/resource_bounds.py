@@ -6,8 +6,8 @@ import resource
 from pathlib import Path
 
 from scanner.inference.memory import SHARE, installed_memory
-from service.api.contract.errors import make_problem, problem_from_exception
 from service.jobs.lifecycle import Job
+from service.problems import make_problem, problem_from_exception
 from service.settings import MIN_WORKER_MEMORY, Settings
 
 #: Place of the bounded kind of memory, data and stack, among the numbers of /proc/self/statm.
@@ -52,7 +52,7 @@ def problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, obje
         detail = (
             f"{job.request.slide_name}: {memory_bytes(settings)} bytes, all that a worker here may use, are too few"
         )
-        return make_problem(422, "memory-exceeded", "The scan needs too much memory", detail=detail)
+        return make_problem("memory-exceeded", detail=detail)
     path = str(settings.data.resolve() / job.request.slide)
     return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
 
@@ -60,10 +60,10 @@ def problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, obje
 def timeout_problem(job: Job, settings: Settings) -> dict[str, object]:
     """The problem of a job that took too long."""
     detail = f"the scan took longer than {timeout_s(job, settings):g} s"
-    return make_problem(422, "scan-timeout", "The scan took too long", detail=detail)
+    return make_problem("scan-timeout", detail=detail)
 
 
 def deadly_problem(job: Job) -> dict[str, object]:
     """The problem of a job that its workers die of."""
     detail = f"{job.attempt} workers have died while they scanned this slide"
-    return make_problem(422, "scan-crashed", "The scan crashed", detail=detail)
+    return make_problem("scan-crashed", detail=detail)

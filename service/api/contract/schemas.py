@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from service.jobs.job_rows import UnreadableJob
-from service.jobs.lifecycle import Job, JobState, Priority
-from service.results.results import EXPORT_FILES, FILES, ZARR, Answer
+from service.jobs.lifecycle import Job
+from service.jobs.summary import JobSummary, link_to_file, summary_fields, summary_from_job
+from service.results.results import Answer
 
 RESEARCH_USE = "Research use only. Not a medical device: no result may decide about a patient."
 
@@ -58,52 +59,6 @@ class ImageOut(BaseModel):
     images: Annotated[list[FileImageOut], Field(description="all images of the file")] = []
 
 
-class ProgressOut(BaseModel):
-    """How far a scan is."""
-
-    tiles_done: int
-    tiles_total: int
-    mm2_done: float
-    mm2_total: float
-    eta_s: Annotated[float | None, Field(description="seconds to go, by the pace so far")] = None
-    bytes_done: Annotated[int | None, Field(description="of a slide that is being fetched; null once it is here")] = (
-        None
-    )
-    bytes_total: Annotated[int | None, Field(description="of a slide that is being fetched, if known")] = None
-
-
-class ProblemOut(BaseModel):
-    """An RFC 9457 problem."""
-
-    model_config = ConfigDict(extra="allow")
-    type: str
-    title: str
-    status: int
-    detail: str | None = None
-
-
-class JobSummary(BaseModel):
-    """A job in a list."""
-
-    id: str
-    status: JobState
-    name: Annotated[str, Field(description="what the client called the slide")]
-    case: Annotated[str, Field(description="the case that it belongs to, as the client calls it")] = ""
-    model_name: str
-    created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    priority: Priority
-    cached: Annotated[bool, Field(description="True if the answer was known from an earlier job")] = False
-    cancel_requested: bool = False
-    attempt: Annotated[int, Field(description="how often a worker has started it")] = 0
-    progress: ProgressOut
-    problem: Annotated[ProblemOut | None, Field(description="why it failed")] = None
-    links: dict[str, str]
-
-    model_config = ConfigDict(protected_namespaces=())
-
-
 class JobOut(JobSummary):
     """A job, and once it has succeeded its result."""
 
@@ -114,7 +69,7 @@ class JobOut(JobSummary):
     detections: list[DetectionOut] | None = None
     hotspots: list[dict[str, Any]] | None = None
     area_mm2: dict[str, Any] | None = None
-    warnings: list[str] = []
+    warnings: list[str] = Field(default=[])
 
 
 class UnreadableOut(BaseModel):
@@ -197,19 +152,14 @@ def list_from_rows(rows: Sequence[Job | UnreadableJob], rest: str | None) -> Job
     return JobList(jobs=jobs, unreadable=unreadable, next=rest)
 
 
-def summary_from_job(job: Job) -> JobSummary:
-    """A job in a list."""
-    return JobSummary(**_common(job))
-
-
 def job_out(job: Job, answer: Answer | None) -> JobOut:
     """A job with its result, if it has one."""
     request = job.request
     if answer is None:
         model = ModelRef(name=request.model, version="", sha256=request.model_sha256)
-        return JobOut(**_common(job), model=model)
+        return JobOut(**summary_fields(job), model=model)
     pictures = [f"hotspot-{rank}.png" for rank in range(1, len(answer.hotspots) + 1)]
-    common = _common(job)
+    common = summary_fields(job)
     common["links"] |= {name: link_to_file(job, name) for name in pictures}
     return JobOut(
         **common,
@@ -234,59 +184,3 @@ def detections_out(job: Job, answer: Answer, threshold: float | None) -> Detecti
         count=sum(not detection["border"] for detection in found),
         detections=[DetectionOut(**detection) for detection in found],
     )
-
-
-def links_of(job: Job) -> dict[str, str]:
-    """Where everything of a job is."""
-    here = f"/jobs/{job.id}"
-    links = {"self": here, "events": f"{here}/events", "view": f"{here}/view"}
-    if job.state is JobState.SUCCEEDED:
-        asked = [name for export in job.request.exports for name in EXPORT_FILES.get(export, [ZARR])]
-        links |= {"detections": f"{here}/detections", "files": f"{here}/files"}
-        links |= {name: link_to_file(job, name) for name in [*FILES, *asked]}
-    return links
-
-
-def link_to_file(job: Job, name: str) -> str:
-    """Where a file of a job's result is."""
-    return f"/jobs/{job.id}/files/{name}"
-
-
-def _common(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "status": job.state,
-        "name": job.request.slide_name,
-        "case": job.options.case,
-        "model_name": job.request.model,
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
-        "priority": job.options.priority,
-        "cached": job.cached,
-        "cancel_requested": job.cancel_requested,
-        "attempt": job.attempt,
-        "progress": _progress(job),
-        "problem": job.problem,
-        "links": links_of(job),
-    }
-
-
-def _progress(job: Job) -> ProgressOut:
-    progress = ProgressOut(**vars(job.progress), eta_s=_eta_s(job))
-    if not job.awaits_slide:
-        return progress
-    assert job.fetch
-    return progress.model_copy(update={"bytes_done": job.fetch.bytes_done, "bytes_total": job.fetch.bytes_total})
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _eta_s(job: Job) -> float | None:
-    done, total = job.progress.tiles_done, job.progress.tiles_total
-    if job.state is not JobState.RUNNING or job.started_at is None or not 0 < done <= total:
-        return None
-    elapsed = datetime.now(UTC).timestamp() - job.started_at
-    return round(elapsed * (total - done) / done, 1)

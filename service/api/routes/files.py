@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import FileResponse
 
 from service.api.contract.problems import problems
-from service.api.contract.schemas import FileList, FileOut, link_to_file
+from service.api.contract.schemas import FileList, FileOut
 from service.api.running.context import JobDep, ServiceDep
 from service.jobs.lifecycle import Job, JobState
+from service.jobs.summary import link_to_file
 from service.results.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, ResultGoneError
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])

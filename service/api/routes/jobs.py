@@ -22,13 +22,13 @@ from service.api.contract.schemas import (
     detections_out,
     job_out,
     list_from_rows,
-    summary_from_job,
 )
 from service.api.running.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
 from service.jobs import lifecycle
 from service.jobs.deleting import purge_job
 from service.jobs.lifecycle import Job, JobState
 from service.jobs.submission import resubmit
+from service.jobs.summary import summary_from_job
 from service.results.results import Answer, NotFinishedError
 from service.telemetry.audit import note
 

@@ -10,36 +10,26 @@ from fastapi import Depends, Header, Path, Request
 from service.access.keys import Client, KeyRing, Role
 from service.access.limits import RateLimit, Turns
 from service.api.running.readiness import Readiness
-from service.jobs.catalog import Catalog
+from service.jobs.backend import JobBackend
 from service.jobs.counters import Measures
-from service.jobs.dbos_queue import QueueClient
 from service.jobs.lifecycle import Job
 from service.jobs.presence import Presence
-from service.jobs.store import JobNotFoundError, Store
-from service.jobs.waiting import JobWaiter
-from service.results.results import Results
+from service.jobs.store import JobNotFoundError
 from service.results.viewer_tiles import TileMaker
-from service.settings import Settings
 from service.slides_in.appending import Appender
 from service.telemetry.audit import note
 
 
 @dataclass(frozen=True)
-class Service:
+class Service(JobBackend):
     """The parts of the running service."""
 
-    settings: Settings
-    store: Store
     presence: Presence
     measures: Measures
-    queue: QueueClient
-    catalog: Catalog
-    results: Results
     keys: KeyRing
     rate: RateLimit
     turns: Turns
     readiness: Readiness
-    waiter: JobWaiter
     tiles: TileMaker
     appender: Appender
 

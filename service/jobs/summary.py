@@ -1,0 +1,119 @@
+"""What is told of a job, without its result: in lists, in events and to webhooks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.jobs.lifecycle import Job, JobState, Priority
+from service.results.results import EXPORT_FILES, FILES, ZARR
+
+
+class ProgressOut(BaseModel):
+    """How far a scan is."""
+
+    tiles_done: int
+    tiles_total: int
+    mm2_done: float
+    mm2_total: float
+    eta_s: Annotated[float | None, Field(description="seconds to go, by the pace so far")] = None
+    bytes_done: Annotated[int | None, Field(description="of a slide that is being fetched; null once it is here")] = (
+        None
+    )
+    bytes_total: Annotated[int | None, Field(description="of a slide that is being fetched, if known")] = None
+
+
+class ProblemOut(BaseModel):
+    """An RFC 9457 problem."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    id: str
+    status: JobState
+    name: Annotated[str, Field(description="what the client called the slide")]
+    case: Annotated[str, Field(description="the case that it belongs to, as the client calls it")] = ""
+    model_name: str
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    priority: Priority
+    cached: Annotated[bool, Field(description="True if the answer was known from an earlier job")] = False
+    cancel_requested: bool = False
+    attempt: Annotated[int, Field(description="how often a worker has started it")] = 0
+    progress: ProgressOut
+    problem: Annotated[ProblemOut | None, Field(description="why it failed")] = None
+    links: dict[str, str]
+
+    model_config = ConfigDict(protected_namespaces=())
+
+
+def summary_from_job(job: Job) -> JobSummary:
+    """A job in a list."""
+    return JobSummary(**summary_fields(job))
+
+
+def summary_fields(job: Job) -> dict[str, Any]:
+    """The fields of JobSummary, for what says more of a job than it."""
+    return {
+        "id": job.id,
+        "status": job.state,
+        "name": job.request.slide_name,
+        "case": job.options.case,
+        "model_name": job.request.model,
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "finished_at": _time(job.finished_at),
+        "priority": job.options.priority,
+        "cached": job.cached,
+        "cancel_requested": job.cancel_requested,
+        "attempt": job.attempt,
+        "progress": _progress(job),
+        "problem": job.problem,
+        "links": links_of(job),
+    }
+
+
+def links_of(job: Job) -> dict[str, str]:
+    """Where everything of a job is."""
+    here = f"/jobs/{job.id}"
+    links = {"self": here, "events": f"{here}/events", "view": f"{here}/view"}
+    if job.state is JobState.SUCCEEDED:
+        asked = [name for export in job.request.exports for name in EXPORT_FILES.get(export, [ZARR])]
+        links |= {"detections": f"{here}/detections", "files": f"{here}/files"}
+        links |= {name: link_to_file(job, name) for name in [*FILES, *asked]}
+    return links
+
+
+def link_to_file(job: Job, name: str) -> str:
+    """Where a file of a job's result is."""
+    return f"/jobs/{job.id}/files/{name}"
+
+
+def _progress(job: Job) -> ProgressOut:
+    progress = ProgressOut(**vars(job.progress), eta_s=_eta_s(job))
+    if not job.awaits_slide:
+        return progress
+    assert job.fetch
+    return progress.model_copy(update={"bytes_done": job.fetch.bytes_done, "bytes_total": job.fetch.bytes_total})
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _eta_s(job: Job) -> float | None:
+    done, total = job.progress.tiles_done, job.progress.tiles_total
+    if job.state is not JobState.RUNNING or job.started_at is None or not 0 < done <= total:
+        return None
+    elapsed = datetime.now(UTC).timestamp() - job.started_at
+    return round(elapsed * (total - done) / done, 1)
