@@ -49,7 +49,7 @@ def worker(
     """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
     from scanner.cli.options import fail_cleanly
     from scanner.devices.device import choose_device
-    from service.worker.worker import own_device, run_worker
+    from service.worker.process import own_device, run_worker
 
     settings = _settings(data=data, device=device)
     if number is not None:
@@ -85,11 +85,17 @@ def _with_store(run: Callable[[], None]) -> None:
 
 def _settings(**options: Any) -> Settings:
     """The options that were given; the others come from the environment and the TOML file."""
-    from service.settings import read_settings
+    from pydantic import ValidationError
+
+    from service.settings import Settings
 
     try:
-        return read_settings({name: value for name, value in options.items() if value is not None})
-    except ValueError as error:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
+        typer.echo(f"settings: {'; '.join(wrong)}", err=True)
+        raise typer.Exit(2) from error
+    except (OSError, ValueError) as error:  # The TOML file.
         typer.echo(f"settings: {error}", err=True)
         raise typer.Exit(2) from error
 

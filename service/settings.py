@@ -7,10 +7,10 @@ import os
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from croniter import croniter
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -243,20 +243,3 @@ class Settings(BaseSettings):
     def results(self) -> Path:
         """Folder of results, each under its result key."""
         return self.data.resolve() / "results"
-
-
-def read_settings(options: dict[str, Any]) -> Settings:
-    """The settings of these options, of the environment and of the TOML file.
-
-    Raises
-    ------
-    ValueError
-        One of them makes no sense; names all that do not, in one line.
-    """
-    try:
-        return Settings(**options)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
-        raise ValueError("; ".join(problems)) from error
-    except OSError as error:  # The TOML file.
-        raise ValueError(str(error)) from error

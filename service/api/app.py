@@ -18,6 +18,7 @@ from service.api.contract import errors
 from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
 from service.api.contract.schemas import RESEARCH_USE
+from service.api.contract.tus_protocol import EXPOSED
 from service.api.pace import BodyPace
 from service.api.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
 from service.api.running.context import Service
@@ -25,6 +26,7 @@ from service.api.running.metrics import instrument
 from service.api.running.readiness import Readiness
 from service.api.security_headers import SecurityHeaders
 from service.api.targets import PlainTargets
+from service.api.tus_headers import TusHeaders
 from service.jobs import dbos_queue
 from service.jobs.catalog import Catalog
 from service.jobs.counters import Measures
@@ -33,7 +35,7 @@ from service.jobs.presence import Presence
 from service.jobs.store import Store
 from service.jobs.waiting import JobWaiter
 from service.results.results import Results
-from service.results.viewer_tiles import TileMaker
+from service.results.tile_processes import TileMaker
 from service.settings import Settings
 from service.slides_in.appending import Appender
 from service.telemetry.audit import AuditTrail
@@ -64,7 +66,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     app.state.registry = instrument(app)
     app.add_middleware(BodyPace, timeout_s=settings.client_timeout_s)
     app.add_middleware(PlainTargets)
-    app.add_middleware(tus.TusHeaders)
+    app.add_middleware(TusHeaders)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AuditTrail, folder=settings.audit_folder, keep_days=settings.audit_keep_days)
     if settings.cors_origins:
@@ -73,7 +75,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Location", *tus.EXPOSED],
+            expose_headers=["Location", *EXPOSED],
         )
     app.add_middleware(RequestLog)
     for part in (detect, tus, uploads, jobs, files, viewer, operation, pages):

@@ -6,8 +6,6 @@ are checked before a byte of a body is read.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import uuid
 from email.utils import formatdate
 from typing import Annotated, Any
@@ -16,13 +14,21 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.limits import Allowance, TooLargeError
 from service.api.contract.problems import problems
 from service.api.contract.requests import PLAIN_TEXT
+from service.api.contract.tus_protocol import (
+    EXTENSIONS,
+    MAX_INT,
+    MAX_METADATA,
+    OF_UPLOAD,
+    OFFSET_BYTES,
+    PREFIX,
+    VERSION,
+    name_in_metadata,
+)
 from service.api.running.context import ServiceDep, SubmitterDep
 from service.jobs.deleting import delete_upload
 from service.settings import Settings
@@ -33,19 +39,6 @@ from service.slides_in.store_slide import clean_name
 from service.slides_in.tus import Upload
 from service.telemetry.audit import note
 
-PREFIX = "/uploads/tus"
-VERSION = "1.0.0"
-EXTENSIONS = "creation,creation-defer-length,expiration,termination"
-OFFSET_BYTES = "application/offset+octet-stream"
-MAX_METADATA = 8192
-#: Headers of answers that a page of another origin has to see.
-EXPOSED = (
-    "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size",
-    "Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires",
-)  # fmt: skip
-#: Upload-Length and Upload-Offset are no larger.
-MAX_INT = 2**53
-
 router = APIRouter(prefix=PREFIX, tags=["uploads"])
 
 UploadId = Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of a resumable upload")]
@@ -54,31 +47,6 @@ Length = Annotated[
     Header(alias="Upload-Length", description="bytes in all"),
 ]
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=MAX_INT, description="bytes that are there")]
-
-
-class TusHeaders:
-    """Says on every answer which version is spoken, and takes another method's name in place of a POST's."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on."""
-        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PREFIX}/"):
-            await self._app(scope, receive, send)
-            return
-        method = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1")
-        if scope["method"] == "POST" and method in {"PATCH", "DELETE"}:  # Where a proxy knows no others.
-            scope["method"] = method
-
-        async def send_with_version(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Tus-Resumable"] = VERSION
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        await self._app(scope, receive, send_with_version)
 
 
 def require_version(
@@ -147,7 +115,7 @@ def begin(
     if (length is None) == (deferred is None):
         raise BadRequestError("send either Upload-Length or 'Upload-Defer-Length: 1'")
     settings = service.settings
-    name = clean_name(_named(metadata))
+    name = clean_name(name_in_metadata(metadata))
     upload = Upload(uuid.uuid4().hex, client.name, name, length, metadata)
     begin_upload(settings, upload)
     note(request, upload=upload.id)
@@ -160,7 +128,7 @@ def begin(
     summary="How far a resumable upload is",
     response_class=Response,
     dependencies=_SPOKEN,
-    responses={200: {"description": "As headers", "headers": _headers(*EXPOSED[4:])}, **problems(404, 412, 422)},
+    responses={200: {"description": "As headers", "headers": _headers(*OF_UPLOAD)}, **problems(404, 412, 422)},
 )
 def look(service: ServiceDep, upload: UploadDep) -> Response:
     """`Upload-Offset` is where to go on."""
@@ -242,14 +210,3 @@ def _expiry(settings: Settings, upload: Upload) -> dict[str, str]:
     if upload.sha256:
         return {}
     return {"Upload-Expires": formatdate(tus.expires_at(settings, upload), usegmt=True)}
-
-
-def _named(metadata: str) -> str:
-    """The file's name in Upload-Metadata: pairs of a key and a value in base64, with commas between them."""
-    pairs = [pair.strip().partition(" ") for pair in metadata.split(",") if pair.strip()]
-    values = {key: value.strip() for key, _, value in pairs}
-    try:
-        named = base64.b64decode(values.get("filename") or values.get("name") or "", validate=True).decode("utf-8")
-    except (binascii.Error, ValueError) as error:
-        raise BadRequestError("Upload-Metadata: the file's name is not UTF-8 in base64") from error
-    return named or "upload"

@@ -15,7 +15,7 @@ from service.jobs.counters import Measures
 from service.jobs.lifecycle import Job
 from service.jobs.presence import Presence
 from service.jobs.store import JobNotFoundError
-from service.results.viewer_tiles import TileMaker
+from service.results.tile_processes import TileMaker
 from service.slides_in.appending import Appender
 from service.telemetry.audit import note
 

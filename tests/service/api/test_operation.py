@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.jobs.dbos_queue import LONG_SCAN, QUIET_AFTER, choose_interval
 from service.settings import Settings
-from service.worker.worker import own_device
+from service.worker.process import own_device
 from tests.service.conftest import Server, _until, make_field, png, start_process
 
 

@@ -9,7 +9,7 @@ import sys
 def test_a_worker_loads_no_web_framework() -> None:
     script = """
 import sys
-import service.worker.worker
+import service.worker.process, service.worker.worker
 print(sorted({name.partition(".")[0] for name in sys.modules} & {"fastapi", "starlette", "uvicorn"}))
 print(sorted(name for name in sys.modules if name.startswith("service.api")))
 """

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from scanner.errors import DamagedSlideError
-from service.results import viewer_tiles
-from service.results.viewer_tiles import TileMaker
+from service.results import tile_processes
+from service.results.tile_processes import TileMaker
 
 
 def die() -> None:
@@ -49,7 +49,7 @@ def test_an_error_in_a_tile_comes_back_as_it_is() -> None:
 
 
 def test_a_tile_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer_tiles, "TIMEOUT", 0.2)
-    with pytest.raises(viewer_tiles.TileTooSlowError, match="longer than"):
-        viewer_tiles._in_time(time.sleep, 10)
-    assert viewer_tiles._in_time(answer, 3) == 3
+    monkeypatch.setattr(tile_processes, "TIMEOUT", 0.2)
+    with pytest.raises(tile_processes.TileTooSlowError, match="longer than"):
+        tile_processes._in_time(time.sleep, 10)
+    assert tile_processes._in_time(answer, 3) == 3

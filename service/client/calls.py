@@ -1,11 +1,4 @@
-"""A client of the service, for Python: slides in, typed answers out.
-
-from service.client import Client
-
-with Client("http://127.0.0.1:8000") as client:
-    job = client.wait(client.detect("slide.svs").id)
-    print(job.count, client.download(job.id, "detections.geojson", "."))
-"""
+"""The client's calls: one method for each thing that the service does."""
 
 from __future__ import annotations
 
@@ -14,41 +7,24 @@ import time
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import httpx
 from pydantic import BaseModel
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from service.api.contract.schemas import DetectionsOut, FileList, JobList, JobOut, ModelsOut, UploadOut
+from service.client.attempts import PIECE_COMES_BACK, attempts, check
 from service.jobs.lifecycle import JobState
 from service.jobs.summary import JobSummary
 
 #: Bytes of one piece of a resumable upload: what is lost when a line breaks.
 PIECE = 64 << 20
 READ_SIZE = 1 << 20
-ATTEMPTS = 6
 POLL_INTERVAL = 1.0  # seconds
-#: Answers that ask to come back.
-_COME_BACK = frozenset({429, 503})
-#: Of a piece also: the service is further than it said, because it had not yet heard that the line broke.
-_PIECE_COMES_BACK = _COME_BACK | {409, 423}
 _TUS = {"Tus-Resumable": "1.0.0"}
 _Out = TypeVar("_Out", bound=BaseModel)
-
-
-class ServiceError(Exception):
-    """The service refused; `problem` is its RFC 9457 problem."""
-
-    def __init__(self, problem: dict[str, Any], *, status: int, retry_after: float | None = None) -> None:
-        super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")
-        self.problem = problem
-        self.status = status
-        #: Seconds after which it may be asked again.
-        self.retry_after = retry_after
 
 
 class ScanChoices(TypedDict, total=False):
@@ -122,7 +98,7 @@ class Client:
         sent = 0
         with path.open("rb") as file:
             while sent < total:
-                sent = self._attempts(_PIECE_COMES_BACK)(self._send_piece, place, file, total)
+                sent = attempts(PIECE_COMES_BACK)(self._send_piece, place, file, total)
                 on_progress(sent, total)
         return place.rsplit("/", 1)[-1]
 
@@ -178,7 +154,7 @@ class Client:
         """A file of a job's result, put into a folder; returns its path."""
         target = Path(folder) / Path(name).name
         with self._http.stream("GET", f"/jobs/{job_id}/files/{name}") as answer:
-            _check(answer)
+            check(answer)
             part = target.with_name(f"{target.name}.part")
             with part.open("wb") as file:
                 for chunk in answer.iter_bytes():
@@ -222,40 +198,11 @@ class Client:
         return kind.model_validate_json(self._send(method, path, **options).content)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        answer: httpx.Response = self._attempts()(self._once, method, path, **options)
+        answer: httpx.Response = attempts()(self._once, method, path, **options)
         return answer
 
     def _once(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return _check(self._http.request(method, path, **options))
-
-    @staticmethod
-    def _attempts(come_back: frozenset[int] = _COME_BACK) -> Retrying:
-        may_pass = retry_if_exception(partial(_may_pass, come_back))
-        return Retrying(stop=stop_after_attempt(ATTEMPTS), retry=may_pass, wait=_pause, reraise=True)
-
-
-def _check(answer: httpx.Response) -> httpx.Response:
-    if answer.is_success:
-        return answer
-    answer.read()
-    try:
-        problem = dict(answer.json())
-    except ValueError:  # A proxy's page, say.
-        problem = {"title": answer.reason_phrase, "detail": answer.text[:200]}
-    after = answer.headers.get("retry-after", "")
-    raise ServiceError(problem, status=answer.status_code, retry_after=float(after) if after.isdecimal() else None)
-
-
-def _may_pass(come_back: frozenset[int], error: BaseException) -> bool:
-    return isinstance(error, httpx.TransportError) or (isinstance(error, ServiceError) and error.status in come_back)
-
-
-def _pause(state: RetryCallState) -> float:
-    """Seconds until the next attempt: as the service asks, or twice as long each time."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, ServiceError) and error.retry_after is not None:
-        return error.retry_after
-    return float(min(30.0, 0.5 * 2**state.attempt_number))
+        return check(self._http.request(method, path, **options))
 
 
 def _pieces(file: Any, size: int) -> Iterator[bytes]:
