@@ -10,7 +10,8 @@ import pytest
 
 from service.client import Client, ServiceError, attempts, calls
 from service.jobs.lifecycle import JobState
-from tests.service.conftest import Server, make_field, make_large_field, png
+from tests.service.fields import make_field, make_large_field, png
+from tests.service.server_process import Server
 
 
 @pytest.fixture

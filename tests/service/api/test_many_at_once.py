@@ -21,9 +21,10 @@ from service.access.limits import BusyError, Turns
 from service.jobs.database import PATIENCE, StoreUnavailableError, make_engine
 from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
-from tests.service.conftest import Server, make_field, png, start_process
+from tests.service.fields import make_field, png
 from tests.service.jobs.test_store import add, job
 from tests.service.own_postgres import run_postgres
+from tests.service.server_process import Server, start_process
 
 SUBMITS = 200
 #: Slides among them: the rest ask for what is known by then.

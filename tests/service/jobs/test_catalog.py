@@ -16,7 +16,7 @@ from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
 from service.settings import Settings
 from service.worker.job_scan import Watch, run_scan
-from tests.service.conftest import make_field, png
+from tests.service.fields import make_field, png
 
 
 @pytest.fixture

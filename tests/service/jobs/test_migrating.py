@@ -23,9 +23,10 @@ from service.jobs.migrating import VERSION_TABLE, migrate_store
 from service.jobs.presence import Presence
 from service.jobs.store import Store
 from service.settings import Settings
-from tests.service.conftest import Server, make_field, png
+from tests.service.fields import make_field, png
 from tests.service.jobs.test_store import job
 from tests.service.own_postgres import run_postgres
+from tests.service.server_process import Server
 
 #: What `sqlite3` dumps of a store that the last version without migrations has made, with BEFORE in it.
 DUMP = Path(__file__).parent / "stores" / "before_migrations.sql"

@@ -9,7 +9,7 @@ import json
 import httpx
 import pytest
 
-from tests.service.conftest import make_field, png
+from tests.service.fields import make_field, png
 
 MEDIA = {
     "detections.geojson": "application/geo+json",
