@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
-Data = Annotated[Path | None, typer.Option(help="Folder of the store, the uploads and the results.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of the job database, uploads and results.")]
 
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; other than loopback needs keys.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; any but loopback requires API keys.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = None,
     data: Data = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Worker processes started beside the API.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Number of worker processes to start.")] = None,
 ) -> None:
-    """Run the HTTP service, by default on 127.0.0.1:8000; research use only."""
+    """Run the HTTP service, by default on 127.0.0.1:8000."""
     from service.supervisor import run_server
 
     settings = _settings(host=host, port=port, data=data, workers=workers)
@@ -46,7 +46,7 @@ def worker(
     number: Annotated[int | None, typer.Option(hidden=True)] = None,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
+    """Run a worker for the service of that data folder: one per GPU, on any host that has its database and files."""
     from scanner.cli.options import fail_cleanly
     from scanner.devices.device import choose_device
     from service.worker.process import own_device, run_worker

@@ -49,52 +49,51 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MITOSCAN_", extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    data: Path = Field(default=Path("mitoscan-data"), description="Folder of the store, the uploads and the results.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    data: Path = Field(default=Path("mitoscan-data"), description="Folder of the job database, uploads and results.")
     database_url: str | None = Field(
-        default=None, description="Postgres URL of the store; without it, an SQLite file in the data folder."
+        default=None, description="PostgreSQL URL of the job database; unset: an SQLite file in the data folder."
     )
-    models: Path | None = Field(default=None, description="Folder of further model folders, beside the shipped models.")
-    default_model: str | None = Field(default=None, description="Model of a request that names none.")
+    models: Path | None = Field(default=None, description="Folder with further models, each in a folder of its own.")
+    default_model: str | None = Field(default=None, description="Model for requests that name none.")
     device: str = Field(default="auto", description="Device of the workers: auto, cpu, cuda, cuda:1.")
     gpu_form: Literal["dilation", "measured"] = Field(
         default="dilation",
-        description="How networks run on a GPU: dilation, by cuDNN; measured, in the fastest form on the card.",
+        description="How networks run on a GPU: dilation, by cuDNN's dilated convolutions; "
+        "measured, in the form that is fastest on that GPU.",
     )
-    workers: int = Field(
-        default=1, ge=0, le=64, description="Worker processes that `serve` starts beside itself: one per GPU."
-    )
+    workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `serve` starts: one per GPU.")
     worker_nice: int = Field(
-        default=5, ge=0, le=19, description="Niceness of those workers, so that the API stays quick."
+        default=5, ge=0, le=19, description="Niceness of those workers, so that the API stays responsive."
     )
 
     worker_memory_bytes: int = Field(
         default=0,
         ge=0,
-        description="Memory that a worker may take, beside a GPU's, 2 GiB at least; "
+        description="Host memory that a worker may allocate, at least 2 GiB; "
         "0: three quarters of the machine or container, divided among `workers`.",
     )
 
     api_keys: dict[str, str] = Field(
         default_factory=dict,
         description="Client name -> 'role:SHA-256 of the key in hex'; roles: read, submit, admin. "
-        "Without any, keys are off on loopback and one is made at the first start elsewhere.",
+        "Without any, loopback needs no key, and any other address gets an admin key at the first start.",
     )
     oidc_issuer: str | None = Field(
-        default=None, description="OpenID Connect issuer whose tokens are accepted beside keys; its https address."
+        default=None, description="OpenID Connect issuer (https URL) whose tokens are accepted as well as API keys."
     )
     oidc_audience: str | None = Field(default=None, description="Audience that tokens must name; 'mitoscan' if unset.")
     oidc_role_claim: str = Field(default="roles", description="Claim of a token that holds its roles or groups.")
     oidc_roles: dict[str, Literal["read", "submit", "admin"]] = Field(
         default={"mitoscan-read": "read", "mitoscan-submit": "submit", "mitoscan-admin": "admin"},
-        description="Value of that claim -> role here; a token without any of them is refused.",
+        description="Value of that claim -> role; a token without any of them is refused.",
     )
     cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API from a browser.")
     slide_folders: tuple[Path, ...] = Field(
-        default=(), description="Server folders that {'source': {'path'}} may read from."
+        default=(), description="Folders of the server that {'source': {'path'}} may name slides in; none: off."
     )
     url_prefixes: tuple[str, ...] = Field(
-        default=(), description="URL prefixes that {'source': {'url'}} may fetch from."
+        default=(), description="URL prefixes that {'source': {'url'}} may fetch slides from; none: off."
     )
 
     webhook_prefixes: tuple[str, ...] = Field(
@@ -103,63 +102,79 @@ class Settings(BaseSettings):
     webhook_secret: str | None = Field(
         default=None,
         repr=False,
-        description="Key that webhooks are signed with, base64 after 'whsec_'; without one, webhooks are off.",
+        description="Key that signs webhooks, base64 after 'whsec_'; unset: webhooks are off.",
     )
-    webhook_attempts: int = Field(default=6, ge=1, le=20, description="A webhook that fails this often is given up.")
+    webhook_attempts: int = Field(default=6, ge=1, le=20, description="Most attempts to deliver a webhook.")
     webhook_pause_s: float = Field(
-        default=5.0, gt=0, description="Pause before a webhook is tried again; each further one is three times as long."
+        default=5.0,
+        gt=0,
+        description="Seconds before a webhook is tried again; each further pause is three times as long.",
     )
 
-    max_upload_bytes: int = Field(default=20 * GIB, ge=1, description="Largest slide file accepted.")
+    max_upload_bytes: int = Field(default=20 * GIB, ge=1, description="Largest slide accepted, in bytes.")
     max_pixels: int = Field(default=200_000_000_000, ge=1, description="Largest slide accepted, in level-0 pixels.")
     max_field_pixels: int = Field(
-        default=400_000_000, ge=1, description="Largest PNG or JPEG: it is decoded as a whole."
+        default=400_000_000, ge=1, description="Largest PNG or JPEG accepted, in pixels: it is decoded as a whole."
     )
     max_side: int = Field(default=1_000_000, ge=1, description="Longest side accepted, in level-0 pixels.")
     sync_max_pixels: int = Field(
-        default=10_000_000, ge=0, description="Up to this size /detect answers with the result."
+        default=10_000_000,
+        ge=0,
+        description="Largest image, in pixels, for which /detect waits and answers with the result.",
     )
-    sync_timeout_s: float = Field(default=60.0, ge=0, description="After this, /detect answers 202 whatever the size.")
+    sync_timeout_s: float = Field(
+        default=60.0, ge=0, description="Longest that /detect waits for a result, in seconds; then it answers 202."
+    )
     max_open_jobs: int = Field(
-        default=1000, ge=1, description="Waiting and running jobs of all clients; more answer 503."
+        default=1000, ge=1, description="Most waiting and running jobs of all clients; further ones are answered 503."
     )
     max_client_jobs: int = Field(
-        default=200, ge=1, description="Waiting and running jobs of one client; more answer 429."
+        default=200, ge=1, description="Most waiting and running jobs of one client; further ones are answered 429."
     )
-    requests_per_minute: int = Field(default=6000, ge=1, description="Requests of one client; more answer 429.")
-    min_free_bytes: int = Field(default=GIB // 2, ge=0, description="Uploads are refused when less disk space is free.")
+    requests_per_minute: int = Field(
+        default=6000, ge=1, description="Most requests of one client per minute; further ones are answered 429."
+    )
+    min_free_bytes: int = Field(
+        default=GIB // 2, ge=0, description="Free disk space, in bytes, below which uploads are refused."
+    )
 
     client_quota_bytes: int = Field(
         default=0,
         ge=0,
-        description="Bytes of slides that one client may keep here, unfinished uploads among them; more answer 413. "
-        "0: no limit.",
+        description="Most bytes of slides that one client may store, unfinished uploads included; "
+        "more are answered 413. 0: no limit.",
     )
     client_timeout_s: int = Field(
         default=30,
         ge=1,
-        description="Seconds without a byte of a request, or with an answer untaken, after which a client is given up.",
+        description="Seconds that receiving a request or sending an answer may stall; then the connection is closed.",
     )
 
-    job_timeout_s: float = Field(default=6 * 3600.0, gt=0, description="A scan that takes longer fails.")
-    max_attempts: int = Field(default=3, ge=1, description="A job whose worker died this often fails.")
-    queue_poll_s: float = Field(default=0.01, gt=0, description="How often a worker looks for a job.")
-    queue_idle_poll_s: float = Field(
-        default=0.25, gt=0, description="The same after a minute without a new job, and while no worker is free."
+    job_timeout_s: float = Field(default=6 * 3600.0, gt=0, description="Longest that a scan may take, in seconds.")
+    max_attempts: int = Field(
+        default=3, ge=1, description="Most times that a job is started; it fails if its worker has crashed each time."
     )
-    heartbeat_s: float = Field(default=2.0, gt=0, description="How often a worker says that it lives.")
-    dead_after_s: float = Field(default=15.0, gt=0, description="A worker silent for longer is taken for dead.")
+    queue_poll_s: float = Field(default=0.01, gt=0, description="Seconds between a worker's polls for a job.")
+    queue_idle_poll_s: float = Field(
+        default=0.25,
+        gt=0,
+        description="Seconds between polls after a minute without a new job, or while no worker is free.",
+    )
+    heartbeat_s: float = Field(default=2.0, gt=0, description="Seconds between a worker's heartbeats.")
+    dead_after_s: float = Field(
+        default=15.0, gt=0, description="Seconds without a heartbeat after which a worker counts as dead."
+    )
     keep_days: float = Field(
-        default=30.0, gt=0, description="Finished jobs, their uploads and results are kept this long."
+        default=30.0, gt=0, description="Days that ended jobs, their uploads and results are kept."
     )
     quota_bytes: int = Field(
-        default=0, ge=0, description="Uploads and results kept at most, oldest go first; 0: no limit."
+        default=0, ge=0, description="Most bytes of uploads and results; the oldest are removed first. 0: no limit."
     )
     cleaning_schedule: str = Field(
-        default="*/10 * * * *", description="When what is past its time is removed: a cron expression, in UTC."
+        default="*/10 * * * *", description="When expired jobs and files are removed: a cron expression, in UTC."
     )
     audit_keep_days: int = Field(
-        default=365, ge=1, description="Days of the audit trail that are kept, in audit/ of the data folder."
+        default=365, ge=1, description="Days that the audit trail is kept, in audit/ of the data folder."
     )
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
@@ -173,7 +188,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_enough(cls, size: int) -> int:
         if 0 < size < MIN_WORKER_MEMORY:
-            raise ValueError(f"{size} bytes are not enough for a scan: at least {MIN_WORKER_MEMORY}")
+            raise ValueError(f"{size} bytes are not enough for a scan: set at least {MIN_WORKER_MEMORY}")
         return size
 
     @field_validator("webhook_secret")

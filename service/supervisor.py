@@ -53,7 +53,7 @@ class WorkerKeeper(threading.Thread):
                 return
             died_quickly = time.monotonic() - started < QUICK_DEATH
             pause = min(MAX_PAUSE, max(1.0, pause * 2)) if died_quickly else 0.0
-            _log.warning("worker ended, another is started", code=code, pause_s=pause)
+            _log.warning("worker exited, starting another", code=code, pause_s=pause)
 
     def tell_to_stop(self) -> None:
         """Have the worker give its job back and end."""
@@ -87,7 +87,7 @@ class WorkerKeeper(threading.Thread):
         try:
             os.setpriority(os.PRIO_PROCESS, process.pid, self._nice)
         except OSError:  # It may have ended already, or may not be made nicer here.
-            _log.info("the worker's niceness was not set")
+            _log.info("the worker's niceness could not be set")
         return process
 
 

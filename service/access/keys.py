@@ -53,7 +53,9 @@ class Client:
     def require(self, role: Role) -> None:
         """NotAllowedError unless the client has at least this role."""
         if self.role < role:
-            raise NotAllowedError(f"{self.name!r} has the role {self.role.name.lower()}, not {role.name.lower()}")
+            raise NotAllowedError(
+                f"{self.name!r} has the role {self.role.name.lower()}; this needs the role {role.name.lower()}"
+            )
 
 
 #: Who asks where keys are off.
@@ -77,7 +79,7 @@ class Tokens:
             raise IdentityProviderError(str(error)) from error
         roles = [self._roles[value] for value in identity.roles if value in self._roles]
         if not roles:
-            raise NotAllowedError("none of the token's roles stands for one of this service's")
+            raise NotAllowedError("the token has no role that the setting oidc_roles lists")
         return Client(f"oidc:{identity.subject}"[:MAX_CLIENT_NAME], max(roles))
 
 
@@ -101,13 +103,13 @@ class KeyRing:
         if self.is_open:
             return LOCAL
         if not key:
-            raise NotAuthenticatedError("send the key as 'X-API-Key' or as 'Authorization: Bearer'")
+            raise NotAuthenticatedError("send an API key in the header 'X-API-Key' or 'Authorization: Bearer'")
         if self._tokens and key.count(".") == 2:  # The three parts of a JSON web token.
             return self._tokens.identify(key)
         # Keys are long and random, so looking a digest up tells an attacker nothing that helps.
         client = self._clients.get(hash_key(key))
         if client is None:
-            raise NotAuthenticatedError("the API key is not known")
+            raise NotAuthenticatedError("unknown API key")
         return client
 
 

@@ -71,11 +71,11 @@ class Allowance:
     def require(self, size: int) -> None:
         """Raise if so many bytes are too many."""
         if size > self.cap:
-            raise TooLargeError(f"the slide has more than {self.cap} bytes")
+            raise TooLargeError(f"the slide is larger than the limit of {self.cap} bytes")
         if self.quota_left is not None and size > self.quota_left:
             raise QuotaExceededError(
-                f"{max(0, self.quota_left)} bytes are left of what this client may keep here: "
-                "DELETE /uploads/{id} or DELETE /jobs/{job_id}?purge=true makes room"
+                f"{max(0, self.quota_left)} bytes are left of this client's storage quota: "
+                "free some by DELETE /uploads/{id} or DELETE /jobs/{job_id}?purge=true"
             )
 
 
@@ -89,7 +89,7 @@ class RateLimit:
     def take(self, client: str) -> None:
         """Count one request; TooManyRequestsError if the client has had all of a minute's."""
         if not self._limiter.hit(self._item, client):
-            raise TooManyRequestsError(f"this client sends more than {self._item.amount} requests a minute")
+            raise TooManyRequestsError(f"this client has sent more than {self._item.amount} requests a minute")
 
 
 class Turns:
@@ -105,7 +105,7 @@ class Turns:
             async with asyncio.timeout(self._patience):
                 await self._places.acquire()
         except TimeoutError as error:
-            raise BusyError("too many requests for scans at the same moment") from error
+            raise BusyError("too many scans are being submitted at once") from error
         try:
             return await to_thread.run_sync(submission)
         finally:
@@ -115,4 +115,4 @@ class Turns:
 def require_disk(settings: Settings, further_bytes: int = 0) -> None:
     """Raise if the data folder's disk is nearly full, or would be with so much more on it."""
     if shutil.disk_usage(settings.data).free - further_bytes < settings.min_free_bytes:
-        raise StorageFullError("free disk space is below the service's minimum")
+        raise StorageFullError("free disk space is below the service's minimum (min_free_bytes)")

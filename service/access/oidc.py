@@ -73,9 +73,9 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
         except self._jwt.exceptions.PyJWKClientConnectionError as error:
-            raise IssuerUnreachableError("the identity provider does not answer") from error
+            raise IssuerUnreachableError("the identity provider cannot be reached") from error
         except (self._jwt.exceptions.PyJWTError, ValueError) as error:
-            raise InvalidTokenError(f"the token does not hold: {error}") from error
+            raise InvalidTokenError(f"the token is not valid: {error}") from error
         return Identity(str(claims["sub"]), _as_roles(claims.get(self._role_claim)))
 
     def _key_client(self) -> PyJWKClient:
@@ -91,7 +91,7 @@ class TokenVerifier:
             answer = httpx.get(address, timeout=TIMEOUT, follow_redirects=False, trust_env=False).raise_for_status()
             return str(answer.json()["jwks_uri"])
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            raise IssuerUnreachableError("the identity provider does not answer") from error
+            raise IssuerUnreachableError("the identity provider cannot be reached") from error
 
 
 def _as_roles(claim: Any) -> tuple[str, ...]:

@@ -12,12 +12,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from models.card import NOTICE
 from service.access.keys import KeyRing, load_keys
 from service.access.limits import RateLimit, Turns
 from service.api.contract import errors
 from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
-from service.api.contract.schemas import RESEARCH_USE
 from service.api.contract.tus_protocol import EXPOSED
 from service.api.pace import BodyPace
 from service.api.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
@@ -47,7 +47,7 @@ DESCRIPTION = f"""
 Finds mitotic figures in whole slides and fields: every position of the tissue is scored by a patch classifier,
 exactly, and the peaks of that map are the detections. Coordinates are level-0 pixels from the top left.
 
-**{RESEARCH_USE}**
+**{NOTICE}**
 """
 
 

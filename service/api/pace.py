@@ -41,7 +41,7 @@ class BodyPace:
                     message = await receive()
             except TimeoutError as error:
                 raise SlowClientError(
-                    f"nothing has come for {self._timeout_s:g} s, or less than {SLOWEST:g} bytes a second"
+                    f"no data for {self._timeout_s:g} s, or fewer than {SLOWEST:g} bytes per second on average"
                 ) from error
             waited += time.monotonic() - began
             taken += len(message.get("body", b""))

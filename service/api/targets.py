@@ -24,7 +24,7 @@ class PlainTargets:
         if scope["type"] == "http":
             for part, value in (("path", scope.get("raw_path") or b""), ("query", scope["query_string"])):
                 if not is_text(value):
-                    detail = f"the {part} is not UTF-8, or has control characters in it"
+                    detail = f"the {part} is not UTF-8 or contains control characters"
                     problem = make_problem("bad-request", detail=detail)
                     await problem_response(problem)(scope, receive, send)
                     return

@@ -58,7 +58,7 @@ class Catalog:
         """The model of that name, or the default one."""
         wanted = name or self.default
         if wanted not in self.entries:
-            raise UnknownModelError(f"model {wanted!r} is not offered; offered: {', '.join(self.entries) or 'none'}")
+            raise UnknownModelError(f"no model {wanted!r}; available: {', '.join(self.entries) or 'none'}")
         return self.entries[wanted]
 
 

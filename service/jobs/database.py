@@ -115,5 +115,5 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (sa.exc.TimeoutError, sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        _log.warning("the store is unavailable: %s", getattr(error, "orig", None) or error)
-        raise StoreUnavailableError("the store cannot be reached or is busy: try again later") from error
+        _log.warning("the job database is unavailable: %s", getattr(error, "orig", None) or error)
+        raise StoreUnavailableError("the job database cannot be reached or is busy: try again later") from error

@@ -56,7 +56,7 @@ async def purge_job(backend: JobBackend, job: Job) -> None:
             await to_thread.run_sync(backend.store.update, job.id, cancelling)
         job = await backend.waiter.wait(job.id, timeout_s=STOP_PATIENCE)
         if not job.state.is_final:
-            raise StillRunningError("the job is being cancelled; ask again once it has stopped")
+            raise StillRunningError("the job is being cancelled: repeat the request once it has stopped")
     await to_thread.run_sync(_forget, backend, job)
 
 
@@ -100,7 +100,7 @@ def _delete_slide(backend: JobBackend, client: Client, sha256: str) -> None:
     blocking = [job for job in readers if not job.state.is_final and (not is_own or job.client == client.name)]
     if blocking:
         raise UploadInUseError(
-            f"job {blocking[0].id} is {blocking[0].state} and reads it: cancel it, or wait for its end"
+            f"job {blocking[0].id} is {blocking[0].state} and uses it: cancel the job, or wait until it has ended"
         )
     let_go(settings, sha256, client=client.name if is_own else None)
     is_wanted = is_own and any(job.client != client.name for job in readers)

@@ -56,7 +56,7 @@ def job_from_row(row: sa.RowMapping) -> Job:
         return _job_from_row(dict(row))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableJobError(
-            f"job {row['id']!r} was written by another version of mitoscan ({error}): that version can show it"
+            f"job {row['id']!r} was written by another version of mitoscan and cannot be read by this one: {error}"
         ) from error
 
 

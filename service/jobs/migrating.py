@@ -65,8 +65,8 @@ def _describe(url: str, error: Exception) -> str:
     try:
         name = sa.make_url(url).render_as_string(hide_password=True)
     except sa.exc.ArgumentError:
-        name = "MITOSCAN_STORE_URL"
-    return f"the store {name} cannot be opened: {reason}"
+        name = "MITOSCAN_DATABASE_URL"
+    return f"the job database {name} cannot be opened: {reason}"
 
 
 def migrate_store(engine: sa.Engine, *, revision: str = "head") -> None:
@@ -81,7 +81,10 @@ def migrate_store(engine: sa.Engine, *, revision: str = "head") -> None:
         current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if current is not None and current not in known:
-            _log.warning("the store's schema %s is newer than this version of mitoscan knows", current)
+            _log.warning(
+                "the database schema %s is newer than this version of mitoscan; its tables are left as they are",
+                current,
+            )
             return
         config.attributes.update(connection=connection, table=VERSION_TABLE)
         command.upgrade(config, revision)

@@ -47,7 +47,10 @@ def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> 
         needed = (_remove_results, _remove_work, _remove_slides)
         steps += [partial(remove, kept, settings, older_than=old) for remove in needed]
     else:
-        _log.warning("no file is removed: %d jobs of another version may need it", len(rows) - len(readable))
+        _log.warning(
+            "no results or uploads are removed: %d jobs written by another version may need them",
+            len(rows) - len(readable),
+        )
     steps += [
         partial(_remove_old, incoming_folder(settings), older_than=old),
         partial(_remove_old, tus_folder(settings), older_than=old - KEEP_S),
@@ -58,7 +61,7 @@ def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> 
         try:
             step()
         except Exception:  # One folder that cannot be read must not keep the disk from being cleaned.
-            _log.exception("cleaning has left something")
+            _log.exception("a step of the cleaning failed")
 
 
 def split_by_age(jobs: list[Job], *, before: float) -> tuple[list[Job], list[Job]]:

@@ -80,7 +80,7 @@ def check_exports(exports: tuple[str, ...], slide: StoredSlide) -> None:
 def resubmit(backend: JobBackend, client: Client, job: Job, *, key: str | None) -> Job:
     """A new job that asks for the same as one that has failed or was cancelled."""
     if job.state not in {JobState.FAILED, JobState.CANCELLED}:
-        raise TransitionError(f"job {job.id} is {job.state}: only what has failed or was cancelled is tried again")
+        raise TransitionError(f"job {job.id} is {job.state}: only failed or cancelled jobs can be retried")
     request, fetch = job.request, job.fetch and Fetch(job.fetch.url)
     if fetch:  # Fetched again: what lies there may be another slide by now.
         check_url(fetch.url, backend.settings)
@@ -124,9 +124,11 @@ def _admit(backend: JobBackend, job: Job, connection: sa.Connection) -> None:
     """Raise if one more job is too much for the queue, or for this client, as that transaction sees it."""
     store, settings = backend.store, backend.settings
     if store.count_open(job.client, connection=connection) >= settings.max_client_jobs:
-        raise TooManyRequestsError(f"{settings.max_client_jobs} jobs of this client are open")
+        raise TooManyRequestsError(
+            f"this client has {settings.max_client_jobs} open jobs, the most allowed (max_client_jobs)"
+        )
     if store.count_open(connection=connection) >= settings.max_open_jobs:
-        raise BusyError(f"{settings.max_open_jobs} jobs are open")
+        raise BusyError(f"{settings.max_open_jobs} jobs are open, the most allowed (max_open_jobs)")
 
 
 def _enqueue(backend: JobBackend, job: Job, connection: sa.Connection) -> None:
@@ -155,7 +157,7 @@ def _find_known(backend: JobBackend, job: Job) -> Job | None:
     key = job.idempotency_key
     known = backend.store.find_by_idempotency_key(job.client, key) if key else None
     if known and known.asked.result_key != job.asked.result_key:
-        raise IdempotencyConflictError("the key came with another slide, model or setting before")
+        raise IdempotencyConflictError("the key was used before with another slide, model or setting")
     return known
 
 

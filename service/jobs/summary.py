@@ -18,11 +18,11 @@ class ProgressOut(BaseModel):
     tiles_total: int
     mm2_done: float
     mm2_total: float
-    eta_s: Annotated[float | None, Field(description="seconds to go, by the pace so far")] = None
-    bytes_done: Annotated[int | None, Field(description="of a slide that is being fetched; null once it is here")] = (
-        None
-    )
-    bytes_total: Annotated[int | None, Field(description="of a slide that is being fetched, if known")] = None
+    eta_s: Annotated[float | None, Field(description="estimated seconds left")] = None
+    bytes_done: Annotated[
+        int | None, Field(description="bytes fetched so far of a slide at a URL; null afterwards")
+    ] = None
+    bytes_total: Annotated[int | None, Field(description="size of that slide, if known")] = None
 
 
 class ProblemOut(BaseModel):
@@ -40,18 +40,18 @@ class JobSummary(BaseModel):
 
     id: str
     status: JobState
-    name: Annotated[str, Field(description="what the client called the slide")]
-    case: Annotated[str, Field(description="the case that it belongs to, as the client calls it")] = ""
+    name: Annotated[str, Field(description="name of the slide")]
+    case: Annotated[str, Field(description="name of the case that the slide belongs to")] = ""
     model_name: str
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
     priority: Priority
-    cached: Annotated[bool, Field(description="True if the answer was known from an earlier job")] = False
+    cached: Annotated[bool, Field(description="true if the result of an earlier job was reused")] = False
     cancel_requested: bool = False
-    attempt: Annotated[int, Field(description="how often a worker has started it")] = 0
+    attempt: Annotated[int, Field(description="number of times that a worker has started the job")] = 0
     progress: ProgressOut
-    problem: Annotated[ProblemOut | None, Field(description="why it failed")] = None
+    problem: Annotated[ProblemOut | None, Field(description="why the job has failed")] = None
     links: dict[str, str]
 
     model_config = ConfigDict(protected_namespaces=())

@@ -41,7 +41,7 @@ def check_webhook(url: str | None, settings: Settings) -> None:
     if not settings.webhook_secret or not settings.webhook_prefixes:
         raise WebhookForbiddenError("webhooks are off: webhook_secret and webhook_prefixes are not set")
     if not url.startswith(("http://", "https://")) or not is_allowed(url, settings.webhook_prefixes):
-        raise WebhookForbiddenError("the webhook is not on this service's allow list")
+        raise WebhookForbiddenError("the webhook is not on this service's allow list (webhook_prefixes)")
 
 
 def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
@@ -50,7 +50,7 @@ def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
         job = store.get(job_id)
         check_webhook(job.options.webhook, settings)
     except (JobNotFoundError, WebhookForbiddenError) as error:  # Removed, or no longer allowed, in the meantime.
-        _log.warning("webhook of job %s is not told: %s", job_id, error)
+        _log.warning("the webhook of job %s is not called: %s", job_id, error)
         return
     if job.options.webhook is None:
         return

@@ -63,7 +63,7 @@ def growing_map_picture(work: Path) -> bytes:
     """The map that grows in a running job's folder, as PNG; NotFinishedError before it has begun."""
     store = next(work.glob(f"{WORK_NAME}/map.zarr/zarr.json"), None)
     if store is None:
-        raise NotFinishedError("the scan has not begun to write its map")
+        raise NotFinishedError("the scan has not written any of its map yet")
     try:
         growing = _open(store.parent)
         growing.update()

@@ -46,7 +46,7 @@ MEDIA_TYPES = FILES | HOTSPOT_FILES | {name: kind for files in EXPORT_FILES.valu
 ZARR = "map.ome.zarr"
 
 
-GONE = "the result has been removed; ask for the scan again"
+GONE = "the result has been removed: submit the slide again"
 
 
 class NotFinishedError(ReportedError):
@@ -141,7 +141,7 @@ class Results:
         path = root / name
         is_listed = name in MEDIA_TYPES or path.resolve().is_relative_to((root / ZARR).resolve())
         if not is_listed or not path.is_file():
-            raise FileNotInResultError(f"this result has {', '.join(self.names(key))}")
+            raise FileNotInResultError(f"this result has no file {name!r}, but {', '.join(self.names(key))}")
         return path
 
     def names(self, key: str) -> list[str]:

@@ -71,7 +71,7 @@ class Appender:
             upload = await to_thread.run_sync(tus.find, settings, upload_id)
             offset = await to_thread.run_sync(tus.offset_of, settings, upload)
             if at != offset:
-                raise OffsetError(f"the upload is at byte {offset}, not at {at}")
+                raise OffsetError(f"Upload-Offset is {at}, but {offset} bytes have been received")
             if length is not None:
                 upload = await to_thread.run_sync(self._with_length, upload, length, allowance)
             if upload.sha256 is None:
@@ -84,7 +84,7 @@ class Appender:
     def _with_length(self, upload: Upload, length: int, allowance: Allowance) -> Upload:
         if upload.length is not None:
             if upload.length != length:
-                raise OffsetError(f"the upload has {upload.length} bytes in all, not {length}")
+                raise OffsetError(f"Upload-Length is {length}, but was {upload.length} before")
             return upload
         allowance.require(length)
         return tus.set_length(self._settings, upload, length)
@@ -102,12 +102,14 @@ class Appender:
                 async for chunk in chunks:
                     writer.heard_at = asyncio.get_running_loop().time()
                     if upload.length is not None and at + len(chunk) > upload.length:
-                        raise TooLargeError(f"the upload has {upload.length} bytes in all")
+                        raise TooLargeError(f"more bytes than Upload-Length says, {upload.length}")
                     allowance.require(at + len(chunk))
                     at += len(chunk)
                     await file.write(chunk)
         except TimeoutError as error:
-            raise SlowClientError("another request has asked for this upload, and nothing came by this one") from error
+            raise SlowClientError(
+                "this request has sent nothing for a while, and another one sends to the same upload"
+            ) from error
         finally:
             self._writers.pop(upload.id, None)
             with CancelScope(shield=True):

@@ -37,7 +37,7 @@ class _BoundedFile(io.FileIO):
         if size is None or size < 0:
             size = os.fstat(self.fileno()).st_size - self.tell()
         if size > MAX_READ:
-            raise zipfile.BadZipFile("the list of its entries is too long")
+            raise zipfile.BadZipFile("its central directory is too long")
         return super().read(size) or b""
 
 
@@ -98,14 +98,14 @@ def _checked(entries: list[zipfile.ZipInfo], *, archive_bytes: int, max_bytes: i
         raise TooLargeError(f"zip: {len(entries)} entries; a slide has at most {MAX_FILES}")
     total = sum(entry.file_size for entry in entries)
     if total > max_bytes:
-        raise TooLargeError(f"zip: unpacked it has {total} bytes, more than {max_bytes}")
+        raise TooLargeError(f"zip: {total} bytes when unpacked, more than {max_bytes}")
     if total > max(FREE_BYTES, MAX_RATIO * archive_bytes):
-        raise TooLargeError(f"zip: unpacked it is {total // max(archive_bytes, 1)} times as large; at most {MAX_RATIO}")
+        raise TooLargeError(f"zip: unpacks to {total // max(archive_bytes, 1)} times its size; at most {MAX_RATIO}")
     for entry in entries:
         if entry.flag_bits & _ENCRYPTED:
             raise UnsupportedSlideError("zip: an entry is encrypted")
         if entry.compress_type not in _METHODS:
-            raise UnsupportedSlideError("zip: an entry is neither stored nor deflated")
+            raise UnsupportedSlideError("zip: an entry is compressed by another method than deflate")
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in {0, stat.S_IFREG}:
             raise UnsupportedSlideError("zip: an entry is a link or a device")
@@ -113,7 +113,7 @@ def _checked(entries: list[zipfile.ZipInfo], *, archive_bytes: int, max_bytes: i
     seen: set[str] = set()
     for name in names:
         if name.casefold() in seen:
-            raise UnsupportedSlideError(f"zip: two entries have the same name, but for case: {name[:80]!r}")
+            raise UnsupportedSlideError(f"zip: two entries have the same name, apart from case: {name[:80]!r}")
         seen.add(name.casefold())
     return names
 

@@ -100,7 +100,7 @@ def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
             height, width = struct.unpack(">xHH", file.read(5))
             return width, height
         file.seek(max(length - 2, 0), 1)
-    raise DamagedSlideError("the JPEG file has no frame")
+    raise DamagedSlideError("the JPEG file has no frame header")
 
 
 def _tiff_size(file: BinaryIO, order: str, is_big: bool) -> tuple[int | None, int | None]:

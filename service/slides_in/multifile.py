@@ -63,9 +63,9 @@ def checked_name(name: str) -> str:
     name = name.replace("\\", "/")
     parts = PurePosixPath(name).parts
     if not parts or len(name) > 1024 or name.startswith("/") or ":" in parts[0] or {"..", "."} & set(name.split("/")):
-        raise BadNameError(f"{name[:80]!r} is no name of a file within a slide")
+        raise BadNameError(f"{name[:80]!r} is not a valid name for a file of a slide")
     if any(ord(character) < 32 for character in name):
-        raise BadNameError("a name has control characters in it")
+        raise BadNameError("a file name contains control characters")
     return "/".join(parts)
 
 
@@ -109,13 +109,13 @@ def _lay_out_led(leader: ReceivedFile, files: Sequence[ReceivedFile], suffix: st
     folder = path.with_suffix("") if LEADERS[suffix] else path.parent
     led = [file for file in files if file is not leader and PurePosixPath(file.name).parent == folder]
     if not led:
-        raise DamagedSlideError(f"{path.name}: the files that belong to it are missing; send its folder too")
+        raise DamagedSlideError(f"{path.name}: the other files of the slide are missing; send its folder too")
     layout = {f"slide{suffix}": leader}
     for file in led:
         name = PurePosixPath(file.name).name
         if not _can_be_kept(name):
             raise UnsupportedSlideError(
-                f"{name[:80]!r}: no file of a slide can have that name here; rename it, also in the slide's list"
+                f"{name[:80]!r}: this file name is not accepted; rename the file, also in the slide's index"
             )
         layout[f"slide/{name}" if LEADERS[suffix] else name] = file
     for name in (f"slide{suffix}", "slide/Slidedat.ini"):
@@ -135,12 +135,14 @@ def _check_references(path: Path) -> None:
     with path.open("rb") as file:
         text = file.read(MAX_LIST + 1)
     if len(text) > MAX_LIST:
-        raise UnsupportedSlideError("the list of the slide's files is too long")
+        raise UnsupportedSlideError("the slide's index of files is too long")
     for line in re.split(rb"[\r\n]+", text):
         key, _, value = line.partition(b"=")
         names_a_file = b"file" in key.lower() or b"image" in key.lower()
         if names_a_file and (b"/" in value or b"\\" in value or value.strip() == b".."):
-            raise UnsupportedSlideError(f"{line[:80].decode(errors='replace')!r} names a file elsewhere")
+            raise UnsupportedSlideError(
+                f"{line[:80].decode(errors='replace')!r} names a file outside the slide's folder"
+            )
 
 
 def _lay_out_series(files: Sequence[ReceivedFile]) -> dict[str, ReceivedFile]:

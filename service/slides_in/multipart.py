@@ -33,7 +33,7 @@ class Form:
     def __init__(self, content_type: str) -> None:
         _, options = parse_options_header(content_type)
         if not options.get(b"boundary"):
-            raise BadRequestError("multipart body: the Content-Type names no boundary")
+            raise BadRequestError("multipart body: the Content-Type has no boundary")
         self.is_complete = False
         self._headers: dict[bytes, bytes] = {}
         self._field, self._value = b"", b""

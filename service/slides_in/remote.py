@@ -36,9 +36,9 @@ class Remote:
 def check_url(url: str, settings: Settings) -> None:
     """Raise SourceForbiddenError unless this service may fetch from there."""
     if not is_allowed(url, settings.url_prefixes):
-        raise SourceForbiddenError("the URL is not on this service's allow list")
+        raise SourceForbiddenError("the URL is not on this service's allow list (url_prefixes)")
     if urlsplit(url).scheme in SCHEMES and ("?" in url or "#" in url):
-        raise SourceForbiddenError("an object's URL has neither a query nor a fragment")
+        raise SourceForbiddenError("the URL of an object must not have a query or a fragment")
 
 
 def name_in(url: str) -> str:

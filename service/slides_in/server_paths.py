@@ -37,7 +37,7 @@ class SourceNotFoundError(ReportedError, LookupError):
 def find_path(path: str, settings: Settings) -> StoredSlide:
     """The slide at a server path within an allowed folder; links that lead out of it are refused."""
     if "\0" in path:
-        raise BadRequestError("a path has no NUL in it")
+        raise BadRequestError("a path must not contain NUL")
     for folder in settings.slide_folders:
         root = folder.resolve()
         found = _resolved(root / path)
@@ -45,7 +45,7 @@ def find_path(path: str, settings: Settings) -> StoredSlide:
             if not found.is_file():
                 raise SourceNotFoundError("no such file")
             return StoredSlide(str(found), fingerprint(found), clean_name(found.name), check_header(found, settings))
-    raise SourceForbiddenError("the path lies in no folder that this service may read from")
+    raise SourceForbiddenError("the path is outside the folders that this service may read (slide_folders)")
 
 
 def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSlide:

@@ -89,7 +89,7 @@ class Sink:
         """Put the slide in its place, once it is known to be acceptable."""
         self._finish_file()
         if self.size == 0:
-            raise EmptyUploadError("there are no bytes in it")
+            raise EmptyUploadError("the upload has no bytes")
         files = [ReceivedFile(name, file.path, file.digest.hexdigest()) for name, file in self._files]
         if len(files) == 1:
             return store_file(files[0], self._settings)
@@ -133,7 +133,7 @@ def _store_archive(file: ReceivedFile, settings: Settings) -> StoredSlide:
         if len(files) != 1:
             return _store_several(files, file.name, settings)
         if is_archive(files[0].path):
-            raise UnsupportedSlideError("a zip within a zip is not unpacked")
+            raise UnsupportedSlideError("a zip inside a zip is not unpacked")
         return store_file(files[0], settings)
 
 
@@ -208,7 +208,7 @@ async def receive_form(
                 else:
                     await sink.write(piece)
         if not form.is_complete:
-            raise BadRequestError("multipart body: it ends early or has no field 'file'")
+            raise BadRequestError("multipart body: ends early, or has no field 'file'")
         return await to_thread.run_sync(sink.store)
 
 

@@ -86,7 +86,9 @@ def require_owner(upload: Upload, client: Client) -> None:
 def create(settings: Settings, upload: Upload) -> None:
     """Begin an upload, its promised bytes reserved on the disk."""
     if len(list(unfinished(settings, upload.owner))) >= MAX_UNFINISHED:
-        raise TooManyRequestsError(f"{MAX_UNFINISHED} uploads of this client are unfinished; DELETE some")
+        raise TooManyRequestsError(
+            f"this client has {MAX_UNFINISHED} unfinished uploads, the most allowed: DELETE some"
+        )
     require_disk(settings, upload.length or 0)
     folder = tus_folder(settings) / upload.id
     folder.mkdir(parents=True)
@@ -146,7 +148,7 @@ def claimed(settings: Settings, upload_id: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UploadBusyError("another request is sending this upload; ask again in a second") from error
+            raise UploadBusyError("another request is sending this upload: try again in a second") from error
         yield
     finally:
         os.close(descriptor)

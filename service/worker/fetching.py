@@ -83,7 +83,7 @@ class Fetcher:
             now = time.monotonic()
             if now > deadline:
                 raise SourceFetchError(
-                    f"the slide did not come within {resource_bounds.timeout_s(job, self.settings):g} s"
+                    f"the slide was not fetched within {resource_bounds.timeout_s(job, self.settings):g} s"
                 )
             if now >= next_note:
                 next_note = now + NOTE_INTERVAL

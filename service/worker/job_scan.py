@@ -214,9 +214,9 @@ def _find_slide(job: Job, settings: Settings) -> Path:
         try:
             is_same = fingerprint(path) == job.request.slide_sha256
         except OSError as error:
-            raise SourceNotFoundError("the slide is no longer there") from error
+            raise SourceNotFoundError("the slide file no longer exists") from error
         if not is_same:
-            raise SourceNotFoundError("the slide has changed since the job was asked for")
+            raise SourceNotFoundError("the slide file has changed since the job was submitted")
     return path
 
 
@@ -226,7 +226,7 @@ def _find_model(job: Job, catalog: Catalog) -> Model:
     now = read_entry(entry.folder / CARD_NAME)
     asked = (job.request.model_sha256, job.request.card_sha256 or now.card_sha256)
     if (now.sha256, now.card_sha256) != asked:
-        raise UnknownModelError(f"model {entry.name!r} has changed since the job was asked for")
+        raise UnknownModelError(f"model {entry.name!r} has changed since the job was submitted")
     return _load(entry.folder, asked)
 
 

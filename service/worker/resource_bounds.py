@@ -49,9 +49,8 @@ def timeout_s(job: Job, settings: Settings) -> float:
 def problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
     """The problem that the client sees: without the server's paths, with the client's own name for the slide."""
     if isinstance(error, MemoryError):
-        detail = (
-            f"{job.request.slide_name}: {memory_bytes(settings)} bytes, all that a worker here may use, are too few"
-        )
+        limit = f"the {memory_bytes(settings)} bytes that a worker may use (worker_memory_bytes)"
+        detail = f"{job.request.slide_name}: the scan needs more memory than {limit}"
         return make_problem("memory-exceeded", detail=detail)
     path = str(settings.data.resolve() / job.request.slide)
     return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
@@ -65,5 +64,5 @@ def timeout_problem(job: Job, settings: Settings) -> dict[str, object]:
 
 def deadly_problem(job: Job) -> dict[str, object]:
     """The problem of a job that its workers die of."""
-    detail = f"{job.attempt} workers have died while they scanned this slide"
+    detail = f"{job.attempt} workers have crashed while scanning this slide"
     return make_problem("scan-crashed", detail=detail)

@@ -72,7 +72,7 @@ class Takeover:
         try:
             self._store.update(left.id, partial(put_back, left=left, settings=self._settings))
         except (LookupError, UnreadableJobError) as error:  # Removed, or changed by another version, meanwhile.
-            _log.info("job is not put back", job=left.id, reason=str(error))
+            _log.info("job not requeued", job=left.id, reason=str(error))
 
 
 def put_back(job: Job, *, left: Job, settings: Settings) -> Job:

@@ -70,7 +70,7 @@ class Worker:
         try:
             job = self._store.update(job_id, self._start)
         except (TransitionError, LookupError, UnreadableJobError) as error:
-            _log.info("job is not run", reason=str(error))
+            _log.info("job not started", reason=str(error))
             return
         if job.state is JobState.FAILED:
             self.reporter.ended(job)
@@ -125,7 +125,7 @@ class Worker:
                 partial(lifecycle.fail, problem=resource_bounds.problem_of(error, job, self.settings), now=time.time()),
             )
             if isinstance(error, MemoryError) and not resource_bounds.has_room(self.settings):
-                _log.error("memory does not come back; ending the worker", job=job.id)
+                _log.error("memory is not released, exiting", job=job.id)
                 os._exit(EXIT_RESTART)
         finally:
             self._watch = None
@@ -171,7 +171,7 @@ class Worker:
         try:
             ended = self._store.update(job.id, if_still_ours)
         except (TransitionError, LookupError) as error:
-            _log.warning("job cannot be ended", reason=str(error))
+            _log.warning("the end of the job could not be stored", reason=str(error))
             return
         if not is_ours:
             _log.warning("job belongs to another worker", worker=ended.worker)
@@ -187,7 +187,7 @@ class Worker:
         watch = self._watch
         if watch is None or not watch.is_overdue(STOP_GRACE):
             return
-        _log.error("the scan does not stop; ending the worker", job=watch.job.id)
+        _log.error("the scan does not stop, exiting", job=watch.job.id)
         if watch.why is Stop.CANCEL:
             self._end(watch.job, partial(lifecycle.cancel, now=time.time()))
         else:

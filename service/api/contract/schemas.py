@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from models.card import NOTICE
 from service.jobs.job_rows import UnreadableJob
 from service.jobs.lifecycle import Job
 from service.jobs.summary import JobSummary, link_to_file, summary_fields, summary_from_job
 from service.results.results import Answer
-
-RESEARCH_USE = "Research use only. Not a medical device: no result may decide about a patient."
 
 
 class DetectionOut(BaseModel):
@@ -23,9 +22,11 @@ class DetectionOut(BaseModel):
     y: float
     x_um: float
     y_um: float
-    score: Annotated[float, Field(description="Smoothed value of the map, 0 to 1; not a calibrated probability")]
+    score: Annotated[float, Field(description="smoothed value of the map, 0 to 1; not a calibrated probability")]
     label: str
-    border: Annotated[bool, Field(description="Rests on mirrored tissue at the slide's edge; not counted")] = False
+    border: Annotated[
+        bool, Field(description="lies at the slide's border, where the patch shows mirrored tissue; not counted")
+    ] = False
 
 
 class ModelRef(BaseModel):
@@ -39,12 +40,12 @@ class ModelRef(BaseModel):
 class FileImageOut(BaseModel):
     """One image of a slide's file."""
 
-    index: Annotated[int, Field(description="as the query `image` takes it")]
-    name: Annotated[str, Field(description="what the file calls it")]
+    index: Annotated[int, Field(description="value for the query parameter `image`")]
+    name: Annotated[str, Field(description="name of the image in the file")]
     kind: Annotated[str, Field(description="`image`, or `overview`: a label, macro picture, thumbnail or mask")]
     width: Annotated[int | None, Field(description="level-0 pixels")]
     height: Annotated[int | None, Field(description="level-0 pixels")]
-    mpp: Annotated[float | None, Field(description="as the file states it")]
+    mpp: Annotated[float | None, Field(description="as stated by the file")]
 
 
 class ImageOut(BaseModel):
@@ -53,8 +54,8 @@ class ImageOut(BaseModel):
     width: Annotated[int, Field(description="level-0 pixels")]
     height: Annotated[int, Field(description="level-0 pixels")]
     mpp: Annotated[float, Field(description="micrometres per level-0 pixel")]
-    mpp_source: Annotated[str, Field(description="where mpp comes from; 'assumed' if the image does not say")]
-    name: Annotated[str, Field(description="what the client called it")]
+    mpp_source: Annotated[str, Field(description="where mpp comes from; `assumed` if the file does not state it")]
+    name: Annotated[str, Field(description="name of the slide")]
     index: Annotated[int, Field(description="which image of the file was scanned")] = 0
     images: Annotated[list[FileImageOut], Field(description="all images of the file")] = []
 
@@ -64,7 +65,7 @@ class JobOut(JobSummary):
 
     model: ModelRef
     image: ImageOut | None = None
-    count: Annotated[int | None, Field(description="detections that count: those away from the slide's edge")] = None
+    count: Annotated[int | None, Field(description="number of detections without those at the slide's border")] = None
     threshold: float | None = None
     detections: list[DetectionOut] | None = None
     hotspots: list[dict[str, Any]] | None = None
@@ -83,8 +84,8 @@ class JobList(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobSummary]
-    unreadable: Annotated[list[UnreadableOut], Field(description="jobs that only another version can show")] = []
-    next: Annotated[str | None, Field(description="where the list goes on")] = None
+    unreadable: Annotated[list[UnreadableOut], Field(description="jobs written by another version of the service")] = []
+    next: Annotated[str | None, Field(description="link to the next page")] = None
 
 
 class DetectionsOut(BaseModel):
@@ -93,7 +94,7 @@ class DetectionsOut(BaseModel):
     id: str
     threshold: float
     candidate_floor: Annotated[float, Field(description="candidates with a lower score are not kept")]
-    count: Annotated[int, Field(description="detections that count: those away from the slide's edge")]
+    count: Annotated[int, Field(description="number of detections without those at the slide's border")]
     detections: list[DetectionOut]
 
 
@@ -110,7 +111,7 @@ class FileList(BaseModel):
     """The files of a result."""
 
     files: list[FileOut]
-    zarr: Annotated[str | None, Field(description="address of the map as OME-Zarr, if it was asked for")] = None
+    zarr: Annotated[str | None, Field(description="link to the map as OME-Zarr, if `export=zarr` was asked for")] = None
 
 
 class UploadOut(BaseModel):
@@ -126,7 +127,7 @@ class UploadOut(BaseModel):
 class ModelsOut(BaseModel):
     """The models offered."""
 
-    notice: str = RESEARCH_USE
+    notice: str = NOTICE
     default: str
     models: list[dict[str, Any]]
 

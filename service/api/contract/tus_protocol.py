@@ -33,5 +33,5 @@ def name_in_metadata(metadata: str) -> str:
     try:
         named = base64.b64decode(values.get("filename") or values.get("name") or "", validate=True).decode("utf-8")
     except (binascii.Error, ValueError) as error:
-        raise BadRequestError("Upload-Metadata: the file's name is not UTF-8 in base64") from error
+        raise BadRequestError("Upload-Metadata: 'filename' is not UTF-8 text in base64") from error
     return named or "upload"

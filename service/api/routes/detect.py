@@ -53,7 +53,9 @@ async def detect(
     service: ServiceDep,
     client: SubmitterDep,
     query: Annotated[DetectQuery, Query()],
-    prefer: Annotated[str | None, Header(description="respond-async: do not wait for the result")] = None,
+    prefer: Annotated[
+        str | None, Header(description="`respond-async`: answer 202 at once, do not wait for the result")
+    ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Send the slide as multipart field `file`, as the raw body, or name it: {"source": {"path" | "upload" | "url"}}.
@@ -116,7 +118,7 @@ async def _read_json(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON:
-            raise TooLargeError("a JSON body names its source in a few bytes")
+            raise TooLargeError(f"a JSON body has at most {MAX_JSON} bytes")
     return bytes(body)
 
 

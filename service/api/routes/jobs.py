@@ -46,9 +46,12 @@ def list_jobs(
     client: ClientDep,
     state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: Annotated[float | None, Query(ge=0, le=1e11, description="only older ones: as `next` says")] = None,
+    before: Annotated[
+        float | None,
+        Query(ge=0, le=1e11, description="only jobs created before this time, in seconds since 1970; `next` holds it"),
+    ] = None,
 ) -> JobList:
-    """Jobs of this key; an admin sees everyone's."""
+    """The jobs of this API key; an admin sees the jobs of all."""
     owner = None if client.role >= Role.ADMIN else client.name
     found = service.store.list_rows(client=owner, state=state, before=before, limit=limit)
     rest = f"/jobs?limit={limit}&before={found[-1].created_at!r}" if len(found) == limit else None
@@ -79,12 +82,12 @@ async def delete_job(
     service: ServiceDep,
     job: JobDep,
     _client: SubmitterDep,
-    purge: Annotated[bool, Query(description="forget the job, its result and its upload too")] = False,
+    purge: Annotated[bool, Query(description="also delete the job, its result and its upload")] = False,
 ) -> Response:
     """A waiting job is cancelled at once, a running one at its next tile.
 
-    With `purge`, a job that has not ended is cancelled first. Its result and its upload go too where no other job needs
-    them, and no other client has sent the same slide.
+    With `purge`, a job that has not ended is cancelled first. Its result and its upload are deleted too, unless another
+    job needs them or another client has uploaded the same slide.
     """
     if purge:
         await purge_job(service, job)
@@ -99,7 +102,7 @@ async def delete_job(
 @router.post(
     "/{job_id}/retry",
     status_code=202,
-    summary="Ask again for what has failed or was cancelled",
+    summary="Retry a failed or cancelled job",
     responses={
         202: {"description": "A new job; follow Location", "headers": LOCATION},
         **problems(404, 409, 422, 503),
@@ -123,7 +126,7 @@ async def retry_job(
 
 @router.get(
     "/{job_id}/events",
-    summary="A job's changes as they happen (server-sent events)",
+    summary="Follow a job (server-sent events)",
     response_class=EventSourceResponse,
     responses={
         200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "`job`, ..., `end`"},
@@ -143,9 +146,11 @@ async def follow_job(service: ServiceDep, job: JobDep) -> EventSourceResponse:
 def list_detections(
     service: ServiceDep,
     job: JobDep,
-    threshold: Annotated[Threshold | None, Query(description="lowest score; the scan's own if left out")] = None,
+    threshold: Annotated[
+        Threshold | None, Query(description="lowest score of a detection; by default the threshold of the scan")
+    ] = None,
 ) -> DetectionsOut:
-    """Candidates were kept down to `candidate_floor`."""
+    """Any threshold down to `candidate_floor`: candidates with lower scores are not kept."""
     answer = _answer_if_any(service, job)
     if answer is None:
         raise NotFinishedError(f"the job is {job.state}")

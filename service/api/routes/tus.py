@@ -44,9 +44,9 @@ router = APIRouter(prefix=PREFIX, tags=["uploads"])
 UploadId = Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of a resumable upload")]
 Length = Annotated[
     Annotated[int, Field(ge=1, le=MAX_INT)] | SkipJsonSchema[None],
-    Header(alias="Upload-Length", description="bytes in all"),
+    Header(alias="Upload-Length", description="total size in bytes"),
 ]
-Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=MAX_INT, description="bytes that are there")]
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=MAX_INT, description="bytes received so far")]
 
 
 def require_version(
@@ -73,10 +73,10 @@ def _headers(*names: str) -> dict[str, Any]:
     return {name: {"schema": {"type": "string"}} for name in names}
 
 
-@router.options("", status_code=204, summary="What is spoken of tus", response_class=Response)
+@router.options("", status_code=204, summary="Supported version and extensions of tus", response_class=Response)
 @router.options("/{upload_id}", status_code=204, include_in_schema=False)
 def describe(service: ServiceDep) -> Response:
-    """Version, extensions, the largest upload. Needs no key."""
+    """Version, extensions and the largest upload. Needs no key."""
     limit = str(service.settings.max_upload_bytes)
     return Response(
         status_code=204, headers={"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": limit}
@@ -86,11 +86,11 @@ def describe(service: ServiceDep) -> Response:
 @router.post(
     "",
     status_code=201,
-    summary="Begin a resumable upload",
+    summary="Create a resumable upload",
     response_class=Response,
     dependencies=_SPOKEN,
     responses={
-        201: {"description": "Begun; follow Location", "headers": _headers("Location", "Upload-Expires")},
+        201: {"description": "Created; send the bytes to Location", "headers": _headers("Location", "Upload-Expires")},
         **problems(400, 412, 413, 422, 507),
     },
 )
@@ -102,16 +102,21 @@ def begin(
     length: Length = None,
     deferred: Annotated[
         Annotated[int, Field(ge=1, le=1)] | SkipJsonSchema[None],
-        Header(alias="Upload-Defer-Length", description="1: a PATCH will say the length"),
+        Header(alias="Upload-Defer-Length", description="`1`: the length is sent with a later PATCH"),
     ] = None,
     metadata: Annotated[
-        str, Header(alias="Upload-Metadata", max_length=MAX_METADATA, description="`filename` in base64, and others")
+        str,
+        Header(
+            alias="Upload-Metadata",
+            max_length=MAX_METADATA,
+            description="`filename` and its value in base64; other pairs are kept",
+        ),
     ] = "",
 ) -> Response:
-    """The bytes follow by PATCH, none come with this request; uploads are not concatenated."""
+    """The bytes are sent by PATCH, none with this request. Concatenation (Upload-Concat) is not supported."""
     _require_no_body(request)
     if "upload-concat" in request.headers:
-        raise BadRequestError("this service does not concatenate uploads: send the slide as one")
+        raise BadRequestError("Upload-Concat is not supported: send the slide as one upload")
     if (length is None) == (deferred is None):
         raise BadRequestError("send either Upload-Length or 'Upload-Defer-Length: 1'")
     settings = service.settings
@@ -125,13 +130,13 @@ def begin(
 
 @router.head(
     "/{upload_id}",
-    summary="How far a resumable upload is",
+    summary="Offset of a resumable upload",
     response_class=Response,
     dependencies=_SPOKEN,
     responses={200: {"description": "As headers", "headers": _headers(*OF_UPLOAD)}, **problems(404, 412, 422)},
 )
 def look(service: ServiceDep, upload: UploadDep) -> Response:
-    """`Upload-Offset` is where to go on."""
+    """`Upload-Offset` is the byte to continue from."""
     offset = tus.offset_of(service.settings, upload)
     headers = {"Upload-Offset": str(offset), **_expiry(service.settings, upload)}
     headers |= {"Upload-Defer-Length": "1"} if upload.length is None else {"Upload-Length": str(upload.length)}
@@ -142,11 +147,11 @@ def look(service: ServiceDep, upload: UploadDep) -> Response:
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    summary="Go on with a resumable upload",
+    summary="Append to a resumable upload",
     response_class=Response,
     dependencies=_SPOKEN,
     responses={
-        204: {"description": "Taken", "headers": _headers("Upload-Offset", "Upload-Expires")},
+        204: {"description": "The bytes are stored", "headers": _headers("Upload-Offset", "Upload-Expires")},
         **problems(400, 404, 408, 409, 412, 413, 415, 422, 423, 507),
     },
     openapi_extra={
@@ -163,16 +168,16 @@ async def go_on(
     offset: Offset,
     length: Length = None,
 ) -> Response:
-    """What has come when a line breaks is kept. The last byte makes the upload a slide, or shows that it is none."""
+    """Bytes received before a connection breaks are kept. After the last byte the slide is checked and stored."""
     settings = service.settings
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OFFSET_BYTES:
-        raise HTTPException(415, f"the body of a PATCH is {OFFSET_BYTES}")
+        raise HTTPException(415, f"PATCH needs 'Content-Type: {OFFSET_BYTES}'")
     allowance = await to_thread.run_sync(_allowance_besides, settings, upload)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal():
         allowance.require(offset + int(declared))
         if upload.length is not None and offset + int(declared) > upload.length:
-            raise TooLargeError(f"the upload has {upload.length} bytes in all")
+            raise TooLargeError(f"more bytes than Upload-Length says, {upload.length}")
     upload, offset = await service.appender.append(
         upload.id, request.stream(), at=offset, length=length, allowance=allowance
     )
@@ -184,7 +189,7 @@ async def go_on(
 @router.delete(
     "/{upload_id}",
     status_code=204,
-    summary="Give a resumable upload up",
+    summary="Delete a resumable upload",
     response_class=Response,
     dependencies=_SPOKEN,
     responses=problems(404, 409, 412, 422, 423),
@@ -198,7 +203,7 @@ def give_up(service: ServiceDep, client: SubmitterDep, upload_id: UploadId) -> R
 def _require_no_body(request: Request) -> None:
     length = request.headers.get("content-length", "0")
     if length != "0" or "transfer-encoding" in request.headers:
-        raise BadRequestError("the request that begins an upload has no body: send the bytes by PATCH")
+        raise BadRequestError("POST creates an upload and takes no body: send the bytes by PATCH")
 
 
 def _allowance_besides(settings: Settings, upload: Upload) -> Allowance:

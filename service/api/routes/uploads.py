@@ -42,7 +42,7 @@ router = APIRouter(prefix="/uploads", tags=["uploads"])
     "",
     response_model=UploadOut,
     status_code=201,
-    summary="Upload a slide to be named as a source later",
+    summary="Upload a slide for later scans",
     responses=problems(400, 408, 413, 415, 422, 507),
     openapi_extra={"requestBody": {"required": True, "content": SLIDE_BODY}},
 )
@@ -59,7 +59,7 @@ async def send(request: Request, service: ServiceDep, client: SubmitterDep) -> U
     "/{upload:upload}",
     response_model=UploadOut,
     status_code=201,
-    summary="Upload a slide, as curl -T sends it",
+    summary="Upload a slide by PUT, as `curl -T` does",
     responses=problems(400, 408, 413, 415, 422, 507),
     openapi_extra={"requestBody": {"required": True, "content": {image: {"schema": BYTES} for image in IMAGES}}},
 )
@@ -68,10 +68,10 @@ async def put(
     service: ServiceDep,
     client: SubmitterDep,
     upload: Annotated[
-        str, Path(pattern=PLAIN_TEXT, max_length=255, description="name of the slide: shown, never used as a path")
+        str, Path(pattern=PLAIN_TEXT, max_length=255, description="name to show for the slide; never used as a path")
     ],
 ) -> UploadOut:
-    """The raw body is the slide, or a zip of its files. Sent again, it is the same upload."""
+    """The raw body is the slide, or a zip of its files. The same bytes sent again are the same upload."""
     slide = await receive_one(request, service, client, name=upload)
     return await to_thread.run_sync(_upload_out, request, service, slide)
 
@@ -87,9 +87,9 @@ def delete(
     request: Request,
     service: ServiceDep,
     client: SubmitterDep,
-    upload: Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of an upload of any kind")],
+    upload: Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of an upload, resumable or not")],
 ) -> Response:
-    """Its bytes go where neither a job nor an upload of another client needs them. Finished jobs keep their results."""
+    """Its bytes are removed unless a job or another client's upload needs them. Finished jobs keep their results."""
     delete_upload(service, client, upload)
     note(request, upload=upload)
     return Response(status_code=204)
