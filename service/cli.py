@@ -1,7 +1,7 @@
 """The command `mitoscan`: the scanner's commands, and those that run the service.
 
-A command imports what it needs once it knows what is asked: help and mistakes of use load neither torch nor the
-service, and the API process never needs torch.
+A command imports what it needs when it runs: help and usage errors load neither torch nor the service, and the API
+process never loads torch.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def worker(
     settings = _settings(data=data, device=device)
     if number is not None:
         settings = settings.model_copy(update={"device": own_device(settings.device, number)})
-    fail_cleanly(lambda: choose_device(settings.device))  # Else every job would fail of it.
+    fail_cleanly(lambda: choose_device(settings.device))  # Otherwise every job would fail.
     _with_store(lambda: run_worker(settings, worker_id, parent=parent))
 
 
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _with_store(run: Callable[[], None]) -> None:
-    """Run a process of the service; one line and exit code 1 if its store or its folder cannot be had."""
+    """Run a process of the service; one line and exit code 1 if its database or data folder cannot be opened."""
     from service.jobs.database import StoreUnavailableError
 
     try:
@@ -84,7 +84,7 @@ def _with_store(run: Callable[[], None]) -> None:
 
 
 def _settings(**options: Any) -> Settings:
-    """The options that were given; the others come from the environment and the TOML file."""
+    """Settings from options, environment and TOML file; one line and exit code 2 if they are invalid."""
     from pydantic import ValidationError
 
     from service.settings import Settings

@@ -21,13 +21,13 @@ from pydantic_settings import (
 from standardwebhooks import Webhook
 
 GIB = 1024**3
-#: With less, a worker has no room for the smallest tiles.
+#: With less, a worker cannot scan even the smallest tiles.
 MIN_WORKER_MEMORY = 2 * GIB
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class LogFormat(StrEnum):
-    """How a log line is written."""
+    """Format of log lines."""
 
     AUTO = "auto"  # text on a terminal, JSON elsewhere
     JSON = "json"  # one object a line
@@ -35,7 +35,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The least that is logged."""
+    """Lowest level that is logged."""
 
     DEBUG = "DEBUG"  # every request, tiles too
     INFO = "INFO"  # requests, jobs
@@ -44,16 +44,14 @@ class LogLevel(StrEnum):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Lists and tables are written as JSON in the environment."""
+    """All settings. Lists and tables are written as JSON in environment variables."""
 
     model_config = SettingsConfigDict(env_prefix="MITOSCAN_", extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
     data: Path = Field(default=Path("mitoscan-data"), description="Folder of the job database, uploads and results.")
-    database_url: str | None = Field(
-        default=None, description="PostgreSQL URL of the job database; unset: an SQLite file in the data folder."
-    )
+    database_url: str | None = Field(default=None, description="PostgreSQL URL; unset: SQLite in the data folder.")
     models: Path | None = Field(default=None, description="Folder with further models, each in a folder of its own.")
     default_model: str | None = Field(default=None, description="Model for requests that name none.")
     device: str = Field(default="auto", description="Device of the workers: auto, cpu, cuda, cuda:1.")
@@ -63,9 +61,7 @@ class Settings(BaseSettings):
         "measured, in the form that is fastest on that GPU.",
     )
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `serve` starts: one per GPU.")
-    worker_nice: int = Field(
-        default=5, ge=0, le=19, description="Niceness of those workers, so that the API stays responsive."
-    )
+    worker_nice: int = Field(default=5, ge=0, le=19, description="Niceness of the workers, so that the API is quick.")
 
     worker_memory_bytes: int = Field(
         default=0,
@@ -161,21 +157,13 @@ class Settings(BaseSettings):
         description="Seconds between polls after a minute without a new job, or while no worker is free.",
     )
     heartbeat_s: float = Field(default=2.0, gt=0, description="Seconds between a worker's heartbeats.")
-    dead_after_s: float = Field(
-        default=15.0, gt=0, description="Seconds without a heartbeat after which a worker counts as dead."
-    )
-    keep_days: float = Field(
-        default=30.0, gt=0, description="Days that ended jobs, their uploads and results are kept."
-    )
+    dead_after_s: float = Field(default=15.0, gt=0, description="Seconds without a heartbeat until a worker is dead.")
+    keep_days: float = Field(default=30.0, gt=0, description="Days that ended jobs, uploads and results are kept.")
     quota_bytes: int = Field(
         default=0, ge=0, description="Most bytes of uploads and results; the oldest are removed first. 0: no limit."
     )
-    cleaning_schedule: str = Field(
-        default="*/10 * * * *", description="When expired jobs and files are removed: a cron expression, in UTC."
-    )
-    audit_keep_days: int = Field(
-        default=365, ge=1, description="Days that the audit trail is kept, in audit/ of the data folder."
-    )
+    cleaning_schedule: str = Field(default="*/10 * * * *", description="When expired files are removed: cron, in UTC.")
+    audit_keep_days: int = Field(default=365, ge=1, description="Days that the audit trail, in audit/, is kept.")
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
     otel: bool = Field(
@@ -214,9 +202,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del dotenv_settings, file_secret_settings  # A .env file found by chance must not open a server.
+        del dotenv_settings, file_secret_settings  # A stray .env file must not change the settings of a server.
         config = os.environ.get("MITOSCAN_CONFIG")
-        if config and not Path(config).is_file():  # Passed over, a server would run with settings that nobody chose.
+        if config and not Path(config).is_file():  # Ignoring it would run a server with settings that nobody chose.
             raise FileNotFoundError(f"MITOSCAN_CONFIG names {config}, which is not a file")
         try:
             toml = TomlConfigSettingsSource(settings_cls, config)
@@ -225,7 +213,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, toml
 
     def to_environment(self) -> dict[str, str]:
-        """The environment variables that make these settings."""
+        """The environment variables that reproduce these settings."""
         values = self.model_dump(mode="json", exclude_none=True).items()
         return {
             f"MITOSCAN_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values
@@ -233,7 +221,7 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """SQLAlchemy URL of the store."""
+        """SQLAlchemy URL of the job database."""
         if self.database_url is None:
             return f"sqlite:///{self.data.resolve() / 'store.sqlite'}"
         scheme, _, rest = self.database_url.partition("://")

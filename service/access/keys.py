@@ -1,4 +1,4 @@
-"""Who asks: by API keys, known only by their SHA-256, or by tokens of an identity provider; and with which role."""
+"""Which client sends a request, in which role: API keys, stored only as SHA-256, and tokens of an identity provider."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MAX_CLIENT_NAME = 128
 
 
 class NotAuthenticatedError(ReportedError):
-    """No key, or one that is not known."""
+    """The request has no API key, or an unknown one."""
 
     problem_type = "not-authenticated"
 
 
 class IdentityProviderError(ReportedError):
-    """Who asks cannot be found out now."""
+    """The identity provider cannot be reached, so that a token cannot be checked."""
 
     problem_type = "identity-unknown"
 
@@ -36,7 +36,7 @@ class NotAllowedError(ReportedError):
 
 
 class Role(IntEnum):
-    """What a key allows; each role allows what the smaller ones do."""
+    """What a client may do; each role includes the lower ones."""
 
     READ = 1  # look at one's own jobs
     SUBMIT = 2  # ask for scans, cancel one's own
@@ -45,7 +45,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Client:
-    """Who asks."""
+    """The client that sends a request."""
 
     name: str
     role: Role
@@ -58,7 +58,7 @@ class Client:
             )
 
 
-#: Who asks where keys are off.
+#: The client of every request where keys are off.
 LOCAL = Client("local", Role.ADMIN)
 
 
@@ -70,7 +70,7 @@ class Tokens:
         self._roles = {value: Role[role.upper()] for value, role in roles.items()}
 
     def identify(self, token: str) -> Client:
-        """The client of whom the token speaks, with the highest role that any of its claim's values stands for."""
+        """The client that the token identifies, with the highest of the roles that its claim maps to."""
         try:
             identity = self._verifier.verify(token)
         except InvalidTokenError as error:
@@ -95,11 +95,11 @@ class KeyRing:
 
     @property
     def is_open(self) -> bool:
-        """True if no key is asked for."""
+        """True if requests need no key."""
         return not self._clients and self._tokens is None
 
     def identify(self, key: str | None) -> Client:
-        """The client whose key this is."""
+        """The client that this key or token belongs to."""
         if self.is_open:
             return LOCAL
         if not key:
@@ -114,12 +114,12 @@ class KeyRing:
 
 
 def hash_key(key: str) -> str:
-    """What the settings hold of a key."""
+    """SHA-256 of a key, as the settings hold it."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def load_keys(settings: Settings) -> tuple[KeyRing, str | None]:
-    """The key ring of `settings`, and a new key to be shown once if one had to be made."""
+    """The key ring of `settings`, and a new key to show once if one had to be created."""
     tokens = _load_tokens(settings)
     if settings.api_keys or tokens:
         return KeyRing(settings.api_keys, tokens), None
@@ -138,7 +138,7 @@ def _load_tokens(settings: Settings) -> Tokens | None:
 
 
 def _own_key(path: Path) -> tuple[KeyRing, str | None]:
-    """A network address without keys: one admin key, kept as its hash in the data folder."""
+    """The key ring of a server on a network address without keys: one admin key, its hash stored in the data folder."""
     if path.exists():
         return KeyRing({"admin": path.read_text(encoding="utf-8").strip()}), None
     key = secrets.token_urlsafe(32)

@@ -1,4 +1,4 @@
-"""How much one client, and all together, may ask for."""
+"""Limits on requests, uploads and disk space, per client and in all."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from service.problems import ReportedError
 from service.settings import Settings
 
 T = TypeVar("T")
-#: Jobs are inserted one at a time; a few more may read meanwhile what they need for it.
+#: Jobs are inserted one at a time; a few more requests may meanwhile read what they need.
 SUBMISSIONS_AT_ONCE = 4
-#: A request that waits for its turn longer than this is sent away.
+#: A request that has to wait longer than this is refused.
 SUBMISSION_PATIENCE = 20.0  # seconds
 
 
 class TooManyRequestsError(ReportedError):
-    """One client asks too much."""
+    """One client sends too many requests, or has too many jobs or uploads open."""
 
     problem_type = "too-many-requests"
 
 
 class BusyError(ReportedError):
-    """All together ask too much."""
+    """The service has as much work as it takes."""
 
     problem_type = "busy"
 
@@ -42,34 +42,34 @@ class TooLargeError(ReportedError):
 
 
 class QuotaExceededError(ReportedError):
-    """One client keeps more bytes here than it may."""
+    """An upload exceeds the client's storage quota."""
 
     problem_type = "quota-exceeded"
 
 
 class StorageFullError(ReportedError):
-    """The disk is nearly full."""
+    """The service's disk is full, or nearly."""
 
     problem_type = "storage-full"
 
 
 class SlowClientError(ReportedError):
-    """A request's body does not come."""
+    """A request's body stalls or arrives too slowly."""
 
     problem_type = "too-slow"
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """How many bytes one upload may have."""
+    """How large one upload may be."""
 
-    #: Of any slide.
+    #: Most bytes of any slide.
     cap: int
-    #: Left of the client's quota; None without one.
+    #: Bytes left of the client's quota; None without one.
     quota_left: int | None = None
 
     def require(self, size: int) -> None:
-        """Raise if so many bytes are too many."""
+        """Raise TooLargeError or QuotaExceededError if an upload of `size` bytes is too large."""
         if size > self.cap:
             raise TooLargeError(f"the slide is larger than the limit of {self.cap} bytes")
         if self.quota_left is not None and size > self.quota_left:
@@ -80,27 +80,27 @@ class Allowance:
 
 
 class RateLimit:
-    """So many requests of each client within any minute."""
+    """Limits the requests of each client per minute."""
 
     def __init__(self, per_minute: int) -> None:
         self._item = limits.RateLimitItemPerMinute(per_minute)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def take(self, client: str) -> None:
-        """Count one request; TooManyRequestsError if the client has had all of a minute's."""
+        """Count one request; TooManyRequestsError beyond the limit."""
         if not self._limiter.hit(self._item, client):
             raise TooManyRequestsError(f"this client has sent more than {self._item.amount} requests a minute")
 
 
-class Turns:
-    """So many requests add a job at a time; the others wait in order, without a thread or a connection."""
+class SubmissionLimiter:
+    """Lets a few requests at a time add a job; others wait in order, without a thread or a database connection."""
 
     def __init__(self, at_once: int = SUBMISSIONS_AT_ONCE, *, patience: float = SUBMISSION_PATIENCE) -> None:
         self._places = asyncio.Semaphore(at_once)
         self._patience = patience
 
     async def run(self, submission: Callable[[], T]) -> T:
-        """What the submission returns, in a thread; BusyError if others take too long before it."""
+        """Run `submission` in a thread and return its result; BusyError if it would have to wait too long."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._places.acquire()
@@ -113,6 +113,6 @@ class Turns:
 
 
 def require_disk(settings: Settings, further_bytes: int = 0) -> None:
-    """Raise if the data folder's disk is nearly full, or would be with so much more on it."""
+    """StorageFullError if the data folder's disk is nearly full, or would be with `further_bytes` more."""
     if shutil.disk_usage(settings.data).free - further_bytes < settings.min_free_bytes:
         raise StorageFullError("free disk space is below the service's minimum (min_free_bytes)")

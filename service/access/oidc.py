@@ -1,4 +1,4 @@
-"""OpenID Connect: tokens of an identity provider, checked with the keys that it publishes. The extra `oidc`."""
+"""OpenID Connect: verifies tokens with the keys that the identity provider publishes (extra `oidc`)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MAX_TOKEN = 8192
 
 
 class InvalidTokenError(Exception):
-    """The token is not one of the issuer's for this service, or no longer holds."""
+    """The token is not from the issuer, not for this service, or expired."""
 
 
 class IssuerUnreachableError(Exception):
-    """The issuer's keys cannot be had."""
+    """The issuer's keys cannot be fetched."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a token speaks of."""
+    """The subject and roles of a token."""
 
     subject: str
     #: Values of the claim that holds roles or groups.
@@ -37,7 +37,7 @@ class Identity:
 
 
 class TokenVerifier:
-    """Checks tokens of one issuer."""
+    """Verifies tokens of one issuer."""
 
     def __init__(self, issuer: str, audience: str, *, role_claim: str) -> None:
         try:
@@ -50,14 +50,14 @@ class TokenVerifier:
         self._lock = Lock()
 
     def verify(self, token: str) -> Identity:
-        """Whom the token speaks of.
+        """The identity in a token.
 
         Raises
         ------
         InvalidTokenError
-            Its signature, issuer, audience or times are not right.
+            Its signature, issuer, audience or times are wrong.
         IssuerUnreachableError
-            The issuer does not tell its keys.
+            The issuer's keys cannot be fetched.
         """
         if len(token) > MAX_TOKEN:
             raise InvalidTokenError("the token is too long")
@@ -85,7 +85,7 @@ class TokenVerifier:
             return self._keys
 
     def _find_keys(self) -> str:
-        """Where the issuer publishes its keys, as its own description says."""
+        """URL of the issuer's keys, from its discovery document."""
         address = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
             answer = httpx.get(address, timeout=TIMEOUT, follow_redirects=False, trust_env=False).raise_for_status()
@@ -95,5 +95,5 @@ class TokenVerifier:
 
 
 def _as_roles(claim: Any) -> tuple[str, ...]:
-    """The claim as a tuple: issuers write one string, several with spaces between, or a list."""
+    """The claim as a tuple: issuers write one string, several separated by spaces, or a list."""
     return tuple(claim.split()) if isinstance(claim, str) else tuple(map(str, claim or ()))

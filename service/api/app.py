@@ -1,4 +1,4 @@
-"""create_app: the parts of the service, wired together."""
+"""create_app: builds the FastAPI application and the parts of the service."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from models.card import NOTICE
 from service.access.keys import KeyRing, load_keys
-from service.access.limits import RateLimit, Turns
+from service.access.limits import RateLimit, SubmissionLimiter
+from service.api.body_timeout import BodyTimeout
 from service.api.contract import errors
 from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
 from service.api.contract.tus_protocol import EXPOSED
-from service.api.pace import BodyPace
 from service.api.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
 from service.api.running.context import Service
 from service.api.running.metrics import instrument
@@ -29,7 +29,7 @@ from service.api.targets import PlainTargets
 from service.api.tus_headers import TusHeaders
 from service.jobs import dbos_queue
 from service.jobs.catalog import Catalog
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.migrating import open_store
 from service.jobs.presence import Presence
 from service.jobs.store import Store
@@ -52,7 +52,7 @@ exactly, and the peaks of that map are the detections. Coordinates are level-0 p
 
 
 def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
-    """The API over the store and the data folder that `settings` names. Workers are processes of their own."""
+    """The API for the job database and data folder in `settings`. Workers are separate processes."""
     keys = keys or load_keys(settings)[0]
     catalog = Catalog(settings.models, settings.default_model)
     app = FastAPI(
@@ -64,7 +64,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.registry = instrument(app)
-    app.add_middleware(BodyPace, timeout_s=settings.client_timeout_s)
+    app.add_middleware(BodyTimeout, timeout_s=settings.client_timeout_s)
     app.add_middleware(PlainTargets)
     app.add_middleware(TusHeaders)
     app.add_middleware(SecurityHeaders)
@@ -103,7 +103,7 @@ def _lifespan(settings: Settings, keys: KeyRing, catalog: Catalog) -> Callable[[
 
 
 def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service:
-    """The parts of the service, its folders and tables made where they are missing."""
+    """The parts of the service; creates missing folders and tables."""
     for folder in (settings.uploads, settings.results):
         folder.mkdir(parents=True, exist_ok=True)
     engine = open_store(settings.store_url)
@@ -113,13 +113,13 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
         settings=settings,
         store=store,
         presence=Presence(engine),
-        measures=Measures(engine),
+        counters=Counters(engine),
         queue=queues,
         catalog=catalog,
         results=Results(settings.results),
         keys=keys,
         rate=RateLimit(settings.requests_per_minute),
-        turns=Turns(),
+        submissions=SubmissionLimiter(),
         readiness=Readiness(settings, catalog),
         waiter=JobWaiter(store),
         tiles=TileMaker(),
@@ -128,7 +128,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
 
 
 def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_keys: bool) -> dict[str, Any]:
-    """The OpenAPI document with what FastAPI cannot know: streamed bodies, the models offered, whether keys are on."""
+    """The OpenAPI document with what FastAPI cannot know: streamed bodies, available models, whether keys are on."""
     document = openapi()
     schema = DetectSource.model_json_schema(ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= schema.pop("$defs") | {"DetectSource": schema}

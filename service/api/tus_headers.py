@@ -1,4 +1,4 @@
-"""Tus: what holds for every request and answer below its place, whichever route it is of."""
+"""Tus headers that concern every request and answer below its path, whatever the route."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from service.api.contract.tus_protocol import PREFIX, VERSION
 
 
 class TusHeaders:
-    """Says on every answer which version is spoken, and takes another method's name in place of a POST's."""
+    """Adds the protocol's version to every answer, and applies X-HTTP-Method-Override to POST."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on."""
+        """Call the application; change the method on the way in, add headers on the way back."""
         if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PREFIX}/"):
             await self._app(scope, receive, send)
             return
         method = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1")
-        if scope["method"] == "POST" and method in {"PATCH", "DELETE"}:  # Where a proxy knows no others.
+        if scope["method"] == "POST" and method in {
+            "PATCH",
+            "DELETE",
+        }:  # For clients behind a proxy that allows only GET and POST.
             scope["method"] = method
 
         async def send_with_version(message: Message) -> None:

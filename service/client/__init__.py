@@ -1,4 +1,4 @@
-"""A client of the service, for Python: slides in, typed answers out.
+"""A Python client of the service, with typed answers.
 
 from service.client import Client
 

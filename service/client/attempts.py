@@ -1,4 +1,4 @@
-"""What a client makes of an answer: a problem becomes an exception, and what may pass is asked again."""
+"""Turns problems into exceptions, and repeats requests whose failure may be temporary."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 ATTEMPTS = 6
-#: Answers that ask to come back.
+#: Statuses after which a request is repeated.
 COME_BACK = frozenset({429, 503})
-#: Of a piece also: the service is further than it said, because it had not yet heard that the line broke.
+#: For a piece of an upload also these: the service may not have noticed yet that the last connection broke.
 PIECE_COMES_BACK = COME_BACK | {409, 423}
 
 
 class ServiceError(Exception):
-    """The service refused; `problem` is its RFC 9457 problem."""
+    """The service answered with an error; `problem` is its RFC 9457 problem."""
 
     def __init__(self, problem: dict[str, Any], *, status: int, retry_after: float | None = None) -> None:
         super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")
         self.problem = problem
         self.status = status
-        #: Seconds after which it may be asked again.
+        #: Seconds after which the request may be repeated.
         self.retry_after = retry_after
 
 
 def attempts(come_back: frozenset[int] = COME_BACK) -> Retrying:
-    """Calls a function again for as long as its failure may pass: no answer, or one of those statuses."""
+    """Repeats a call that gets no answer, or one of the statuses `come_back`."""
     may_pass = retry_if_exception(partial(_may_pass, come_back))
     return Retrying(stop=stop_after_attempt(ATTEMPTS), retry=may_pass, wait=_pause, reraise=True)
 
 
 def check(answer: httpx.Response) -> httpx.Response:
-    """The answer, if it is no problem; ServiceError otherwise."""
+    """The answer if it is a success; ServiceError otherwise."""
     if answer.is_success:
         return answer
     answer.read()
@@ -50,7 +50,7 @@ def _may_pass(come_back: frozenset[int], error: BaseException) -> bool:
 
 
 def _pause(state: RetryCallState) -> float:
-    """Seconds until the next attempt: as the service asks, or twice as long each time."""
+    """Seconds until the next attempt: what Retry-After says, or twice as long each time."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, ServiceError) and error.retry_after is not None:
         return error.retry_after

@@ -1,4 +1,4 @@
-"""The client's calls: one method for each thing that the service does."""
+"""The client: one method for each operation of the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.client.attempts import PIECE_COMES_BACK, attempts, check
 from service.jobs.lifecycle import JobState
 from service.jobs.summary import JobSummary
 
-#: Bytes of one piece of a resumable upload: what is lost when a line breaks.
+#: Bytes per request of a resumable upload: at most so many are sent again when a connection breaks.
 PIECE = 64 << 20
 READ_SIZE = 1 << 20
 POLL_INTERVAL = 1.0  # seconds
@@ -43,7 +43,7 @@ class ScanChoices(TypedDict, total=False):
 
 
 class Client:
-    """Asks a service; what it answers with 429 or 503, or not at all, is asked again."""
+    """A client of one service. Requests that are answered 429 or 503, or not at all, are repeated."""
 
     def __init__(self, address: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
         headers = {"X-API-Key": key} if key else {}
@@ -58,13 +58,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._http.close()
 
     def detect(self, slide: str | os.PathLike[str], *, wait: bool = True, **choices: Unpack[ScanChoices]) -> JobOut:
-        """Upload a slide and have it scanned: a job with its result if the slide is small, a waiting one otherwise.
+        """Upload a slide and submit its scan: the job has its result if the slide is small, and is queued otherwise.
 
-        With `wait=False`, small slides are not waited for either.
+        With `wait=False` it is queued for small slides too.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Client:
         return self.detect_source({"upload": self.upload(slide)}, wait=wait, **choices)
 
     def detect_source(self, source: dict[str, str], *, wait: bool = True, **choices: Unpack[ScanChoices]) -> JobOut:
-        """Have a slide scanned that is named: by `{"upload"}`, `{"path"}` on the server, or `{"url"}`."""
+        """Submit the scan of a slide at `{"upload"}`, `{"path"}` on the server, or `{"url"}`."""
         # With a key, a request whose answer was lost can be sent again without a second job.
         headers = {"Idempotency-Key": uuid.uuid4().hex} | ({} if wait else {"Prefer": "respond-async"})
         return self._ask(JobOut, "POST", "/detect", json={"source": source}, params=dict(choices), headers=headers)
@@ -82,14 +82,14 @@ class Client:
     def upload(
         self, slide: str | os.PathLike[str], on_progress: Callable[[int, int], None] = lambda _sent, _total: None
     ) -> str:
-        """Upload a slide, going on where the line breaks; returns the id of the upload.
+        """Upload a slide, resuming after broken connections; returns the id of the upload.
 
         Parameters
         ----------
         slide : path
             A slide, or a zip with the files of one.
         on_progress : callable
-            Told after each piece how many bytes are there, and of how many.
+            Called after each piece with the bytes uploaded and the total.
         """
         path = Path(slide)
         total = path.stat().st_size
@@ -103,7 +103,7 @@ class Client:
         return place.rsplit("/", 1)[-1]
 
     def upload_at_once(self, slide: str | os.PathLike[str]) -> UploadOut:
-        """Upload a slide in one request: a little faster, and anew if the line breaks."""
+        """Upload a slide in one request: a little faster, but from the start again if the connection breaks."""
         path = Path(slide)
         with path.open("rb") as file:
             answer = self._once("PUT", f"/uploads/{path.name}", content=_pieces(file, path.stat().st_size))
@@ -114,7 +114,7 @@ class Client:
         return self._ask(JobOut, "GET", f"/jobs/{job_id}")
 
     def jobs(self, state: JobState | None = None) -> Iterator[JobSummary]:
-        """One's own jobs, newest first."""
+        """The client's own jobs, newest first."""
         address: str | None = f"/jobs?state={state}" if state else "/jobs"
         while address:
             page = self._ask(JobList, "GET", address)
@@ -124,7 +124,7 @@ class Client:
     def wait(
         self, job_id: str, *, timeout_s: float | None = None, on_change: Callable[[JobOut], None] = lambda _job: None
     ) -> JobOut:
-        """The job once it has ended, however that is.
+        """The job once it has ended, in whatever state.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class Client:
         return self._ask(FileList, "GET", f"/jobs/{job_id}/files")
 
     def download(self, job_id: str, name: str, folder: str | os.PathLike[str]) -> Path:
-        """A file of a job's result, put into a folder; returns its path."""
+        """Download a file of a job's result into a folder; returns its path."""
         target = Path(folder) / Path(name).name
         with self._http.stream("GET", f"/jobs/{job_id}/files/{name}") as answer:
             check(answer)
@@ -162,11 +162,11 @@ class Client:
         return part.replace(target)
 
     def cancel(self, job_id: str) -> JobOut:
-        """The job, cancelled, or marked for its worker to stop."""
+        """Cancel a job; a running one stops at its next tile."""
         return self._ask(JobOut, "DELETE", f"/jobs/{job_id}")
 
     def purge(self, job_id: str) -> None:
-        """Delete a job: with it go its result and its upload where nobody else's job needs them."""
+        """Delete a job, and its result and upload unless another job needs them."""
         self._send("DELETE", f"/jobs/{job_id}", params={"purge": "true"})
 
     def delete_upload(self, upload_id: str) -> None:
@@ -174,16 +174,16 @@ class Client:
         self._send("DELETE", f"/uploads/{upload_id}")
 
     def retry(self, job_id: str) -> JobOut:
-        """A new job for what has failed or was cancelled."""
+        """Submit a failed or cancelled job again; returns the new job."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         return self._ask(JobOut, "POST", f"/jobs/{job_id}/retry", headers=headers)
 
     def models(self) -> ModelsOut:
-        """The models offered, with their cards."""
+        """The available models, with their cards."""
         return self._ask(ModelsOut, "GET", "/models")
 
     def _send_piece(self, place: str, file: Any, total: int) -> int:
-        """Send one piece from where the service is; returns where it is then."""
+        """Send the next piece from the service's offset; returns the new offset."""
         sent = int(self._once("HEAD", place, headers=_TUS).headers["upload-offset"])
         if sent == total:
             return sent

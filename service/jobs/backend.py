@@ -1,4 +1,4 @@
-"""What submitting and deleting jobs needs, as one value that they are handed."""
+"""The parts of the service that submitting and deleting jobs need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class JobBackend:
-    """Where jobs, models and results are kept, and the queue that workers take jobs from."""
+    """Settings, job database, queue, models and results, and a way to wait for a job."""
 
     settings: Settings
     store: Store

@@ -1,4 +1,4 @@
-"""The models a client may name, read from their cards alone: the API process never loads a network (nor torch)."""
+"""The available models, read from their cards alone: the API process loads neither networks nor torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class UnknownModelError(ReportedError, LookupError):
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A model as the service offers it."""
+    """An available model."""
 
     name: str
     folder: Path
@@ -43,7 +43,7 @@ class Catalog:
     def __init__(self, extra: Path | None, default: str | None) -> None:
         roots = [ZOO, *([extra] if extra else [])]
         entries = [read_entry(path) for root in roots for path in sorted(root.glob(f"*/{CARD_NAME}"))]
-        # TorchScript is code: the service runs none that it is handed.
+        # TorchScript is code: the service runs none that comes from outside.
         self.entries = {entry.name: entry for entry in entries if entry.card.get("architecture") not in CODE}
         self._default = default
 
@@ -63,7 +63,7 @@ class Catalog:
 
 
 def read_entry(path: Path) -> CatalogEntry:
-    """The model of a card."""
+    """The model that a card describes."""
     card = tomllib.loads(path.read_text(encoding="utf-8"))
     card_sha256 = hashlib.sha256(json.dumps(card, sort_keys=True, default=str).encode()).hexdigest()
     sha256 = card.get("sha256") or _weights_sha256(path.parent)

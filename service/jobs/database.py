@@ -1,4 +1,4 @@
-"""Database: the engine behind the store, its transactions, and the one error for a database that cannot serve now."""
+"""The database: its engine and transactions, and one error for every way in which it can be unavailable."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from service.problems import ReportedError
 
 #: A lock, a free connection or an answer to a new one is waited for this long.
 PATIENCE = 5.0  # seconds
-#: Connections that are kept, and how many more there may be: of SQLite one for every thread of the API and some more.
+#: Connections kept open, and how many more there may be: with SQLite enough for every thread of the API.
 CONNECTIONS, MORE_ON_SQLITE, MORE_ON_POSTGRES = 10, 40, 20
-#: A connection to a host that is gone without a word ends after about this long.
+#: TCP keepalives: they end a connection to a host that has vanished.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
-#: Tables of ours.
+#: The tables of mitoscan; DBOS has its own.
 metadata = sa.MetaData()
 
 _log = logging.getLogger(__name__)
 
 
 class StoreUnavailableError(ReportedError):
-    """The store is away or locked, or all connections to it are in use: later it may be otherwise."""
+    """The database is unreachable or locked, or all connections are in use: a later attempt may succeed."""
 
     problem_type = "store-unavailable"
 
 
 def make_engine(url: str, *, patience: float = PATIENCE, connections: int | None = None) -> sa.Engine:
-    """An engine for our tables and DBOS's. SQLite: writers take turns, readers never wait for them.
+    """An engine for our tables and those of DBOS. With SQLite, writers take turns, and readers never wait for them.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def make_engine(url: str, *, patience: float = PATIENCE, connections: int | None
     patience : float
         Seconds to wait for a lock, a free connection or a new one.
     connections : int, optional
-        Connections at most, all of them kept; by default as many as a whole process needs.
+        Most connections, all kept open; by default as many as a whole process needs.
     """
     is_sqlite = url.startswith("sqlite")
     more = MORE_ON_SQLITE if is_sqlite else MORE_ON_POSTGRES
@@ -68,7 +68,7 @@ def make_engine(url: str, *, patience: float = PATIENCE, connections: int | None
 
 
 def now_of(engine: sa.Engine) -> sa.ColumnElement[float]:
-    """The database's own time, in seconds since 1970."""
+    """The clock of the database, in seconds since 1970."""
     if engine.dialect.name == "postgresql":
         return sa.literal_column("extract(epoch from clock_timestamp())", sa.Double)
     return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)

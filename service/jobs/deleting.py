@@ -1,6 +1,6 @@
-"""Deleting: what its owner wants gone is gone, where nobody else's job needs it.
+"""Deleting jobs and uploads on request; files that another client's job needs are kept.
 
-The store forgets first, files go after it: what a crash leaves between the two is removed by retention.
+Rows are deleted before files: files that a crash leaves behind are removed by retention.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from service.jobs.lifecycle import Job, TransitionError
 from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in import tus
-from service.slides_in.holdings import find_holding, is_held, let_go
+from service.slides_in.holdings import find_holding, is_held, release
 from service.slides_in.store_slide import incoming_folder, is_sha256
 from service.slides_in.tus import UploadNotFoundError
 
@@ -31,19 +31,19 @@ STOP_PATIENCE = 20.0
 
 
 class StillRunningError(ReportedError):
-    """A worker still has the job."""
+    """A worker is still running the job."""
 
     problem_type = "job-running"
 
 
 class UploadInUseError(ReportedError):
-    """A job that has not ended reads the upload."""
+    """A job that has not ended uses the upload."""
 
     problem_type = "upload-in-use"
 
 
 async def purge_job(backend: JobBackend, job: Job) -> None:
-    """Cancel a job if it has not ended; then forget it, and its result and upload where nobody else's job needs them.
+    """Cancel a job if it has not ended; then delete it, and its result and upload unless another job needs them.
 
     Raises
     ------
@@ -61,18 +61,18 @@ async def purge_job(backend: JobBackend, job: Job) -> None:
 
 
 def delete_upload(backend: JobBackend, client: Client, upload_id: str) -> None:
-    """Give an unfinished upload up, or have a stored one forgotten, its bytes gone where nobody else needs them.
+    """Delete an unfinished upload, or a stored one with its bytes unless another client needs them.
 
-    An admin who does not hold the upload deletes it for everyone.
+    An admin who does not keep the upload deletes it for all clients.
 
     Raises
     ------
     UploadNotFoundError
         The client has no such upload.
     UploadBusyError
-        Bytes of it are coming in.
+        A request is sending bytes of it.
     UploadInUseError
-        A job of the client that has not ended reads it.
+        A job of the client that has not ended uses it.
     """
     settings, sha256 = backend.settings, upload_id
     if tus.is_id(upload_id):
@@ -94,7 +94,7 @@ def _delete_slide(backend: JobBackend, client: Client, sha256: str) -> None:
     settings = backend.settings
     is_own = find_holding(settings, client.name, sha256) is not None
     if not (is_own or client.role >= Role.ADMIN) or not _place(settings, sha256).is_dir():
-        let_go(settings, sha256, client=client.name)
+        release(settings, sha256, client=client.name)
         raise UploadNotFoundError(f"no upload {sha256!r}")
     readers = backend.store.list_reading(_relative(sha256))
     blocking = [job for job in readers if not job.state.is_final and (not is_own or job.client == client.name)]
@@ -102,7 +102,7 @@ def _delete_slide(backend: JobBackend, client: Client, sha256: str) -> None:
         raise UploadInUseError(
             f"job {blocking[0].id} is {blocking[0].state} and uses it: cancel the job, or wait until it has ended"
         )
-    let_go(settings, sha256, client=client.name if is_own else None)
+    release(settings, sha256, client=client.name if is_own else None)
     is_wanted = is_own and any(job.client != client.name for job in readers)
     if not is_wanted and not is_held(settings, sha256):
         _remove_slide(backend, sha256)
@@ -119,13 +119,13 @@ def _forget(backend: JobBackend, job: Job) -> None:
     sha256 = slide.parent.name
     readers = backend.store.list_reading(_relative(sha256))
     if all(reader.client != job.client for reader in readers):
-        let_go(backend.settings, sha256, client=job.client)
+        release(backend.settings, sha256, client=job.client)
     if not readers and not is_held(backend.settings, sha256):
         _remove_slide(backend, sha256)
 
 
 def _remove_slide(backend: JobBackend, sha256: str) -> None:
-    """Remove a slide's files, unless a job that reads them was asked for at this very moment."""
+    """Remove a slide's files, unless a job that uses them was submitted at this very moment."""
     place, gone = _place(backend.settings, sha256), incoming_folder(backend.settings) / uuid.uuid4().hex
     gone.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):

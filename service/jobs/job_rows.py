@@ -1,4 +1,4 @@
-"""A job as a row of the store, and back; what a newer version has written is told from what this one can read."""
+"""Converts jobs to database rows and back; rows of other versions that cannot be read are recognised."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def job_from_row(row: sa.RowMapping) -> Job:
     Raises
     ------
     UnreadableJobError
-        It says something that this version does not know, and that may change the result.
+        The row has a value that this version does not know and that may affect the result.
     """
     try:
         return _job_from_row(dict(row))

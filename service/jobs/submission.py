@@ -1,4 +1,4 @@
-"""Submission: from a stored slide and the client's choices to a job, or to the answer that is known already."""
+"""Submission: makes a job from a stored slide and the client's choices, or reuses a result that exists."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from service.slides_in.store_slide import StoredSlide, clean_name
 
 @dataclass(frozen=True)
 class Choices:
-    """What the client chose beside the slide; None means the model's value."""
+    """The client's choices; None means the model's default."""
 
     model: str | None = None
     threshold: float | None = None
@@ -37,33 +37,33 @@ class Choices:
     priority: Priority = Priority.NORMAL
     timeout_s: float | None = None
     webhook: str | None = None
-    #: What the slide is to be called, instead of its file's name.
+    #: Name to show instead of the slide's file name.
     name: str | None = None
     case: str = ""
     idempotency_key: str | None = None
 
 
 class IdempotencyConflictError(ReportedError):
-    """The key came with another request before."""
+    """The idempotency key was used for another request."""
 
     problem_type = "idempotency-conflict"
 
 
 class ExportImpossibleError(ReportedError):
-    """A file was asked for that cannot be made of this slide."""
+    """An export was requested that cannot be made from this slide."""
 
     problem_type = "export-impossible"
 
 
 def submit(backend: JobBackend, client: Client, slide: StoredSlide, choices: Choices) -> Job:
-    """A new job in the queue, or done if its result is there; the earlier job of the same idempotency key."""
+    """A new job, queued, or succeeded if its result exists; or the earlier job with the same idempotency key."""
     check_exports(choices.exports, slide)
     request = _request(backend, choices, slide=slide.path, sha256=slide.sha256, name=slide.name)
     return _add(backend, _job(client, request, choices))
 
 
 def submit_url(backend: JobBackend, client: Client, url: str, choices: Choices) -> Job:
-    """A new job whose slide a worker fetches first; the earlier job of the same idempotency key."""
+    """A new job whose slide a worker fetches first; or the earlier job with the same idempotency key."""
     check_url(url, backend.settings)
     require_disk(backend.settings)
     fetch = Fetch(url)
@@ -72,19 +72,19 @@ def submit_url(backend: JobBackend, client: Client, url: str, choices: Choices) 
 
 
 def check_exports(exports: tuple[str, ...], slide: StoredSlide) -> None:
-    """Raise ExportImpossibleError if a file was asked for that cannot be made of this slide."""
+    """Raise ExportImpossibleError if an export cannot be made from this slide."""
     if "dicom" in exports and slide.header.suffix != ".dcm":
         raise ExportImpossibleError("export=dicom needs a DICOM slide")
 
 
 def resubmit(backend: JobBackend, client: Client, job: Job, *, key: str | None) -> Job:
-    """A new job that asks for the same as one that has failed or was cancelled."""
+    """A new job with the request of one that has failed or was cancelled."""
     if job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise TransitionError(f"job {job.id} is {job.state}: only failed or cancelled jobs can be retried")
     request, fetch = job.request, job.fetch and Fetch(job.fetch.url)
     if fetch:  # Fetched again: what lies there may be another slide by now.
         check_url(fetch.url, backend.settings)
-        request = replace(job.asked, slide="")
+        request = replace(job.original_request, slide="")
     elif Path(request.slide).is_absolute():  # It may have changed since, or no longer be allowed.
         request = replace(request, slide_sha256=find_path(request.slide, backend.settings).sha256)
     elif not (backend.settings.data.resolve() / request.slide).exists():
@@ -102,7 +102,7 @@ def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
 
 
 def _add(backend: JobBackend, job: Job) -> Job:
-    """The job, written and handed on; the earlier one of its idempotency key, if there is one."""
+    """The job, stored and enqueued; or the earlier one with its idempotency key."""
     known = _find_known(backend, job)
     if known:
         return known
@@ -121,7 +121,7 @@ def _add(backend: JobBackend, job: Job) -> Job:
 
 
 def _admit(backend: JobBackend, job: Job, connection: sa.Connection) -> None:
-    """Raise if one more job is too much for the queue, or for this client, as that transaction sees it."""
+    """Raise if the client or the service has too many open jobs, as that transaction sees them."""
     store, settings = backend.store, backend.settings
     if store.count_open(job.client, connection=connection) >= settings.max_client_jobs:
         raise TooManyRequestsError(
@@ -156,11 +156,11 @@ def _request(backend: JobBackend, choices: Choices, *, slide: str, sha256: str, 
 def _find_known(backend: JobBackend, job: Job) -> Job | None:
     key = job.idempotency_key
     known = backend.store.find_by_idempotency_key(job.client, key) if key else None
-    if known and known.asked.result_key != job.asked.result_key:
+    if known and known.original_request.result_key != job.original_request.result_key:
         raise IdempotencyConflictError("the key was used before with another slide, model or setting")
     return known
 
 
 def is_small(header: Header, limit_pixels: int) -> bool:
-    """True if a client can wait for the slide's scan."""
+    """True if the slide is small enough for a client to wait for its scan."""
     return header.pixels is not None and header.pixels <= limit_pixels

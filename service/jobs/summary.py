@@ -1,4 +1,4 @@
-"""What is told of a job, without its result: in lists, in events and to webhooks."""
+"""The summary of a job, without its result: for lists, events and webhooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.results.results import EXPORT_FILES, FILES, ZARR
 
 
 class ProgressOut(BaseModel):
-    """How far a scan is."""
+    """Progress of a scan."""
 
     tiles_done: int
     tiles_total: int
@@ -63,7 +63,7 @@ def summary_from_job(job: Job) -> JobSummary:
 
 
 def summary_fields(job: Job) -> dict[str, Any]:
-    """The fields of JobSummary, for what says more of a job than it."""
+    """The fields of JobSummary, for models that extend it."""
     return {
         "id": job.id,
         "status": job.state,
@@ -84,7 +84,7 @@ def summary_fields(job: Job) -> dict[str, Any]:
 
 
 def links_of(job: Job) -> dict[str, str]:
-    """Where everything of a job is."""
+    """Links to everything of a job."""
     here = f"/jobs/{job.id}"
     links = {"self": here, "events": f"{here}/events", "view": f"{here}/view"}
     if job.state is JobState.SUCCEEDED:
@@ -95,7 +95,7 @@ def links_of(job: Job) -> dict[str, str]:
 
 
 def link_to_file(job: Job, name: str) -> str:
-    """Where a file of a job's result is."""
+    """Link to a file of a job's result."""
     return f"/jobs/{job.id}/files/{name}"
 
 

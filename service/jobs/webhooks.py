@@ -1,7 +1,7 @@
-"""Webhooks: telling a client's server that a job has ended, signed, and only where the settings allow it.
+"""Webhooks: signed calls to a client's server when a job has ended, only to URLs on the allow list.
 
-Signed as Standard Webhooks (standardwebhooks.com) has it: HMAC-SHA256 over id, time and body. The receiver checks the
-signature with the shared secret, and refuses what is older than a few minutes.
+Signed by Standard Webhooks (standardwebhooks.com): HMAC-SHA256 over id, time and body. The receiver checks the
+signature with the shared secret, and refuses messages that are older than a few minutes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _log = logging.getLogger(__name__)
 
 
 class WebhookForbiddenError(ReportedError):
-    """Not on the allow list, or webhooks are off."""
+    """The webhook is not on the allow list, or webhooks are off."""
 
     problem_type = "webhook-forbidden"
 
 
 class WebhookFailedError(Exception):
-    """The receiver did not say that it has it."""
+    """The receiver did not answer 2xx."""
 
 
 def check_webhook(url: str | None, settings: Settings) -> None:
@@ -45,7 +45,7 @@ def check_webhook(url: str | None, settings: Settings) -> None:
 
 
 def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
-    """Tell the webhook of a job that it has ended; WebhookFailedError unless it answers 2xx."""
+    """Call the webhook of a job that has ended; WebhookFailedError unless it answers 2xx."""
     try:
         job = store.get(job_id)
         check_webhook(job.options.webhook, settings)
@@ -54,7 +54,7 @@ def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
         return
     if job.options.webhook is None:
         return
-    body = message(job)
+    body = webhook_body(job)
     headers = sign(body, settings.webhook_secret or "", message_id=f"job-{job.id}", now=datetime.now(UTC))
     try:
         # No redirects and no proxies of the environment: the allow list says where this goes.
@@ -66,8 +66,8 @@ def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
         raise WebhookFailedError(f"the webhook answered {answer.status_code}")
 
 
-def message(job: Job) -> str:
-    """What is told of a job: that it has ended, and where everything of it is."""
+def webhook_body(job: Job) -> str:
+    """The body of the call: the job's end, its summary and links."""
     told = summary_from_job(job).model_dump(mode="json")
     return json.dumps({"type": f"job.{job.state.lower()}", "timestamp": told["finished_at"], "data": told})
 

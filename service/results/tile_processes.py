@@ -19,10 +19,10 @@ from scanner.errors import DamagedSlideError
 from service.problems import ReportedError
 
 PROCESSES = 2
-#: Address space of a tile process: a decoder that wants more fails, and not the machine.
+#: Address space of a tile process, so that a decoder that wants more fails, and not the machine.
 MEMORY_LIMIT = 6 * 1024**3
 TIMEOUT = 30.0  # seconds of making one tile
-#: A decoder that has not given up by then takes its process with it.
+#: If a decoder has not stopped by then, its process ends.
 GRACE = 5.0  # seconds
 
 P = ParamSpec("P")
@@ -36,16 +36,16 @@ class TileTooSlowError(ReportedError):
 
 
 class TileMaker:
-    """Makes tiles in other processes, and new processes when those die."""
+    """Runs functions that make tiles in other processes, and replaces processes that crash."""
 
     def __init__(self) -> None:
         self._pool = _Pool(PROCESSES)
-        #: What was in a process's hands, or next, when it died is made again here, one by one: one of them is to blame.
+        #: Calls that were running or queued when a process crashed run again here, one by one: one of them is at fault.
         self._quarantine = _Pool(1)
         self._turn = asyncio.Lock()
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What `function` returns in another process. DamagedSlideError if it is what makes that process die."""
+        """Run `function` in another process; DamagedSlideError if it crashes that process."""
         assert not kwargs
         try:
             return await self._pool.run(function, *args)
@@ -64,14 +64,14 @@ class TileMaker:
 
 
 class _Pool:
-    """Processes that are started when they are needed, and again once they have died."""
+    """Processes that are started when needed, and again after a crash."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
         self._executor: ProcessPoolExecutor | None = None
 
     async def run(self, function: Callable[..., R], *args: object) -> R:
-        """What `function` returns; BrokenProcessPool if a process of the pool dies meanwhile."""
+        """Run `function` in the pool; BrokenProcessPool if a process of the pool crashes meanwhile."""
         executor = self._executor = self._executor or self._start()
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, _in_time, function, *args)
@@ -95,7 +95,7 @@ class _Pool:
 
 
 def _in_time(function: Callable[..., R], *args: object) -> R:
-    """What `function` returns, if it takes no longer than TIMEOUT; a decoder that hears no signal ends the process."""
+    """Run `function` with TIMEOUT; a decoder that does not react to the signal ends the process after GRACE."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise TileTooSlowError(f"the tile took longer than {TIMEOUT:g} s")
@@ -111,9 +111,9 @@ def _in_time(function: Callable[..., R], *args: object) -> R:
 
 
 def _begin_process() -> None:
-    """Bound the memory, and end with the API process, however that ends."""
+    """Limit the memory, and exit when the API process has exited, however that happened."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the API, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the API process, which ends this one.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

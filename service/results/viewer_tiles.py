@@ -1,4 +1,4 @@
-"""Tiles: pieces of a slide for the viewer, as JPEG. What is here runs in the processes of tile_processes.py.
+"""Tiles, thumbnails and crops of a slide for the viewer, as JPEG. They run in the processes of tile_processes.py.
 
 Frames: level-0 pixels, and the pixels of a DeepZoom level, of which the last one is level 0 and each before it half.
 """
@@ -30,7 +30,7 @@ THUMBNAIL_SIDE = 128  # px
 CROP_SIDE = 128  # px
 #: Level pixels read at once where a slide has no level that is small enough.
 STRIP_PX = 2**24
-#: A slide with spoilt places is shown all the same, with grey for them.
+#: Grey value of places that cannot be read.
 UNREADABLE_GREY = 128
 UNREADABLE_SIDE = 64  # px of a level
 
@@ -43,7 +43,7 @@ class TileOutsideError(ReportedError, LookupError):
 
 @dataclass(frozen=True)
 class TileSource:
-    """The image that a job scans, or has scanned."""
+    """The slide image of a job."""
 
     path: Path
     mpp: float | None = None
@@ -73,7 +73,7 @@ class Pyramid:
         return int(2 ** (self.levels - 1 - level))
 
     def level0_box(self, level: int, row: int, col: int) -> Box:
-        """What a tile shows; TileOutsideError if that is nothing."""
+        """The box that a tile shows; TileOutsideError if it is empty."""
         if not 0 <= level < self.levels:
             raise TileOutsideError(f"the slide has levels 0 to {self.levels - 1}")
         side = TILE_SIDE * self.downsample(level)
@@ -150,7 +150,7 @@ def read_reduced(slide: Slide, box: Box, downsample: int) -> npt.NDArray[np.uint
 
 
 def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np.uint8]:
-    """Pixels of a level, (height, width, 3); grey where they cannot be read, perhaps to UNREADABLE_SIDE."""
+    """Pixels of a level, (height, width, 3); grey where they cannot be read, to within UNREADABLE_SIDE."""
     try:
         found, held = read_held(slide, level, box)
         shown = shown_as_rgb(found)

@@ -1,7 +1,7 @@
-"""Appending: the bytes of one PATCH, taken into a resumable upload by whoever has it to themselves.
+"""Appending: writes the bytes of one PATCH to a resumable upload, one request at a time.
 
-What was taken stays, however the request ends. A request that is refused because another has the upload makes that one
-end, if its client has been silent: a client whose line broke does not wait for the service to notice.
+Bytes that were received are kept, however the request ends. A request that finds the upload locked by another one ends
+that one if its client has sent nothing for a while: so a client whose connection broke need not wait for a timeout.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from service.slides_in.quotas import allowance_for
 from service.slides_in.sink import FileSink
 from service.slides_in.tus import Upload, UploadBusyError
 
-#: Seconds after which a silent client makes way for another request for the same upload.
+#: Seconds without a byte after which a request gives way to another one for the same upload.
 STALE_S = 2.0
 
 
 class OffsetError(ReportedError):
-    """The client goes on at another place than the upload does."""
+    """Upload-Offset or Upload-Length does not match the upload."""
 
     problem_type = "wrong-offset"
 
 
 @dataclass
 class _Writer:
-    """A request that appends."""
+    """A request that is appending."""
 
     clock: asyncio.Timeout
     heard_at: float
 
 
 class Appender:
-    """Appends to resumable uploads; knows the requests that do in this process."""
+    """Appends to resumable uploads; keeps track of the requests of this process that do so."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -50,14 +50,14 @@ class Appender:
     async def append(
         self, upload_id: str, chunks: AsyncIterable[bytes], *, at: int, length: int | None, allowance: Allowance
     ) -> tuple[Upload, int]:
-        """The upload and its offset once the bytes have been taken; a stored slide if these were the last.
+        """Append the bytes; returns the upload and its offset. After the last byte the upload becomes a stored slide.
 
         Raises
         ------
         UploadBusyError
-            Another request has the upload.
+            Another request is appending to the upload.
         OffsetError
-            The upload does not end at `at`.
+            The upload has more or fewer bytes than `at`.
         TooLargeError, QuotaExceededError, StorageFullError
             The bytes that fit are kept, the others are not.
         """
@@ -66,7 +66,7 @@ class Appender:
             try:
                 await to_thread.run_sync(stack.enter_context, tus.claimed(settings, upload_id))
             except UploadBusyError:
-                self._hurry(upload_id)
+                self._end_if_silent(upload_id)
                 raise
             upload = await to_thread.run_sync(tus.find, settings, upload_id)
             offset = await to_thread.run_sync(tus.offset_of, settings, upload)
@@ -90,8 +90,8 @@ class Appender:
         return tus.set_length(self._settings, upload, length)
 
     def _require_quota(self, upload: Upload) -> None:
-        """Others that told their length late may have grown meanwhile; what is here stays, for when there is room."""
-        allowance_for(self._settings, upload.owner, but=upload.id).require(upload.length or 0)
+        """Other uploads with a deferred length may have grown meanwhile; the bytes are kept for when there is room."""
+        allowance_for(self._settings, upload.owner, besides=upload.id).require(upload.length or 0)
 
     async def _take(self, upload: Upload, chunks: AsyncIterable[bytes], *, at: int, allowance: Allowance) -> int:
         path = tus.tus_folder(self._settings) / upload.id / tus.BYTES
@@ -116,8 +116,8 @@ class Appender:
                 await to_thread.run_sync(partial(file.close, is_durable=True))
         return at
 
-    def _hurry(self, upload_id: str) -> None:
-        """End the request that has the upload if its client has fallen silent."""
+    def _end_if_silent(self, upload_id: str) -> None:
+        """End the request that is appending if its client has sent nothing for STALE_S."""
         writer, now = self._writers.get(upload_id), asyncio.get_running_loop().time()
         if writer and now - writer.heard_at > STALE_S:
             writer.clock.reschedule(now)

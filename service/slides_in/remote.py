@@ -1,4 +1,4 @@
-"""Remote slides: at an allowed URL or in an allowed object store, opened as a stream. By default none is allowed."""
+"""Remote slides: opened as a stream, from a URL or object store on the allow list. By default nothing is allowed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class SourceFetchError(ReportedError):
 
 @dataclass(frozen=True)
 class Remote:
-    """A slide elsewhere, opened."""
+    """An open remote slide."""
 
-    #: Bytes, if the other side says.
+    #: Bytes, if the server states them.
     size: int | None
     chunks: AsyncIterator[bytes]
 
@@ -42,7 +42,7 @@ def check_url(url: str, settings: Settings) -> None:
 
 
 def name_in(url: str) -> str:
-    """What the slide at a URL is called."""
+    """The file name in a URL."""
     return urlsplit(url).path.rsplit("/", 1)[-1]
 
 

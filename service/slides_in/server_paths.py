@@ -1,6 +1,6 @@
-"""Sources: slides that a client names instead of sending, and that are here: a server path, an earlier upload.
+"""Slides on the server that a request refers to: a path in an allowed folder, or an earlier upload.
 
-Nothing is reachable that the settings do not list: no folder by default.
+Only folders in the setting slide_folders can be read: by default none.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SAMPLE = 1 << 20
 
 
 class SourceForbiddenError(ReportedError):
-    """Not on the allow list."""
+    """The source is not on the allow list."""
 
     problem_type = "source-forbidden"
 
 
 class SourceNotFoundError(ReportedError, LookupError):
-    """On the allow list, but not there."""
+    """The source is allowed, but does not exist."""
 
     problem_type = "source-not-found"
 
@@ -49,7 +49,7 @@ def find_path(path: str, settings: Settings) -> StoredSlide:
 
 
 def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSlide:
-    """The slide uploaded before under this id, by the name that the client gave it: of any kind of upload, if whole."""
+    """The slide of an earlier, complete upload, resumable or not, under the name that the client gave it."""
     resumed = find_finished(settings, upload_id)
     upload_id = (resumed and resumed.sha256) or upload_id
     folder = settings.uploads / upload_id
@@ -58,7 +58,7 @@ def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSli
     found = next(folder.glob("slide.*"), None)
     if found is None:
         raise SourceNotFoundError("the upload has been removed")
-    os.utime(folder)  # A client may name an old upload at the moment when it would be cleaned away.
+    os.utime(folder)  # Keeps the cleaning from removing an old upload at the moment when a job refers to it.
     relative = str(found.relative_to(settings.data.resolve()))
     held = find_holding(settings, client, upload_id)
     name = resumed.name if resumed else held.name if held else found.name
@@ -66,7 +66,7 @@ def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSli
 
 
 def fingerprint(path: Path) -> str:
-    """Identity of a large slide on the server: place, sizes, times of change, and both ends of the file named."""
+    """Identity of a slide on the server: path, sizes and times of its files, and both ends of the file at the path."""
     status = path.stat()
     digest = hashlib.sha256(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
     with path.open("rb") as file:

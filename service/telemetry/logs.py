@@ -1,4 +1,4 @@
-"""Logs: one line a happening, with the job it belongs to; JSON for machines, words for a terminal."""
+"""Logs: one line per event, with the job it belongs to; JSON, or text on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.settings import LogFormat, Settings
 
 
 def configure_logs(settings: Settings, *, process: str) -> None:
-    """Send what this process logs, by structlog or by the standard library, to stderr.
+    """Send the logs of this process, whether by structlog or by the standard library, to stderr.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def configure_logs(settings: Settings, *, process: str) -> None:
         )
     )
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # What is wrong with a slide is in its job's problem.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # Errors of a slide are in its job's problem.
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 

@@ -1,4 +1,4 @@
-"""Request log: a line for each request that was answered, and an id that the line and the answer have in common."""
+"""Request log: one line per answered request, with an id that is in the answer too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.telemetry.audit import shown_path
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _JOB_PATH = re.compile(r"/jobs/([A-Za-z0-9_-]{1,64})(/|$)")
-#: Asked for so often that a line each would hide the others.
+#: So frequent that their lines would hide the others.
 _QUIET = re.compile(
     r"/(healthz|readyz|metrics|static/.*|jobs/[^/]+/(slide_files|crops)/.*|jobs/[^/]+/(live-map.png|thumbnail.jpeg))$"
 )
@@ -22,13 +22,13 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class RequestLog:
-    """Logs each request once it is answered, and gives it an id that its log lines and its response carry."""
+    """Logs each request once it is answered, and gives it an id that is in its log lines and its response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and note the status on the way back."""
+        """Call the application, add the id to its response, and log the request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The worker's process: its parts put together, its signals, and its end."""
+"""The worker process: sets up a Worker with its queues, handles signals, and exits."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 def own_device(device: str, number: int) -> str:
-    """The device of the worker of that number among those of one host: while there are enough GPUs, one of its own."""
+    """The device of worker `number` of a host: each gets a GPU of its own while there are enough."""
     gpus = torch.cuda.device_count() if device in {"auto", "cuda"} else 0
     return f"cuda:{number % gpus}" if gpus else device
 
 
 def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int | None = None) -> None:
-    """Run jobs in this process until it is told to stop, or the process `parent` that has started it is gone."""
+    """Run jobs in this process until it is told to stop, or its parent process, `parent`, has exited."""
     configure_logs(settings, process="worker")
     resource_bounds.bound_memory(settings)
     start_tracing(settings, process="worker")
@@ -50,22 +50,22 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    worker.beat()
+    worker.send_heartbeat()
     _log.info("worker started", worker=worker.id, device=settings.device)
-    dbos_queue.launch_worker(engine, worker.id, duties=_duties(worker, store, queues), pace=_pace(settings))
-    threading.Thread(target=worker.beat_forever, daemon=True).start()
+    dbos_queue.launch_worker(engine, worker.id, handlers=_handlers(worker, store, queues), timing=_timing(settings))
+    threading.Thread(target=worker.send_heartbeats, daemon=True).start()
     _wait(must_stop, parent)
     try:
         worker.stop()
         stop_tracing()
     finally:
-        # The queue's threads would wait for the job that was just given back, and must not outlive a broken store.
+        # A normal exit would wait for DBOS's threads, which wait for the job that was just given back.
         os._exit(0)
 
 
-def _duties(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> dbos_queue.Duties:
+def _handlers(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> dbos_queue.WorkflowHandlers:
     settings = worker.settings
-    return dbos_queue.Duties(
+    return dbos_queue.WorkflowHandlers(
         run_job=worker.run_job,
         fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
         tell_webhook=partial(webhooks.tell_webhook, store, settings),
@@ -73,14 +73,14 @@ def _duties(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> dbo
     )
 
 
-def _pace(settings: Settings) -> dbos_queue.Pace:
-    return dbos_queue.Pace(
+def _timing(settings: Settings) -> dbos_queue.QueueTiming:
+    return dbos_queue.QueueTiming(
         settings.queue_poll_s, settings.webhook_attempts, settings.webhook_pause_s, settings.cleaning_schedule
     )
 
 
 def _wait(must_stop: threading.Event, parent: int | None) -> None:
-    """Until told to stop, or orphaned: the parent's successor starts workers of its own."""
+    """Wait until told to stop, or until the parent has exited: a new parent starts workers of its own."""
     while not must_stop.wait(0.5):
         if parent is not None and os.getppid() != parent:
             return

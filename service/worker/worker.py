@@ -1,4 +1,4 @@
-"""Worker: a process that runs one scan at a time, says that it lives, and takes over from workers that do not."""
+"""Worker: runs one scan at a time, sends heartbeats, and takes over from dead workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from structlog.contextvars import bound_contextvars
 from scanner.errors import OutputExistsError
 from service.jobs import lifecycle
 from service.jobs.catalog import Catalog
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.job_rows import UnreadableJobError
 from service.jobs.lifecycle import Job, JobState, TransitionError
 from service.jobs.presence import Presence, WorkerRow
@@ -24,12 +24,12 @@ from service.results.results import Results
 from service.settings import Settings
 from service.telemetry.tracing import tracer
 from service.worker import resource_bounds
-from service.worker.job_scan import ScanStoppedError, Stop, Watch, run_scan
+from service.worker.job_scan import ScanMonitor, ScanStoppedError, Stop, run_scan
 from service.worker.reporter import Reporter
 from service.worker.stop_times import GIVE_BACK_S
 from service.worker.takeover import Takeover
 
-#: A job whose scan does not notice that it should stop is given this long before the process ends itself.
+#: A scan that does not react to a stop is given this long before the process ends itself.
 STOP_GRACE = 20.0  # seconds
 #: Exit code of a worker that ended itself so that another can go on.
 EXIT_RESTART = 75
@@ -38,7 +38,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class Worker:
-    """Runs jobs. Every way out leaves each job either finished or to be taken over."""
+    """Runs jobs. However it ends, each of its jobs has ended too, or another worker can take it over."""
 
     def __init__(self, settings: Settings, store: Store, worker_id: str) -> None:
         self.id = worker_id
@@ -49,17 +49,17 @@ class Worker:
         self._started_at = time.time()
         self._stopping = threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._watch: Watch | None = None
+        self._monitor: ScanMonitor | None = None
         self._presence = Presence(store.engine)
-        self.reporter = Reporter(Measures(store.engine), worker_id)
+        self.reporter = Reporter(Counters(store.engine), worker_id)
         self._takeover = Takeover(settings, worker_id, store=store, presence=self._presence, reporter=self.reporter)
 
     def run_job(self, job_id: str) -> None:
-        """Scan for one job, and note how it ended."""
-        # The queue counts what it has begun a moment later: looking often, it hands out two jobs at once now and then.
+        """Scan for one job, and store how it ended."""
+        # DBOS counts a started workflow a moment late: with short polls it sometimes hands out two jobs at once.
         with self._one_at_a_time:
             if self._stopping.is_set():
-                _wait_for_the_end()
+                _wait_for_exit()
             with (
                 bound_contextvars(job=job_id),
                 tracer.start_as_current_span("scan", attributes={"mitoscan.job": job_id}),
@@ -81,45 +81,45 @@ class Worker:
             return
         self._scan(job)
 
-    def beat_forever(self) -> None:
-        """Say that this worker lives, and look after those that do not, until it stops."""
+    def send_heartbeats(self) -> None:
+        """Send heartbeats and take over from dead workers, until this one stops."""
         while not self._stopping.wait(self.settings.heartbeat_s):
             try:
-                self.beat()
-                self._takeover.look_around()
-                self._takeover.note_heard()
-                self._look_after_stuck_scan()
-            except Exception:  # The store may be away for a while; a worker outlives that.
+                self.send_heartbeat()
+                self._takeover.check_workers()
+                self._takeover.note_store_answered()
+                self._end_stuck_scan()
+            except Exception:  # The database may be away for a while.
                 _log.exception("heartbeat failed")
 
-    def beat(self, *, is_last: bool = False) -> None:
-        """Say that this worker lives, or that it ends."""
+    def send_heartbeat(self, *, is_last: bool = False) -> None:
+        """Send one heartbeat, or, with `is_last`, say that this worker stops."""
         row = WorkerRow(self.id, socket.gethostname(), self.settings.device, self._started_at)
-        self._presence.beat(row, is_last=is_last)
-        self.reporter.beat()
+        self._presence.record_heartbeat(row, is_last=is_last)
+        self.reporter.report_memory()
 
     def stop(self) -> None:
         """Stop the running scan at its next tile and give its job back."""
         self._stopping.set()
-        if self._watch:
-            self._watch.stop(Stop.SHUTDOWN)
-            self._watch.ended.wait(GIVE_BACK_S)
-        self.beat(is_last=True)
+        if self._monitor:
+            self._monitor.stop(Stop.SHUTDOWN)
+            self._monitor.ended.wait(GIVE_BACK_S)
+        self.send_heartbeat(is_last=True)
 
     def _start(self, job: Job) -> Job:
-        """The job, started; or failed, if workers have died of it too often."""
+        """The job, started; or failed, if its workers have crashed too often."""
         if job.state is JobState.RUNNING and job.attempt >= self.settings.max_attempts:
-            return lifecycle.fail(job, problem=resource_bounds.deadly_problem(job), now=time.time())
+            return lifecycle.fail(job, problem=resource_bounds.crash_problem(job), now=time.time())
         return lifecycle.start(job, worker=self.id, now=time.time())
 
     def _scan(self, job: Job) -> None:
-        watch = self._watch = Watch(self._store, job, timeout_s=resource_bounds.timeout_s(job, self.settings))
+        monitor = self._monitor = ScanMonitor(self._store, job, timeout_s=resource_bounds.timeout_s(job, self.settings))
         try:
-            self._scan_into_folder(job, watch)
+            self._scan_into_folder(job, monitor)
             self._end(job, partial(lifecycle.finish, now=time.time()))
         except ScanStoppedError as stopped:
             self._end_stopped(job, stopped)
-        except Exception as error:  # Whatever it is, the job must end and the client be told.
+        except Exception as error:  # Whatever the error, the job must end with a problem.
             self._end(
                 job,
                 partial(lifecycle.fail, problem=resource_bounds.problem_of(error, job, self.settings), now=time.time()),
@@ -128,17 +128,17 @@ class Worker:
                 _log.error("memory is not released, exiting", job=job.id)
                 os._exit(EXIT_RESTART)
         finally:
-            self._watch = None
-            watch.ended.set()
+            self._monitor = None
+            monitor.ended.set()
 
-    def _scan_into_folder(self, job: Job, watch: Watch) -> None:
+    def _scan_into_folder(self, job: Job, monitor: ScanMonitor) -> None:
         work = self._results.work_folder(job.id)
         try:
-            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, watch=watch)
+            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, monitor=monitor)
         except OutputExistsError:
-            # A worker that was taken for dead still holds the folder. It will find that the job is ours.
+            # A worker that counted as dead still holds the folder. It will notice that it has lost the job.
             work = self._results.work_folder(f"{job.id}.{job.attempt}")
-            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, watch=watch)
+            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, monitor=monitor)
         self._results.publish(work, job.request.result_key, scanned.answer)
         self.reporter.scanned(scanned.answer.area_mm2["scanned"], scanned.stage_seconds)
 
@@ -152,15 +152,15 @@ class Worker:
             )
         elif stopped.why is Stop.SHUTDOWN:
             self._end(job, lifecycle.requeue)
-            assert self._watch
-            self._watch.ended.set()
-            _wait_for_the_end()
+            assert self._monitor
+            self._monitor.ended.set()
+            _wait_for_exit()
         else:
-            # Another worker has the job: to end this workflow normally would end the other's too.
+            # Another worker has the job: a normal end of this workflow would end the other's too.
             os._exit(EXIT_RESTART)
 
     def _end(self, job: Job, transition: Callable[[Job], Job]) -> None:
-        """Note how the job ended, unless another worker has it by now."""
+        """Store how the job ended, unless another worker has it by now."""
         is_ours = False
 
         def if_still_ours(now: Job) -> Job:
@@ -182,20 +182,20 @@ class Worker:
             self.reporter.ended(ended)
             self._results.discard_work(job.id)
 
-    def _look_after_stuck_scan(self) -> None:
-        """End this process if a decoder or driver hangs and the scan cannot be stopped any other way."""
-        watch = self._watch
-        if watch is None or not watch.is_overdue(STOP_GRACE):
+    def _end_stuck_scan(self) -> None:
+        """End this process if a hanging decoder or driver keeps the scan from stopping."""
+        monitor = self._monitor
+        if monitor is None or not monitor.is_overdue(STOP_GRACE):
             return
-        _log.error("the scan does not stop, exiting", job=watch.job.id)
-        if watch.why is Stop.CANCEL:
-            self._end(watch.job, partial(lifecycle.cancel, now=time.time()))
+        _log.error("the scan does not stop, exiting", job=monitor.job.id)
+        if monitor.why is Stop.CANCEL:
+            self._end(monitor.job, partial(lifecycle.cancel, now=time.time()))
         else:
-            problem = resource_bounds.timeout_problem(watch.job, self.settings)
-            self._end(watch.job, partial(lifecycle.fail, problem=problem, now=time.time()))
+            problem = resource_bounds.timeout_problem(monitor.job, self.settings)
+            self._end(monitor.job, partial(lifecycle.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
 
 
-def _wait_for_the_end() -> None:
-    """Never return: the process is about to end, and the workflow must stay open for another worker."""
+def _wait_for_exit() -> None:
+    """Never return: the process is about to exit, and the workflow must stay open for another worker."""
     threading.Event().wait()

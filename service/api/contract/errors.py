@@ -24,7 +24,7 @@ RETRY_AFTER = {423: "1", 429: "5", 503: "10", 507: "60"}
 
 
 class JobFailedError(Exception):
-    """A job ended in a problem, which is the answer."""
+    """A job has failed; its problem is the answer to the request."""
 
     def __init__(self, problem: dict[str, object], *, job_id: str) -> None:
         super().__init__(str(problem.get("detail")))
@@ -45,7 +45,7 @@ def install(app: FastAPI) -> None:
 
 
 def problem_response(problem: dict[str, object]) -> JSONResponse:
-    """A problem as a response, for the places that no exception handler reaches."""
+    """A problem as a response, for middleware, where no exception handler applies."""
     status = int(str(problem["status"]))
     headers = {"Retry-After": RETRY_AFTER[status]} if status in RETRY_AFTER else None
     return JSONResponse(problem, status, headers=headers, media_type=PROBLEM_JSON)
@@ -75,7 +75,7 @@ def _http_problem(_handler: object, request: Request, error: HTTPException) -> P
 
 
 def _methods(request: Request) -> list[str]:
-    """All methods of the path: the router names those of its first route alone, so each is tried."""
+    """All methods of the path: the router's Allow header has only those of the first route that matches."""
     scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
     return [
         method

@@ -1,4 +1,4 @@
-"""Examples of what the API answers, for its description: one of each kind."""
+"""Example answers for the OpenAPI document, one of each model."""
 
 from __future__ import annotations
 

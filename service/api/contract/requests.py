@@ -1,4 +1,4 @@
-"""What clients ask for, as pydantic models: the sources, settings and options of a request."""
+"""Pydantic models of requests: where the slide is, and how it is scanned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PathSource(BaseModel):
 
 
 class UploadSource(BaseModel):
-    """A slide uploaded before."""
+    """A slide that was uploaded before."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"upload": "0d5f6c1e" * 8}})
     upload: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$", description="id of an upload")]
@@ -39,7 +39,7 @@ class UrlSource(BaseModel):
 
 
 class DetectSource(BaseModel):
-    """Body of a request that names its slide instead of sending it."""
+    """JSON body of a request that refers to its slide instead of containing it."""
 
     model_config = ConfigDict(extra="forbid")
     source: PathSource | UploadSource | UrlSource

@@ -1,4 +1,4 @@
-"""What goes over the wire, as pydantic models: the HTTP door and nothing behind it."""
+"""Pydantic models of answers, and how they are made from jobs and results."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class JobOut(JobSummary):
 
 
 class UnreadableOut(BaseModel):
-    """A job that another version of the service has written, in a way that this one cannot read."""
+    """A job that was written by another version of the service and that this one cannot read."""
 
     id: str
     created_at: datetime
@@ -115,7 +115,7 @@ class FileList(BaseModel):
 
 
 class UploadOut(BaseModel):
-    """An upload that jobs can name as their source."""
+    """An upload, which jobs can use as their source."""
 
     id: str
     name: str
@@ -125,7 +125,7 @@ class UploadOut(BaseModel):
 
 
 class ModelsOut(BaseModel):
-    """The models offered."""
+    """The available models."""
 
     notice: str = NOTICE
     default: str
@@ -133,20 +133,20 @@ class ModelsOut(BaseModel):
 
 
 class HealthOut(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["ok"] = "ok"
 
 
 class ReadyOut(BaseModel):
-    """What a scan needs, piece by piece."""
+    """Whether everything that a scan needs is there, check by check."""
 
     status: Literal["ready", "not ready"]
     checks: dict[str, bool]
 
 
 def list_from_rows(rows: Sequence[Job | UnreadableJob], rest: str | None) -> JobList:
-    """A list of jobs, and of those that only another version can show."""
+    """A list of jobs, with those that this version cannot read listed apart."""
     jobs = [summary_from_job(row) for row in rows if isinstance(row, Job)]
     others = [row for row in rows if isinstance(row, UnreadableJob)]
     unreadable = [UnreadableOut(id=row.id, created_at=datetime.fromtimestamp(row.created_at, UTC)) for row in others]

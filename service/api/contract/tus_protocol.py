@@ -1,4 +1,4 @@
-"""The tus protocol 1.0.0 (tus.io), as far as it is spoken: its place, its headers, and how they are written."""
+"""The parts of the tus protocol 1.0.0 (tus.io) that are supported: path, headers, and the syntax of Upload-Metadata."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-defer-length,expiration,termination"
 OFFSET_BYTES = "application/offset+octet-stream"
 MAX_METADATA = 8192
-#: Headers of an answer that tell of one upload.
+#: Headers of an answer about one upload.
 OF_UPLOAD = ("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires")
-#: Headers of answers that a page of another origin has to see.
+#: Headers of answers that pages of other origins may read (CORS).
 EXPOSED = (
     "Tus-Resumable",
     "Tus-Version",
@@ -22,12 +22,12 @@ EXPOSED = (
     "Tus-Max-Size",
     *OF_UPLOAD,
 )
-#: Upload-Length and Upload-Offset are no larger.
+#: Largest Upload-Length and Upload-Offset.
 MAX_INT = 2**53
 
 
 def name_in_metadata(metadata: str) -> str:
-    """The file's name in Upload-Metadata: pairs of a key and a value in base64, with commas between them."""
+    """The file name in Upload-Metadata: comma-separated pairs of a key and a base64 value."""
     pairs = [pair.strip().partition(" ") for pair in metadata.split(",") if pair.strip()]
     values = {key: value.strip() for key, _, value in pairs}
     try:

@@ -1,4 +1,4 @@
-"""The files of a result, with ranges, entity tags and their media types."""
+"""The files of a result: range requests, entity tags and media types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.results.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, R
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
-#: Starlette's comparison of entity tags. It serves no file here: whose files they are, and their names, are ours.
+#: Used for Starlette's comparison of entity tags alone; it serves no files.
 _CACHING = StaticFiles()
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA = sorted(set(MEDIA_TYPES.values()))
@@ -42,7 +42,7 @@ def _responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 def get_finished_job(job: JobDep) -> Job:
-    """The job of the path, which has succeeded."""
+    """The job of the path; NotFinishedError unless it has succeeded."""
     if job.state is not JobState.SUCCEEDED:
         raise NotFinishedError(f"the job is {job.state}")
     return job
@@ -56,7 +56,7 @@ ZarrPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1
 
 @router.get("/{job_id}/files", summary="The files of a result", responses=problems(404, 409, 410, 422))
 def list_files(service: ServiceDep, job: FinishedJobDep) -> FileList:
-    """Those of every result, a picture of each hotspot, and what `export` asked for."""
+    """The files of every result, a picture of each hotspot, and the files that `export` asked for."""
     results, key = service.results, job.request.result_key
     sizes = {name: results.file(key, name).stat().st_size for name in results.names(key)}
     if not sizes:
@@ -73,7 +73,7 @@ def list_files(service: ServiceDep, job: FinishedJobDep) -> FileList:
     "/{job_id}/files/{name}", summary="A file of a result", response_class=FileResponse, responses=_responses(_CONTENT)
 )
 def get_file(service: ServiceDep, job: FinishedJobDep, name: FileName, if_none_match: IfNoneMatch = None) -> Response:
-    """detections.geojson opens in QuPath; map.ome.tiff is a pyramid; report.html is for people."""
+    """detections.geojson opens in QuPath; map.ome.tiff is a pyramid; report.html is a page to read or print."""
     return _send(service, job, name, if_none_match)
 
 
@@ -87,7 +87,7 @@ def get_file(service: ServiceDep, job: FinishedJobDep, name: FileName, if_none_m
 def get_zarr_file(
     service: ServiceDep, job: FinishedJobDep, path: ZarrPath, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """Viewers take the address up to map.ome.zarr; written if `export=zarr` was asked for."""
+    """Open the link up to map.ome.zarr in an OME-Zarr viewer; written if `export=zarr` was asked for."""
     return _send(service, job, f"{ZARR}/{path}", if_none_match)
 
 

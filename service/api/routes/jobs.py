@@ -1,4 +1,4 @@
-"""The jobs: list, look, follow, cancel, and what they found."""
+"""The jobs: list, show, follow, cancel, purge and retry them, and their detections."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def list_jobs(
 
 @router.get("/{job_id}", summary="A job, with its progress or its result", responses=problems(404, 422))
 def get_job(service: ServiceDep, job: JobDep) -> JobOut:
-    """A job that has failed says why in `problem`."""
+    """`problem` says why a job has failed."""
     return job_out(job, _answer_if_any(service, job))
 
 
@@ -116,8 +116,8 @@ async def retry_job(
     client: SubmitterDep,
     idempotency_key: IdempotencyKey = None,
 ) -> JobOut:
-    """A new job with the same slide, settings, priority, timeout and webhook; the old one stays as it is."""
-    again = await service.turns.run(partial(resubmit, service, client, job, key=idempotency_key))
+    """Creates a new job with the same slide, settings, priority, timeout and webhook; the old job does not change."""
+    again = await service.submissions.run(partial(resubmit, service, client, job, key=idempotency_key))
     note(request, job=again.id, retried=job.id)
     body = job_out(again, None)
     response.headers["Location"] = body.links["self"]
@@ -134,7 +134,7 @@ async def retry_job(
     },
 )
 async def follow_job(service: ServiceDep, job: JobDep) -> EventSourceResponse:
-    """Each event `job` carries the job as in the list; the event `end` comes last."""
+    """Each event `job` has the job as in the list; the event `end` comes last."""
     return EventSourceResponse(_events(service, job.id), headers={"Cache-Control": "no-store"})
 
 

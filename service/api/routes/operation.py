@@ -1,4 +1,4 @@
-"""What operators and their machines ask: models, health, readiness, metrics."""
+"""Models, health, readiness and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resumable uploads by the tus protocol 1.0.0 (tus.io), for slides of gigabytes over lines that break.
+"""Resumable uploads by the tus protocol 1.0.0 (tus.io), for large slides over unreliable connections.
 
 Core, and the extensions creation, creation-defer-length, expiration and termination. Key, owner, size, quota and disk
 are checked before a byte of a body is read.
@@ -53,13 +53,13 @@ def require_version(
     _client: SubmitterDep,
     version: Annotated[str, Header(alias="Tus-Resumable", json_schema_extra={"enum": [VERSION]})] = "",
 ) -> None:
-    """Refuse other versions of the protocol."""
+    """Refuse requests for other versions of the protocol."""
     if version != VERSION:
         raise HTTPException(412, f"send 'Tus-Resumable: {VERSION}'", headers={"Tus-Version": VERSION})
 
 
 def get_upload(upload_id: UploadId, service: ServiceDep, client: SubmitterDep) -> Upload:
-    """The upload of the path, if it is the client's."""
+    """The upload of the path; UploadNotFoundError if it is another client's."""
     upload = tus.find(service.settings, upload_id)
     tus.require_owner(upload, client)
     return upload
@@ -207,11 +207,11 @@ def _require_no_body(request: Request) -> None:
 
 
 def _allowance_besides(settings: Settings, upload: Upload) -> Allowance:
-    return allowance_for(settings, upload.owner, but=upload.id)
+    return allowance_for(settings, upload.owner, besides=upload.id)
 
 
 def _expiry(settings: Settings, upload: Upload) -> dict[str, str]:
-    """When the upload is given up; nothing of one that is whole."""
+    """The header with the time when the upload expires; none once it is complete."""
     if upload.sha256:
         return {}
     return {"Upload-Expires": formatdate(tus.expires_at(settings, upload), usegmt=True)}

@@ -1,4 +1,4 @@
-"""Uploads: a slide in, for later, and what was sent out again. Resumable ones begin in service/api/routes/tus.py."""
+"""Uploads in one request, and deleting any upload. Resumable ones are created in service/api/routes/tus.py."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from service.slides_in.store_slide import StoredSlide, stored_size
 from service.telemetry.audit import note
 
 BYTES = {"type": "string", "format": "binary"}
-#: Bodies that a machine can make up from their description alone. The bytes of a slide are taken under any other
-#: content type too: what counts is what is in them.
+#: Content types in the OpenAPI document, for clients and tests that generate bodies from it. Slides are accepted under
+#: any other content type too: their format is recognised by their bytes.
 IMAGES = ("image/png", "image/jpeg", "image/webp")
 _FORM = {
     "schema": {"type": "object", "required": ["file"], "properties": {"file": BYTES}},
@@ -29,7 +29,7 @@ SLIDE_BODY = {"multipart/form-data": _FORM} | {image: {"schema": BYTES} for imag
 
 
 class _UploadConvertor(StringConvertor):
-    """A name or id in a path; /uploads/tus is a place of its own."""
+    """A name or id in a path; /uploads/tus belongs to other routes."""
 
     regex = r"(?!tus/?$)[^/]+"
 

@@ -1,6 +1,6 @@
-"""The slide of a job as DeepZoom tiles, and the map while it grows: what the viewer draws.
+"""What the viewer draws: a job's slide as DeepZoom tiles, its outlines, and the map while the scan runs.
 
-Only the pyramid is served, never a slide's label or macro image: those carry names.
+Only the pyramid is served, never a slide's label or macro image: those may show names.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _content(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 
 class SlideSize(BaseModel):
-    """What a viewer must know of a slide."""
+    """Size, resolution and tiling of a slide, for a viewer."""
 
     width: int
     height: int
@@ -170,7 +170,7 @@ async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
 
 @contextmanager
 def _shown() -> Iterator[None]:
-    """A slide that cannot be read, as the job's own problem says, has no tiles."""
+    """Turn a ScannerError into TileOutsideError: why the slide cannot be read is in the job's own problem."""
     try:
         yield
     except ScannerError as error:

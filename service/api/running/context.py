@@ -1,4 +1,4 @@
-"""What the routes share: one object, made at start-up, and the aliases by which routes ask for it."""
+"""The parts of the running service, made once at start-up, and the dependencies by which routes get them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Request
 
 from service.access.keys import Client, KeyRing, Role
-from service.access.limits import RateLimit, Turns
+from service.access.limits import RateLimit, SubmissionLimiter
 from service.api.running.readiness import Readiness
 from service.jobs.backend import JobBackend
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.lifecycle import Job
 from service.jobs.presence import Presence
 from service.jobs.store import JobNotFoundError
@@ -25,16 +25,16 @@ class Service(JobBackend):
     """The parts of the running service."""
 
     presence: Presence
-    measures: Measures
+    counters: Counters
     keys: KeyRing
     rate: RateLimit
-    turns: Turns
+    submissions: SubmissionLimiter
     readiness: Readiness
     tiles: TileMaker
     appender: Appender
 
     def close(self) -> None:
-        """Let go of processes, threads and the store."""
+        """Stop processes and threads, and close the database connections."""
         self.tiles.close()
         self.readiness.close()
         self.queue.close()
@@ -51,7 +51,7 @@ ServiceDep = Annotated[Service, Depends(get_service)]
 
 
 def get_client(request: Request, service: ServiceDep) -> Client:
-    """Who asks; counts the request."""
+    """The client of the request; counts it against the rate limit."""
     key = request.headers.get("x-api-key")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if key is None and scheme.lower() == "bearer":
@@ -68,7 +68,7 @@ ClientDep = Annotated[Client, Depends(get_client)]
 
 
 def get_submitter(client: ClientDep) -> Client:
-    """Who asks, if they may ask for scans."""
+    """The client of the request; NotAllowedError unless it may submit scans."""
     client.require(Role.SUBMIT)
     return client
 
@@ -90,7 +90,7 @@ IdempotencyKey = Annotated[
 
 
 def get_job(job_id: JobId, client: ClientDep, service: ServiceDep) -> Job:
-    """The job of the path, if the client may see it."""
+    """The job of the path; JobNotFoundError if it is another client's."""
     job = service.store.get(job_id)
     if client.role < Role.ADMIN and job.client != client.name:
         raise JobNotFoundError(f"no job {job_id!r}")

@@ -1,7 +1,7 @@
-"""Readiness: whether scans can be taken and will be run, told within a second whatever else the API is doing.
+"""Readiness: whether scans are accepted and will run, answered within a second whatever else the API is doing.
 
-It has a thread and a connection to the store of its own, so that neither a burst of requests nor a store that hangs
-keeps the answer waiting. Many who ask at once share one look.
+The check has its own thread and database connection, so that neither a burst of requests nor a hanging database delays
+the answer. Requests that come at the same time share one check.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from service.jobs.database import StoreUnavailableError, make_engine
 from service.jobs.presence import Presence
 from service.settings import Settings
 
-#: What is not known by then counts as missing.
+#: A check without an answer by then counts as failed.
 PATIENCE = 0.8  # seconds
-#: The same of one answer of the store.
+#: The same for one answer of the database.
 STORE_PATIENCE = 0.5  # seconds
 
 
 class Readiness:
-    """Looks at store, disk, model and workers."""
+    """Checks database, disk, model and workers."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self._settings, self._catalog = settings, catalog
@@ -32,7 +32,7 @@ class Readiness:
         self._look: asyncio.Future[dict[str, bool]] | None = None
 
     async def checks(self) -> dict[str, bool]:
-        """What a scan needs -> whether it is there."""
+        """Name of a check -> whether it passed."""
         if self._look is None or self._look.done():
             self._look = asyncio.get_running_loop().run_in_executor(self._thread, self._see)
         try:
@@ -56,6 +56,6 @@ class Readiness:
         return {"store": has_store, "disk": has_disk, "worker": has_worker}
 
     def close(self) -> None:
-        """Let go of thread and store."""
+        """Stop the thread and close the connection."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._engine.dispose()

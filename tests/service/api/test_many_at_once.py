@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.access.limits import BusyError, Turns
+from service.access.limits import BusyError, SubmissionLimiter
 from service.jobs.database import PATIENCE, StoreUnavailableError, make_engine
 from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
@@ -158,9 +158,9 @@ def test_counting_and_inserting_take_one_connection(tmp_path: Path) -> None:
 
 def test_who_waits_too_long_for_a_turn_is_sent_away() -> None:
     async def crowd() -> list[object]:
-        turns, held = Turns(1, patience=0.2), threading.Event()
+        limiter, held = SubmissionLimiter(1, patience=0.2), threading.Event()
         threading.Timer(1.0, held.set).start()
-        return await asyncio.gather(*(turns.run(held.wait) for _ in range(3)), return_exceptions=True)
+        return await asyncio.gather(*(limiter.run(held.wait) for _ in range(3)), return_exceptions=True)
 
     first, *others = asyncio.run(crowd())
     assert first is True

@@ -27,12 +27,12 @@ def store(tmp_path: Path):
 def test_workers_are_known_until_they_are_removed(store: Store) -> None:
     presence = Presence(store.engine)
     for _ in range(2):
-        presence.beat(WorkerRow("w", "host", "cpu", 1.0))
+        presence.record_heartbeat(WorkerRow("w", "host", "cpu", 1.0))
     (found,) = presence.list_workers()
     assert replace(found, silent_s=0.0) == WorkerRow("w", "host", "cpu", 1.0)
     presence.remove_worker("w", silent_s=3600.0)
     assert len(presence.list_workers()) == 1, "it has been heard of since"
-    presence.beat(WorkerRow("w", "host", "cpu", 1.0), is_last=True)
+    presence.record_heartbeat(WorkerRow("w", "host", "cpu", 1.0), is_last=True)
     assert presence.list_workers()[0].silent_s > 1e9
     presence.remove_worker("w", silent_s=3600.0)
     assert presence.list_workers() == []
@@ -47,7 +47,7 @@ def test_workers_are_heard_of_by_the_clock_of_the_database(tmp_path: Path, monke
         migrate_store(store.engine)
         presence, clock = Presence(store.engine), time.time
         monkeypatch.setattr(time, "time", lambda: clock() + 3600)  # This host's clock is an hour ahead.
-        presence.beat(WorkerRow("w", "host", "cpu", 1.0))
+        presence.record_heartbeat(WorkerRow("w", "host", "cpu", 1.0))
         monkeypatch.undo()
         assert -1 < presence.list_workers()[0].silent_s < 60
         store.engine.dispose()

@@ -16,7 +16,7 @@ from scanner.scanning import COARSEST
 from service.api import app
 from service.api.contract.schemas import list_from_rows
 from service.jobs import dbos_queue, lifecycle
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.database import make_engine, metadata, writing
 from service.jobs.dbos_queue import QueueClient
 from service.jobs.job_rows import UnreadableJob, UnreadableJobError
@@ -68,28 +68,28 @@ def test_a_job_whose_slide_is_fetched_comes_back_too(store: Store) -> None:
     add(store, replace(job("a"), fetch=Fetch("s3://slides/a.tif")))
     store.update("a", lambda now: lifecycle.advance_fetch(now, bytes_done=5, bytes_total=9))
     assert store.get("a").fetch == Fetch("s3://slides/a.tif", 5, 9)
-    here = store.update("a", lambda now: lifecycle.arrive(now, job("b").request))
+    here = store.update("a", lambda now: lifecycle.finish_fetch(now, job("b").request))
     assert (store.get("a"), here.awaits_slide, here.request.slide) == (here, False, "uploads/b/slide.tif")
-    assert here.asked.result_key != here.request.result_key
+    assert here.original_request.result_key != here.request.result_key
 
 
 def test_the_store_knows_the_newest_job_and_the_one_that_waits_longest(store: Store) -> None:
-    assert (store.last_asked_at(), store.oldest_waiting_since()) == (None, None)
+    assert (store.newest_created_at(), store.oldest_waiting_since()) == (None, None)
     for number, name in enumerate("abc"):
         add(store, job(name, created_at=float(number)))
     store.update("a", lambda now: lifecycle.start(now, worker="w", now=2.0))
-    assert (store.last_asked_at(), store.oldest_waiting_since()) == (2.0, 1.0)
+    assert (store.newest_created_at(), store.oldest_waiting_since()) == (2.0, 1.0)
 
 
 def test_measures_add_up_whoever_counts(store: Store) -> None:
-    measures = Measures(store.engine)
+    counters = Counters(store.engine)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: measures.add("seconds", {"read": 0.5, "net": 2.0}), range(12)))
-    measures.put("gpu", "w1", 7.0)
-    measures.put("gpu", "w1", 5.0)
-    measures.put("gpu", "w2", 1.0)
-    measures.forget("gpu", "w2")
-    assert measures.read() == {"seconds": {"read": 6.0, "net": 24.0}, "gpu": {"w1": 5.0}}
+        list(pool.map(lambda _: counters.add("seconds", {"read": 0.5, "net": 2.0}), range(12)))
+    counters.put("gpu", "w1", 7.0)
+    counters.put("gpu", "w1", 5.0)
+    counters.put("gpu", "w2", 1.0)
+    counters.forget("gpu", "w2")
+    assert counters.read() == {"seconds": {"read": 6.0, "net": 24.0}, "gpu": {"w1": 5.0}}
 
 
 def test_of_many_changes_at_once_none_is_lost(store: Store) -> None:

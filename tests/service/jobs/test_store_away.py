@@ -18,7 +18,7 @@ from service.jobs import lifecycle
 from service.jobs.lifecycle import JobState
 from service.settings import Settings
 from service.worker import stop_times
-from service.worker.takeover import put_back
+from service.worker.takeover import requeue_or_end
 from tests.service import own_postgres
 from tests.service.fields import make_field, make_large_field, png
 from tests.service.jobs.test_store import job
@@ -149,7 +149,7 @@ OF_ANOTHER = lifecycle.start(lifecycle.requeue(RUNNING), worker="alive", now=2.0
     ],
 )
 def test_the_job_of_a_dead_worker_waits_again_or_ends_unless_another_has_it(now, left, state: JobState) -> None:
-    found = put_back(now, left=left, settings=SETTINGS)
+    found = requeue_or_end(now, left=left, settings=SETTINGS)
     assert found.state is state
     assert (found.worker is None) == (state is not JobState.RUNNING)
 

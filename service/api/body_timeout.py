@@ -1,6 +1,6 @@
-"""Pace: a request whose body stops coming, or comes in drops, ends by itself; a target that is no text is refused.
+"""Timeout of request bodies: a body that stalls, or arrives too slowly, ends its request.
 
-What is counted is the time that a client lets the service wait, not the time that the service takes.
+Only the time that the service waits for the client counts, not the time that it takes itself.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.limits import SlowClientError
 
-#: Bytes a second that a body has to come with, on average.
+#: Bytes per second that a body must arrive with, on average.
 SLOWEST = 1000.0
 
 
-class BodyPace:
-    """Raises SlowClientError where a route reads a body that has stopped for `timeout_s`, or is slower than SLOWEST."""
+class BodyTimeout:
+    """Raises SlowClientError in routes that read a body that has stalled for `timeout_s` or is slower than SLOWEST."""
 
     def __init__(self, app: ASGIApp, *, timeout_s: float) -> None:
         self._app = app
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, watching what the client sends."""
+        """Call the application with a `receive` that times out."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -32,7 +32,7 @@ class BodyPace:
 
         async def receive_in_time() -> Message:
             nonlocal taken, waited, is_whole
-            if is_whole:  # What is awaited from here on is that the client goes away.
+            if is_whole:  # From here on only a disconnect can come.
                 return await receive()
             left = self._timeout_s + taken / SLOWEST - waited
             began = time.monotonic()
