@@ -30,8 +30,8 @@ class LogFormat(StrEnum):
     """Format of log lines."""
 
     AUTO = "auto"  # text on a terminal, JSON elsewhere
-    JSON = "json"  # one object a line
-    TEXT = "text"  # for people
+    JSON = "json"  # one object per line
+    TEXT = "text"  # for reading
 
 
 class LogLevel(StrEnum):

@@ -38,9 +38,9 @@ class NotAllowedError(ReportedError):
 class Role(IntEnum):
     """What a client may do; each role includes the lower ones."""
 
-    READ = 1  # look at one's own jobs
-    SUBMIT = 2  # ask for scans, cancel one's own
-    ADMIN = 3  # all clients' jobs, metrics
+    READ = 1  # see its own jobs
+    SUBMIT = 2  # submit scans, cancel its own jobs
+    ADMIN = 3  # see the jobs of all clients, and metrics
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class KeyRing:
             raise NotAuthenticatedError("send an API key in the header 'X-API-Key' or 'Authorization: Bearer'")
         if self._tokens and key.count(".") == 2:  # The three parts of a JSON web token.
             return self._tokens.identify(key)
-        # Keys are long and random, so looking a digest up tells an attacker nothing that helps.
+        # Keys are long and random, so the timing of this look-up does not help an attacker.
         client = self._clients.get(hash_key(key))
         if client is None:
             raise NotAuthenticatedError("unknown API key")

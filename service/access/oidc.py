@@ -11,9 +11,9 @@ import httpx
 if TYPE_CHECKING:
     from jwt import PyJWKClient
 
-#: Signatures by a private key alone: a shared secret or "none" would let others make tokens.
+#: Only asymmetric signatures: with a shared secret or "none" others could make tokens.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-#: Clocks may differ by so much.
+#: Tolerated difference of clocks.
 LEEWAY = 30.0  # seconds
 TIMEOUT = 10.0  # seconds
 MAX_TOKEN = 8192

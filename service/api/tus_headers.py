@@ -20,10 +20,8 @@ class TusHeaders:
             await self._app(scope, receive, send)
             return
         method = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1")
-        if scope["method"] == "POST" and method in {
-            "PATCH",
-            "DELETE",
-        }:  # For clients behind a proxy that allows only GET and POST.
+        # For clients behind a proxy that allows only GET and POST.
+        if scope["method"] == "POST" and method in {"PATCH", "DELETE"}:
             scope["method"] = method
 
         async def send_with_version(message: Message) -> None:

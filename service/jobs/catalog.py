@@ -28,9 +28,9 @@ class CatalogEntry:
 
     name: str
     folder: Path
-    #: Of the weights.
+    #: SHA-256 of the weights.
     sha256: str
-    #: Of all that the card says: threshold, radius and calibration change a result as the weights do.
+    #: SHA-256 of the whole card: threshold, radius and calibration affect a result as the weights do.
     card_sha256: str
     mpp: float
     #: The whole card, as written.

@@ -56,7 +56,7 @@ class Counters:
 
     def _write(self, name: str, label: str, changed: sa.ColumnElement[float], first: float) -> None:
         change = _counters.update().where(_place(name, label)).values(value=changed)
-        for _ in range(2):  # Two workers may both be the first: the second of them finds the row.
+        for _ in range(2):  # If two workers insert the row at once, the second one then updates it.
             try:
                 with writing(self._engine) as connection:
                     if connection.execute(change).rowcount == 0:

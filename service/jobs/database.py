@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from service.problems import ReportedError
 
-#: A lock, a free connection or an answer to a new one is waited for this long.
+#: Timeout of a lock, of a free connection, and of opening a connection.
 PATIENCE = 5.0  # seconds
 #: Connections kept open, and how many more there may be: with SQLite enough for every thread of the API.
 CONNECTIONS, MORE_ON_SQLITE, MORE_ON_POSTGRES = 10, 40, 20
@@ -51,14 +51,14 @@ def make_engine(url: str, *, patience: float = PATIENCE, connections: int | None
         "pool_timeout": patience,
     }
     if not is_sqlite:
-        # Whole seconds, and fewer than 2 count as 2.
+        # libpq takes whole seconds, and at least 2.
         arguments = KEEPALIVES | {"connect_timeout": max(2, round(patience))}
         return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, **pool)
     engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **pool)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = "IMMEDIATE"  # As DBOS's own engine: two writers queue instead of deadlocking.
+        connection.isolation_level = "IMMEDIATE"  # As in DBOS's own engine: two writers queue instead of deadlocking.
         connection.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -106,7 +106,7 @@ def _take_turn(connection: sa.Connection, turn: int) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(PATIENCE * 1000)}"))
         connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({turn})"))
-    else:  # SQLite has one writer, but would take us for one only at the first change.
+    else:  # SQLite would take the write lock only at the first change.
         connection.execute(sa.text("BEGIN IMMEDIATE"))
 
 

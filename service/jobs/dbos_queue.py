@@ -30,9 +30,9 @@ WEBHOOK_WORKFLOW = "tell-webhook"
 CLEANING_WORKFLOW = "clean"
 #: DBOS takes the smallest first.
 PRIORITIES = {Priority.HIGH: 1, Priority.NORMAL: 10, Priority.LOW: 100}
-#: Fixed: DBOS gives work only to workers of the same version, and any of ours can run any job.
+#: Constant: DBOS gives work only to workers of the same version, and workers of any version of ours can run any job.
 APPLICATION_VERSION = "1"
-#: Ours is Settings.max_attempts, which ends in a readable problem; DBOS's own limit must not come first.
+#: The limit that counts is Settings.max_attempts, which ends in a problem; that of DBOS must not come first.
 MAX_RECOVERY_ATTEMPTS = 1000
 #: Background tasks that a worker runs at a time, and how often it polls for them.
 BACKGROUND_AT_ONCE = 4
@@ -83,7 +83,7 @@ class QueueClient:
             system_database_engine=engine,
             serializer=DBOSPortableJSONSerializer(),
             application_name=NAME,
-            retry_connection_errors=False,  # A request must not wait without end for a store that is away.
+            retry_connection_errors=False,  # A request must not wait forever for the database.
         )
 
     def enqueue(self, connection: sa.Connection, job: Job) -> None:
@@ -204,7 +204,7 @@ def choose_interval(settings: Settings, *, asked_s: float | None, free_workers: 
         Seconds that the newest running scan has run.
     """
     is_quiet = asked_s is None or asked_s > QUIET_AFTER
-    # Where all scans are long ones no worker is about to be free.
+    # If all running scans are long ones, no worker will be free soon.
     is_full = free_workers <= 0 and (youngest_s is None or youngest_s > LONG_SCAN)
     return settings.queue_idle_poll_s if is_quiet or is_full else settings.queue_poll_s
 

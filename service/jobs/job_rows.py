@@ -72,7 +72,9 @@ def _job_from_row(fields: dict[str, Any]) -> Job:
     del fields["result_key"], fields["reason"], fields["slide"]
     fields["state"] = JobState(fields["state"])
     request = json.loads(fields["request"])
-    options = _known(JobOptions, request.pop("options", {}))  # None of them changes the result.
+    options = _known(
+        JobOptions, request.pop("options", {})
+    )  # Unknown options are ignored: options never affect the result.
     fetch = request.pop("fetch", None)
     fields["fetch"] = Fetch(**_known(Fetch, fetch)) if fetch else None
     fields["options"] = JobOptions(**options | {"priority": Priority(options.get("priority", Priority.NORMAL))})

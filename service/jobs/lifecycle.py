@@ -46,11 +46,11 @@ class ScanRequest:
     slide: str
     #: Identity of the slide's bytes: SHA-256 of an upload, a fingerprint of a file on the server.
     slide_sha256: str
-    #: What the client calls it. Shown, never used as a path.
+    #: The client's name for the slide. Shown, never used as a path.
     slide_name: str
     model: str
     model_sha256: str
-    #: Of the model's whole card; empty in jobs of before it was noted.
+    #: SHA-256 of the model's whole card; empty in jobs of versions that did not store it.
     card_sha256: str = ""
     threshold: float | None = None
     stride: int | None = None
@@ -58,7 +58,7 @@ class ScanRequest:
     #: Index of the image of the slide's file; None: the first that is no overview.
     image: int | None = None
     keep_ink: bool = False
-    #: Files beyond those of every scan, in the order of names.
+    #: Exports, in alphabetical order.
     exports: tuple[str, ...] = ()
 
     @property
@@ -68,7 +68,7 @@ class ScanRequest:
         del identity["slide"], identity["slide_name"]
         if not self.card_sha256:
             del identity["card_sha256"]
-        if self.image is None:  # As it was before there was a choice.
+        if self.image is None:  # So that keys of versions without this choice stay valid.
             del identity["image"]
         if not self.keep_ink:
             del identity["keep_ink"]
@@ -92,7 +92,7 @@ class JobOptions:
     timeout_s: float | None = None
     #: URL to call when the job has ended.
     webhook: str | None = None
-    #: The case that the slide belongs to, as the client calls it. Shown, never used as a path.
+    #: The client's name for the case that the slide belongs to. Shown, never used as a path.
     case: str = ""
 
 
@@ -102,7 +102,7 @@ class Fetch:
 
     url: str
     bytes_done: int = 0
-    #: None where the other side does not say.
+    #: None if the server does not state it.
     bytes_total: int | None = None
     #: True once the slide is stored.
     is_done: bool = False
@@ -129,7 +129,7 @@ class Job:
 
     id: str
     request: ScanRequest
-    #: Name of the API key that asked, or "local".
+    #: Name of the client that submitted it, or "local".
     client: str
     created_at: float
     options: JobOptions = field(default_factory=JobOptions)

@@ -26,7 +26,7 @@ from service.slides_in.tus import KEEP_S, is_id, tus_folder
 DAY = 86_400.0  # seconds
 #: An upload that no job uses, or an incomplete one, is kept this long.
 GRACE = 3600.0  # seconds
-#: The folder of a job's scan, or of a later attempt of it.
+#: Name of the work folder of a job, or of a later attempt.
 _WORK = re.compile(r"([0-9a-f]{32})(\.\d+)?")
 
 _log = logging.getLogger(__name__)

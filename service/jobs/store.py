@@ -39,7 +39,7 @@ _jobs = sa.Table(
     sa.Column("result_key", sa.String(64), nullable=False, index=True),
     sa.Column("idempotency_key", sa.String(255)),
     sa.Column("request", sa.Text, nullable=False),
-    sa.Column("slide", sa.Text, index=True),  # Of `request`, for who asks which jobs read a file.
+    sa.Column("slide", sa.Text, index=True),  # Copied from `request`, to find the jobs that use a file.
     sa.Column("tiles_done", sa.Integer, nullable=False),
     sa.Column("tiles_total", sa.Integer, nullable=False),
     sa.Column("mm2_done", sa.Double, nullable=False),

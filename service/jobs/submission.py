@@ -82,7 +82,7 @@ def resubmit(backend: JobBackend, client: Client, job: Job, *, key: str | None) 
     if job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise TransitionError(f"job {job.id} is {job.state}: only failed or cancelled jobs can be retried")
     request, fetch = job.request, job.fetch and Fetch(job.fetch.url)
-    if fetch:  # Fetched again: what lies there may be another slide by now.
+    if fetch:  # Fetch it again: the URL may have another slide by now.
         check_url(fetch.url, backend.settings)
         request = replace(job.original_request, slide="")
     elif Path(request.slide).is_absolute():  # It may have changed since, or no longer be allowed.

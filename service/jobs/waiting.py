@@ -17,12 +17,12 @@ from service.jobs.database import StoreUnavailableError
 from service.jobs.lifecycle import Job
 from service.jobs.store import Store
 
-#: Seconds between two looks at the store: few while somebody has only begun to wait, for a field's scan is short, more
-#: for those who have waited longer. So nobody waits much more than a hundredth longer than the scan takes.
+#: Seconds between two polls: short for a request that has just begun to wait, since the scan of a field is short, and
+#: longer the longer it has waited, so that polling delays an answer by about one per cent of the scan's time.
 POLL_INTERVAL = 0.005
 LONGEST_INTERVAL = 0.1
 PATIENCE = 0.01
-#: The same while the store does not answer.
+#: Seconds between two polls while the database does not answer.
 AWAY_INTERVAL = 1.0
 
 
@@ -38,7 +38,7 @@ class ChangeDetector:
         self._connection = engine.raw_connection() if engine.dialect.name == "sqlite" else None
         self._seen: object = None
         if self._connection:
-            self._connection.cursor().execute("PRAGMA busy_timeout=0")  # It is asked within the event loop.
+            self._connection.cursor().execute("PRAGMA busy_timeout=0")  # It runs in the event loop and must not block.
 
     def has_changed(self) -> bool:
         """False if nothing was written; True also where only a query can tell, as with PostgreSQL."""
@@ -62,7 +62,7 @@ class JobWaiter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        #: Of each job: who waits for it, and since when.
+        #: Job id -> event of each request that waits for the job, and since when it waits.
         self._subscribers: dict[str, dict[asyncio.Event, float]] = {}
         self._versions: dict[str, int] = {}
         self._wake = asyncio.Event()

@@ -57,7 +57,7 @@ def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
     body = webhook_body(job)
     headers = sign(body, settings.webhook_secret or "", message_id=f"job-{job.id}", now=datetime.now(UTC))
     try:
-        # No redirects and no proxies of the environment: the allow list says where this goes.
+        # No redirects, and no proxy from the environment: only the allow list decides where this goes.
         with httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
             answer = client.post(job.options.webhook, content=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

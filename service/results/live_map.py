@@ -67,7 +67,7 @@ def growing_map_picture(work: Path) -> bytes:
     try:
         growing = _open(store.parent)
         growing.update()
-    except FileNotFoundError as error:  # It has ended while we looked.
+    except FileNotFoundError as error:  # The scan has ended meanwhile.
         raise NotFinishedError("the scan has ended") from error
     picture = colours_from_levels(growing.levels)
     picture[~growing.is_scanned] = VEIL

@@ -75,7 +75,7 @@ class Answer:
     #: width, height, mpp, mpp_source.
     image: dict[str, Any]
     count: int
-    #: The threshold of the scan; `candidates` go further down.
+    #: The threshold of the scan; `candidates` have lower scores too.
     threshold: float
     candidate_floor: float
     #: x, y, x_um, y_um, score, label, border; by falling score.

@@ -82,10 +82,10 @@ def unpack(
             ]
     except BadNameError as error:
         raise UnsupportedSlideError(f"zip: {error}") from error
-    except ScannerError:  # Ours, and ValueErrors too.
+    except ScannerError:  # Before ValueError, which some of them are too.
         raise
     except OSError as error:
-        if error.errno != errno.EINVAL:  # That is an offset before the file's start; others are the disk's fault.
+        if error.errno != errno.EINVAL:  # EINVAL is an offset before the file's start; others are errors of the disk.
             raise
         raise DamagedSlideError("zip: an offset lies outside the file") from error
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError) as error:
@@ -120,7 +120,7 @@ def _checked(entries: list[zipfile.ZipInfo], *, archive_bytes: int, max_bytes: i
 
 def _name_of(entry: zipfile.ZipInfo) -> str:
     """The entry's name: many programs write UTF-8 without its flag, where the format says code page 437."""
-    name = entry.orig_filename  # As it stands there: zipfile would cut it at a NUL.
+    name = entry.orig_filename  # The raw name: zipfile cuts `filename` at a NUL.
     if entry.flag_bits & _UTF8:
         return name
     try:

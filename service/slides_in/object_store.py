@@ -61,11 +61,8 @@ def _own_errors() -> Iterator[None]:
 
     try:
         yield
-    except (
-        FileNotFoundError,
-        exceptions.NotFoundError,
-        ValueError,
-    ) as error:  # ValueError: not a valid name of an object.
+    # obstore raises ValueError for what is not a valid name of an object.
+    except (FileNotFoundError, exceptions.NotFoundError, ValueError) as error:
         raise ObjectNotFoundError("no such object") from error
     except (exceptions.BaseError, OSError) as error:
         raise ObjectStoreError(type(error).__name__) from error

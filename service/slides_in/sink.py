@@ -27,7 +27,7 @@ class FileSink:
         self._pending = bytearray()
         self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self.path = path
-        #: Of what this sink has written.
+        #: SHA-256 of the bytes written so far.
         self.digest = hashlib.sha256()
 
     async def write(self, chunk: bytes) -> None:
@@ -41,7 +41,7 @@ class FileSink:
         assert self._descriptor is not None
         require_disk(self._settings)
         content = memoryview(bytes(self._pending))
-        self._pending.clear()  # What cannot be written now will not be written later, behind a gap.
+        self._pending.clear()  # Bytes that fail to be written are dropped: written later, they would follow a gap.
         self.digest.update(content)
         with translating_full_disk():
             while content:

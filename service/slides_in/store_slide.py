@@ -113,9 +113,8 @@ def store_file(file: ReceivedFile, settings: Settings) -> StoredSlide:
     """Move a file to its place: a slide, or a zip with the files of one."""
     if is_archive(file.path):
         return _store_archive(file, settings)
-    if (
-        Path(file.name).suffix.lower() in LEADERS
-    ):  # A lone .mrxs is also a valid small JPEG, and must not be stored as one.
+    # A lone .mrxs is also a valid small JPEG, and must not be stored as one.
+    if Path(file.name).suffix.lower() in LEADERS:
         return _store_several([replace(file, name=clean_name(file.name))], file.name, settings)
     header = check_header(file.path, settings)
     place = settings.uploads / file.sha256 / f"slide{header.suffix}"

@@ -44,7 +44,9 @@ class AuditTrail:
             folder / FILE_NAME, when="midnight", utc=True, backupCount=keep_days, encoding="utf-8", delay=True
         )
         handler.setFormatter(logging.Formatter("%(message)s"))
-        self._log = logging.Logger("mitoscan.audit")  # Not of the tree of loggers: nothing turns it off.
+        self._log = logging.Logger(
+            "mitoscan.audit"
+        )  # Outside the tree of loggers, so that no configuration turns it off.
         self._log.addHandler(handler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

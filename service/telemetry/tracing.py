@@ -8,7 +8,7 @@ from opentelemetry import trace
 
 from service.settings import Settings
 
-#: Makes spans that go nowhere until `start_tracing` has said where to.
+#: Its spans are dropped until `start_tracing` has set up an exporter.
 tracer = trace.get_tracer("mitoscan")
 
 
@@ -49,5 +49,5 @@ def start_tracing(settings: Settings, *, process: str) -> None:
 def stop_tracing() -> None:
     """Send the spans that have not been sent."""
     provider = trace.get_tracer_provider()
-    if hasattr(provider, "shutdown"):  # The SDK's: the one that goes nowhere has nothing to send.
+    if hasattr(provider, "shutdown"):  # Only the SDK's provider has it.
         provider.shutdown()

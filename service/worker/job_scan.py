@@ -80,7 +80,7 @@ class ScanMonitor:
     def on_progress(self, progress: Progress) -> None:
         """Record the progress; scan() calls this between tiles."""
         now = time.monotonic()
-        # What comes after the last tile says so again and again.
+        # The stages after the last tile report the same count of tiles again and again.
         is_last_tile = progress.tiles_done == progress.tiles_total and not progress.is_after_network
         if now < self._next_note and not is_last_tile:
             return
@@ -130,7 +130,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, moni
     path = _find_slide(job, settings)
     try:
         with open_for(path, model.card, ScanSettings(mpp=request.mpp, image=request.image)) as slide:
-            check_size(slide.levels[0].width, slide.levels[0].height, settings)  # Not every header tells its size.
+            check_size(slide.levels[0].width, slide.levels[0].height, settings)  # Not every header has the size.
             result = scan(
                 slide,
                 model,
@@ -149,7 +149,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, moni
             said = warn_of_images(slide, request.image)
             answer = answer_from_result(result, warnings=said)
             write_regions(work / REGIONS, result)
-            result.map.close()  # Before the folder is renamed: the map's values lie in it.
+            result.map.close()  # Before the folder with the map's values is renamed.
     except ScanCancelledError as error:
         raise ScanStoppedError(monitor.why or Stop.CANCEL) from error
     timing = result.report["timing"]
@@ -209,7 +209,7 @@ def _candidate(detection: Any) -> dict[str, Any]:
 
 def _find_slide(job: Job, settings: Settings) -> Path:
     """Path of the slide. A file in a folder of the server must not have changed since the job was submitted."""
-    path = settings.data.resolve() / job.request.slide  # An absolute path stays what it is.
+    path = settings.data.resolve() / job.request.slide  # An absolute path replaces the data folder.
     if Path(job.request.slide).is_absolute():
         try:
             is_same = fingerprint(path) == job.request.slide_sha256
@@ -222,7 +222,7 @@ def _find_slide(job: Job, settings: Settings) -> Path:
 
 def _find_model(job: Job, catalog: Catalog) -> Model:
     entry = catalog.find(job.request.model)
-    # The worker may have started before the API, or long before the card changed.
+    # The card may have changed since the worker started.
     now = read_entry(entry.folder / CARD_NAME)
     asked = (job.request.model_sha256, job.request.card_sha256 or now.card_sha256)
     if (now.sha256, now.card_sha256) != asked:

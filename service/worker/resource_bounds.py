@@ -10,7 +10,7 @@ from service.jobs.lifecycle import Job
 from service.problems import make_problem, problem_from_exception
 from service.settings import MIN_WORKER_MEMORY, Settings
 
-#: Place of the bounded kind of memory, data and stack, among the numbers of /proc/self/statm.
+#: Index of data and stack, the memory that is limited, among the numbers in /proc/self/statm.
 _DATA_FIELD = 5
 #: Share of its limit that a worker may hold between two jobs: libraries reserve much of the smallest limit.
 MOST_HELD = 0.75
@@ -36,7 +36,7 @@ def has_room(settings: Settings) -> bool:
     """False if this process holds so much memory that too little of its limit is left for the next job."""
     try:
         held_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[_DATA_FIELD])
-    except (OSError, ValueError, IndexError):  # No Linux.
+    except (OSError, ValueError, IndexError):  # Not Linux.
         return True
     return held_pages * resource.getpagesize() < MOST_HELD * memory_bytes(settings)
 

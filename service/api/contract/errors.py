@@ -39,7 +39,7 @@ def install(app: FastAPI) -> None:
         request_validation_handler=_validation_problem,
     )
     add_exception_handler(app, handler, generic_swagger_defaults=False)
-    # Starlette takes whatever has no handler but that of Exception for a crash: it logs it and raises it again.
+    # With the handler of Exception alone, Starlette would treat these as crashes: log them and raise them again.
     for expected in (ReportedError, ScannerError, ClientDisconnect, JobFailedError):
         app.add_exception_handler(expected, handler)
 

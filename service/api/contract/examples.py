@@ -56,7 +56,7 @@ _JOB = _SUMMARY | {
     "area_mm2": {"tissue": 61.4, "scanned": 61.4, "unreadable": 0.0, "ink": 0.0},
     "warnings": [],
 }
-#: A job that waits: what 202 answers.
+#: A waiting job: the answer with status 202.
 WAITING = _JOB | {
     "status": "QUEUED",
     "started_at": None,

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.jobs.lifecycle import Priority
 from service.slides_in.store_slide import MAX_NAME
 
-#: Free text in a path or query has no control characters: service/api/targets.py refuses these before any route.
+#: Text without control characters; service/api/targets.py refuses those before any route sees them.
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
-#: DICOM annotations and map (of DICOM slides alone), the figures as Grand Challenge wants them, the map as OME-Zarr.
+#: DICOM annotations and map (DICOM slides only), the detections as Grand Challenge wants them, the map as OME-Zarr.
 Export = Literal["dicom", "grand-challenge", "zarr"]
 
 

@@ -68,7 +68,7 @@ async def detect(
     a URL is fetched after that.
     """
     check_webhook(query.webhook, service.settings)
-    service.catalog.find(query.model)  # An unknown model is refused before gigabytes are taken in.
+    service.catalog.find(query.model)  # An unknown model is refused before gigabytes are received.
     slide = await _receive(request, service, client)
     choices = Choices(**query.model_dump(), idempotency_key=idempotency_key)
     if isinstance(slide, UrlSource):

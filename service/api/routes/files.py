@@ -24,7 +24,7 @@ _CACHING = StaticFiles()
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA = sorted(set(MEDIA_TYPES.values()))
 _CONTENT = {media: {"schema": {"type": "object"}} if media.endswith("json") else _BINARY for media in _MEDIA}
-#: A report is a page of its own: its style and pictures are inside, nothing of it may run or ask for anything.
+#: A report has its style and pictures inside: it may run no script and load nothing.
 _REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"

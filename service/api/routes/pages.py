@@ -15,7 +15,7 @@ router = APIRouter(include_in_schema=False)
 
 VIEWER = Path(__file__).parents[2] / "viewer"
 MODULES = VIEWER / "node_modules"
-#: Third-party files, brought in by npm at set-up: the name they are served by -> where they lie.
+#: Third-party files, installed by npm at set-up: name in the URL -> path.
 VENDOR = {
     "openseadragon.min.js": MODULES / "openseadragon/build/openseadragon/openseadragon.min.js",
     "LICENSE-openseadragon.txt": MODULES / "openseadragon/LICENSE.txt",

@@ -44,7 +44,7 @@ def _allow_body(request: Request, service: Service, client: Client) -> Allowance
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() else 0
     allowance = allowance_for(settings, client.name)
-    allowance.require(size - MAX_JSON)  # A form is a little longer than its slide.
+    allowance.require(size - MAX_JSON)  # The body of a form is a little longer than its slide.
     require_disk(settings, size)
     return allowance
 
