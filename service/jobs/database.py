@@ -88,8 +88,8 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def writing(engine: sa.Engine, *, turn: int | None = None) -> Iterator[sa.Connection]:
-    """A transaction; with a `turn`, one at a time of those with the same number, from its first statement on.
+def writing(engine: sa.Engine, *, lock: int | None = None) -> Iterator[sa.Connection]:
+    """A transaction; with a `lock`, one at a time of those with the same number, from its first statement on.
 
     Raises
     ------
@@ -97,15 +97,15 @@ def writing(engine: sa.Engine, *, turn: int | None = None) -> Iterator[sa.Connec
         The database is away or locked, or no connection is free.
     """
     with _translated(), engine.begin() as connection:
-        if turn is not None:
-            _take_turn(connection, turn)
+        if lock is not None:
+            _take_lock(connection, lock)
         yield connection
 
 
-def _take_turn(connection: sa.Connection, turn: int) -> None:
+def _take_lock(connection: sa.Connection, lock: int) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(PATIENCE * 1000)}"))
-        connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({turn})"))
+        connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({lock})"))
     else:  # SQLite would take the write lock only at the first change.
         connection.execute(sa.text("BEGIN IMMEDIATE"))
 

@@ -59,7 +59,7 @@ class WorkflowHandlers:
     #: Fetch the slide of the job of this id, and enqueue its scan.
     fetch_slide: Callable[[str], None]
     #: Call the webhook of the job of this id; an exception means that it is tried again.
-    tell_webhook: Callable[[str], None]
+    call_webhook: Callable[[str], None]
     #: Remove expired jobs and files.
     clean: Callable[[], None]
 
@@ -155,8 +155,8 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, handlers: WorkflowHandle
         interval_seconds=timing.webhook_pause_s,
         backoff_rate=WEBHOOK_BACKOFF,
     )
-    def tell_webhook(job_id: str) -> None:
-        handlers.tell_webhook(job_id)
+    def tell_webhook(job_id: str) -> None:  # DBOS stores this name: a workflow of an older version must find it.
+        handlers.call_webhook(job_id)
 
     @DBOS.workflow(name=WEBHOOK_WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
     def webhook_workflow(job_id: str) -> None:

@@ -79,7 +79,7 @@ def delete_upload(backend: JobBackend, client: Client, upload_id: str) -> None:
         upload = tus.find(settings, upload_id)
         tus.require_owner(upload, client)
         if upload.sha256 is None:
-            with tus.claimed(settings, upload_id):
+            with tus.locked(settings, upload_id):
                 tus.remove(settings, upload_id)
             return
         sha256 = upload.sha256

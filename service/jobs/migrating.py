@@ -16,7 +16,7 @@ from service.jobs import dbos_queue
 from service.jobs.database import StoreUnavailableError, make_engine, writing
 
 #: Advisory lock on PostgreSQL: any unique number.
-MIGRATION_TURN = 7061461
+MIGRATION_LOCK = 7061461
 VERSION_TABLE = "mitoscan_schema"
 
 #: A database that is unreachable when a process starts may be starting too, as under `docker compose up`.
@@ -77,7 +77,7 @@ def migrate_store(engine: sa.Engine, *, revision: str = "head") -> None:
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    with writing(engine, turn=MIGRATION_TURN) as connection:
+    with writing(engine, lock=MIGRATION_LOCK) as connection:
         current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if current is not None and current not in known:

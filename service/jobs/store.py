@@ -88,7 +88,7 @@ class Store:
         `admit` may raise before anything is written: no other job is inserted between its reading and this job.
         """
         try:
-            with writing(self.engine, turn=INSERT_LOCK) as connection:
+            with writing(self.engine, lock=INSERT_LOCK) as connection:
                 admit(connection)
                 connection.execute(_jobs.insert().values(row_from_job(job, _jobs.columns.keys())))
                 enqueue(connection)

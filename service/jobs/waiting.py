@@ -77,13 +77,13 @@ class JobWaiter:
                     await self._wake.wait()
                 is_due = mark.has_changed() or is_due
                 if is_due:
-                    is_due = not await self._look()
+                    is_due = not await self._poll()
                 since = [began for events in self._subscribers.values() for began in events.values()]
                 await asyncio.sleep(choose_pause(since, time.monotonic()))
         finally:
             mark.close()
 
-    async def _look(self) -> bool:
+    async def _poll(self) -> bool:
         """Notify of changed jobs; False if the database does not answer, in which case the requests go on waiting."""
         try:
             versions = await to_thread.run_sync(self._store.versions, list(self._subscribers))
@@ -124,7 +124,7 @@ class JobWaiter:
                 except TimeoutError:
                     return
         finally:
-            self._leave(job_id, changed)
+            self._unsubscribe(job_id, changed)
 
     async def wait(self, job_id: str, *, timeout_s: float) -> Job:
         """The job once it is final, or as it is when the time is over."""
@@ -134,7 +134,7 @@ class JobWaiter:
         assert last is not None
         return last
 
-    def _leave(self, job_id: str, event: asyncio.Event) -> None:
+    def _unsubscribe(self, job_id: str, event: asyncio.Event) -> None:
         events = self._subscribers[job_id]
         del events[event]
         if not events:

@@ -44,7 +44,7 @@ def check_webhook(url: str | None, settings: Settings) -> None:
         raise WebhookForbiddenError("the webhook is not on this service's allow list (webhook_prefixes)")
 
 
-def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
+def call_webhook(store: Store, settings: Settings, job_id: str) -> None:
     """Call the webhook of a job that has ended; WebhookFailedError unless it answers 2xx."""
     try:
         job = store.get(job_id)

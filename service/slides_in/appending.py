@@ -37,7 +37,7 @@ class _Writer:
     """A request that is appending."""
 
     clock: asyncio.Timeout
-    heard_at: float
+    last_byte_at: float
 
 
 class Appender:
@@ -64,7 +64,7 @@ class Appender:
         settings = self._settings
         with ExitStack() as stack:
             try:
-                await to_thread.run_sync(stack.enter_context, tus.claimed(settings, upload_id))
+                await to_thread.run_sync(stack.enter_context, tus.locked(settings, upload_id))
             except UploadBusyError:
                 self._end_if_silent(upload_id)
                 raise
@@ -75,7 +75,7 @@ class Appender:
             if length is not None:
                 upload = await to_thread.run_sync(self._with_length, upload, length, allowance)
             if upload.sha256 is None:
-                offset = await self._take(upload, chunks, at=offset, allowance=allowance)
+                offset = await self._write(upload, chunks, at=offset, allowance=allowance)
             if upload.sha256 is None and offset == upload.length:
                 await to_thread.run_sync(self._require_quota, upload)
                 upload = await to_thread.run_sync(tus.finish, settings, upload)
@@ -93,14 +93,14 @@ class Appender:
         """Other uploads with a deferred length may have grown meanwhile; the bytes are kept for when there is room."""
         allowance_for(self._settings, upload.owner, besides=upload.id).require(upload.length or 0)
 
-    async def _take(self, upload: Upload, chunks: AsyncIterable[bytes], *, at: int, allowance: Allowance) -> int:
+    async def _write(self, upload: Upload, chunks: AsyncIterable[bytes], *, at: int, allowance: Allowance) -> int:
         path = tus.tus_folder(self._settings) / upload.id / tus.BYTES
         file = await to_thread.run_sync(FileSink, path, self._settings)
         try:
             async with asyncio.timeout(None) as clock:
                 writer = self._writers[upload.id] = _Writer(clock, asyncio.get_running_loop().time())
                 async for chunk in chunks:
-                    writer.heard_at = asyncio.get_running_loop().time()
+                    writer.last_byte_at = asyncio.get_running_loop().time()
                     if upload.length is not None and at + len(chunk) > upload.length:
                         raise TooLargeError(f"more bytes than Upload-Length says, {upload.length}")
                     allowance.require(at + len(chunk))
@@ -119,5 +119,5 @@ class Appender:
     def _end_if_silent(self, upload_id: str) -> None:
         """End the request that is appending if its client has sent nothing for STALE_S."""
         writer, now = self._writers.get(upload_id), asyncio.get_running_loop().time()
-        if writer and now - writer.heard_at > STALE_S:
+        if writer and now - writer.last_byte_at > STALE_S:
             writer.clock.reschedule(now)

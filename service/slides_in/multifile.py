@@ -19,7 +19,7 @@ from scanner.errors import DamagedSlideError, UnsupportedSlideError
 #: Files of one slide at most; a MIRAX slide has about fifty, a DICOM series some hundred.
 MAX_FILES = 5_000
 #: Suffix of a slide's main file -> True if the others are in a folder of its name, False if beside it.
-LEADERS = {".mrxs": True, ".vms": False}
+MAIN_FILES = {".mrxs": True, ".vms": False}
 #: Most bytes of the index in which such a slide lists its files; usual are a few kilobytes.
 MAX_LIST = 1 << 20
 #: File names of scanners may have commas, brackets and the slide's name, but no unprintable characters.
@@ -85,11 +85,11 @@ def assemble(files: Iterable[ReceivedFile], uploads: Path) -> Assembled:
         A file is missing.
     """
     wanted = [file for file in files if not is_clutter(file.name)]
-    leaders = [file for file in wanted if PurePosixPath(file.name).suffix.lower() in LEADERS]
-    if len(leaders) == 1:
-        suffix = PurePosixPath(leaders[0].name).suffix.lower()
-        layout = _lay_out_led(leaders[0], wanted, suffix)
-    elif not leaders and wanted and all(_is_dicom(file.path) for file in wanted):
+    main_files = [file for file in wanted if PurePosixPath(file.name).suffix.lower() in MAIN_FILES]
+    if len(main_files) == 1:
+        suffix = PurePosixPath(main_files[0].name).suffix.lower()
+        layout = _lay_out_with_main_file(main_files[0], wanted, suffix)
+    elif not main_files and wanted and all(_is_dicom(file.path) for file in wanted):
         suffix = ".dcm"
         layout = _lay_out_series(wanted)
     else:
@@ -103,21 +103,23 @@ def assemble(files: Iterable[ReceivedFile], uploads: Path) -> Assembled:
     return Assembled(sha256, suffix)
 
 
-def _lay_out_led(leader: ReceivedFile, files: Sequence[ReceivedFile], suffix: str) -> dict[str, ReceivedFile]:
+def _lay_out_with_main_file(
+    main_file: ReceivedFile, files: Sequence[ReceivedFile], suffix: str
+) -> dict[str, ReceivedFile]:
     """Name in the slide's folder -> file, for a slide with a main file."""
-    path = PurePosixPath(leader.name)
-    folder = path.with_suffix("") if LEADERS[suffix] else path.parent
-    led = [file for file in files if file is not leader and PurePosixPath(file.name).parent == folder]
-    if not led:
+    path = PurePosixPath(main_file.name)
+    folder = path.with_suffix("") if MAIN_FILES[suffix] else path.parent
+    others = [file for file in files if file is not main_file and PurePosixPath(file.name).parent == folder]
+    if not others:
         raise DamagedSlideError(f"{path.name}: the other files of the slide are missing; send its folder too")
-    layout = {f"slide{suffix}": leader}
-    for file in led:
+    layout = {f"slide{suffix}": main_file}
+    for file in others:
         name = PurePosixPath(file.name).name
         if not _can_be_kept(name):
             raise UnsupportedSlideError(
                 f"{name[:80]!r}: this file name is not accepted; rename the file, also in the slide's index"
             )
-        layout[f"slide/{name}" if LEADERS[suffix] else name] = file
+        layout[f"slide/{name}" if MAIN_FILES[suffix] else name] = file
     for name in (f"slide{suffix}", "slide/Slidedat.ini"):
         if name in layout and not name.endswith(".mrxs"):
             _check_references(layout[name].path)

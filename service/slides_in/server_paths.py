@@ -13,7 +13,7 @@ from pathlib import Path
 from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.holdings import find_holding
-from service.slides_in.multifile import LEADERS, MAX_FILES
+from service.slides_in.multifile import MAIN_FILES, MAX_FILES
 from service.slides_in.multipart import BadRequestError
 from service.slides_in.store_slide import StoredSlide, check_header, clean_name, is_sha256
 from service.slides_in.tus import find_finished
@@ -81,7 +81,7 @@ def fingerprint(path: Path) -> str:
 
 def _companions(path: Path, start: bytes) -> list[Path]:
     """The further files of a slide in several files, at most MAX_FILES of them."""
-    in_own_folder = LEADERS.get(path.suffix.lower())
+    in_own_folder = MAIN_FILES.get(path.suffix.lower())
     if in_own_folder is None and start[128:132] != b"DICM":
         return []
     folder = path.with_suffix("") if in_own_folder else path.parent

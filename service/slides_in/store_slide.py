@@ -26,7 +26,7 @@ from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.archives import is_archive, unpack
 from service.slides_in.image_headers import Header, read_header
-from service.slides_in.multifile import LEADERS, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
+from service.slides_in.multifile import MAIN_FILES, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
 from service.slides_in.multipart import BadRequestError, Form
 from service.slides_in.sink import FileSink
 
@@ -114,7 +114,7 @@ def store_file(file: ReceivedFile, settings: Settings) -> StoredSlide:
     if is_archive(file.path):
         return _store_archive(file, settings)
     # A lone .mrxs is also a valid small JPEG, and must not be stored as one.
-    if Path(file.name).suffix.lower() in LEADERS:
+    if Path(file.name).suffix.lower() in MAIN_FILES:
         return _store_several([replace(file, name=clean_name(file.name))], file.name, settings)
     header = check_header(file.path, settings)
     place = settings.uploads / file.sha256 / f"slide{header.suffix}"
@@ -151,7 +151,8 @@ def _relative(place: Path, settings: Settings) -> str:
 
 def check_header(path: Path, settings: Settings) -> Header:
     """The file's header, if its dimensions are acceptable."""
-    if path.suffix.lower() in LEADERS:  # The main file does not have the slide's size: that of a MIRAX is a small JPEG.
+    # The main file does not have the slide's size: that of a MIRAX is a small JPEG.
+    if path.suffix.lower() in MAIN_FILES:
         return Header(path.suffix.lower(), None, None)
     header = read_header(path)
     if header.width is not None and header.height is not None:

@@ -137,7 +137,7 @@ def set_length(settings: Settings, upload: Upload, length: int) -> Upload:
 
 
 @contextmanager
-def claimed(settings: Settings, upload_id: str) -> Iterator[None]:
+def locked(settings: Settings, upload_id: str) -> Iterator[None]:
     """Lock the upload among all processes; UploadBusyError at once if it is locked."""
     folder = tus_folder(settings) / upload_id
     try:
@@ -183,7 +183,7 @@ def find_finished(settings: Settings, upload_id: str) -> Upload | None:
     try:
         upload = find(settings, upload_id)
         if upload.sha256 is None and offset_of(settings, upload) == upload.length:
-            with claimed(settings, upload_id):
+            with locked(settings, upload_id):
                 upload = find(settings, upload_id)
                 upload = upload if upload.sha256 else finish(settings, upload)
     except UploadNotFoundError:

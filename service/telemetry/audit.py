@@ -29,7 +29,7 @@ def shown_path(path: str) -> str:
     return "/uploads" if path.startswith("/uploads/") and not path.startswith("/uploads/tus") else path[:MAX_PATH]
 
 
-def note(request: Request, **facts: str) -> None:
+def add_audit_fields(request: Request, **facts: str) -> None:
     """Add fields to the audit trail's entry of this request."""
     request.scope.setdefault("mitoscan.audit", {}).update(facts)
 
@@ -54,12 +54,12 @@ class AuditTrail:
         facts: dict[str, str] = {}
         scope["mitoscan.audit"] = facts
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._write(scope, int(message["status"]), facts)
             await send(message)
 
-        await self._app(scope, receive, send_and_note if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_and_record if scope["type"] == "http" else send)
 
     def _write(self, scope: Scope, status: int, facts: dict[str, str]) -> None:
         is_refused = status in {401, 403, 429}

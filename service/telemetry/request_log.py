@@ -50,14 +50,14 @@ class RequestLog:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                _note(scope, answer, seconds=time.perf_counter() - started)
+                _log_request(scope, answer, seconds=time.perf_counter() - started)
 
 
-def _note(scope: Scope, answer: dict[str, object], *, seconds: float) -> None:
+def _log_request(scope: Scope, answer: dict[str, object], *, seconds: float) -> None:
     path = scope["path"]
     job = _JOB_PATH.match(path) or _JOB_PATH.match(str(answer.get("location", "")))
     fields: dict[str, object] = {"job": job[1]} if job else {}
     client = scope["client"][0] if scope.get("client") else None
-    say = _log.debug if _QUIET.match(path) else _log.info
+    log = _log.debug if _QUIET.match(path) else _log.info
     fields |= {"method": scope["method"], "path": shown_path(path), "status": answer["status"]}
-    say("request", **fields, seconds=round(seconds, 4), client=client)
+    log("request", **fields, seconds=round(seconds, 4), client=client)

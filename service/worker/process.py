@@ -68,7 +68,7 @@ def _handlers(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> d
     return dbos_queue.WorkflowHandlers(
         run_job=worker.run_job,
         fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
-        tell_webhook=partial(webhooks.tell_webhook, store, settings),
+        call_webhook=partial(webhooks.call_webhook, store, settings),
         clean=lambda: retention.clean(store, queues, settings, time.time()),
     )
 

@@ -21,13 +21,13 @@ class Reporter:
 
     def scanned(self, mm2: float, stage_seconds: Mapping[str, float]) -> None:
         """Count a completed scan."""
-        with _if_there():
+        with _ignoring_store_away():
             self._counters.add(counters.SCANNED_MM2, {"": mm2})
             self._counters.add(counters.STAGE_SECONDS, stage_seconds)
 
     def ended(self, job: Job) -> None:
         """Count a job that this worker has ended."""
-        with _if_there():
+        with _ignoring_store_away():
             self._counters.add(counters.JOBS_ENDED, {job.state.lower(): 1})
             if job.state is JobState.FAILED and job.problem:
                 self._counters.add(counters.FAILURES, {str(job.problem["type"]): 1})
@@ -45,7 +45,7 @@ class Reporter:
             self._counters.forget(name, worker_id)
 
 
-def _if_there() -> AbstractContextManager[None]:
+def _ignoring_store_away() -> AbstractContextManager[None]:
     """Skip the counting while the database is away: no job may fail because of it."""
     return suppress(StoreUnavailableError)
 

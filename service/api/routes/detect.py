@@ -28,7 +28,7 @@ from service.slides_in.image_headers import Header as ImageHeader
 from service.slides_in.multipart import BadRequestError
 from service.slides_in.server_paths import find_path, find_upload
 from service.slides_in.store_slide import StoredSlide, check_header
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 router = APIRouter(tags=["scan"])
 
@@ -74,9 +74,9 @@ async def detect(
     if isinstance(slide, UrlSource):
         job = await service.submissions.run(partial(submit_url, service, client, slide.url, choices))
     else:
-        note(request, slide=slide.sha256)
+        add_audit_fields(request, slide=slide.sha256)
         job = await service.submissions.run(partial(submit, service, client, slide, choices))
-    note(request, job=job.id)
+    add_audit_fields(request, job=job.id)
     if "respond-async" not in (prefer or "").lower():
         job = await _wait_if_small(service, job, None if isinstance(slide, UrlSource) else slide.header)
     return await to_thread.run_sync(_answer, service, job)

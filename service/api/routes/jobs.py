@@ -30,7 +30,7 @@ from service.jobs.lifecycle import Job, JobState
 from service.jobs.submission import resubmit
 from service.jobs.summary import summary_from_job
 from service.results.results import Answer, NotFinishedError
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -91,7 +91,7 @@ async def delete_job(
     """
     if purge:
         await purge_job(service, job)
-        note(request, job=job.id, purged="true")
+        add_audit_fields(request, job=job.id, purged="true")
         return Response(status_code=204)
     cancelling = partial(lifecycle.request_cancel, now=time.time())
     changed = await to_thread.run_sync(service.store.update, job.id, cancelling)
@@ -118,7 +118,7 @@ async def retry_job(
 ) -> JobOut:
     """Creates a new job with the same slide, settings, priority, timeout and webhook; the old job does not change."""
     again = await service.submissions.run(partial(resubmit, service, client, job, key=idempotency_key))
-    note(request, job=again.id, retried=job.id)
+    add_audit_fields(request, job=again.id, retried=job.id)
     body = job_out(again, None)
     response.headers["Location"] = body.links["self"]
     return body

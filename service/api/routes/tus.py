@@ -37,7 +37,7 @@ from service.slides_in.multipart import BadRequestError
 from service.slides_in.quotas import allowance_for, begin_upload
 from service.slides_in.store_slide import clean_name
 from service.slides_in.tus import Upload
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 router = APIRouter(prefix=PREFIX, tags=["uploads"])
 
@@ -123,7 +123,7 @@ def begin(
     name = clean_name(name_in_metadata(metadata))
     upload = Upload(uuid.uuid4().hex, client.name, name, length, metadata)
     begin_upload(settings, upload)
-    note(request, upload=upload.id)
+    add_audit_fields(request, upload=upload.id)
     headers = {"Location": f"{PREFIX}/{upload.id}", **_expiry(settings, upload)}
     return Response(status_code=201, headers=headers)
 
@@ -181,7 +181,7 @@ async def go_on(
     upload, offset = await service.appender.append(
         upload.id, request.stream(), at=offset, length=length, allowance=allowance
     )
-    note(request, upload=upload.id, **({"slide": upload.sha256} if upload.sha256 else {}))
+    add_audit_fields(request, upload=upload.id, **({"slide": upload.sha256} if upload.sha256 else {}))
     expiry = await to_thread.run_sync(_expiry, settings, upload)
     return Response(status_code=204, headers={"Upload-Offset": str(offset), **expiry})
 

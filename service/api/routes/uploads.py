@@ -15,7 +15,7 @@ from service.api.running.context import Service, ServiceDep, SubmitterDep
 from service.api.running.receiving import receive_body, receive_one
 from service.jobs.deleting import delete_upload
 from service.slides_in.store_slide import StoredSlide, stored_size
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 BYTES = {"type": "string", "format": "binary"}
 #: Content types in the OpenAPI document, for clients and tests that generate bodies from it. Slides are accepted under
@@ -91,11 +91,11 @@ def delete(
 ) -> Response:
     """Its bytes are removed unless a job or another client's upload needs them. Finished jobs keep their results."""
     delete_upload(service, client, upload)
-    note(request, upload=upload)
+    add_audit_fields(request, upload=upload)
     return Response(status_code=204)
 
 
 def _upload_out(request: Request, service: Service, slide: StoredSlide) -> UploadOut:
-    note(request, slide=slide.sha256)
+    add_audit_fields(request, slide=slide.sha256)
     size = stored_size(slide, service.settings)
     return UploadOut(id=slide.sha256, name=slide.name, bytes=size, width=slide.header.width, height=slide.header.height)

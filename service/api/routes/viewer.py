@@ -90,7 +90,7 @@ async def get_tile(
 ) -> Response:
     """JPEG; places that cannot be decoded are grey."""
     source = _source(service, job)
-    with _shown():
+    with _unreadable_as_missing():
         tile = await service.tiles.run(slide_tile, source, level, (row, col))
     return Response(tile, media_type="image/jpeg", headers=_FOREVER)
 
@@ -104,7 +104,7 @@ async def get_tile(
 async def get_thumbnail(service: ServiceDep, job: JobDep) -> Response:
     """Made from the slide's pyramid, never from its label, macro image or thumbnail: those may show names."""
     source = _source(service, job)
-    with _shown():
+    with _unreadable_as_missing():
         thumbnail = await service.tiles.run(slide_thumbnail, source)
     return Response(thumbnail, media_type="image/jpeg", headers=_FOREVER)
 
@@ -124,7 +124,7 @@ async def get_crop(
 ) -> Response:
     """Around level-0 pixel (x, y); what lies beyond the slide's border is white."""
     source = _source(service, job)
-    with _shown():
+    with _unreadable_as_missing():
         crop = await service.tiles.run(slide_crop, source, (y, x), side)
     return Response(crop, media_type="image/jpeg", headers=_FOREVER)
 
@@ -164,12 +164,12 @@ async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
     if job.state is JobState.SUCCEEDED:
         image = service.results.answer(job.request.result_key).image
         return image["width"], image["height"], image["mpp"]
-    with _shown():
+    with _unreadable_as_missing():
         return await service.tiles.run(slide_size, _source(service, job))
 
 
 @contextmanager
-def _shown() -> Iterator[None]:
+def _unreadable_as_missing() -> Iterator[None]:
     """Turn a ScannerError into TileOutsideError: why the slide cannot be read is in the job's own problem."""
     try:
         yield

@@ -17,7 +17,7 @@ from service.jobs.presence import Presence
 from service.jobs.store import JobNotFoundError
 from service.results.tile_processes import TileMaker
 from service.slides_in.appending import Appender
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def get_client(request: Request, service: ServiceDep) -> Client:
     if key is None and scheme.lower() == "bearer":
         key = token.strip()
     client = service.keys.identify(key)
-    note(request, client=client.name, role=client.role.name.lower())
+    add_audit_fields(request, client=client.name, role=client.role.name.lower())
     address = request.client.host if request.client else ""
     service.rate.take(f"{client.name} {address}")
     client.require(Role.READ)

@@ -29,20 +29,20 @@ class Readiness:
         self._engine = make_engine(settings.store_url, patience=STORE_PATIENCE, connections=1)
         self._presence = Presence(self._engine)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
-        self._look: asyncio.Future[dict[str, bool]] | None = None
+        self._pending: asyncio.Future[dict[str, bool]] | None = None
 
     async def checks(self) -> dict[str, bool]:
         """Name of a check -> whether it passed."""
-        if self._look is None or self._look.done():
-            self._look = asyncio.get_running_loop().run_in_executor(self._thread, self._see)
+        if self._pending is None or self._pending.done():
+            self._pending = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
         try:
             async with asyncio.timeout(PATIENCE):
-                seen = await asyncio.shield(self._look)
+                found = await asyncio.shield(self._pending)
         except TimeoutError:
-            seen = {"store": False, "disk": False, "worker": False}
-        return seen | {"model": self._catalog.default in self._catalog.entries}
+            found = {"store": False, "disk": False, "worker": False}
+        return found | {"model": self._catalog.default in self._catalog.entries}
 
-    def _see(self) -> dict[str, bool]:
+    def _check(self) -> dict[str, bool]:
         try:
             require_disk(self._settings)
             has_disk = True

@@ -44,9 +44,9 @@ def test_a_client_has_so_many_unfinished_uploads(own: Settings) -> None:
 def test_an_upload_has_one_owner_at_a_time_among_all_processes(own: Settings) -> None:
     upload = Upload("b" * 32, "ann", "slide.tif", 10)
     tus.create(own, upload)
-    with tus.claimed(own, upload.id), pytest.raises(UploadBusyError), tus.claimed(own, upload.id):
+    with tus.locked(own, upload.id), pytest.raises(UploadBusyError), tus.locked(own, upload.id):
         pass
-    with tus.claimed(own, upload.id):
+    with tus.locked(own, upload.id):
         pass
 
 
