@@ -16,7 +16,15 @@ PIECE_COMES_BACK = COME_BACK | {409, 423}
 
 
 class ServiceError(Exception):
-    """The service answered with an error; `problem` is its RFC 9457 problem."""
+    """The service answered with an error; `problem` is its RFC 9457 problem.
+
+    Examples
+    --------
+    >>> from service.client import ServiceError
+    >>> error = ServiceError({"title": "No such job", "detail": "no job 'a'"}, status=404)
+    >>> error.status, str(error)
+    (404, "404 No such job: no job 'a'")
+    """
 
     def __init__(self, problem: dict[str, Any], *, status: int, retry_after: float | None = None) -> None:
         super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")

@@ -28,7 +28,14 @@ _Out = TypeVar("_Out", bound=BaseModel)
 
 
 class ScanChoices(TypedDict, total=False):
-    """Query parameters of POST /detect."""
+    """Query parameters of POST /detect.
+
+    Examples
+    --------
+    >>> from service.client import ScanChoices
+    >>> ScanChoices(threshold=0.3, stride=8)
+    {'threshold': 0.3, 'stride': 8}
+    """
 
     model: str
     threshold: float
@@ -43,7 +50,20 @@ class ScanChoices(TypedDict, total=False):
 
 
 class Client:
-    """A client of one service. Requests that are answered 429 or 503, or not at all, are repeated."""
+    """A client of one service. Requests that are answered 429 or 503, or not at all, are repeated.
+
+    Examples
+    --------
+    With a service on this machine (`mitoscan serve`):
+
+    >>> from service.client import Client
+    >>> with Client("http://127.0.0.1:8000") as client:
+    ...     job = client.detect("field.png", threshold=0.3)
+    ...     job = client.wait(job.id)
+    ...     path = client.download(job.id, "detections.geojson", ".")
+    >>> job.status.value, path.name
+    ('SUCCEEDED', 'detections.geojson')
+    """
 
     def __init__(self, address: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
         headers = {"X-API-Key": key} if key else {}
