@@ -21,8 +21,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.service.conftest import Server, make_field, make_tiny_model, png
+from tests.service.fields import make_field, make_tiny_model, png
 from tests.service.own_postgres import run_postgres
+from tests.service.server_process import Server
 
 CLIENTS = 4
 #: Retention removes what has ended this long ago, so that the disk stays flat as well; files are given an hour more.

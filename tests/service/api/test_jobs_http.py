@@ -10,7 +10,8 @@ import time
 import httpx
 import pytest
 
-from tests.service.conftest import Server, make_field, make_large_field, png
+from tests.service.fields import make_field, make_large_field, png
+from tests.service.server_process import Server
 
 #: Big enough at stride 1 to be caught running.
 LARGE = png(make_large_field(20))

@@ -18,10 +18,11 @@ from service.jobs import lifecycle
 from service.jobs.lifecycle import JobState
 from service.settings import Settings
 from service.worker import stop_times
-from service.worker.takeover import put_back
+from service.worker.takeover import requeue_or_end
 from tests.service import own_postgres
-from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
+from tests.service.fields import make_field, make_large_field, png
 from tests.service.jobs.test_store import job
+from tests.service.server_process import Server, start_process, until
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,7 +48,7 @@ def test_a_postgres_that_is_stopped_and_started_again_costs_no_job(tmp_path: Pat
         time.sleep(max(0.0, began + 5 - time.monotonic()))  # Longer than workers may be silent here.
         again = own_postgres.start_again(folder)
         try:
-            _until(lambda: server.client.get("/readyz").status_code == 200, server)
+            until(lambda: server.client.get("/readyz").status_code == 200, server)
             for job_id in (running, waiting):
                 assert server.wait(job_id, timeout=300)["status"] == "SUCCEEDED"
             assert {known["id"] for known in server.client.get("/jobs").json()["jobs"]} == {running, waiting}
@@ -148,7 +149,7 @@ OF_ANOTHER = lifecycle.start(lifecycle.requeue(RUNNING), worker="alive", now=2.0
     ],
 )
 def test_the_job_of_a_dead_worker_waits_again_or_ends_unless_another_has_it(now, left, state: JobState) -> None:
-    found = put_back(now, left=left, settings=SETTINGS)
+    found = requeue_or_end(now, left=left, settings=SETTINGS)
     assert found.state is state
     assert (found.worker is None) == (state is not JobState.RUNNING)
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from service.worker.worker import EXIT_RESTART
-from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
+from tests.service.fields import make_field, make_large_field, png
 from tests.service.kills import PATIENT, disturb, fields, scan_undisturbed
 from tests.service.own_postgres import run_postgres
+from tests.service.server_process import Server, start_process, until
 
 LARGE = png(make_large_field(30, 9))
 QUERY = {"stride": "1", "threshold": "0.3"}
@@ -46,7 +47,7 @@ def test_a_killed_worker_and_a_killed_server_lose_nothing(own_server: Server, un
     small = [own_server.submit(png(make_field(seed)), **QUERY) for seed in range(40, 44)]
     own_server.wait(large, "RUNNING")
     own_server.kill_workers()
-    job = _until(lambda: _running_again(own_server, large), own_server)
+    job = until(lambda: _running_again(own_server, large), own_server)
     assert job["attempt"] == 2
     orphans = own_server.worker_pids
     own_server.process.kill()  # The worker notices that its server is gone, and gives its job back.
@@ -104,7 +105,7 @@ def test_a_slide_that_kills_its_workers_fails_with_a_reason(tmp_path: Path, mode
     with Server(tmp_path, models_folder, MITOSCAN_MAX_ATTEMPTS="2").start() as server:
         job_id = server.submit(LARGE, **QUERY)
         for attempt in (1, 2):
-            _until(lambda attempt=attempt: _running_again(server, job_id, attempt), server)
+            until(lambda attempt=attempt: _running_again(server, job_id, attempt), server)
             server.kill_workers()
         job = server.wait(job_id)
         assert job["status"] == "FAILED"

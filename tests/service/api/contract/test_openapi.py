@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.service.conftest import Server
+from tests.service.server_process import Server
 
 EXAMPLES = "6"
 

@@ -1,11 +1,4 @@
-"""A client of the service, for Python: slides in, typed answers out.
-
-from service.client import Client
-
-with Client("http://127.0.0.1:8000") as client:
-    job = client.wait(client.detect("slide.svs").id)
-    print(job.count, client.download(job.id, "detections.geojson", "."))
-"""
+"""The client: one method for each operation of the API."""
 
 from __future__ import annotations
 
@@ -14,44 +7,35 @@ import time
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import httpx
 from pydantic import BaseModel
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from service.api.contract.schemas import DetectionsOut, FileList, JobList, JobOut, JobSummary, ModelsOut, UploadOut
+from service.api.contract.schemas import DetectionsOut, FileList, JobList, JobOut, ModelsOut, UploadOut
+from service.client.attempts import PIECE_COMES_BACK, attempts, check
 from service.jobs.lifecycle import JobState
+from service.jobs.summary import JobSummary
 
-#: Bytes of one piece of a resumable upload: what is lost when a line breaks.
+#: Bytes per request of a resumable upload: at most so many are sent again when a connection breaks.
 PIECE = 64 << 20
 READ_SIZE = 1 << 20
-ATTEMPTS = 6
 POLL_INTERVAL = 1.0  # seconds
-#: Answers that ask to come back.
-_COME_BACK = frozenset({429, 503})
-#: Of a piece also: the service is further than it said, because it had not yet heard that the line broke.
-_PIECE_COMES_BACK = _COME_BACK | {409, 423}
 _TUS = {"Tus-Resumable": "1.0.0"}
 _Out = TypeVar("_Out", bound=BaseModel)
 
 
-class ServiceError(Exception):
-    """The service refused; `problem` is its RFC 9457 problem."""
-
-    def __init__(self, problem: dict[str, Any], *, status: int, retry_after: float | None = None) -> None:
-        super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")
-        self.problem = problem
-        self.status = status
-        #: Seconds after which it may be asked again.
-        self.retry_after = retry_after
-
-
 class ScanChoices(TypedDict, total=False):
-    """Query parameters of POST /detect."""
+    """Query parameters of POST /detect.
+
+    Examples
+    --------
+    >>> from service.client import ScanChoices
+    >>> ScanChoices(threshold=0.3, stride=8)
+    {'threshold': 0.3, 'stride': 8}
+    """
 
     model: str
     threshold: float
@@ -66,7 +50,20 @@ class ScanChoices(TypedDict, total=False):
 
 
 class Client:
-    """Asks a service; what it answers with 429 or 503, or not at all, is asked again."""
+    """A client of one service. Requests that are answered 429 or 503, or not at all, are repeated.
+
+    Examples
+    --------
+    With a service on this machine (`mitoscan serve`):
+
+    >>> from service.client import Client
+    >>> with Client("http://127.0.0.1:8000") as client:
+    ...     job = client.detect("field.png", threshold=0.3)
+    ...     job = client.wait(job.id)
+    ...     path = client.download(job.id, "detections.geojson", ".")
+    >>> job.status.value, path.name
+    ('SUCCEEDED', 'detections.geojson')
+    """
 
     def __init__(self, address: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
         headers = {"X-API-Key": key} if key else {}
@@ -81,13 +78,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._http.close()
 
     def detect(self, slide: str | os.PathLike[str], *, wait: bool = True, **choices: Unpack[ScanChoices]) -> JobOut:
-        """Upload a slide and have it scanned: a job with its result if the slide is small, a waiting one otherwise.
+        """Upload a slide and submit its scan: the job has its result if the slide is small, and is queued otherwise.
 
-        With `wait=False`, small slides are not waited for either.
+        With `wait=False` it is queued for small slides too.
 
         Raises
         ------
@@ -97,7 +94,7 @@ class Client:
         return self.detect_source({"upload": self.upload(slide)}, wait=wait, **choices)
 
     def detect_source(self, source: dict[str, str], *, wait: bool = True, **choices: Unpack[ScanChoices]) -> JobOut:
-        """Have a slide scanned that is named: by `{"upload"}`, `{"path"}` on the server, or `{"url"}`."""
+        """Submit the scan of a slide at `{"upload"}`, `{"path"}` on the server, or `{"url"}`."""
         # With a key, a request whose answer was lost can be sent again without a second job.
         headers = {"Idempotency-Key": uuid.uuid4().hex} | ({} if wait else {"Prefer": "respond-async"})
         return self._ask(JobOut, "POST", "/detect", json={"source": source}, params=dict(choices), headers=headers)
@@ -105,14 +102,14 @@ class Client:
     def upload(
         self, slide: str | os.PathLike[str], on_progress: Callable[[int, int], None] = lambda _sent, _total: None
     ) -> str:
-        """Upload a slide, going on where the line breaks; returns the id of the upload.
+        """Upload a slide, resuming after broken connections; returns the id of the upload.
 
         Parameters
         ----------
         slide : path
             A slide, or a zip with the files of one.
         on_progress : callable
-            Told after each piece how many bytes are there, and of how many.
+            Called after each piece with the bytes uploaded and the total.
         """
         path = Path(slide)
         total = path.stat().st_size
@@ -121,12 +118,12 @@ class Client:
         sent = 0
         with path.open("rb") as file:
             while sent < total:
-                sent = self._attempts(_PIECE_COMES_BACK)(self._send_piece, place, file, total)
+                sent = attempts(PIECE_COMES_BACK)(self._send_piece, place, file, total)
                 on_progress(sent, total)
         return place.rsplit("/", 1)[-1]
 
     def upload_at_once(self, slide: str | os.PathLike[str]) -> UploadOut:
-        """Upload a slide in one request: a little faster, and anew if the line breaks."""
+        """Upload a slide in one request: a little faster, but from the start again if the connection breaks."""
         path = Path(slide)
         with path.open("rb") as file:
             answer = self._once("PUT", f"/uploads/{path.name}", content=_pieces(file, path.stat().st_size))
@@ -137,7 +134,7 @@ class Client:
         return self._ask(JobOut, "GET", f"/jobs/{job_id}")
 
     def jobs(self, state: JobState | None = None) -> Iterator[JobSummary]:
-        """One's own jobs, newest first."""
+        """The client's own jobs, newest first."""
         address: str | None = f"/jobs?state={state}" if state else "/jobs"
         while address:
             page = self._ask(JobList, "GET", address)
@@ -147,7 +144,7 @@ class Client:
     def wait(
         self, job_id: str, *, timeout_s: float | None = None, on_change: Callable[[JobOut], None] = lambda _job: None
     ) -> JobOut:
-        """The job once it has ended, however that is.
+        """The job once it has ended, in whatever state.
 
         Raises
         ------
@@ -174,10 +171,10 @@ class Client:
         return self._ask(FileList, "GET", f"/jobs/{job_id}/files")
 
     def download(self, job_id: str, name: str, folder: str | os.PathLike[str]) -> Path:
-        """A file of a job's result, put into a folder; returns its path."""
+        """Download a file of a job's result into a folder; returns its path."""
         target = Path(folder) / Path(name).name
         with self._http.stream("GET", f"/jobs/{job_id}/files/{name}") as answer:
-            _check(answer)
+            check(answer)
             part = target.with_name(f"{target.name}.part")
             with part.open("wb") as file:
                 for chunk in answer.iter_bytes():
@@ -185,11 +182,11 @@ class Client:
         return part.replace(target)
 
     def cancel(self, job_id: str) -> JobOut:
-        """The job, cancelled, or marked for its worker to stop."""
+        """Cancel a job; a running one stops at its next tile."""
         return self._ask(JobOut, "DELETE", f"/jobs/{job_id}")
 
     def purge(self, job_id: str) -> None:
-        """Delete a job: with it go its result and its upload where nobody else's job needs them."""
+        """Delete a job, and its result and upload unless another job needs them."""
         self._send("DELETE", f"/jobs/{job_id}", params={"purge": "true"})
 
     def delete_upload(self, upload_id: str) -> None:
@@ -197,16 +194,16 @@ class Client:
         self._send("DELETE", f"/uploads/{upload_id}")
 
     def retry(self, job_id: str) -> JobOut:
-        """A new job for what has failed or was cancelled."""
+        """Submit a failed or cancelled job again; returns the new job."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         return self._ask(JobOut, "POST", f"/jobs/{job_id}/retry", headers=headers)
 
     def models(self) -> ModelsOut:
-        """The models offered, with their cards."""
+        """The available models, with their cards."""
         return self._ask(ModelsOut, "GET", "/models")
 
     def _send_piece(self, place: str, file: Any, total: int) -> int:
-        """Send one piece from where the service is; returns where it is then."""
+        """Send the next piece from the service's offset; returns the new offset."""
         sent = int(self._once("HEAD", place, headers=_TUS).headers["upload-offset"])
         if sent == total:
             return sent
@@ -221,40 +218,11 @@ class Client:
         return kind.model_validate_json(self._send(method, path, **options).content)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        answer: httpx.Response = self._attempts()(self._once, method, path, **options)
+        answer: httpx.Response = attempts()(self._once, method, path, **options)
         return answer
 
     def _once(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return _check(self._http.request(method, path, **options))
-
-    @staticmethod
-    def _attempts(come_back: frozenset[int] = _COME_BACK) -> Retrying:
-        may_pass = retry_if_exception(partial(_may_pass, come_back))
-        return Retrying(stop=stop_after_attempt(ATTEMPTS), retry=may_pass, wait=_pause, reraise=True)
-
-
-def _check(answer: httpx.Response) -> httpx.Response:
-    if answer.is_success:
-        return answer
-    answer.read()
-    try:
-        problem = dict(answer.json())
-    except ValueError:  # A proxy's page, say.
-        problem = {"title": answer.reason_phrase, "detail": answer.text[:200]}
-    after = answer.headers.get("retry-after", "")
-    raise ServiceError(problem, status=answer.status_code, retry_after=float(after) if after.isdecimal() else None)
-
-
-def _may_pass(come_back: frozenset[int], error: BaseException) -> bool:
-    return isinstance(error, httpx.TransportError) or (isinstance(error, ServiceError) and error.status in come_back)
-
-
-def _pause(state: RetryCallState) -> float:
-    """Seconds until the next attempt: as the service asks, or twice as long each time."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, ServiceError) and error.retry_after is not None:
-        return error.retry_after
-    return float(min(30.0, 0.5 * 2**state.attempt_number))
+        return check(self._http.request(method, path, **options))
 
 
 def _pieces(file: Any, size: int) -> Iterator[bytes]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.card import NOTICE
 from service.api.app import create_app
 from service.api.contract import requests, schemas
 from service.api.contract.examples import EXAMPLES, WAITING
+from service.api.routes.pages import OURS
 from service.api.routes.viewer import SlideSize
 from service.settings import Settings
 
@@ -34,3 +36,8 @@ def test_examples_are_what_could_be_answered() -> None:
 def test_sources_show_examples() -> None:
     for source in (requests.PathSource, requests.UploadSource, requests.UrlSource):
         assert source.model_validate(source.model_json_schema()["example"])
+
+
+def test_every_page_and_the_description_have_the_notice_of_research_use(tmp_path: Path) -> None:
+    pages = [OURS[name].read_text(encoding="utf-8") for name in ("index.html", "view.html", "docs.html")]
+    assert all(NOTICE in text for text in [*pages, create_app(Settings(data=tmp_path)).description])

@@ -1,6 +1,6 @@
-"""Pace: a request whose body stops coming, or comes in drops, ends by itself; a target that is no text is refused.
+"""Timeout of request bodies: a body that stalls, or arrives too slowly, ends its request.
 
-What is counted is the time that a client lets the service wait, not the time that the service takes.
+Only the time that the service waits for the client counts, not the time that it takes itself.
 """
 
 from __future__ import annotations
@@ -10,23 +10,21 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Bytes a second that a body has to come with, on average.
+from service.access.limits import SlowClientError
+
+#: Bytes per second that a body must arrive with, on average.
 SLOWEST = 1000.0
 
 
-class SlowClientError(Exception):
-    """A request's body does not come."""
-
-
-class BodyPace:
-    """Raises SlowClientError where a route reads a body that has stopped for `timeout_s`, or is slower than SLOWEST."""
+class BodyTimeout:
+    """Raises SlowClientError in routes that read a body that has stalled for `timeout_s` or is slower than SLOWEST."""
 
     def __init__(self, app: ASGIApp, *, timeout_s: float) -> None:
         self._app = app
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, watching what the client sends."""
+        """Call the application with a `receive` that times out."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -34,7 +32,7 @@ class BodyPace:
 
         async def receive_in_time() -> Message:
             nonlocal taken, waited, is_whole
-            if is_whole:  # What is awaited from here on is that the client goes away.
+            if is_whole:  # From here on only a disconnect can come.
                 return await receive()
             left = self._timeout_s + taken / SLOWEST - waited
             began = time.monotonic()
@@ -43,7 +41,7 @@ class BodyPace:
                     message = await receive()
             except TimeoutError as error:
                 raise SlowClientError(
-                    f"nothing has come for {self._timeout_s:g} s, or less than {SLOWEST:g} bytes a second"
+                    f"no data for {self._timeout_s:g} s, or fewer than {SLOWEST:g} bytes per second on average"
                 ) from error
             waited += time.monotonic() - began
             taken += len(message.get("body", b""))
