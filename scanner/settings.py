@@ -62,7 +62,18 @@ class SettingsKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """Choices of one scan; None means the model card's value."""
+    """Choices of one scan; None means the model card's value.
+
+    Examples
+    --------
+    >>> from scanner.settings import ScanSettings
+    >>> ScanSettings(stride=4).threshold is None  # The card's.
+    True
+    >>> ScanSettings(stride=0)
+    Traceback (most recent call last):
+        ...
+    scanner.errors.SettingsError: stride = 0 is impossible
+    """
 
     #: Distance of two scanned positions, in grid pixels.
     stride: int | None = None

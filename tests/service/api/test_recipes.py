@@ -1,9 +1,9 @@
-"""docs/service.md: its recipes run as written, and every setting is in it."""
+"""The service's recipes run as they are written: docs/service, and the example of its client."""
 
 from __future__ import annotations
 
+import doctest
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings
+from service.client import Client
 from tests.conftest import ROOT
 from tests.factories.vendor import write_mirax
+from tests.house.pages import blocks
 from tests.service.fields import make_field, png
 from tests.service.server_process import Server
 
-TEXT = (ROOT / "docs" / "service.md").read_text()
-RECIPES = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+PAGE = ROOT / "docs" / "service" / "recipes.md"
+RECIPES = blocks(PAGE, "sh")
+#: Need no server.
+FURTHER = [block for name in ("api", "security") for block in blocks(ROOT / "docs" / "service" / f"{name}.md", "sh")]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=range(len(RECIPES)))
@@ -39,7 +42,7 @@ def test_recipes_run_as_written(server: Server, recipe: str, example_slide: Path
 
 
 def test_the_python_example_runs(server: Server, example_slide: Path, tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    (example,) = blocks(PAGE, "python")
     shutil.copy(example_slide, tmp_path / "slide.svs")
     script = example.replace("http://127.0.0.1:8000", str(server.client.base_url).rstrip("/"))
     place = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
@@ -50,8 +53,18 @@ def test_the_python_example_runs(server: Server, example_slide: Path, tmp_path: 
     assert (tmp_path / "detections.geojson").stat().st_size > 0
 
 
-def test_every_setting_is_documented() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| .*?\| (.*) \|$", TEXT, re.MULTILINE))
-    assert {name: rows.get(name) for name in Settings.model_fields} == {
-        name: field.description for name, field in Settings.model_fields.items()
-    }
+def test_the_example_of_the_client_runs(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "field.png").write_bytes(png(make_field(72)))
+    assert Client.__doc__
+    said = Client.__doc__.replace("http://127.0.0.1:8000", str(server.client.base_url).rstrip("/"))
+    found = doctest.DocTestParser().get_doctest(said, {}, "Client", None, None)
+    told: list[str] = []
+    assert doctest.DocTestRunner().run(found, out=told.append).failed == 0, "".join(told)
+
+
+@pytest.mark.parametrize("block", FURTHER, ids=range(len(FURTHER)))
+def test_what_needs_no_server_runs_too(block: str, tmp_path: Path) -> None:
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
