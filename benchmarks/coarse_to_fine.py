@@ -20,7 +20,7 @@ import torch
 from models import DEFAULT_MODEL, Model, load_model
 from models.registry import load_folds
 from scanner import scan
-from scanner.bench.report import describe_machine
+from scanner.dense.capabilities import describe_machine
 from scanner.detections.detection import Detection
 from scanner.evaluation.evaluate import unseen_by
 from scanner.labels.fields import LabelledField, read_fields
