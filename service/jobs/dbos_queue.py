@@ -104,11 +104,6 @@ class QueueClient:
             options = _options(WEBHOOK_WORKFLOW, ERRANDS, f"webhook-{job.id}")
             self._client.enqueue_in_transaction(connection, options, job.id)
 
-    def is_dropped(self, job_id: str) -> bool:
-        """True if DBOS has ended the job's workflow or does not know it."""
-        workflows = self._client.list_workflows(workflow_ids=[job_id])
-        return not workflows or workflows[0].status not in {"ENQUEUED", "PENDING", "DELAYED"}
-
     def forget(self, job_id: str) -> None:
         """Drop the job's workflow, so that no worker takes it."""
         self._client.delete_workflow(job_id)

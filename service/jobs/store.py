@@ -73,11 +73,6 @@ class Store:
         #: Of a worker: its job must not end because the store is away. A request is answered 503 instead.
         self._is_patient = is_patient
 
-    def ping(self) -> None:
-        """Raise if the store cannot be reached."""
-        with reading(self.engine) as connection:
-            connection.execute(sa.select(1))
-
     def insert(
         self,
         job: Job,
@@ -108,12 +103,6 @@ class Store:
         if row is None:
             raise JobNotFoundError(f"no job {job_id!r}")
         return job_from_row(row)
-
-    def get_many(self, job_ids: Iterable[str]) -> list[Job]:
-        """The jobs of those ids that exist."""
-        with reading(self.engine) as connection:
-            rows = connection.execute(sa.select(_jobs).where(_jobs.c.id.in_(list(job_ids)))).mappings().all()
-        return [job_from_row(row) for row in rows]
 
     def versions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """How often each of those jobs has changed."""
