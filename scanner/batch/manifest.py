@@ -26,9 +26,7 @@ _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|.*\\")
 PATH, PLACE, MPP, MASK, IMAGE = "path", "id", "mpp", "mask", "image"
 
 
-def slides_to_scan(
-    paths: Iterable[Path], *, recursive: bool = False, manifest: Path | None = None
-) -> Iterator[FoundSlide]:
+def slides_to_scan(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[FoundSlide]:
     """Slides of paths and folders, then those of manifests; a file that ends in .csv is a manifest.
 
     Raises
@@ -40,7 +38,7 @@ def slides_to_scan(
     manifests = [path for path in paths if path.suffix.lower() == MANIFEST_SUFFIX and not os.path.isdir(path)]
     # Together: a folder that is reached twice is searched once.
     yield from find_slides([path for path in paths if path not in manifests], recursive=recursive)
-    for table in [*manifests, *([] if manifest is None else [manifest])]:
+    for table in manifests:
         yield from read_manifest(table)
 
 

@@ -42,6 +42,9 @@ from scanner.cli.options import (
 from scanner.cli.training_commands import evaluate_command, train_command
 from scanner.settings import ScanSettings
 
+#: Places that --verify-tiling scans again.
+VERIFIED_PLACES = 16
+
 app = typer.Typer(
     name="mitoscan",
     help=f"Find mitotic figures in whole slides. {NOTICE}",
@@ -56,9 +59,6 @@ def scan_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results: one sub-folder per slide.")],
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Slides, fields, folders of them, manifests (.csv).", metavar="PATH...")
-    ] = None,
-    manifest: Annotated[
-        Path | None, typer.Option(help="CSV of slides: path, and if wanted id, mpp, mask, image.")
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
@@ -89,29 +89,28 @@ def scan_command(
     verify_tiling: Annotated[
         bool, typer.Option("--verify-tiling", help="Scan some places again with other tiles, and compare.")
     ] = False,
-    verify_places: Annotated[int, typer.Option(min=1, help="How many places --verify-tiling takes.")] = 16,
     cluster: Annotated[str | None, typer.Option(help='Address of a Ray cluster, or "local".')] = None,
 ) -> None:
     """Scan slides: detections, map, overview and report of each in a folder of its own.
 
     Example: mitoscan scan slides/ -o out/
     """
-    if not paths and manifest is None:
+    if not paths:
         raise typer.BadParameter("name a slide, a folder or a manifest", param_hint="PATH...")
     end_on_sigterm()
     from scanner.batch.manifest import slides_to_scan
     from scanner.batch.worklist import plan_jobs
     from scanner.cli.batch_end import end_absent, find_absent
 
-    found = fail_cleanly(lambda: list(slides_to_scan(paths or [], recursive=recursive, manifest=manifest)))
+    found = fail_cleanly(lambda: list(slides_to_scan(paths, recursive=recursive)))
     jobs = fail_cleanly(lambda: plan_jobs(found, out))
     if not jobs:
-        raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
+        raise failure(f"no slides in {', '.join(map(str, paths))}; pass --recursive to search folders below")
     keywords: Any = {
         "device": device, **stride_keywords(stride), "threshold": threshold, "mpp": mpp, "engine": engine,
         "precision": precision, "gpu_form": gpu_form, "tile_size": tile_size, "workers": workers, "tissue": tissue,
         "keep_ink": keep_ink, "any_stain": any_stain, "background": background,
-        "verify_places": verify_places if verify_tiling else 0, "mask": mask,
+        "verify_places": VERIFIED_PLACES if verify_tiling else 0, "mask": mask,
         "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),
     }  # fmt: skip
     fail_cleanly(lambda: ScanSettings(**keywords))
