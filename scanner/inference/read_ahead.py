@@ -7,15 +7,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
-import numpy.typing as npt
-
 from scanner.devices.device_queue import StageSeconds
 from scanner.errors import UnreadableRegionError
+from scanner.geometry.arrays import Pixels
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
 
-Pixels = npt.NDArray[np.uint8]
 #: A tile and its pixels; None where they cannot be read.
 ReadTile = tuple[Tile, Pixels | None]
 #: Tiles read ahead of the device, per reader: one in hand, one waiting.
