@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 from models import Model
 from scanner.dense import DenseNet
@@ -17,8 +18,8 @@ from scanner.settings import ScanSettings, scan_stride
 
 #: Side of the area that the dense net scores, in grid px, and patches in a row that the patch loop scores.
 SIDE, LOOP_PATCHES = 512, 64
-#: Each way is repeated for at least this long, and the median counts.
-MIN_SECONDS = 1.0
+#: Each way is repeated at least so often, and so long; the median counts.
+MIN_RUNS, MIN_SECONDS = 3, 1.0
 
 
 def bench_network(model: Model, settings: ScanSettings) -> Iterator[str]:
@@ -55,9 +56,11 @@ def _pixels(scorer: Scorer, height: int, width: int) -> Tensor:
 
 
 def _nanoseconds(scorer: Scorer, pixels: Tensor) -> float:
-    """Wall clock per grid px that the scores answer for."""
+    """Wall clock per grid px that the scores answer for; the first run sets everything up."""
     covered = scorer.compute(pixels)[0, 0].numel() * scorer.stride**2
-    timer = Timer(
-        "compute(pixels)", globals={"compute": scorer.compute, "pixels": pixels}, num_threads=torch.get_num_threads()
-    )
-    return 1e9 * timer.blocked_autorange(min_run_time=MIN_SECONDS).median / covered
+    seconds: list[float] = []
+    while len(seconds) < MIN_RUNS or sum(seconds) < MIN_SECONDS:
+        started = time.perf_counter()
+        scorer.compute(pixels).cpu()  # Waits for a GPU.
+        seconds.append(time.perf_counter() - started)
+    return 1e9 * statistics.median(seconds) / covered
