@@ -139,8 +139,11 @@ def main() -> None:
                     taken = time.perf_counter() - started
                     stored = folder / "data" / "uploads" / sha256 / "slide.tif"
                     is_whole = stored.stat().st_size == size
-                    print(f"{way}: {size:,} bytes in {taken:.0f} s, stored under its SHA-256: {is_whole}; "
-                          f"at most {peak_mib(process.pid):.0f} MiB so far", flush=True)  # fmt: skip
+                    print(
+                        f"{way}: {size:,} bytes in {taken:.0f} s, stored under its SHA-256: {is_whole}; "
+                        f"at most {peak_mib(process.pid):.0f} MiB so far",
+                        flush=True,
+                    )
         finally:
             process.terminate()
             process.wait()
