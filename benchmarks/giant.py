@@ -30,7 +30,7 @@ from models import Model, load_model
 from models.normalisation import StainStatistics
 from scanner.files.run_report import read_report
 from scanner.geometry.frames import Box
-from scanner.scanning import prepare_slide, scan_prepared, survey_slide
+from scanner.scanning import prepare_slide, scan_prepared, survey_for_scan
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
 
@@ -119,7 +119,7 @@ def scan_part(path: Path, model: Model, out: Path, stride: int, stain: StainStat
     """Scan a part with the stain of the whole slide; returns its report."""
     settings = ScanSettings(stride=stride)
     with open_slide(path) as slide:
-        survey = survey_slide(slide, model.card, settings)
+        survey = survey_for_scan(slide, model.card, settings)
         survey = replace(survey, statistics=replace(survey.statistics, stain=stain))
         result = scan_prepared(prepare_slide(slide, model, settings, survey), out)
     result.map.close()

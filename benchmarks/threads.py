@@ -17,7 +17,7 @@ from benchmarks.dense.measure import Case, measure
 from benchmarks.dense.subjects import Subject, subjects
 from scanner.dense import densify
 from scanner.dense.capabilities import describe_machine
-from scanner.devices.device_queue import HostLane, StageSeconds
+from scanner.devices.device_queue import HostQueue, StageSeconds
 
 
 def main() -> None:
@@ -54,15 +54,15 @@ def cases_of(subject: Subject, stride: int, *, tile: int, threads: list[int]) ->
         torch.set_num_threads(count)
         dense(image)
 
-    def side_by_side(count: int, lane: HostLane) -> None:
-        for pending in [lane.launch([np.empty((1, 1, 3), np.uint8)]) for _ in range(count)]:
+    def side_by_side(count: int, queue: HostQueue) -> None:
+        for pending in [queue.launch([np.empty((1, 1, 3), np.uint8)]) for _ in range(count)]:
             pending.result()
 
     cases = [Case(str(count), partial(together, count), tile**2) for count in threads]
     for count in (count for count in threads if count > 1):
         torch.set_num_threads(count)
-        lane = HostLane(lambda _pixels: dense(image), StageSeconds(), at_once=count)
-        cases.append(Case(f"{count}, a tile each", partial(side_by_side, count, lane), count * tile**2))
+        queue = HostQueue(lambda _pixels: dense(image), StageSeconds(), at_once=count)
+        cases.append(Case(f"{count}, a tile each", partial(side_by_side, count, queue), count * tile**2))
     return cases
 
 

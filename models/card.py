@@ -33,9 +33,9 @@ class BackgroundCalibration:
     reference: float
     #: The background score is this quantile of the positions on tissue.
     quantile: float = 0.99
-    #: Share of the difference that is taken off.
+    #: Share of the difference that is subtracted.
     strength: float = 1.0
-    #: Of a sample of this area half the difference is taken off, of larger ones more.
+    #: Of a sample of this area half the difference is subtracted, of larger ones more.
     doubted_mm2: float = 0.0
     #: No score is moved further than this, in logits.
     most: float = 3.0

@@ -8,11 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
 if not Path("/dev/nvidiactl").exists():
     # Without a card Triton's kernels are interpreted; what it does is settled when it is first imported.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# No law is about time: on a loaded machine an example may take as long as it takes.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def require_system(program: str) -> str:

@@ -13,6 +13,7 @@ from benchmarks.gpu.networks import Order, Subject, cost, prepare
 from models.card import ModelCard
 from models.pixel_tables import normalisation_table
 from scanner.dense import densify
+from scanner.devices.device_queue import StageSeconds
 from scanner.inference.scorer import IN_FLIGHT, Scorer, dtype_of
 from scanner.maps.peaks_on_gpu import disk_mean
 
@@ -115,18 +116,19 @@ def run_loop(scorer: Scorer, side: int, count: int) -> tuple[float, float]:
     """Seconds of `count` tiles, and the share of them in which the device computed nothing."""
     length = side + scorer.card.patch_size - 1
     pixels = torch.randint(0, 256, (length, length, 3), dtype=torch.uint8).numpy()
-    lane = scorer.open_lane(batches=1)
+    timer = StageSeconds()
+    queue = scorer.open_queue(timer, batches=1)
     try:
         for _ in range(2 * IN_FLIGHT):  # Buffers, the choice of a form, and the graph.
-            lane.launch([pixels]).result()
-        before, started = scorer.seconds.net, time.perf_counter()
-        flight = deque(lane.launch([pixels]) for _ in range(IN_FLIGHT))
+            queue.launch([pixels]).result()
+        before, started = timer.net, time.perf_counter()
+        flight = deque(queue.launch([pixels]) for _ in range(IN_FLIGHT))
         for _ in range(count - IN_FLIGHT):
             flight.popleft().result()
-            flight.append(lane.launch([pixels]))
+            flight.append(queue.launch([pixels]))
         for pending in flight:
             pending.result()
         seconds = time.perf_counter() - started
-        return seconds, max(0.0, 1 - (scorer.seconds.net - before) / seconds)
+        return seconds, max(0.0, 1 - (timer.net - before) / seconds)
     finally:
-        lane.close()
+        queue.close()

@@ -16,16 +16,20 @@ from scanner.batch.last_defence import guarded, or_failure, place_of, record
 from scanner.batch.outcomes import Outcome, Status, Watcher, assumed_mpp, begin_batch
 from scanner.batch.worklist import Job
 from scanner.devices.device import choose_device
+from scanner.devices.device_queue import StageSeconds
 from scanner.errors import OutputExistsError, SettingsError
-from scanner.exports.report import asked_for
 from scanner.files.result_names import REPORT_NAME
 from scanner.files.run_report import as_written
+from scanner.inference.prepared_slide import PreparedSlide, prepare_network
+from scanner.inference.progress import OnProgress
+from scanner.inference.scan_identity import asked_for
 from scanner.inference.scorer import Scorer
 from scanner.maps.unfinished import remove_leftovers
-from scanner.result import OnProgress, PreparedSlide, Survey
-from scanner.scanning import open_for, prepare_network, prepare_slide, scan_prepared, survey_slide
+from scanner.scanning import prepare_slide, scan_prepared, survey_for_scan
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
+from scanner.survey.opening import open_for
+from scanner.survey.survey import Survey
 
 
 def scan_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, watcher: Watcher | None = None) -> list[Outcome]:
@@ -115,7 +119,7 @@ def open_job(job: Job, order: BatchOrder) -> Begun:
     settings = order.settings_of(job)
     slide = open_for(job.slide, order.model.card, settings)
     try:
-        return Begun(slide, settings, survey_slide(slide, order.model.card, settings))
+        return Begun(slide, settings, survey_for_scan(slide, order.model.card, settings))
     except BaseException:
         slide.close()
         raise
@@ -143,9 +147,16 @@ def skip_job(job: Job, out: Path, report: dict[str, Any]) -> Outcome:
     return _outcome(job, out, Status.SKIPPED, report)
 
 
-def scan_job(job: Job, out: Path, prepared: PreparedSlide, *, on_progress: OnProgress | None = None) -> Outcome:
-    """Scan a prepared slide into its folder."""
-    result = scan_prepared(prepared, job.folder, on_progress=on_progress)
+def scan_job(
+    job: Job,
+    out: Path,
+    prepared: PreparedSlide,
+    *,
+    on_progress: OnProgress | None = None,
+    seconds: StageSeconds | None = None,
+) -> Outcome:
+    """Scan a prepared slide into its folder; `seconds` is what other hosts have spent on its map already."""
+    result = scan_prepared(prepared, job.folder, on_progress=on_progress, seconds=seconds)
     result.map.close()
     return _outcome(job, out, Status.OK, result.report)
 

@@ -15,9 +15,9 @@ from scanner.dense.zones import ZonedNet
 from scanner.geometry.tiles import Tile, map_side
 from scanner.inference.engine import describe_network
 from scanner.inference.memory import choose_tile_side, memory_bound
+from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.scorer import Scorer
 from scanner.inference.scoring import tiles_to_scan
-from scanner.result import PreparedSlide
 from scanner.settings import ScanSettings, scan_stride
 
 #: Side, in outputs, of the tile that a network is timed on that works patch by patch, or by zones.
@@ -99,8 +99,8 @@ class Estimator:
             tiles, frame = tiles_to_scan(prepared), prepared.frame
             seconds = prepared.seconds + self._tile_seconds(prepared, tiles)
         seconds += POST_SECONDS * frame.map_height * frame.map_width / 1e6
-        grid, tissue = (frame.grid_height, frame.grid_width), prepared.tissue
-        assumed = assumed_mpp({"mpp": frame.level0_mpp, "mpp_source": prepared.mpp_source})
+        grid, tissue = (frame.grid_height, frame.grid_width), prepared.survey.tissue
+        assumed = assumed_mpp({"mpp": frame.level0_mpp, "mpp_source": prepared.survey.mpp_source})
         areas = frame.area_mm2, tissue.area_mm2, tissue.scanned_mm2
         return Estimate(job.name, *areas, grid, len(tiles), seconds, assumed_mpp=assumed)
 
@@ -112,7 +112,7 @@ class Estimator:
         if (side, stride) not in self._seconds_of_tile:
             self._seconds_of_tile[side, stride] = time_network(prepared.scorer, side, stride)
         started = time.perf_counter()
-        prepared.grid.read(tiles[len(tiles) // 2].read)
+        prepared.survey.grid.read(tiles[len(tiles) // 2].read)
         reading = (time.perf_counter() - started) / prepared.readers
         whole = sum(tile.write.area for tile in tiles) / map_side(side, stride) ** 2
         return whole * max(self._seconds_of_tile[side, stride], reading)
@@ -120,9 +120,9 @@ class Estimator:
 
 def time_network(scorer: Scorer, side: int, stride: int) -> float:
     """Seconds that the network needs for a tile of that side, measured on one, the second: the first sets it up."""
-    is_dear = isinstance(getattr(scorer.net, "inner", scorer.net), (PatchwiseNet, ZonedNet))
-    probe_side = min(side, _PATCHES_PROBED * stride) if is_dear else side
-    length = (map_side(probe_side, stride) - 1) * stride + scorer.seen
+    is_slow = isinstance(getattr(scorer.net, "inner", scorer.net), (PatchwiseNet, ZonedNet))
+    probe_side = min(side, _PATCHES_PROBED * stride) if is_slow else side
+    length = (map_side(probe_side, stride) - 1) * stride + scorer.context_px
     shape = (1, length, length, scorer.card.normalisation.pixel_channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     scorer(pixels)

@@ -17,7 +17,7 @@ from scanner.files.run_report import write_report
 from scanner.settings import ScanSettings, SettingsKeywords
 
 if TYPE_CHECKING:
-    from scanner.result import Progress
+    from scanner.inference.progress import Progress
 
 BATCH_NAME = "batch.json"
 #: Age of what a killed batch has left of its own files; they take milliseconds to write.

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import numpy as np
 from models.registry import Model
 from scanner.dense.capabilities import describe_machine
 from scanner.devices.device_queue import Pixels, StageSeconds
-from scanner.inference.cropping import narrow
+from scanner.inference.cropping import crop_to_tissue
+from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.scorer import IN_FLIGHT
 from scanner.inference.scoring import tiles_to_scan
-from scanner.result import PreparedSlide, ScanResult
+from scanner.result import ScanResult
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
@@ -102,21 +103,21 @@ def describe_form(report: dict[str, Any]) -> str:
 
 def _network_alone(prepared: PreparedSlide) -> tuple[Clock, int]:
     """Seconds of the network for all tiles of the scan, and how many there are."""
-    scorer = replace(prepared.scorer, seconds=StageSeconds())  # Not the scan's.
+    scorer = prepared.scorer
     pixels: dict[tuple[int, int], Pixels] = {}
     shapes = []
     for tile in tiles_to_scan(prepared):
-        part = narrow(tile, prepared.tissue, seen=scorer.seen, alignment=scorer.alignment)
+        part = crop_to_tissue(tile, prepared.survey.tissue, context_px=scorer.context_px, alignment=scorer.alignment)
         shape = part.read.height, part.read.width
         shapes.append(shape)
         if shape not in pixels:
-            pixels[shape] = np.ascontiguousarray(prepared.grid.read(part.read))
+            pixels[shape] = np.ascontiguousarray(prepared.survey.grid.read(part.read))
     started = _now()
-    with closing(scorer.open_lane(batches=len(shapes))) as lane:
+    with closing(scorer.open_queue(StageSeconds(), batches=len(shapes))) as queue:
         flight = []
         for shape in shapes:
-            flight.append(lane.launch([pixels[shape]]))
-            if len(flight) == IN_FLIGHT * lane.at_once:
+            flight.append(queue.launch([pixels[shape]]))
+            if len(flight) == IN_FLIGHT * queue.at_once:
                 flight.pop(0).result()
         for pending in flight:
             pending.result()

@@ -12,10 +12,11 @@ from models import DEFAULT_MODEL, Model, load_model
 from scanner.cli.doctor import Finding
 from scanner.dense import DenseNet, Form
 from scanner.devices.device import choose_device
-from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels
+from scanner.devices.device_queue import DeviceQueue, FloatMap, HostQueue, Pixels, StageSeconds
 from scanner.devices.gpu_forms import DEFAULT_FORM, GpuForm, reason_of
 from scanner.errors import SettingsError
-from scanner.inference.form_choice import SET_UP, WrongScoresError, as_logits, probe_pixels, refuse_other_scores
+from scanner.inference.form_choice import SET_UP
+from scanner.inference.form_comparison import WrongScoresError, as_logits, probe_pixels, refuse_other_scores
 from scanner.inference.scorer import Scorer, prepare_scorer
 from scanner.settings import PRECISIONS
 
@@ -58,7 +59,7 @@ def compare_forms(device: str, model: Model | None = None) -> list[Finding]:
     length = SIDE + model.card.patch_size
     pixels = probe_pixels((1, length, length, model.card.normalisation.pixel_channels))
     exact = as_logits(prepare_scorer(model, None, stride=model.card.stride, device="cpu"))
-    check = _Check(model, pixels, _scores(_lane(exact, Form.DILATION, pixels.shape), pixels))
+    check = _Check(model, pixels, _scores(_open_queue(exact, Form.DILATION, pixels.shape), pixels))
     return [finding for precision in PRECISIONS for finding in _in_precision(chosen, precision, check)]
 
 
@@ -79,7 +80,7 @@ def _in_precision(device: torch.device, precision: str, check: _Check) -> list[F
 def _finding(scorer: Scorer, form: Form | GpuForm, check: _Check, *, is_default: bool) -> Finding:
     name = f"{scorer.device}, {scorer.precision}, {form}{' (default)' if is_default else ''}"
     try:
-        found = _scores(_lane(scorer, form, check.pixels.shape), check.pixels)
+        found = _scores(_open_queue(scorer, form, check.pixels.shape), check.pixels)
         difference = refuse_other_scores(found, check.expected, scorer.precision, "float32 on the CPU")
     except WrongScoresError as error:
         return Finding(name, f"wrong: {error}", is_fine=not is_default)
@@ -88,15 +89,15 @@ def _finding(scorer: Scorer, form: Form | GpuForm, check: _Check, *, is_default:
     return Finding(name, f"largest difference of a logit from float32 on the CPU: {difference:.1e}")
 
 
-def _lane(scorer: Scorer, form: Form | GpuForm, tile_shape: tuple[int, ...]) -> Lane:
+def _open_queue(scorer: Scorer, form: Form | GpuForm, tile_shape: tuple[int, ...]) -> DeviceQueue:
     if isinstance(form, GpuForm):
-        return scorer.open_form(form, tile_shape)
+        return scorer.open_form(form, tile_shape, StageSeconds())
     assert isinstance(scorer.net, DenseNet)
-    return HostLane(replace(scorer, net=scorer.net.in_form(form)).compute, scorer.seconds)
+    return HostQueue(replace(scorer, net=scorer.net.in_form(form)).compute, StageSeconds())
 
 
-def _scores(lane: Lane, pixels: Pixels) -> FloatMap:
+def _scores(queue: DeviceQueue, pixels: Pixels) -> FloatMap:
     """Of the last of as many launches as it takes until a form has set itself up, compiled and captured."""
-    with closing(lane):
-        values = [lane.launch(list(pixels)).result() for _ in range(SET_UP + 1)]
+    with closing(queue):
+        values = [queue.launch(list(pixels)).result() for _ in range(SET_UP + 1)]
     return np.array(values[-1])

@@ -17,7 +17,7 @@ from scanner.files.printable import printable
 from scanner.geometry.windows import describe_area
 
 if TYPE_CHECKING:
-    from scanner import result
+    from scanner.inference import progress as scan_progress
 
 
 class AreaRateColumn(ProgressColumn):
@@ -49,7 +49,7 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
             name = printable(name_image(job.slide.name, job.image))
             bar_of[job] = bars.add_task(f"{number}/{total} {name}", total=None, area="")
 
-        def on_progress(job: Job, progress: result.Progress) -> None:
+        def on_progress(job: Job, progress: scan_progress.Progress) -> None:
             area = f"{progress.mm2_done:.1f} of {progress.mm2_total:.1f} mm2"
             if progress.is_after_network:
                 area = f"{progress.stage} {progress.stage_share:.0%}"

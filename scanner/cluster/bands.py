@@ -9,12 +9,13 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+from scanner.devices.device_queue import StageSeconds
 from scanner.geometry.tiles import Tile
-from scanner.inference.resuming import as_begun
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.inference.progress import OnProgress, Progress, ScanProgress, planned
+from scanner.inference.resuming import resume_plan
 from scanner.inference.scoring import open_store, score_missing, tiles_to_scan
-from scanner.inference.tally import Tally
 from scanner.maps.unfinished import UnfinishedScan
-from scanner.result import OnProgress, PreparedSlide, Progress, Watch
 
 #: Tiles in a band: seconds of work for a GPU, about a minute for a processor.
 BAND_TILES = 128
@@ -39,13 +40,18 @@ def begin_bands(prepared: PreparedSlide, results: Path) -> list[Progress]:
         Another scan is writing there.
     """
     with UnfinishedScan.open(results) as unfinished:
-        prepared = as_begun(prepared, unfinished.plan)
+        prepared = resume_plan(prepared, unfinished.plan)
         open_store(prepared, unfinished)
-    return [Tally(prepared.tissue, band).progress for band in plan_bands(prepared)]
+    return [planned(prepared.survey.tissue, band) for band in plan_bands(prepared)]
 
 
-def score_band(prepared: PreparedSlide, results: Path, band: int, on_progress: OnProgress) -> None:
+def score_band(prepared: PreparedSlide, results: Path, band: int, on_progress: OnProgress) -> StageSeconds:
     """Run the network over one band, into the map that `begin_bands` has made; tiles that are there are left alone.
+
+    Returns
+    -------
+    StageSeconds
+        What it took.
 
     Raises
     ------
@@ -55,6 +61,9 @@ def score_band(prepared: PreparedSlide, results: Path, band: int, on_progress: O
         Another process holds this band, or the folder.
     """
     with UnfinishedScan.open(results, band=band) as unfinished:
-        prepared = as_begun(prepared, unfinished.plan)
+        prepared = resume_plan(prepared, unfinished.plan)
         store = open_store(prepared, unfinished)
-        score_missing(prepared, store, plan_bands(prepared)[band], Watch(on_progress, lambda: False))
+        seconds = StageSeconds()
+        progress = ScanProgress(prepared.slide.path.name, prepared.survey.tissue, on_progress=on_progress)
+        score_missing(prepared, store, plan_bands(prepared)[band], progress, seconds)
+        return seconds

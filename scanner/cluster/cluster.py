@@ -25,7 +25,7 @@ from scanner.cluster.worker import Answer, Assignment, ClusterWorker
 from scanner.devices.device_queue import StageSeconds
 from scanner.errors import ClusterError, UnavailableError
 from scanner.files.printable import printable
-from scanner.result import Progress
+from scanner.inference.progress import Progress
 
 #: A slide, or a band, that has taken its host down so often is given up.
 MAX_LOSSES = 3

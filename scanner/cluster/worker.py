@@ -16,8 +16,9 @@ from scanner.cluster.dispatch import Step, Task
 from scanner.devices.device import choose_device
 from scanner.devices.device_queue import StageSeconds
 from scanner.errors import SettingsError
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.inference.progress import Progress
 from scanner.maps.unfinished import wait_for_release
-from scanner.result import PreparedSlide, Progress
 from scanner.settings import ScanSettings
 
 #: Time for which a slide's folder may still be held by what is left of a lost host, s.
@@ -88,21 +89,19 @@ class ClusterWorker:
     def _score(self, assignment: Assignment) -> Answer:
         job, band = assignment.job, assignment.task.band
         assert band is not None
-        seconds = StageSeconds()
-        prepared = self._prepared(job)
-        prepared = replace(prepared, scorer=replace(prepared.scorer, seconds=seconds))
-        score_band(prepared, job.folder, band, lambda progress: self._note(assignment.task, progress))
-        return seconds
+        return score_band(self._prepared(job), job.folder, band, lambda progress: self._note(assignment.task, progress))
 
     def _finish(self, assignment: Assignment) -> Answer:
         prepared = self._prepared(assignment.job)
         if assignment.spent is not None:
-            scorer = replace(prepared.scorer, seconds=assignment.spent)
-            prepared = replace(prepared, scorer=scorer, seconds=assignment.seconds)
+            prepared = replace(prepared, seconds=assignment.seconds)
         return scan_job(
-            assignment.job, assignment.out, prepared,
+            assignment.job,
+            assignment.out,
+            prepared,
             on_progress=lambda progress: self._note(assignment.task, progress),
-        )  # fmt: skip
+            seconds=assignment.spent,
+        )
 
     def _note(self, task: Task, progress: Progress) -> None:
         if not progress.is_after_network:  # That is no band's.

@@ -13,7 +13,7 @@ from scanner.dense.conversion.patchwise import count_positions
 
 
 class SymmetricNet(nn.Module):
-    """Runs another network of this folder on the tile in its eight positions: called like it, eight times as dear."""
+    """Averages another network over the eight symmetries of the tile: called like it, at eight times the cost."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What tissue without figures scores on a slide, and how much of it is taken off the slide's scores.
+"""What tissue without figures scores on a slide, and how far the slide's scores are shifted by it.
 
 On a new slide every score may lie higher or lower than on those that a threshold was chosen on. What the best hundredth
 of the positions score is a measure of that which needs no labels: figures are far rarer. It is taken once, from a fixed
@@ -9,7 +9,7 @@ keeps its raw score.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,29 @@ from scipy.special import expit, logit
 
 from models.card import BackgroundCalibration
 from scanner.detections.detection import Detection, rank
-from scanner.devices.device_queue import FloatMap, StageSeconds
+from scanner.devices.device_queue import FloatMap
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
 from scanner.inference.coarse_to_fine import COARSE_STRIDE, CoarseToFineScorer
+from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.scorer import Scorer
 from scanner.inference.tile_loop import score_tiles
-from scanner.maps.store import ProbabilityMap
-from scanner.result import Background, PreparedSlide
+from scanner.maps.probability_map import ProbabilityMap
 
 #: Probabilities are kept this far from 0 and 1: their logits are finite.
 EDGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Background:
+    """What tissue without figures scores on a slide."""
+
+    #: The card's quantile of the sampled positions' logits.
+    score: float
+    #: Tissue that was sampled.
+    area_mm2: float
+    #: Subtracted from the logit of every score.
+    shift: float
 
 
 def measure_background(
@@ -70,7 +82,7 @@ def background_of(
     return Background(score, area_mm2, float(np.clip(shift, -calibration.most, calibration.most)))
 
 
-def take_off(detections: tuple[Detection, ...], background: Background | None) -> tuple[Detection, ...]:
+def subtract_background(detections: tuple[Detection, ...], background: Background | None) -> tuple[Detection, ...]:
     """Detections with their scores on the scale of the card's threshold, best first; the raw scores beside them."""
     if background is None:
         return detections
@@ -85,9 +97,9 @@ def take_off(detections: tuple[Detection, ...], background: Background | None) -
     return tuple(sorted(shifted, key=rank))
 
 
-def raw_floor(floor: float, background: Background | None) -> float:
-    """The raw score of which `floor` is left."""
-    return floor if background is None else float(expit(finite_logit(floor) + background.shift))
+def raw_from_calibrated(score: float, background: Background | None) -> float:
+    """The raw score that `subtract_background` turns into `score`."""
+    return score if background is None else float(expit(finite_logit(score) + background.shift))
 
 
 def finite_logit(probability: float) -> float:
@@ -100,9 +112,9 @@ def _sampled(
 ) -> Iterator[FloatMap]:
     """Probabilities on the readable tissue of the sampled blocks, at the sample's stride."""
     step = sample_stride(prepared) // prepared.frame.stride  # map px from one position to the next
-    tissue = prepared.whole_tissue.without(unreadable)
+    tissue = prepared.survey.whole_tissue.without(unreadable)
     rest = []
-    for block in prepared.sample:
+    for block in prepared.survey.sample:
         box = _map_box(block, prepared, step)
         is_tissue = tissue.values_for(box)[::step, ::step]
         if _is_scanned(box, prepared):
@@ -112,7 +124,7 @@ def _sampled(
     scorer = _sample_scorer(prepared, step)
     apart = scorer.stride // prepared.frame.stride  # map px from one that is scored to the next
     tiles = [_tile(index, box, apart, scorer) for index, (box, _) in enumerate(rest)]
-    found = score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.readers)
+    found = score_tiles(scorer, prepared.survey.grid.read, tiles, workers=prepared.readers)
     for scored, (_, is_tissue) in zip(found, rest, strict=True):
         if scored.values is not None:
             yield scored.values[0][:: step // apart, :: step // apart][is_tissue]
@@ -128,15 +140,13 @@ def _sample_scorer(prepared: PreparedSlide, step: int) -> Scorer:
     """What scores positions that the scan did not look at: every one of its own, or of the sample's where it has it."""
     scorer = prepared.scorer
     if isinstance(scorer, CoarseToFineScorer) and step * scorer.stride == COARSE_STRIDE:
-        chosen = scorer.coarsely()
-    else:
-        chosen = scorer.everywhere()
-    return replace(chosen, seconds=StageSeconds())  # This is no part of the scan.
+        return scorer.coarse_only()
+    return scorer.without_gate()
 
 
 def _tile(index: int, box: Box, apart: int, scorer: Scorer) -> Tile:
     write = Box(*(-(-edge // apart) for edge in box))
-    return Tile(index, write, read_box(write, scorer.stride, scorer.seen))
+    return Tile(index, write, read_box(write, scorer.stride, scorer.context_px))
 
 
 def _map_box(block: Box, prepared: PreparedSlide, step: int) -> Box:
@@ -150,5 +160,5 @@ def _map_box(block: Box, prepared: PreparedSlide, step: int) -> Box:
 def _is_scanned(box: Box, prepared: PreparedSlide) -> bool:
     """True if the scan looked at all tissue in the box."""
     return not prepared.settings.coarse_to_fine and bool(
-        (prepared.tissue.values_for(box) == prepared.whole_tissue.values_for(box)).all()
+        (prepared.survey.tissue.values_for(box) == prepared.survey.whole_tissue.values_for(box)).all()
     )

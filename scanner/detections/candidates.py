@@ -10,8 +10,8 @@ from models.card import ModelCard
 from scanner.detections.detection import Detection, detections_from_peaks, ranked
 from scanner.maps.peaks import PeakSettings, find_map_peaks
 from scanner.maps.peaks_on_gpu import find_peaks_on_gpu
+from scanner.maps.probability_map import ProbabilityMap
 from scanner.maps.smoothing import smooth_map
-from scanner.maps.store import ProbabilityMap
 
 
 def find_candidates(

@@ -26,7 +26,7 @@ class Detection:
     label: str
     #: True if it lies within the card's `margin_um` of the slide's true border: it rests on mirrored tissue.
     border: bool
-    #: The map's smoothed value, where the score is another: seen a second time, or the background taken off.
+    #: The map's smoothed value, where the score is another: rescored, or calibrated by the background.
     raw_score: float | None = None
 
 

@@ -37,7 +37,7 @@ class _Slot:
     user: CudaPending | None = None
 
 
-class CudaLane:
+class CudaQueue:
     """Three streams and a few sets of buffers."""
 
     at_once = 1
@@ -85,7 +85,7 @@ class CudaLane:
         self._last_stop = stop
         return slot.user
 
-    def relieve(self) -> None:
+    def free_memory(self) -> None:
         """Drop the captured graph and the allocator's reserve."""
         torch.cuda.synchronize(self._device)
         if self._graphed is not None:

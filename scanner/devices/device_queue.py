@@ -1,4 +1,4 @@
-"""A lane: the queue of tiles in front of one device, so that the device computes while the host does something else.
+"""The queue of tiles in front of one device: the device computes while the host does something else.
 
 Tiles go in by `launch`, which comes back at once, and their scores come out of what it returned, in any order. On a CPU
 a thread of its own computes (torch and the native form let go of Python's lock); on a GPU `scanner.devices.cuda_queue`
@@ -29,7 +29,7 @@ Compute = Callable[[Tensor], Tensor]
 
 @dataclass
 class StageSeconds:
-    """Where the time of a scan goes; readers work beside the network, so the sum may exceed the wall clock."""
+    """A timer of a scan's stages; readers work beside the network, so the sum may exceed the wall clock."""
 
     read: float = 0.0
     #: Between the first tile and the last: time for which the device had nothing to do.
@@ -50,8 +50,15 @@ class Pending(Protocol):
         """Wait for them: (N, K, rows, cols); raises what the computation raised."""
 
 
-class Lane(Protocol):
-    """A device's queue."""
+@dataclass(frozen=True)
+class Deferred:
+    """Scores that are computed, or waited for, when they are wanted."""
+
+    result: Callable[[], FloatMap]
+
+
+class DeviceQueue(Protocol):
+    """The queue of tiles in front of a device."""
 
     #: Launches that are computed side by side: so many need twice as many to be on their way.
     at_once: int
@@ -59,14 +66,14 @@ class Lane(Protocol):
     def launch(self, parts: Sequence[Pixels]) -> Pending:
         """Let the device score tiles of one shape, (h, w, 3) each, and do not wait."""
 
-    def relieve(self) -> None:
+    def free_memory(self) -> None:
         """Give memory back that is held for speed alone: the device has run out of it."""
 
     def close(self) -> None:
         """Drop what has not begun."""
 
 
-class HostLane:
+class HostQueue:
     """Threads that compute, in the order of the launches: one with all processors, or `at_once` that share them.
 
     Those that share them never wait for each other, which threads on one tile do after every few rows; and where a
@@ -85,7 +92,7 @@ class HostLane:
         """As the protocol says."""
         return self._threads.submit(self._run, parts)
 
-    def relieve(self) -> None:
+    def free_memory(self) -> None:
         """Nothing is held."""
 
     def close(self) -> None:
@@ -100,15 +107,15 @@ class HostLane:
 
     def _share_processors(self) -> None:
         """Give each thread its part of them; torch keeps a number for each thread."""
-        processors, meeting = torch.get_num_threads(), Barrier(self.at_once + 1)
+        processors, barrier = torch.get_num_threads(), Barrier(self.at_once + 1)
 
         def begin() -> None:
             torch.set_num_threads(max(1, processors // self.at_once))
-            meeting.wait()
+            barrier.wait()
 
         for _ in range(self.at_once):
             self._threads.submit(begin)
-        meeting.wait()
+        barrier.wait()
         torch.set_num_threads(processors)  # Any thread to come begins with what was set last.
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from scanner.dense import Form
-from scanner.devices.device_queue import FloatMap, Lane, Pending, Pixels
+from scanner.devices.device_queue import Deferred, DeviceQueue, FloatMap, Pending, Pixels
 
 _log = logging.getLogger(__name__)
 _GRAPHED = "-graph"
@@ -81,44 +81,47 @@ def reason_of(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *lines[:1]])
 
 
-class FallbackLane:
-    """A lane in an optional form. The first failure closes that form, and what failed is scored by the default one."""
+class FallbackQueue:
+    """A queue in an optional form. The first failure closes that form, and what failed is scored by the default one."""
 
     at_once = 1
 
-    def __init__(self, choice: FormChoice, open_optional: Callable[[], Lane], open_default: Callable[[], Lane]) -> None:
+    def __init__(
+        self, choice: FormChoice, open_optional: Callable[[], DeviceQueue], open_default: Callable[[], DeviceQueue]
+    ) -> None:
         self._choice = choice
         self._open_optional, self._open_default = open_optional, open_default
-        self._optional: Lane | None = None
-        self._default: Lane | None = None
+        self._optional: DeviceQueue | None = None
+        self._default: DeviceQueue | None = None
 
     def launch(self, parts: Sequence[Pixels]) -> Pending:
         """As the protocol says."""
         if self._choice.is_optional:
             try:
                 self._optional = self._optional or self._open_optional()
-                return _Guarded(self, parts, self._optional.launch(parts))
+                pending = self._optional.launch(parts)
             except Exception as error:
-                self.fall_back(reason_of(error))
-        return self.default.launch(parts)
+                self._fall_back(reason_of(error))
+            else:
+                return Deferred(lambda: self._wait(parts, pending))
+        return self._default_queue().launch(parts)
 
-    def relieve(self) -> None:
+    def free_memory(self) -> None:
         """As the protocol says."""
-        for lane in self._lanes():
-            lane.relieve()
+        for queue in self._queues():
+            queue.free_memory()
 
     def close(self) -> None:
         """As the protocol says."""
-        for lane in self._lanes():
-            lane.close()
+        for queue in self._queues():
+            queue.close()
 
-    @property
-    def default(self) -> Lane:
-        """The lane in the default form, opened when it is first wanted."""
+    def _default_queue(self) -> DeviceQueue:
+        """The queue in the default form, opened when it is first wanted."""
         self._default = self._default or self._open_default()
         return self._default
 
-    def fall_back(self, reason: str) -> None:
+    def _fall_back(self, reason: str) -> None:
         """Score in the default form from now on; the first reason is kept, others follow from it."""
         if not self._choice.is_optional:
             return
@@ -126,26 +129,20 @@ class FallbackLane:
         self._choice.fallbacks.append(f"{self._choice.form}: {reason}")
         if self._optional is not None:
             with suppress(Exception):  # What it holds is memory that the default form may want; it is broken as it is.
-                self._optional.relieve()
+                self._optional.free_memory()
 
-    def _lanes(self) -> list[Lane]:
-        return [lane for lane in (self._optional, self._default) if lane is not None]
-
-
-class _Guarded:
-    """Scores that an optional form computes; the default form's, if it fails."""
-
-    def __init__(self, lane: FallbackLane, parts: Sequence[Pixels], pending: Pending) -> None:
-        self._lane, self._parts, self._pending = lane, parts, pending
-
-    def result(self) -> FloatMap:
+    def _wait(self, parts: Sequence[Pixels], pending: Pending) -> FloatMap:
+        """The scores that the optional form computes; the default form's, if it fails."""
         try:
-            values = self._pending.result()
+            values = pending.result()
         except Exception as error:
-            self._lane.fall_back(reason_of(error))
+            self._fall_back(reason_of(error))
         else:
             if np.isfinite(values).all():
                 return values
             # If the default form says the same, that is an error of its own, which is found where all scores are seen.
-            self._lane.fall_back("scores that are not finite")
-        return self._lane.default.launch(self._parts).result()
+            self._fall_back("scores that are not finite")
+        return self._default_queue().launch(parts).result()
+
+    def _queues(self) -> list[DeviceQueue]:
+        return [queue for queue in (self._optional, self._default) if queue is not None]

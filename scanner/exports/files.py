@@ -38,7 +38,8 @@ from scanner.files.result_names import (
     TISSUE_NAME,
     ZARR_NAME,
 )
-from scanner.result import PreparedSlide, ScanResult
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.result import ScanResult
 from scanner.slides import Slide
 
 #: A path, and what writes it: calls that, unless the file is there as an earlier run has finished it.
@@ -80,7 +81,7 @@ def _write_data(folder: Path, result: ScanResult, prepared: PreparedSlide) -> No
     slide = prepared.slide
     write_detections(folder / DETECTIONS_NAME, result.detections, origin=slide.origin)
     write_regions(folder / REGIONS_NAME, result, origin=slide.origin)
-    write_tissue(folder / TISSUE_NAME, prepared.tissue, origin=slide.origin)
+    write_tissue(folder / TISSUE_NAME, prepared.survey.tissue, origin=slide.origin)
     write_table(folder / TABLE_NAME, result.detections)
     write_table(folder / CANDIDATES_NAME, result.candidates)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,8 +38,8 @@ Backdrop = tuple[Colours, float]
 
 #: Longest side of the slide in the picture; smaller fields are enlarged by a whole factor, to half of it or more.
 SLIDE_PX = 1600
-#: Level px that are read while the network still runs: a second's work, which a scan that is cancelled waits for.
-SOON_PX = 2**26
+#: Level px that are read beside the network at most: a second's work, which a scan that is cancelled waits for.
+MOST_PX_BESIDE = 2**26
 #: Radius of the ring around a detection: of a figure, but large enough to be seen.
 RING_UM, MIN_RING_PX = 12.0, 9.0
 HOTSPOT_TEXT_PX = 16.0
@@ -64,10 +66,18 @@ def read_backdrop(slide: Slide, frame: Frame) -> Backdrop:
     return colours.repeat(factor, axis=0).repeat(factor, axis=1), cell_um / factor
 
 
-def is_soon_read(slide: Slide, frame: Frame) -> bool:
+@contextmanager
+def backdrop_beside(slide: Slide, frame: Frame, *, is_wanted: bool = True) -> Iterator[Future[Backdrop] | None]:
+    """What reads the backdrop in a thread meanwhile; None if it is not wanted, or takes longer than it may."""
+    with ThreadPoolExecutor(1, thread_name_prefix="overview") as thread:
+        is_read = is_wanted and fits_beside_scan(slide, frame)
+        yield thread.submit(read_backdrop, slide, frame) if is_read else None
+
+
+def fits_beside_scan(slide: Slide, frame: Frame) -> bool:
     """True if `read_backdrop` takes no longer than it may beside a scan."""
     level = slide.levels[choose_level(slide, frame, _cell_um(frame))]
-    return level.height * level.width <= SOON_PX
+    return level.height * level.width <= MOST_PX_BESIDE
 
 
 def _cell_um(frame: Frame) -> float:

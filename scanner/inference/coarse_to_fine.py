@@ -38,7 +38,7 @@ WHOLE_SHARE = 0.4
 
 @dataclass(frozen=True, kw_only=True)
 class CoarseToFineScorer(Scorer):
-    """A Scorer that looks at a tile coarsely first; `net` is the fine one."""
+    """A Scorer that scores a tile at COARSE_STRIDE first; `net` is the fine one."""
 
     coarse_net: nn.Module
     #: Probability from which a coarse px is looked at more closely.
@@ -76,13 +76,13 @@ class CoarseToFineScorer(Scorer):
             # To the gate a NaN is background: it must not vanish there.
             return fine.masked_fill(coarse.isnan().flatten(1).any(dim=1)[:, None, None, None], torch.nan)
 
-    def everywhere(self) -> Scorer:
+    def without_gate(self) -> Scorer:
         """The full scan's scorer."""
         return Scorer(**{field.name: getattr(self, field.name) for field in fields(Scorer)})
 
-    def coarsely(self) -> Scorer:
+    def coarse_only(self) -> Scorer:
         """The scorer of a full scan at COARSE_STRIDE."""
-        return replace(self.everywhere(), net=self.coarse_net)
+        return replace(self.without_gate(), net=self.coarse_net)
 
     def _near(self, is_hot: Tensor) -> Tensor:
         """Cells within reach of a hot one; those within `reach` of the border fall away."""
@@ -106,7 +106,7 @@ class CoarseToFineScorer(Scorer):
 
 
 def coarse_to_fine(scorer: Scorer, model: Model, *, gate: float, smoothing_px: float) -> CoarseToFineScorer:
-    """`scorer`, made to look coarsely first.
+    """`scorer`, made to score a tile coarsely first.
 
     Parameters
     ----------

@@ -10,11 +10,11 @@ from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
 from scanner.survey.tissue import TissueMask
 
-#: A tile is narrowed by whole eighths of its side, so that few shapes of tiles come up.
+#: A tile is cropped by whole eighths of its side, so that few shapes of tiles come up.
 PARTS = 8
 
 
-def narrow(tile: Tile, tissue: TissueMask, *, seen: int, alignment: int) -> Tile:
+def crop_to_tissue(tile: Tile, tissue: TissueMask, *, context_px: int, alignment: int) -> Tile:
     """The part of a tile around what is scanned of it.
 
     Parameters
@@ -22,7 +22,7 @@ def narrow(tile: Tile, tissue: TissueMask, *, seen: int, alignment: int) -> Tile
     tile : Tile
         With some tissue.
     tissue : TissueMask
-    seen : int
+    context_px : int
         Side of what is read for a single output, in grid px.
     alignment : int
         Map px of which a tile begins at a multiple.
@@ -36,7 +36,7 @@ def narrow(tile: Tile, tissue: TissueMask, *, seen: int, alignment: int) -> Tile
     rows = _span(np.logical_or.reduce(wanted, axis=1), alignment)
     cols = _span(np.logical_or.reduce(wanted, axis=0), alignment)
     part = Box(rows[0], cols[0], rows[1], cols[1]).shifted(tile.write.top, tile.write.left)
-    return tile if part == tile.write else Tile(tile.index, part, read_box(part, tissue.frame.stride, seen))
+    return tile if part == tile.write else Tile(tile.index, part, read_box(part, tissue.frame.stride, context_px))
 
 
 def _span(is_wanted: npt.NDArray[np.bool_], alignment: int) -> tuple[int, int]:
@@ -46,10 +46,10 @@ def _span(is_wanted: npt.NDArray[np.bool_], alignment: int) -> tuple[int, int]:
     return int(wanted[0]) // unit * unit, min(length, (int(wanted[-1]) // unit + 1) * unit)
 
 
-def widen(values: FloatMap, part: Box, whole: Box) -> FloatMap:
+def paste_back(values: FloatMap, part: Box, whole: Box) -> FloatMap:
     """The values of `part`, (K, h, w), in its place within `whole`, 0 around them."""
     if part == whole:
         return values
-    widened = np.zeros((len(values), whole.height, whole.width), np.float32)
-    widened[:, *part.shifted(-whole.top, -whole.left).slices()] = values
-    return widened
+    pasted = np.zeros((len(values), whole.height, whole.width), np.float32)
+    pasted[:, *part.shifted(-whole.top, -whole.left).slices()] = values
+    return pasted

@@ -53,7 +53,8 @@ def _by_zones(net: nn.Module, side: int, stride: int, *, refusal: InexactLayerEr
     try:
         zoned = zone(net, side, stride)
     except InexactLayerError:
-        raise InexactLayerError(refusal.layer, f"{refusal.reason}; pass --engine patch, dear as it is") from refusal
+        reason = f"{refusal.reason}; pass --engine patch, which is much slower"
+        raise InexactLayerError(refusal.layer, reason) from refusal
     if not zoned.estimate.is_cheaper:
         cost = f"zones would not be cheaper ({zoned.estimate}); pass --engine patch"
         raise InexactLayerError(refusal.layer, f"{refusal.reason}; {cost}") from refusal

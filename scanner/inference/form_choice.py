@@ -13,34 +13,27 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from scanner.devices.device_queue import FloatMap, Lane, Pixels, StageSeconds
+from scanner.devices.device_queue import DeviceQueue, FloatMap, Pixels, StageSeconds
 from scanner.devices.form_cache import cache_folder, keep_seconds, read_seconds
 from scanner.devices.gpu_forms import DEFAULT_FORM, FormChoice, GpuForm, reason_of
 from scanner.errors import SettingsError
 from scanner.geometry.tiles import map_side
+from scanner.inference.form_comparison import WrongScoresError, as_logits, probe_pixels, refuse_other_scores
+from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.scorer import Scorer
-from scanner.result import PreparedSlide
 
 #: Launches that set a form up: the first compiles, the second captures. Their scores are compared.
 SET_UP = 2
 #: Launches that are timed; the fastest counts.
 TIMED = 3
-#: Largest difference of a logit that is let pass, relative to 1 + the largest logit.
-TOLERANCES = {"float32": 1e-5, "tf32": 0.02, "bfloat16": 0.05}
 _DRIVER = Path("/proc/driver/nvidia/version")
 _log = logging.getLogger(__name__)
-
-
-class WrongScoresError(Exception):
-    """A form's scores are not those of the default form."""
 
 
 def choose_scan_form(prepared: PreparedSlide, *, wanted: str | None = None) -> PreparedSlide:
@@ -75,7 +68,7 @@ def full_tile_shape(prepared: PreparedSlide) -> tuple[int, ...]:
     frame, scorer = prepared.frame, prepared.scorer
     side = map_side(prepared.tile_side, frame.stride)
     outputs = min(side, frame.map_height), min(side, frame.map_width)
-    height, width = ((length - 1) * frame.stride + scorer.seen for length in outputs)
+    height, width = ((length - 1) * frame.stride + scorer.context_px for length in outputs)
     return prepared.settings.batch_size, height, width, scorer.card.normalisation.pixel_channels
 
 
@@ -133,8 +126,7 @@ class _Trial:
 
     @classmethod
     def of(cls, scorer: Scorer, tile_shape: tuple[int, ...]) -> _Trial:
-        # Not the scan's seconds; and no form is chosen yet.
-        asked = as_logits(replace(scorer, seconds=StageSeconds(), choice=None))
+        asked = as_logits(replace(scorer, choice=None))  # No form is chosen yet.
         return cls(asked, probe_pixels(tile_shape), {}, set(), [])
 
     @property
@@ -166,14 +158,14 @@ class _Trial:
     def _run(self, form: GpuForm, timed: int) -> float:
         if form is not DEFAULT_FORM and not self.reference:
             raise WrongScoresError("there is nothing to compare it with: the default form has failed")
-        lane = self.scorer.open_form(form, self.pixels.shape)
+        queue = self.scorer.open_form(form, self.pixels.shape, StageSeconds())
         try:
             for _ in range(SET_UP):
-                self._compare(lane.launch(list(self.pixels)).result())
-            return min((_seconds(lane, self.pixels) for _ in range(timed)), default=0.0)
+                self._compare(queue.launch(list(self.pixels)).result())
+            return min((_seconds(queue, self.pixels) for _ in range(timed)), default=0.0)
         finally:
-            lane.relieve()
-            lane.close()
+            queue.free_memory()
+            queue.close()
 
     def _compare(self, values: FloatMap) -> None:
         reference = self.reference[0] if self.reference else values
@@ -182,46 +174,10 @@ class _Trial:
             self.reference.append(values.copy())
 
 
-def refuse_other_scores(found: FloatMap, expected: FloatMap, precision: str, source: str) -> float:
-    """The largest difference of two maps of logits, if there is none but rounding; else WrongScoresError."""
-    if not np.isfinite(found).all():
-        raise WrongScoresError("scores that are not finite")
-    if found.shape != expected.shape:
-        raise WrongScoresError(f"scores of shape {found.shape}, not {expected.shape}")
-    difference = float(np.abs(found - expected).max())
-    allowed = TOLERANCES[precision] * (1 + float(np.abs(expected).max()))
-    if difference > allowed:
-        raise WrongScoresError(f"logits off by {difference:.1e} from those of {source}, {allowed:.1e} are allowed")
-    return difference
-
-
-class LogitScorer(Scorer):
-    """A scorer that says logits: near 0 and 1, probabilities hide what is wrong."""
-
-    def probability(self, logits: Tensor) -> Tensor:
-        """(N, classes, rows, cols), float32."""
-        return logits.float()
-
-
-def as_logits(scorer: Scorer) -> LogitScorer:
-    """The scorer that says logits."""
-    return LogitScorer(**{field.name: getattr(scorer, field.name) for field in fields(Scorer)})
-
-
-def _seconds(lane: Lane, pixels: Pixels) -> float:
+def _seconds(queue: DeviceQueue, pixels: Pixels) -> float:
     started = time.perf_counter()
-    lane.launch(list(pixels)).result()
+    queue.launch(list(pixels)).result()
     return time.perf_counter() - started
-
-
-def probe_pixels(shape: tuple[int, ...]) -> Pixels:
-    """Noise in blocks and in single pixels, the same every time: patches that differ, at several scales."""
-    rng = np.random.default_rng(14)
-    count, height, width, channels = shape
-    coarse = rng.integers(0, 200, (count, -(-height // 16), -(-width // 16), channels), np.uint8)
-    blocks = coarse.repeat(16, axis=1).repeat(16, axis=2)[:, :height, :width]
-    pixels: Pixels = blocks + rng.integers(0, 56, shape, np.uint8)
-    return pixels
 
 
 def choice_key(scorer: Scorer, tile_shape: tuple[int, ...]) -> str | None:
@@ -230,10 +186,8 @@ def choice_key(scorer: Scorer, tile_shape: tuple[int, ...]) -> str | None:
     if card is None:
         return None
     network = [scorer.card.name, scorer.card.sha256, [list(weights.shape) for weights in scorer.net.parameters()]]
-    software = [
-        torch.__version__, torch.version.cuda, torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-        _version("triton"), _version("mitoscan"),
-    ]  # fmt: skip
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    software = [torch.__version__, torch.version.cuda, cudnn, _version("triton"), _version("mitoscan")]
     content = [*card, software, network, scorer.stride, scorer.precision, list(tile_shape)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 

@@ -48,7 +48,7 @@ def choose_tile_side(scorer: Scorer, settings: ScanSettings, stride: int) -> int
 
     On a CPU it depends on the size of the machine and not on what happens to be free, so that a scan that is continued
     finds the tiles that it began with. A GPU may be shared, and what it has free is all there is: there, a scan that is
-    continued keeps the side it began with (`resuming.as_begun`).
+    continued keeps the side it began with (`resuming.resume_plan`).
 
     Raises
     ------
@@ -56,12 +56,12 @@ def choose_tile_side(scorer: Scorer, settings: ScanSettings, stride: int) -> int
         The tile, or the smallest tile, does not fit.
     """
     side = tile_side(settings, stride, device_type=scorer.device.type)
-    room = SHARE * memory_of_machine(scorer.device)
+    limit = SHARE * memory_of_machine(scorer.device)
     per_px = widest_layer(scorer, stride)
-    while (needed := memory_bound(scorer, settings, side=side, widest=per_px)) > room:
+    while (needed := memory_bound(scorer, settings, side=side, widest=per_px)) > limit:
         if settings.tile_size is not None or side // 2 < SMALLEST_SIDE:
             raise SettingsError(
-                f"tile_size = {side} needs {_gib(needed)} for {scorer.card.name}, and this machine gives {_gib(room)}; "
+                f"tile_size = {side} needs {_gib(needed)} for {scorer.card.name}, this machine gives {_gib(limit)}; "
                 "pass a smaller --tile-size or fewer --workers"
             )
         side //= 2
@@ -82,7 +82,7 @@ def memory_bound(scorer: Scorer, settings: ScanSettings, *, side: int, widest: f
         From `widest_layer`, if it is known.
     """
     widest = widest_layer(scorer, scorer.stride) if widest is None else widest
-    read_px, channels = (side + scorer.seen) ** 2, scorer.card.normalisation.pixel_channels
+    read_px, channels = (side + scorer.context_px) ** 2, scorer.card.normalisation.pixel_channels
     network = scorer.at_once * settings.batch_size * read_px * (BYTES_PER_INPUT * channels + SCRATCH * widest)
     network += getattr(scorer.net, "block_bytes", 0)
     if scorer.device.type == "cuda":
@@ -104,12 +104,11 @@ def widest_layer(scorer: Scorer, stride: int) -> float:
     """
     if isinstance(getattr(scorer.net, "inner", scorer.net), (PatchwiseNet, ZonedNet)):
         return 0.0
-    scorer = scorer.everywhere()
+    scorer = scorer.without_gate()
     side = scorer.card.patch_size + (_PROBE_OUTPUTS - 1) * stride
     pixels = np.full((1, side, side, scorer.card.normalisation.pixel_channels), 200, np.uint8)
     with _watching_layers(scorer.net) as sizes:
         scorer(pixels)
-    scorer.seconds.net = 0.0  # The probe is no part of the scan.
     return max(sizes, default=0) / side**2
 
 

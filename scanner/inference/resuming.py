@@ -6,13 +6,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from scanner.exports.report import plan_of_map
 from scanner.inference.form_choice import choose_scan_form
-from scanner.result import PreparedSlide
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.inference.scan_identity import plan_of_map
 from scanner.settings import MAX_TILE_SIDE
 
 
-def as_begun(prepared: PreparedSlide, known: Any) -> PreparedSlide:
+def resume_plan(prepared: PreparedSlide, known: Any) -> PreparedSlide:
     """The slide with the tiles and the form of an unfinished scan, whose plan is `known`, if only these are others now.
 
     What a GPU has free, and which form is the fastest there, changes from run to run; what is scored already must not
@@ -20,11 +20,11 @@ def as_begun(prepared: PreparedSlide, known: Any) -> PreparedSlide:
     """
     if not isinstance(known, dict):
         return choose_scan_form(prepared)
-    begun = _with_tiles_of(known, prepared)
-    if _differs_in_form_alone(begun, known):
-        begun = choose_scan_form(begun, wanted=known.get("form"))
-        if _plan(begun) == known:
-            return begun
+    resumed = _with_tiles_of(known, prepared)
+    if _differs_in_form_alone(resumed, known):
+        resumed = choose_scan_form(resumed, wanted=known.get("form"))
+        if _plan(resumed) == known:
+            return resumed
     return choose_scan_form(prepared)
 
 
@@ -40,5 +40,5 @@ def _differs_in_form_alone(prepared: PreparedSlide, known: dict[str, Any]) -> bo
 
 
 def _plan(prepared: PreparedSlide) -> dict[str, Any]:
-    plan: dict[str, Any] = json.loads(json.dumps(plan_of_map(prepared, prepared.tile_side)))
+    plan: dict[str, Any] = json.loads(json.dumps(plan_of_map(prepared)))
     return plan

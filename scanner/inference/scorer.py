@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -19,10 +18,10 @@ from models.normalisation import StainStatistics
 from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model
 from scanner.dense import DenseNet, Form
-from scanner.devices.cuda_queue import CudaLane, exact_convolutions
+from scanner.devices.cuda_queue import CudaQueue, exact_convolutions
 from scanner.devices.device import choose_device
-from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels, StageSeconds
-from scanner.devices.gpu_forms import FallbackLane, FormChoice, GpuForm
+from scanner.devices.device_queue import DeviceQueue, FloatMap, HostQueue, Pixels, StageSeconds
+from scanner.devices.gpu_forms import FallbackQueue, FormChoice, GpuForm
 from scanner.errors import NonFiniteScoreError
 from scanner.geometry.frames import Box
 from scanner.inference.engine import choose_network
@@ -42,7 +41,6 @@ class Scorer:
     table: Tensor
     card: ModelCard
     device: torch.device
-    seconds: StageSeconds = field(default_factory=StageSeconds)
     #: Type of the network's numbers; everything after it is float32.
     dtype: torch.dtype = torch.float32
     #: On a GPU, float32 numbers are cut to 10 bits before they are multiplied.
@@ -54,9 +52,7 @@ class Scorer:
 
     def __call__(self, pixels: Pixels) -> FloatMap:
         """The probability of each mapped class, for each scanned patch of each tile."""
-        started = time.perf_counter()
         values: FloatMap = self.compute(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
-        self.seconds.net += time.perf_counter() - started
         return values
 
     @torch.inference_mode()
@@ -78,7 +74,7 @@ class Scorer:
         return 0
 
     @property
-    def seen(self) -> int:
+    def context_px(self) -> int:
         """Side of what is read for a single output, in grid px: a patch, and the margin around it."""
         return self.card.patch_size + 2 * self.margin
 
@@ -93,12 +89,12 @@ class Scorer:
         return isinstance(self.net, DenseNet)  # The other engines take their patches in batches of their own.
 
     def of_slide(self, name: str, stain: StainStatistics | None) -> Scorer:
-        """The same classifier, network shared, for a slide of that name and stain; its seconds begin at 0."""
+        """The same classifier, network shared, for a slide of that name and stain."""
         table = normalisation_table(self.card.normalisation, stain).to(self.device)
-        return replace(self, table=table, seconds=StageSeconds(), slide_name=name)
+        return replace(self, table=table, slide_name=name)
 
-    def everywhere(self) -> Scorer:
-        """The scorer that computes each output, whatever it sees."""
+    def without_gate(self) -> Scorer:
+        """The scorer that computes every output, whatever the tile shows."""
         return self
 
     def arithmetic(self) -> AbstractContextManager[None]:
@@ -149,15 +145,18 @@ class Scorer:
         is_native = getattr(self.net, "form", None) is Form.NATIVE
         return SIDE_BY_SIDE if is_native and self.device.type == "cpu" and torch.get_num_threads() > 1 else 1
 
-    def open_lane(self, *, batches: int) -> Lane:
-        """A queue in front of the device, for so many batches or more, in the form that was chosen for this scan."""
+    def open_queue(self, seconds: StageSeconds, *, batches: int) -> DeviceQueue:
+        """A queue in front of the device, for so many batches or more, in the form that was chosen for this scan.
+
+        `seconds` counts what the device does.
+        """
         choice = self.choice
         if choice is None or not choice.is_optional or not self.is_fixed:
-            return self._open_default(batches)
-        optional = partial(self.open_form, choice.form, choice.tile_shape)
-        return FallbackLane(choice, optional, partial(self._open_default, batches))
+            return self._open_default(seconds, batches)
+        optional = partial(self.open_form, choice.form, choice.tile_shape, seconds)
+        return FallbackQueue(choice, optional, partial(self._open_default, seconds, batches))
 
-    def open_form(self, form: GpuForm, tile_shape: tuple[int, ...]) -> Lane:
+    def open_form(self, form: GpuForm, tile_shape: tuple[int, ...], seconds: StageSeconds) -> DeviceQueue:
         """A queue in front of the device for a dense net in that form; SettingsError if it has none.
 
         `tile_shape`, (N, h, w, C), is that of full tiles.
@@ -165,13 +164,13 @@ class Scorer:
         assert isinstance(self.net, DenseNet)
         compute = replace(self, net=self.net.in_form(form.layout)).compute
         if self.device.type != "cuda":
-            return HostLane(compute, self.seconds)
-        return CudaLane(compute, self.seconds, self.device, graph_shape=tile_shape if form.is_graphed else None)
+            return HostQueue(compute, seconds)
+        return CudaQueue(compute, seconds, self.device, graph_shape=tile_shape if form.is_graphed else None)
 
-    def _open_default(self, batches: int) -> Lane:
+    def _open_default(self, seconds: StageSeconds, batches: int) -> DeviceQueue:
         if self.device.type == "cuda":
-            return CudaLane(self.compute, self.seconds, self.device)
-        return HostLane(self.compute, self.seconds, at_once=self.at_once if batches >= SEVERAL else 1)
+            return CudaQueue(self.compute, seconds, self.device)
+        return HostQueue(self.compute, seconds, at_once=self.at_once if batches >= SEVERAL else 1)
 
 
 def dtype_of(precision: str) -> torch.dtype:

@@ -4,84 +4,80 @@ from __future__ import annotations
 
 import numpy as np
 
-from scanner.errors import ScanCancelledError
-from scanner.exports.report import plan_of_map
+from scanner.devices.device_queue import StageSeconds
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, map_side, plan_tiles, split_tile
-from scanner.inference.cropping import narrow, widen
-from scanner.inference.stages import Stages
-from scanner.inference.tally import Tally
+from scanner.inference.cropping import crop_to_tissue, paste_back
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.inference.progress import ScanProgress
+from scanner.inference.scan_identity import plan_of_map
 from scanner.inference.tile_loop import score_tiles
-from scanner.maps.store import FloatMap, MapStore, ProbabilityMap
+from scanner.maps.probability_map import ProbabilityMap
+from scanner.maps.store import FloatMap, MapStore
 from scanner.maps.unfinished import UnfinishedScan
-from scanner.result import PreparedSlide, Progress, Watch
 
 
 def score_slide(
-    prepared: PreparedSlide, unfinished: UnfinishedScan, watch: Watch
-) -> tuple[ProbabilityMap, tuple[Box, ...], Stages]:
-    """Run the network over the tissue; returns the map, the map boxes that could not be read, and what comes next.
+    prepared: PreparedSlide, unfinished: UnfinishedScan, progress: ScanProgress, seconds: StageSeconds
+) -> tuple[ProbabilityMap, tuple[Box, ...]]:
+    """Run the network over the tissue; returns the map, and the map boxes that could not be read.
 
     Tiles that an earlier, unfinished scan with the same plan has left are not scored again.
     """
     store, tiles = open_store(prepared, unfinished), tiles_to_scan(prepared)
-    scanned = score_missing(prepared, store, tiles, watch)
+    score_missing(prepared, store, tiles, progress, seconds)
     unreadable = [box for tile in tiles for box in store.done[tile.index]]
-    probability_map = ProbabilityMap(store)
-    stages = Stages(watch, prepared.slide.path.name, scanned, folder=store.folder)
-    stages.watch(probability_map)
-    return probability_map, tuple(unreadable), stages
+    return ProbabilityMap(store), tuple(unreadable)
 
 
 def open_store(prepared: PreparedSlide, unfinished: UnfinishedScan) -> MapStore:
     """The slide's unfinished map, or an empty one."""
-    side = prepared.tile_side
-    chunk_side, plan = map_side(side, prepared.frame.stride), plan_of_map(prepared, side)
-    return unfinished.resume(prepared.frame, chunk_side=chunk_side, plan=plan)
+    chunk_side = map_side(prepared.tile_side, prepared.frame.stride)
+    return unfinished.resume(prepared.frame, chunk_side=chunk_side, plan=plan_of_map(prepared))
 
 
-def score_missing(prepared: PreparedSlide, store: MapStore, tiles: list[Tile], watch: Watch) -> Progress:
+def score_missing(
+    prepared: PreparedSlide, store: MapStore, tiles: list[Tile], progress: ScanProgress, seconds: StageSeconds
+) -> None:
     """Run the network over those of `tiles` that the store does not hold yet; they are safe then."""
-    tissue, settings = prepared.tissue, prepared.settings
-    tally = Tally(tissue, tiles)
+    survey, scorer = prepared.survey, prepared.scorer
     store.recall(tiles)
-    for tile in tiles:
-        if tile.index in store.done:
-            tally.add(tile)
+    progress.plan(tiles, scored=[tile for tile in tiles if tile.index in store.done])
     missing = {tile.index: tile for tile in tiles if tile.index not in store.done}
     parts = (
-        narrow(tile, tissue, seen=prepared.scorer.seen, alignment=prepared.scorer.alignment)
+        crop_to_tissue(tile, survey.tissue, context_px=scorer.context_px, alignment=scorer.alignment)
         for tile in missing.values()
     )
+    batch_size, workers = prepared.settings.batch_size, prepared.readers
+    scored_tiles = score_tiles(scorer, survey.grid.read, parts, batch_size=batch_size, workers=workers, seconds=seconds)
     try:
-        for scored in score_tiles(
-            prepared.scorer, prepared.grid.read, parts, batch_size=settings.batch_size, workers=prepared.readers
-        ):
-            if watch.should_stop():
-                name = prepared.slide.path.name
-                raise ScanCancelledError(f"{name}: cancelled after {tally.tiles} of {len(tiles)} tiles")
-            values, lost = (scored.values, []) if scored.values is not None else score_cells(prepared, scored.tile)
+        for scored in scored_tiles:
+            progress.stop_if_asked()
+            values, lost = scored.values, list[Box]()
+            if values is None:
+                values, lost = score_cells(prepared, scored.tile, seconds)
             tile, part = missing[scored.tile.index], scored.tile.write
             # What a tile covers beyond the tissue is not scanned: the map must not depend on where tiles end.
-            store.write(tile, widen(values * tissue.values_for(part), part, tile.write), lost)
-            watch.on_progress(tally.add(tile))
+            store.write(tile, paste_back(values * survey.tissue.values_for(part), part, tile.write), lost)
+            progress.tile_scored(tile)
     finally:
         store.sync()
-    return tally.progress
 
 
 def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:
     """The tiles that hold tissue."""
-    tiles = plan_tiles(prepared.frame, prepared.scorer.seen, prepared.tile_side)
-    return [tile for tile in tiles if prepared.tissue.any_in(tile.write)]
+    tiles = plan_tiles(prepared.frame, prepared.scorer.context_px, prepared.tile_side)
+    return [tile for tile in tiles if prepared.survey.tissue.any_in(tile.write)]
 
 
-def score_cells(prepared: PreparedSlide, tile: Tile) -> tuple[FloatMap, list[Box]]:
+def score_cells(prepared: PreparedSlide, tile: Tile, seconds: StageSeconds) -> tuple[FloatMap, list[Box]]:
     """A tile of which some pixels cannot be read, cell by cell; returns its values and the cells that are lost."""
     values = np.zeros((len(prepared.model.card.mapped), tile.write.height, tile.write.width), np.float32)
-    cells = split_tile(tile, prepared.frame.stride, prepared.scorer.seen)
+    cells = split_tile(tile, prepared.frame.stride, prepared.scorer.context_px)
     lost = []
-    for scored in score_tiles(prepared.scorer, prepared.grid.read, cells, workers=prepared.readers):
+    for scored in score_tiles(
+        prepared.scorer, prepared.survey.grid.read, cells, workers=prepared.readers, seconds=seconds
+    ):
         box = scored.tile.write
         if scored.values is None:
             lost.append(box)

@@ -1,7 +1,7 @@
 """The loop over tiles: readers ahead, the device's queue, whoever takes the scores.
 
-Readers work ahead in threads, the device computes in a lane of its own, and whoever takes the scores writes them
-meanwhile, so that none of the three waits for another more than it must.
+Readers work ahead in threads, the device has a queue of its own, and whoever takes the scores writes them meanwhile,
+so that none of the three waits for another more than it must.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from scanner.devices.blank import BlankScores
-from scanner.devices.device_queue import FloatMap, Pending, Pixels
-from scanner.devices.out_of_memory import Room
+from scanner.devices.device_queue import FloatMap, Pending, Pixels, StageSeconds
+from scanner.devices.out_of_memory import TileSplitter
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
 from scanner.inference.read_ahead import ReadTile, batches, read_ahead
@@ -31,7 +30,13 @@ class ScoredTile:
 
 
 def score_tiles(
-    scorer: Scorer, read: Callable[[Box], Pixels], tiles: Iterable[Tile], *, batch_size: int = 1, workers: int = 2
+    scorer: Scorer,
+    read: Callable[[Box], Pixels],
+    tiles: Iterable[Tile],
+    *,
+    batch_size: int = 1,
+    workers: int = 2,
+    seconds: StageSeconds | None = None,
 ) -> Iterator[ScoredTile]:
     """Score tiles in their order, reading ahead, two batches in flight.
 
@@ -48,22 +53,23 @@ def score_tiles(
         Neighbouring tiles of one size that go through the network together.
     workers : int
         Reader threads.
+    seconds : StageSeconds, optional
+        Grows by the time of readers and device; left out for what is no part of a scan's network stage.
 
     Raises
     ------
     NonFiniteScoreError
         The network's scores of a tile are NaN or infinite.
     """
-    remaining = iter(tiles)
+    seconds, remaining = seconds or StageSeconds(), iter(tiles)
     first = list(islice(remaining, SEVERAL * batch_size))
-    with closing(scorer.open_lane(batches=len(first) // batch_size)) as lane:
-        room = Room(lane, seen=scorer.seen, stride=scorer.stride, alignment=scorer.alignment)
-        blank = BlankScores(room, seen=scorer.seen)
+    with closing(scorer.open_queue(seconds, batches=len(first) // batch_size)) as queue:
+        splitter = TileSplitter(queue, context_px=scorer.context_px, stride=scorer.stride, alignment=scorer.alignment)
         flight: deque[tuple[list[ReadTile], Pending]] = deque()
-        for batch in batches(read_ahead(scorer.seconds, read, chain(first, remaining), workers=workers), batch_size):
+        for batch in batches(read_ahead(seconds, read, chain(first, remaining), workers=workers), batch_size):
             parts = [pixels for _, pixels in batch if pixels is not None]
-            flight.append((batch, blank.of(parts) or room.launch(parts)))
-            if len(flight) == IN_FLIGHT * lane.at_once:
+            flight.append((batch, splitter.launch(parts)))
+            if len(flight) == IN_FLIGHT * queue.at_once:
                 yield from _landed(scorer, *flight.popleft())
         while flight:
             yield from _landed(scorer, *flight.popleft())

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from scanner.devices.device_queue import StageSeconds
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, map_side, plan_tiles, read_box
+from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.tile_loop import score_tiles
-from scanner.maps.store import ProbabilityMap
-from scanner.result import PreparedSlide, Verification
+from scanner.maps.probability_map import ProbabilityMap
 
 #: Probabilities may differ so much by the order of float32 additions; DESIGN's figure for maps.
 TOLERANCE = 1e-5
 _SEED = 20131
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Some places of a slide scanned a second time, with other tiles."""
+
+    #: Compared; those that could not be read are not among them.
+    places: int
+    #: Map px in them.
+    map_px: int
+    #: Largest difference of a probability.
+    max_difference: float
+    #: Differences up to this are rounding.
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """True if no seam of the tiles shows."""
+        return self.max_difference <= self.tolerance
 
 
 def verify_tiling(prepared: PreparedSlide, probability_map: ProbabilityMap, *, places: int) -> Verification:
@@ -35,16 +53,14 @@ def verify_tiling(prepared: PreparedSlide, probability_map: ProbabilityMap, *, p
     Verification
     """
     boxes = choose_places(prepared, places)
-    seen, stride = prepared.scorer.seen, prepared.frame.stride
-    tiles = [Tile(index, box, read_box(box, stride, seen)) for index, box in enumerate(boxes)]
-    # Its seconds are no part of the scan's.
-    scorer = replace(prepared.scorer, seconds=StageSeconds())
+    survey, scorer, stride = prepared.survey, prepared.scorer, prepared.frame.stride
+    tiles = [Tile(index, box, read_box(box, stride, scorer.context_px)) for index, box in enumerate(boxes)]
     compared, map_px, largest = 0, 0, 0.0
-    for scored in score_tiles(scorer, prepared.grid.read, tiles, workers=prepared.readers):
+    for scored in score_tiles(scorer, survey.grid.read, tiles, workers=prepared.readers):
         if scored.values is None:
             continue
         box = scored.tile.write
-        again = scored.values * prepared.tissue.values_for(box)
+        again = scored.values * survey.tissue.values_for(box)
         largest = max(largest, float(np.abs(again - probability_map.read_layers(box)).max()))
         compared, map_px = compared + 1, map_px + box.area
     return Verification(compared, map_px, largest, TOLERANCE)
@@ -53,8 +69,8 @@ def verify_tiling(prepared: PreparedSlide, probability_map: ProbabilityMap, *, p
 def choose_places(prepared: PreparedSlide, places: int) -> list[Box]:
     """Boxes in map px as large as tiles, but shifted; a different random tile with tissue is behind each."""
     frame, rng = prepared.frame, np.random.default_rng(_SEED)
-    tiles = plan_tiles(frame, prepared.scorer.seen, prepared.tile_side)
-    boxes = [tile.write for tile in tiles if prepared.tissue.any_in(tile.write)]
+    tiles = plan_tiles(frame, prepared.scorer.context_px, prepared.tile_side)
+    boxes = [tile.write for tile in tiles if prepared.survey.tissue.any_in(tile.write)]
     chosen = rng.permutation(len(boxes))[:places]
     side = map_side(prepared.tile_side, frame.stride)
     shape, alignment = (frame.map_height, frame.map_width), prepared.scorer.alignment

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from models.card import ModelCard
 from scanner.geometry.frames import Box, Frame
+from scanner.maps.probability_map import ProbabilityMap
 from scanner.maps.smoothing import ReadMap, smooth_map
-from scanner.maps.store import ProbabilityMap
 from scanner.survey.tissue import TissueMask
 
 Labels = npt.NDArray[np.uint8]

@@ -24,7 +24,8 @@ from scanner.errors import OutputError, OutputExistsError
 from scanner.files.atomic import LOCK_NAME, part_of, remove, remove_parts, sync_folder
 from scanner.files.locks import Lock, is_held
 from scanner.geometry.frames import Frame
-from scanner.maps.store import MapStore, ProbabilityMap, clear, read_plan
+from scanner.maps.probability_map import ProbabilityMap
+from scanner.maps.store import MapStore, clear, read_plan
 
 #: Folder of an unfinished scan within its result folder.
 WORK_NAME = ".scan"
@@ -78,7 +79,7 @@ class UnfinishedScan:
 
     @property
     def plan(self) -> Any:
-        """The plan of what was begun here; None if nothing was."""
+        """The plan of the scan that was started here; None if none was."""
         return read_plan(self.folder)
 
     def resume(self, frame: Frame, *, chunk_side: int, plan: dict[str, Any]) -> MapStore:

@@ -15,11 +15,13 @@ from models import Model, load_model
 from models.card import CARD_NAME
 from scanner.errors import ScanCancelledError
 from scanner.exports.geojson import write_regions
-from scanner.result import Progress, ScanResult
-from scanner.scanning import open_for, scan
+from scanner.inference.progress import Progress
+from scanner.result import ScanResult
+from scanner.scanning import scan
 from scanner.settings import ScanSettings
 from scanner.slides import Slide
 from scanner.slides.metadata.contents import name_images, others_to_scan
+from scanner.survey.opening import open_for
 from service.jobs import lifecycle
 from service.jobs.catalog import Catalog, UnknownModelError, read_entry
 from service.jobs.lifecycle import Job, JobProgress, JobState

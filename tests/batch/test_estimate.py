@@ -16,8 +16,8 @@ from scanner.batch.batch import BatchOrder, scan_batch
 from scanner.batch.estimate import Estimator, state_memory, time_network
 from scanner.batch.worklist import Job
 from scanner.errors import ResolutionError, SettingsError
+from scanner.inference.progress import Progress
 from scanner.inference.scorer import prepare_scorer
-from scanner.result import Progress
 from scanner.settings import SettingsKeywords
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model

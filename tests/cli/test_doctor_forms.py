@@ -56,8 +56,8 @@ def test_a_default_form_that_fails_is_a_problem(failure: str, monkeypatch: pytes
     model = random_model()
     scorer: Scorer = doctor_forms.as_logits(prepare_scorer(model, None, stride=2, device="cpu"))
     pixels = doctor_forms.probe_pixels((1, 60, 60, 3))
-    lane = doctor_forms._lane(scorer, Form.DILATION, pixels.shape)
-    check = doctor_forms._Check(model, pixels, doctor_forms._scores(lane, pixels))
+    queue = doctor_forms._open_queue(scorer, Form.DILATION, pixels.shape)
+    check = doctor_forms._Check(model, pixels, doctor_forms._scores(queue, pixels))
     for form in GpuForm:
         found = doctor_forms._finding(scorer, form, check, is_default=form is GpuForm.DILATION)
         assert found.is_fine == (form is not GpuForm.DILATION), found

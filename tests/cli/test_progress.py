@@ -11,7 +11,7 @@ from rich.console import Console
 from scanner.batch.outcomes import Outcome, Status
 from scanner.batch.worklist import Job
 from scanner.cli.progress import batch_display, describe_outcome
-from scanner.result import Progress
+from scanner.inference.progress import Progress
 
 JOB = Job(Path("slides/a.svs"), Path("out/a"))
 OUTCOME = Outcome("slides/a.svs", Status.OK, "", "a", 7, 12.5, 0.0, 90.0)

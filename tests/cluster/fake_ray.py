@@ -11,7 +11,7 @@ from scanner.batch.outcomes import Outcome, Status
 from scanner.cluster.dispatch import Step, Task
 from scanner.cluster.worker import Answer, Assignment
 from scanner.devices.device_queue import StageSeconds
-from scanner.result import Progress
+from scanner.inference.progress import Progress
 
 
 class RayError(Exception):

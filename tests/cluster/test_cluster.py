@@ -27,8 +27,8 @@ from scanner.cluster.cluster import MAX_LOSSES, scan_cluster
 from scanner.cluster.worker import ClusterWorker
 from scanner.errors import ClusterError, UnavailableError
 from scanner.inference.certificates import certificate_for
+from scanner.inference.progress import Progress
 from scanner.maps.unfinished import WORK_NAME
-from scanner.result import Progress
 from scanner.settings import SettingsKeywords
 from tests.cluster.fake_ray import FakeRay
 from tests.dense.test_capabilities import AVX2

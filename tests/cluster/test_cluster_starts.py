@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,11 +61,12 @@ class NotOnThisHost:
 
 
 @with_ray
-def test_a_cluster_whose_workers_cannot_start_ends_within_a_minute(
-    tmp_path: Path,
+def test_a_cluster_whose_workers_cannot_start_ends_after_a_few_of_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     order = BatchOrder(NotOnThisHost(), KEYWORDS, False)  # type: ignore[arg-type]
-    started = time.monotonic()
     with pytest.raises(ClusterError, match="a_package_that_no_host_has"):
         scan_cluster([Job(tmp_path / "a.svs", tmp_path / "a")], order, tmp_path, address="local")
-    assert time.monotonic() - started < 60
+    # Seconds each on an idle machine: within a minute in all.
+    said = [record for record in caplog.records if "has not started" in record.getMessage()]
+    assert len(said) == MAX_START_FAILURES

@@ -17,9 +17,14 @@ from scipy.special import expit
 from models import Model
 from models.card import BackgroundCalibration, card_from_toml, card_to_toml
 from scanner import scan
-from scanner.detections.background import background_of, finite_logit, raw_floor, take_off
+from scanner.detections.background import (
+    Background,
+    background_of,
+    finite_logit,
+    raw_from_calibrated,
+    subtract_background,
+)
 from scanner.detections.detection import Detection
-from scanner.result import Background
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model
 
@@ -47,7 +52,7 @@ def found(score: float, row: float = 10.0) -> Detection:
 @given(st.lists(st.floats(0.001, 0.999), max_size=12), st.floats(-3, 3))
 def test_scores_keep_their_order_and_their_raw_value(scores, shift):
     before = tuple(sorted((found(s, row) for row, s in enumerate(scores)), key=lambda d: (-d.score, d.row)))
-    after = take_off(before, Background(0.0, 1.0, shift))
+    after = subtract_background(before, Background(0.0, 1.0, shift))
     assert [one.raw_score for one in after] == [one.score for one in before]
     np.testing.assert_allclose(
         [finite_logit(d.score) for d in after], [finite_logit(d.score) - shift for d in before], atol=1e-6
@@ -57,7 +62,7 @@ def test_scores_keep_their_order_and_their_raw_value(scores, shift):
 @given(st.floats(0.01, 0.99), st.floats(-3, 3))
 def test_what_is_at_the_raw_floor_is_at_the_floor(floor, shift):
     background = Background(0.0, 1.0, shift)
-    (one,) = take_off((found(raw_floor(floor, background)),), background)
+    (one,) = subtract_background((found(raw_from_calibrated(floor, background)),), background)
     assert one.score == pytest.approx(floor, abs=1e-9)
 
 

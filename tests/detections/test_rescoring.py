@@ -15,16 +15,16 @@ from models import Model
 from models.card import BackgroundCalibration, card_from_toml, card_to_toml
 from models.errors import CardError
 from models.symmetry import Symmetric, odd_side
-from scanner import scan, scanning
+from scanner import scan
 from scanner.dense import Form, densify
-from scanner.detections import rescoring
+from scanner.detections import figures, rescoring
 from scanner.detections.detection import Detection
-from scanner.detections.rescoring import averaged, look_again
+from scanner.detections.rescoring import averaged, rescore
 from scanner.errors import UnreadableRegionError
+from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.scorer import prepare_scorer
-from scanner.inference.stages import Stages
 from scanner.maps.smoothing import smooth
-from scanner.result import PreparedSlide, ScanResult
+from scanner.result import ScanResult
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model
 
@@ -132,12 +132,12 @@ def test_what_cannot_be_read_any_more_keeps_its_score(slide: Path, monkeypatch: 
         raise UnreadableRegionError("the disk is gone")
 
     def without_pixels(
-        prepared: PreparedSlide, candidates: tuple[Detection, ...], stages: Stages, *, least: float
+        prepared: PreparedSlide, candidates: tuple[Detection, ...], **options: Any
     ) -> tuple[Detection, ...]:
         blind: Any = SimpleNamespace(read=refuse)
-        return look_again(replace(prepared, grid=blind), candidates, stages, least=least)
+        return rescore(replace(prepared, survey=replace(prepared.survey, grid=blind)), candidates, **options)
 
-    monkeypatch.setattr(scanning, "look_again", without_pixels)
+    monkeypatch.setattr(figures, "rescore", without_pixels)
     assert scan(slide, looking_again(model), device="cpu").candidates == scan(slide, model, device="cpu").candidates
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scanner.dense import DenseNet
-from scanner.devices.device_queue import FloatMap, HostLane, Lane, Pixels
+from scanner.devices.device_queue import DeviceQueue, FloatMap, HostQueue, Pixels, StageSeconds
 from scanner.devices.gpu_forms import GpuForm
 from scanner.inference import form_choice
 from scanner.inference.scorer import Scorer
@@ -58,7 +58,9 @@ class FakeCard:
         """Let every optional form fail so, from that launch on."""
         self.broken = {form: (failure, after) for form in GpuForm if form is not GpuForm.DILATION}
 
-    def open_form(self, scorer: Scorer, form: GpuForm, tile_shape: tuple[int, ...]) -> Lane:
+    def open_form(
+        self, scorer: Scorer, form: GpuForm, tile_shape: tuple[int, ...], seconds: StageSeconds
+    ) -> DeviceQueue:
         """In place of Scorer's."""
         self.shapes.append(tile_shape)
 
@@ -70,11 +72,11 @@ class FakeCard:
                 return FAILURES[failure](scores)
             return scores
 
-        return (HostLane if form is self.fastest else _Slow)(compute, scorer.seconds)
+        return (HostQueue if form is self.fastest else _Slow)(compute, seconds)
 
 
-class _Slow(HostLane):
-    """A lane whose launches take 10 ms more."""
+class _Slow(HostQueue):
+    """A queue whose launches take 10 ms more."""
 
     def launch(self, parts: Sequence[Pixels]) -> Future[FloatMap]:
         time.sleep(0.01)
@@ -86,6 +88,6 @@ def install(monkeypatch: pytest.MonkeyPatch, cache: Path) -> FakeCard:
     card = FakeCard()
     monkeypatch.setattr(form_choice, "has_forms", lambda scorer: isinstance(scorer.net, DenseNet) and scorer.is_fixed)
     monkeypatch.setattr(form_choice, "describe_card", lambda _device: card.description)
-    monkeypatch.setattr(Scorer, "open_form", lambda scorer, form, shape: card.open_form(scorer, form, shape))
+    monkeypatch.setattr(Scorer, "open_form", lambda *asked: card.open_form(*asked))
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     return card

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scanner.devices import cuda_queue
-from scanner.devices.cuda_queue import SLOTS, CudaLane
+from scanner.devices.cuda_queue import SLOTS, CudaQueue
 from scanner.devices.device_queue import StageSeconds
 from scanner.inference.scorer import Scorer, prepare_scorer
 from scanner.inference.tile_loop import score_tiles
@@ -93,9 +93,9 @@ def test_uploads_scores_and_downloads_follow_each_other(recorder: Recorder) -> N
         recorder.log.append(f"compute on {recorder.current}")
         return pixels.sum(dim=3).float()
 
-    lane = CudaLane(compute, seconds, torch.device("cpu"))
+    queue = CudaQueue(compute, seconds, torch.device("cpu"))
     tiles = [np.full((4, 5, 3), value, np.uint8) for value in range(5)]
-    flight = [lane.launch([tile]) for tile in tiles[:SLOTS]]
+    flight = [queue.launch([tile]) for tile in tiles[:SLOTS]]
     first = recorder.log[: recorder.log.index("compute on run") + 5]
     assert first == [
         "run waits for up", "event on run", "compute on run", "event on run", "down waits for event of run",
@@ -103,16 +103,16 @@ def test_uploads_scores_and_downloads_follow_each_other(recorder: Recorder) -> N
     ]  # fmt: skip
     assert not any(line.startswith("host waits") for line in recorder.log)
     # The third launch writes over the buffers of the first one: that must be down before.
-    flight.append(lane.launch([tiles[SLOTS]]))
+    flight.append(queue.launch([tiles[SLOTS]]))
     assert recorder.log.count("host waits for event of down") == 1
     for value, pending in enumerate(flight):
         np.testing.assert_array_equal(pending.result(), np.full((1, 4, 5), 3.0 * value, np.float32))
     # A larger tile, and two at once, need larger buffers.
     pair = [np.full((8, 5, 3), value, np.uint8) for value in (1, 2)]
-    np.testing.assert_array_equal(lane.launch(pair).result()[:, 0, 0], [3.0, 6.0])
+    np.testing.assert_array_equal(queue.launch(pair).result()[:, 0, 0], [3.0, 6.0])
     assert seconds.net == pytest.approx(0.004)
     assert seconds.wait == pytest.approx(0.003)
-    lane.close()
+    queue.close()
 
 
 @pytest.mark.gpu

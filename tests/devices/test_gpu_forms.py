@@ -18,8 +18,8 @@ from torch import Tensor
 from models import Model, save_model
 from scanner import ScanResult, scan
 from scanner.dense import Form, densify
-from scanner.devices.device_queue import HostLane, StageSeconds
-from scanner.devices.gpu_forms import FallbackLane, FormChoice, GpuForm
+from scanner.devices.device_queue import HostQueue, StageSeconds
+from scanner.devices.gpu_forms import FallbackQueue, FormChoice, GpuForm
 from scanner.errors import DeviceMemoryError, NonFiniteScoreError
 from scanner.inference.form_choice import SET_UP, TIMED
 from scanner.inference.scorer import Scorer, prepare_scorer
@@ -163,11 +163,11 @@ def test_a_lane_with_no_room_for_either_form_says_so_to_who_can_halve_the_tile()
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     choice = FormChoice(GpuForm.TRITON, (1, 4, 4, 3))
-    lanes = [HostLane(starved, StageSeconds()) for _ in range(2)]
-    with closing(FallbackLane(choice, lambda: lanes[0], lambda: lanes[1])) as lane:
+    queues = [HostQueue(starved, StageSeconds()) for _ in range(2)]
+    with closing(FallbackQueue(choice, lambda: queues[0], lambda: queues[1])) as queue:
         with pytest.raises(torch.OutOfMemoryError):
-            lane.launch([np.zeros((4, 4, 3), np.uint8)]).result()
-        lane.relieve()
+            queue.launch([np.zeros((4, 4, 3), np.uint8)]).result()
+        queue.free_memory()
     assert len(choice.fallbacks) == 1
 
 
@@ -214,8 +214,8 @@ def test_the_forms_of_a_real_dense_net_run_through_their_own_lanes(model: Model)
     scorer: Scorer = prepare_scorer(model, None, stride=2, device="cpu")
     pixels = texture(60, 71)
     for form in (GpuForm.DILATION, GpuForm.FRAGMENTS):
-        with closing(scorer.open_form(form, (1, 60, 71, 3))) as lane:
-            np.testing.assert_allclose(lane.launch([pixels]).result(), scorer(pixels[None]), rtol=0, atol=1e-5)
+        with closing(scorer.open_form(form, (1, 60, 71, 3), StageSeconds())) as queue:
+            np.testing.assert_allclose(queue.launch([pixels]).result(), scorer(pixels[None]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -228,7 +228,8 @@ def test_triton_itself_fails_on_a_host_without_a_card_and_the_scan_goes_on(tmp_p
     script = """
 import sys
 from models import load_model
-from scanner import form_choice, scan
+from scanner import scan
+from scanner.inference import form_choice
 from scanner.dense.gpu.triton_chain import TritonChain
 form_choice.has_forms = lambda scorer: True
 TritonChain.takes = staticmethod(lambda images: True)

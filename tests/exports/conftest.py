@@ -14,7 +14,9 @@ from scanner.detections.hotspots import find_hotspots
 from scanner.exports.report import describe_result
 from scanner.geometry.frames import Box
 from scanner.geometry.windows import Window
-from scanner.result import PreparedSlide, ScanResult
+from scanner.inference.checks import check_scan
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.result import ScanResult
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
 from tests.exports.stored_map import stored_map
@@ -55,9 +57,17 @@ def result(prepared: PreparedSlide, tmp_path: Path) -> Iterator[ScanResult]:
     detections = tuple(
         Detection(row, col, row * 0.25, col * 0.25, score, "mitosis", border) for row, col, score, border in FOUND
     )
-    tissue = prepared.tissue.without([UNREADABLE])
+    tissue = prepared.survey.tissue.without([UNREADABLE])
     hotspots = find_hotspots(detections, tissue, window=Window(0.003))
     probability_map = stored_map(tmp_path / "scan", frame, values)
-    found = ScanResult(detections, detections, hotspots, probability_map, {}, tissue, (UNREADABLE,))
+    found = ScanResult(
+        detections,
+        detections,
+        hotspots,
+        probability_map,
+        tissue,
+        (UNREADABLE,),
+        checks=check_scan(prepared, probability_map),
+    )
     yield replace(found, report=describe_result(prepared, found))
     probability_map.close()

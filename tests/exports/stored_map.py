@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile
-from scanner.maps.store import MapStore, ProbabilityMap
+from scanner.maps.probability_map import ProbabilityMap
+from scanner.maps.store import MapStore
 
 
 def stored_map(folder: Path, frame: Frame, values: npt.NDArray[np.float32] | None = None) -> ProbabilityMap:

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 from scanner.exports.files import write_results
-from scanner.result import PreparedSlide, ScanResult
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.result import ScanResult
 
 NAMES = {
     "candidates.csv",

@@ -61,7 +61,7 @@ def test_slides_of_every_size_fill_the_picture(shape: tuple[int, int], size: tup
     slide = ArraySlide([texture(*shape)])
     frame = frame_of(slide)
     report = {"count": 0, "count_per_mm2": 0.0, "area_mm2": {"counted": 1.0, "unreadable": 0.0}}
-    nothing = ScanResult((), (), (), stored_map(tmp_path / "scan", frame), report, full_tissue(frame), ())
+    nothing = ScanResult((), (), (), stored_map(tmp_path / "scan", frame), full_tissue(frame), (), report=report)
     picture = draw_overview(nothing, slide)
     legend = draw_legend(size[1], title="a", px_um=1.0)
     assert (picture.height - legend.height, picture.width) == size

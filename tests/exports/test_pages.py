@@ -16,7 +16,8 @@ from scanner.exports.files import write_results
 from scanner.exports.html import Table, environment
 from scanner.exports.page import write_page
 from scanner.files.run_report import write_report
-from scanner.result import PreparedSlide, ScanResult
+from scanner.inference.prepared_slide import PreparedSlide
+from scanner.result import ScanResult
 
 #: Elements that have no end.
 VOID = {"meta", "img"}

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.tiles import plan_tiles
-from scanner.inference.cropping import PARTS, narrow, widen
+from scanner.inference.cropping import PARTS, crop_to_tissue, paste_back
 from scanner.survey.tissue import TissueMask
 
-SEEN = 21
+CONTEXT_PX = 21
 
 
 @settings(max_examples=60, deadline=None)
@@ -30,30 +30,30 @@ def test_all_that_is_scanned_lies_within_the_narrowed_tiles(
     tissue = TissueMask(mask, mask, 8.0, frame)
     side = -(-side // (alignment * stride)) * alignment * stride
     covered = np.zeros((frame.map_height, frame.map_width), np.bool_)
-    for tile in plan_tiles(frame, SEEN, side):
+    for tile in plan_tiles(frame, CONTEXT_PX, side):
         if not tissue.any_in(tile.write):
             continue
-        part = narrow(tile, tissue, seen=SEEN, alignment=alignment)
+        part = crop_to_tissue(tile, tissue, context_px=CONTEXT_PX, alignment=alignment)
         assert part.index == tile.index
         assert part.write == part.write.clipped(*tile.write[2:])
         assert part.write.top >= tile.write.top
         assert part.write.left >= tile.write.left
         assert part.write.top % alignment == part.write.left % alignment == 0
-        values = widen(np.ones((2, part.write.height, part.write.width), np.float32), part.write, tile.write)
+        values = paste_back(np.ones((2, part.write.height, part.write.width), np.float32), part.write, tile.write)
         assert values.shape == (2, tile.write.height, tile.write.width)
         covered[tile.write.slices()] = values.all(axis=0)
         # Halo included, what is read is what the outputs see.
-        assert part.read.height == (part.write.height - 1) * stride + SEEN
+        assert part.read.height == (part.write.height - 1) * stride + CONTEXT_PX
     whole = Box(0, 0, frame.map_height, frame.map_width)
     assert not (tissue.values_for(whole) & ~covered).any()
 
 
 def test_few_shapes_come_of_many_masks() -> None:
     frame = plan_frame((1024, 1024), 0.25, 0.25, 1)
-    (tile,) = plan_tiles(frame, SEEN, 1024)
+    (tile,) = plan_tiles(frame, CONTEXT_PX, 1024)
     shapes = set()
     for index in range(32):
         mask = np.zeros((32, 32), np.bool_)
         mask[: index + 1, :3] = True
-        shapes.add(narrow(tile, TissueMask(mask, mask, 8.0, frame), seen=SEEN, alignment=1).write)
+        shapes.add(crop_to_tissue(tile, TissueMask(mask, mask, 8.0, frame), context_px=CONTEXT_PX, alignment=1).write)
     assert len(shapes) <= PARTS

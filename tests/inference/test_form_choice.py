@@ -14,7 +14,8 @@ from torch import nn
 from scanner.devices.form_cache import keep_seconds, read_seconds
 from scanner.devices.gpu_forms import GpuForm
 from scanner.inference import form_choice
-from scanner.inference.form_choice import SET_UP, choice_key, choose_form, continue_in_form, fastest, probe_pixels
+from scanner.inference.form_choice import SET_UP, choice_key, choose_form, continue_in_form, fastest
+from scanner.inference.form_comparison import probe_pixels
 from scanner.inference.scorer import Scorer, prepare_scorer
 from tests.devices.gpu_failures import FAILURES, FakeCard, install
 from tests.networks.small_models import random_model

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scanner.devices.device_queue import HostLane, StageSeconds
+from scanner.devices.device_queue import HostQueue, StageSeconds
 from scanner.errors import SettingsError
 from scanner.inference import memory
 from scanner.inference.memory import choose_tile_side, memory_bound, memory_of_machine, widest_layer
@@ -103,9 +103,9 @@ def test_a_process_that_may_take_less_than_the_machine_has_plans_with_that(monke
 
 
 def test_a_host_without_memory_is_told_of_as_a_device_is() -> None:
-    lane = HostLane(lambda _pixels: torch.empty(1 << 60), StageSeconds())
+    queue = HostQueue(lambda _pixels: torch.empty(1 << 60), StageSeconds())
     try:
         with pytest.raises(MemoryError):
-            lane.launch([np.zeros((1, 1, 3), np.uint8)]).result()
+            queue.launch([np.zeros((1, 1, 3), np.uint8)]).result()
     finally:
-        lane.close()
+        queue.close()

@@ -102,7 +102,7 @@ def test_a_coarse_look_that_is_no_number_is_no_background(tmp_path: Path) -> Non
     model = random_model()
     scorer = coarse_to_fine(prepare_scorer(model, None, stride=2, device="cpu"), model, gate=0.99999, smoothing_px=2.0)
     whole = scorer.coarse_net
-    side = scorer.seen + 40
+    side = scorer.context_px + 40
     pixels = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), np.uint8)
     assert np.isfinite(scorer(pixels)).all()
     assert np.isnan(replace(scorer, coarse_net=Broken())(pixels)).all()

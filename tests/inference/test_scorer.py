@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from scanner.devices.cuda_queue import exact_convolutions
-from scanner.devices.device_queue import HostLane, StageSeconds
+from scanner.devices.device_queue import HostQueue, StageSeconds
 from scanner.errors import DeviceMemoryError, UnreadableRegionError
 from scanner.geometry.frames import Box, plan_frame
 from scanner.geometry.tiles import Tile, plan_tiles
@@ -135,8 +135,8 @@ def test_tiles_that_share_the_processors_have_the_same_scores(scorer: Scorer, ti
         torch.set_num_threads(5)
         if scorer.at_once == 1:
             pytest.skip("there is no native form here")
-        with closing(scorer.open_lane(batches=tiles)) as lane:
-            assert lane.at_once == (2 if tiles >= 4 else 1)
+        with closing(scorer.open_queue(StageSeconds(), batches=tiles)) as queue:
+            assert queue.at_once == (2 if tiles >= 4 else 1)
         shared = list(score_tiles(scorer, read, plan))
         assert torch.get_num_threads() == 5
         with ThreadPoolExecutor(1) as pool:
@@ -149,16 +149,16 @@ def test_tiles_that_share_the_processors_have_the_same_scores(scorer: Scorer, ti
 
 
 def test_launches_that_run_side_by_side_count_once() -> None:
-    seconds, meeting = StageSeconds(), threading.Barrier(2)
+    seconds, barrier = StageSeconds(), threading.Barrier(2)
 
     def compute(pixels: Tensor) -> Tensor:
-        meeting.wait(30)
+        barrier.wait(30)
         threading.Event().wait(0.2)
         return pixels
 
     started = time.perf_counter()
-    with closing(HostLane(compute, seconds, at_once=2)) as lane:
-        for pending in [lane.launch([np.zeros((1, 1, 3), np.uint8)]) for _ in range(2)]:
+    with closing(HostQueue(compute, seconds, at_once=2)) as queue:
+        for pending in [queue.launch([np.zeros((1, 1, 3), np.uint8)]) for _ in range(2)]:
             pending.result()
     assert 0.2 <= seconds.net <= time.perf_counter() - started
     assert seconds.wait == 0
@@ -174,7 +174,7 @@ def test_leaving_early_stops_readers_and_network(scorer: Scorer) -> None:
 
 def test_the_network_and_its_idle_time_are_counted(scorer: Scorer) -> None:
     seconds = StageSeconds()
-    assemble(replace(scorer, seconds=seconds), 40)
+    list(score_tiles(scorer, read, tiles_of(40), seconds=seconds))
     assert seconds.net > 0
     assert seconds.wait >= 0
     assert seconds.read > 0

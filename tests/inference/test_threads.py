@@ -76,7 +76,7 @@ def test_a_cluster_of_this_machine_writes_the_bytes_of_the_plain_loop(
 
 def test_a_second_look_has_the_same_bits_with_any_number_of_threads(model: Model) -> None:
     scorer = averaged(prepare_scorer(model, None, stride=2))
-    side = scorer.seen + 10 * scorer.stride  # A candidate with its smoothing disk, as it is seen again.
+    side = scorer.context_px + 10 * scorer.stride  # A candidate with its smoothing disk, as it is seen again.
     tiles = [texture(side, side, seed=seed, blob=7)[None] for seed in range(8)]
     torch.set_num_threads(1)
     expected = [scorer(tile) for tile in tiles]

@@ -13,7 +13,8 @@ from scanner import scan
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
 from scanner.inference.verify import TOLERANCE, choose_places, verify_tiling
-from scanner.maps.store import MapStore, ProbabilityMap
+from scanner.maps.probability_map import ProbabilityMap
+from scanner.maps.store import MapStore
 from scanner.scanning import prepare_slide
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide

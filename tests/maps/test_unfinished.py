@@ -21,8 +21,8 @@ from scanner.errors import OutputError, OutputExistsError, ScanCancelledError
 from scanner.files import atomic
 from scanner.files.atomic import LOCK_NAME, part_of, remove_parts, replacing_folder
 from scanner.files.locks import Lock
+from scanner.inference.progress import Progress
 from scanner.maps.unfinished import WORK_NAME, UnfinishedScan, remove_leftovers
-from scanner.result import Progress
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model
 

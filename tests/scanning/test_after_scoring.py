@@ -19,18 +19,18 @@ from models import Model
 from scanner import scan
 from scanner.cli.options import end_on_sigterm
 from scanner.errors import OutputError, ScanCancelledError
-from scanner.inference.stages import Stage
-from scanner.result import Progress
+from scanner.inference.progress import Progress, Stage
 from tests.conftest import require_system
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model
 
 #: Functions in which a scan fails, in their order: each stage after the network.
 STAGES = (
-    "scanner.scanning.measure_background",
-    "scanner.scanning.find_candidates",
+    "scanner.detections.figures.measure_background",
+    "scanner.detections.figures.find_candidates",
     "scanner.detections.rescoring._score_again",
-    "scanner.scanning.find_hotspots",
+    "scanner.detections.figures.find_hotspots",
+    "scanner.scanning.check_scan",
     "scanner.scanning.describe_result",
     "scanner.scanning.end_earlier_scan",
     "scanner.exports.files.draw_overview",

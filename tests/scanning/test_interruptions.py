@@ -12,7 +12,7 @@ import tifffile
 
 from scanner import scan
 from scanner.errors import OutputExistsError, ScanCancelledError
-from scanner.result import Progress
+from scanner.inference.progress import Progress
 from tests.factories.holes import leave_out
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import dot_model, planted, random_model

@@ -23,9 +23,8 @@ from scanner.errors import (
     ResolutionError,
     SettingsError,
 )
+from scanner.inference.progress import Progress, Stage
 from scanner.inference.scorer import target_probability
-from scanner.inference.stages import Stage
-from scanner.result import Progress
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.reference import patch_by_patch
 from tests.networks.small_models import dot_model, planted, random_model

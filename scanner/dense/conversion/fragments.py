@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scanner.dense.network.graph import Graph, Layout, run_graph
 from scanner.dense.network.layers import Step
-from scanner.dense.network.plan import Node, Placement, lengths_needed, shape_of_patch, weaving
+from scanner.dense.network.plan import Node, Placement, interleave_factor, lengths_needed, shape_of_patch
 
 
 def run_fragments(graph: Graph, layout: Layout, image: Tensor) -> Tensor:
@@ -41,10 +41,9 @@ def run_fragments(graph: Graph, layout: Layout, image: Tensor) -> Tensor:
         assert node.layer is not None
         height, width = heights[index], widths[index]
         if not node.slides:
-            woven = [
-                _weave_input(graph, layout, index, source, x) for source, x in zip(node.inputs, inputs, strict=True)
-            ]
-            return node.layer(*(x[:, :, :height, :width] for x in woven))  # type: ignore[no-any-return]
+            sources = zip(node.inputs, inputs, strict=True)
+            merged = [_interleave_input(graph, layout, index, source, x) for source, x in sources]
+            return node.layer(*(x[:, :, :height, :width] for x in merged))  # type: ignore[no-any-return]
         (x,), source = inputs, node.inputs[0]
         rows, cols = node.rows.window, node.cols.window
         stride, dilation = Step(rows.stride, cols.stride), Step(rows.dilation, cols.dilation)
@@ -70,14 +69,14 @@ def _lengths(nodes: list[Node], placements: tuple[Placement, ...], outputs: int)
     return lengths_needed(nodes, list(placements), -(-outputs // placements[-1].step))
 
 
-def _weave_input(graph: Graph, layout: Layout, index: int, source: int, x: Tensor) -> Tensor:
+def _interleave_input(graph: Graph, layout: Layout, index: int, source: int, x: Tensor) -> Tensor:
     """Branches with unequal fragments meet as plain maps."""
     node = graph.nodes[index]
-    rows = weaving(node.rows, layout.rows[source], layout.rows[index])
-    cols = weaving(node.cols, layout.cols[source], layout.cols[index])
+    rows = interleave_factor(node.rows, layout.rows[source], layout.rows[index])
+    cols = interleave_factor(node.cols, layout.cols[source], layout.cols[index])
     if rows == cols == 1:
         return x
-    # Fragments of the axis that is not woven go along with the images, rows being the major axis of both.
+    # Fragments of the axis that is not interleaved go along with the images, rows being the major axis of both.
     if cols == 1 and layout.cols[source].fragments > 1:
         kept = layout.cols[source].fragments
         turned = x.view(-1, rows, kept, *x.shape[1:]).transpose(1, 2).reshape(-1, *x.shape[1:])
@@ -112,5 +111,5 @@ def interleave(fragments: Tensor, offsets: Step) -> Tensor:
     """
     _, channels, height, width = fragments.shape
     split = fragments.reshape(-1, offsets.rows, offsets.cols, channels, height, width)
-    woven = split.permute(0, 3, 4, 1, 5, 2)  # (N, C, h, rows, w, cols)
-    return woven.reshape(-1, channels, height * offsets.rows, width * offsets.cols)
+    interleaved = split.permute(0, 3, 4, 1, 5, 2)  # (N, C, h, rows, w, cols)
+    return interleaved.reshape(-1, channels, height * offsets.rows, width * offsets.cols)

@@ -4,7 +4,7 @@
 #include <deque>
 #include <thread>
 
-#include "meeting.hpp"
+#include "spin_barrier.hpp"
 #include "memory.hpp"
 #include "unit.hpp"
 
@@ -26,7 +26,7 @@ class Stream {
     Stream(const Unit* units, int count, const Image& image, float* scores, int threads)
         : units_(units), count_(count), image_(image), threads_(threads),
           rows_at_once_(std::max(threads > 1 ? ROWS_TOGETHER : ROWS_ALONE, LAST_ROWS * stride_of(units, count))),
-          meeting_(threads), line_(static_cast<Arena&>(arena_).template take<Number>(image.width)) {
+          barrier_(threads), line_(static_cast<Arena&>(arena_).template take<Number>(image.width)) {
         long height = image.height, width = image.width, rows = rows_at_once_;
         std::vector<long> heights, widths, batches;
         for (int n = 0; n < count; ++n) {
@@ -80,11 +80,11 @@ class Stream {
             feed(fed, rows, thread);
             long available = fed += rows;
             for (int n = 0; n < count_; ++n) {
-                if (threads_ > 1) meeting_.arrive_and_wait();
+                if (threads_ > 1) barrier_.arrive_and_wait();
                 shares_[n * threads_ + thread].advance(available);
                 available = units_[n].pool_rows.outputs(units_[n].rows.outputs(available));
             }
-            if (threads_ > 1) meeting_.arrive_and_wait();
+            if (threads_ > 1) barrier_.arrive_and_wait();
         }
     }
 
@@ -117,7 +117,7 @@ class Stream {
     const Image image_;
     const int threads_;
     const long rows_at_once_;
-    Meeting meeting_;
+    SpinBarrier barrier_;
     BorrowedArena arena_;
     Number* const line_;
     std::deque<Ring> rings_;    // one per unit: its input

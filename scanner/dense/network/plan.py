@@ -99,13 +99,13 @@ def place_nodes(nodes: list[Node], patch_length: int, stride: int) -> list[Place
     """
     placements = [Placement(patch_length, 1, 1)]
     for node in nodes[1:]:
-        source = _meeting_place(node.name, [placements[i] for i in node.inputs])
-        thin = thinning(source, node.window.stride, stride)
-        placements.append(Placement(node.extent, source.step * node.window.stride, source.grid * thin))
+        source = _common_placement(node.name, [placements[i] for i in node.inputs])
+        grid = source.grid * grid_stride(source, node.window.stride, stride)
+        placements.append(Placement(node.extent, source.step * node.window.stride, grid))
     return placements
 
 
-def _meeting_place(name: str, sources: list[Placement]) -> Placement:
+def _common_placement(name: str, sources: list[Placement]) -> Placement:
     """The placement that all inputs of a node have, or can be brought to."""
     first = sources[0]
     if any(source.grid != first.grid for source in sources):
@@ -114,12 +114,12 @@ def _meeting_place(name: str, sources: list[Placement]) -> Placement:
         return first
     if any(source.extent > 1 for source in sources):
         raise MisalignedError(f"{name}: pixels lie {sorted({source.step for source in sources})} apart")
-    # One value per patch has no neighbours to be apart from: fragments are woven into one map before they meet.
+    # One value per patch has no neighbours to be apart from: fragments are interleaved into one map first.
     return replace(first, step=first.grid)
 
 
-def thinning(source: Placement, stride: int, output_stride: int) -> int:
-    """Factor by which a window of that stride may thin the grid: only while there is a single fragment."""
+def grid_stride(source: Placement, stride: int, output_stride: int) -> int:
+    """Factor by which a window of that stride may make the grid coarser: only while there is a single fragment."""
     return gcd(stride, output_stride // source.grid) if source.fragments == 1 else 1
 
 
@@ -145,11 +145,11 @@ def lengths_needed(nodes: list[Node], placements: list[Placement], blocks: int) 
         # All `stride` offsets of the next fragments are cut from the same source, so it needs whole strides.
         length = node.window.stride * lengths[index] + node.window.reach - 1 + node.offset
         for source in node.inputs:
-            woven = weaving(node, placements[source], placements[index])
-            lengths[source] = max(lengths[source], -(-length // woven))
+            factor = interleave_factor(node, placements[source], placements[index])
+            lengths[source] = max(lengths[source], -(-length // factor))
     return lengths
 
 
-def weaving(node: Node, source: Placement, target: Placement) -> int:
-    """Fragments of an input that are woven into one before the node uses them; 1 if none are."""
+def interleave_factor(node: Node, source: Placement, target: Placement) -> int:
+    """How many fragments of an input are interleaved into one before the node uses them; 1 if none are."""
     return source.fragments // target.fragments if node.window.stride == 1 else 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from scanner.scanning import COARSEST
+from scanner.survey.survey import COARSEST
 from service.api import app
 from service.api.contract.schemas import list_from_rows
 from service.jobs import dbos_queue, lifecycle

@@ -1,7 +1,6 @@
-"""What the stages after the network keep in the folder of an unfinished scan, so that a next run does not redo it.
+"""Large files of a result that an unfinished scan has written: the next run of the same plan does not write them again.
 
-The network's second scores and the files that are as large as the map: on a giant slide these take minutes. Peaks,
-hotspots and pictures take seconds, and follow from the map again.
+Those are the files as large as the map: on a giant slide they take minutes. Pictures take seconds, and are drawn again.
 """
 
 from __future__ import annotations
@@ -11,33 +10,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from scanner.detections.detection import Detection
-from scanner.files.journal import Journal, SyncClock, read_entries
+from scanner.files.journal import Journal, read_entries
 
 #: Bytes of a file that are read at once.
 _BLOCK = 1 << 20
-
-
-class KeptScores:
-    """Scores that candidates were given when they were scored again."""
-
-    def __init__(self, folder: Path) -> None:
-        path = folder / "rescored.jsonl"
-        self._known: dict[tuple[float, float, str, float], float] = {}
-        for entry in read_entries(path, {"place", "score"}):
-            row, col, label, raw = entry["place"]
-            self._known[row, col, label, raw] = entry["score"]
-        self._journal, self._clock = Journal(path), SyncClock()
-
-    def of(self, one: Detection) -> float | None:
-        """The score that a candidate was given; None if it is not known."""
-        return self._known.get((one.row, one.col, one.label, one.score))
-
-    def keep(self, one: Detection, score: float) -> None:
-        """Keep the score that a candidate was given."""
-        self._journal.append({"place": [one.row, one.col, one.label, one.score], "score": score})
-        if self._clock.is_due():
-            self._journal.sync()
 
 
 class KeptFiles:

@@ -9,9 +9,9 @@
 
 // A barrier that first looks again and again: rows come every few tenths of a millisecond, and to be put to sleep and
 // woken takes a good part of one.
-class Meeting {
+class SpinBarrier {
   public:
-    explicit Meeting(int count) : count_(count), missing_(count) {}
+    explicit SpinBarrier(int count) : count_(count), missing_(count) {}
 
     void arrive_and_wait() {
         const int turn = turn_.load(std::memory_order_acquire);
