@@ -86,8 +86,8 @@ BARE = (
     "scanner.maps.peaks_on_gpu",
     "scanner.inference.scorer",
     "benchmarks.gpu.__main__",
-    "scanner.bench.run",
-    "scanner.bench.report",
+    "benchmarks.dense.run",
+    "benchmarks.dense.report",
 )
 
 SOURCES = {

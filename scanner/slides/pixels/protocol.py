@@ -12,8 +12,7 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-#: (height, width, channels) uint8; RGB, but for a slide that was opened for more channels or fewer.
-Pixels = npt.NDArray[np.uint8]
+from scanner.geometry.arrays import Pixels as Pixels
 
 #: (height, width); False for a pixel that no bytes of the file show, at its level or a finer one.
 ReadableMask = npt.NDArray[np.bool_]

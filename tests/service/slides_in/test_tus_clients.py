@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.uploads import digest, pieces
+from benchmarks.service.uploads import digest, pieces
 from tests.conftest import require_system
 from tests.service.local_servers import BreakingLine
 from tests.service.server_process import Server

@@ -1,6 +1,6 @@
 """Soak: jobs without a pause for an hour, and what the service's processes hold meanwhile; all of it should stay flat.
 
-    python -m benchmarks.soak [--minutes 60] [--rows 7] [--postgres]
+    python -m benchmarks.service.soak [--minutes 60] [--rows 7] [--postgres]
 
 Four clients scan new fields with a tiny model, one after the other; one in ten is damaged, one in ten is known, one in
 ten is cancelled. Prints memory, open files and threads of the API and of its worker, the disk that the data folder

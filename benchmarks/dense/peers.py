@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scanner.bench.contestants import USUAL_BATCH, Contestant
-from scanner.bench.loops import PatchLoop
-from scanner.bench.subjects import Subject
+from benchmarks.dense.contestants import USUAL_BATCH, Contestant
+from benchmarks.dense.loops import PatchLoop
+from benchmarks.dense.subjects import Subject
 from scanner.dense import densify
 from scanner.dense.network.graph import Layout
 from scanner.dense.network.layers import Step
@@ -24,7 +24,7 @@ def peers(
     """Dense graph, and the patch loop in each batch size, in every installed engine; none without the onnx package."""
     if importlib.util.find_spec("onnx") is None:
         return []
-    from scanner.bench.onnx_graph import dense_model, is_chain, patch_model
+    from benchmarks.dense.onnx_graph import dense_model, is_chain, patch_model
 
     graph = densify(subject.net, subject.patch_size).graph
     if not is_chain(graph):

@@ -68,8 +68,10 @@ def measure_overhead(address: str, model: str | None, *, rounds: int) -> None:
             if seed >= 3:  # The first ones load the model and warm the caches.
                 total.append(1000 * taken)
                 added.append(1000 * (taken - scan))
-    print(f"POST /detect, 512 x 512, warm: {statistics.median(total):.0f} ms, of which beside the scan "
-          f"{statistics.median(added):.0f} ms (median of {rounds}; best {min(added):.0f})")  # fmt: skip
+    print(
+        f"POST /detect, 512 x 512, warm: {statistics.median(total):.0f} ms, of which beside the scan "
+        f"{statistics.median(added):.0f} ms (median of {rounds}; best {min(added):.0f})"
+    )
 
 
 class Clients:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from scanner.bench.contestants import LOOP_PATCHES, USUAL_BATCH
-from scanner.bench.race import Entry, Race, race
-from scanner.bench.subjects import subjects
+from benchmarks.dense.contestants import LOOP_PATCHES, USUAL_BATCH
+from benchmarks.dense.race import Entry, Race, race
+from benchmarks.dense.subjects import subjects
 from scanner.errors import SettingsError
 
 

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 import resource
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 
-import torch
+from benchmarks.dense.race import Race
+from scanner.dense.capabilities import describe_machine
 
-from scanner.bench.race import Race
-from scanner.dense.capabilities import capabilities
-
-_PACKAGES = ("torch", "onnxruntime", "openvino", "monai")
+#: The other engines, whose versions a report names.
+PEERS = ("onnxruntime", "openvino", "monai")
 _COLUMNS = ("way", "CPU ns/px", "best", "wall ns/px", "ratio", "max difference", "share of peak")
-
-
-def describe_machine() -> str:
-    """Processor, instruction set, threads, software and date, in one line."""
-    found = []
-    for package in _PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    threads = f"{torch.get_num_threads()} of {os.cpu_count()} processors"
-    processor, capability = capabilities().processor, torch.backends.cpu.get_cpu_capability()
-    day = datetime.datetime.now(datetime.UTC).date()
-    return f"{processor} ({capability}), {threads}, Python {platform.python_version()}, {', '.join(found)}, {day}"
 
 
 def markdown_of_race(race: Race) -> Iterator[str]:
@@ -47,11 +28,9 @@ def markdown_of_race(race: Race) -> Iterator[str]:
     yield f"| {' | '.join(_COLUMNS)} |"
     yield f"|{' --- |' * len(_COLUMNS)}"
     for row in race.rows:
+        times = (row.timing.median_cpu, row.timing.best_cpu, row.timing.median_wall, row.ratio)
         share = f"{row.peak_share:.0%}" if row.peak_share else ""
-        cells = (
-            row.contestant, f"{row.timing.median_cpu:,.1f}", f"{row.timing.best_cpu:,.1f}",
-            f"{row.timing.median_wall:,.1f}", f"{row.ratio:,.1f}", f"{row.difference:.1e}", share,
-        )  # fmt: skip
+        cells = (row.contestant, *(f"{value:,.1f}" for value in times), f"{row.difference:.1e}", share)
         yield f"| {' | '.join(cells)} |"
     yield ""
 
@@ -65,7 +44,7 @@ convolution of the same precision timed between the others."""
 
 def markdown_of_bench(races: Iterable[Race]) -> Iterator[str]:
     """Lines of the whole report, as they come."""
-    yield describe_machine()
+    yield describe_machine(*PEERS)
     yield ""
     yield LEGEND
     yield ""

@@ -1,6 +1,6 @@
 """What other clients notice while one misuses uploads: /healthz every 10 ms, memory of the API, files on its disk.
 
-    python -m benchmarks.hostile_uploads
+    python -m benchmarks.service.hostile_uploads
 
 idle: nothing, to compare with. half-open: 20 PATCH requests that stop in the middle. large-post: 1.5 GB of body in the
 request that begins an upload. partial: uploads to be concatenated, again and again. no-key: 50 MB by every way of
@@ -27,7 +27,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from benchmarks.uploads import peak_mib, start_server
+from benchmarks.service.uploads import peak_mib, start_server
 
 KEY = "a key"
 SECONDS = 5.0
@@ -111,7 +111,7 @@ def send_body(url: httpx.URL, method: str, path: str, *, headers: dict[str, str]
 def watch(address: str, name: str, *, pid: int, uploads: Path) -> Noticed:
     """Ask for /healthz until the attack, in a process of its own, is over."""
     before = set(files_in(uploads))
-    attack = subprocess.Popen([sys.executable, "-m", "benchmarks.hostile_uploads", name, address])
+    attack = subprocess.Popen([sys.executable, "-m", "benchmarks.service.hostile_uploads", name, address])
     taken = []
     with httpx.Client(base_url=address, timeout=60) as client:
         while attack.poll() is None:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 
 from models.registry import Model
-from scanner.bench.report import describe_machine
+from scanner.dense.capabilities import describe_machine
 from scanner.devices.device_queue import Pixels, StageSeconds
 from scanner.inference.cropping import crop_to_tissue
 from scanner.inference.prepared_slide import PreparedSlide
@@ -21,7 +21,7 @@ from scanner.inference.scorer import IN_FLIGHT
 from scanner.inference.scoring import tiles_to_scan
 from scanner.result import ScanResult
 from scanner.scanning import prepare_slide, scan_prepared
-from scanner.settings import ScanSettings, SettingsKeywords
+from scanner.settings import ScanSettings
 from scanner.slides import open_slide
 
 
@@ -45,12 +45,12 @@ class SlideBench:
     tiles: int
 
 
-def bench_slide(slide: Path, model: Model, **keywords: Unpack[SettingsKeywords]) -> SlideBench:
+def bench_slide(slide: Path, model: Model, settings: ScanSettings | None = None) -> SlideBench:
     """Scan a slide into a folder that is thrown away, then run the network alone.
 
     The network gets the pixels of one tile of each shape, read beforehand, as often as the scan had such tiles.
     """
-    settings = ScanSettings(**keywords)
+    settings = settings or ScanSettings()
     with open_slide(slide, settings.mpp) as opened, tempfile.TemporaryDirectory() as folder:
         started = _now()
         prepared = prepare_slide(opened, model, settings)

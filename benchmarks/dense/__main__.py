@@ -1,7 +1,7 @@
 """Speed of the dense net beside loops and other engines: `python -m benchmarks.dense [--write]`.
 
-The measurement itself is part of the package (`mitoscan bench`); here its full form is run, and with `--write` kept
-in benchmarks/results/, as a table and as a plot.
+`mitoscan bench` compares a model's dense net with its patch loop alone. With `--write` the report is kept in
+benchmarks/results/, as a table and as a plot.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmarks.plot import draw_races
-from scanner.bench.race import Race
-from scanner.bench.report import describe_machine, markdown_of_bench
-from scanner.bench.run import BenchSettings, run_bench
+from benchmarks.dense.plot import draw_races
+from benchmarks.dense.race import Race
+from benchmarks.dense.report import PEERS, markdown_of_bench
+from benchmarks.dense.run import BenchSettings, run_bench
+from scanner.dense.capabilities import describe_machine
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def main() -> None:
@@ -30,9 +31,14 @@ def main() -> None:
     parser.add_argument("--write", metavar="NAME", help="keep table and plot in benchmarks/results/ under this name")
     options = parser.parse_args()
     settings = BenchSettings(
-        tuple(options.network), options.stride, options.tile, options.rounds, options.threads,
-        tuple(options.batch), compiled=True,
-    )  # fmt: skip
+        networks=tuple(options.network),
+        strides=options.stride,
+        tile=options.tile,
+        rounds=options.rounds,
+        threads=options.threads,
+        batches=tuple(options.batch),
+        compiled=True,
+    )
     lines, races = [], list[Race]()
     for line in markdown_of_bench(_kept(run_bench(settings), races)):
         print(line, flush=True)
@@ -40,7 +46,7 @@ def main() -> None:
     if options.write:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{options.write}.md").write_text("\n".join(lines).rstrip() + "\n")
-        draw_races(races, RESULTS / f"{options.write}.png", title=describe_machine())
+        draw_races(races, RESULTS / f"{options.write}.png", title=describe_machine(*PEERS))
 
 
 def _kept(races: Iterable[Race], kept: list[Race]) -> Iterator[Race]:

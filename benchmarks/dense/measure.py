@@ -1,4 +1,7 @@
-"""Timing that can be trusted on a shared machine: processor time, interleaved rounds, the peak of the same run."""
+"""Timing that can be trusted on a shared machine: processor time, interleaved rounds, the peak of the same run.
+
+`torch.utils.benchmark` reads one clock, finishes one case before it begins the next, and needs setuptools.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scanner.bench.contestants import (
+from benchmarks.dense.contestants import (
     LOOP_PATCHES,
     PLAIN_LOOP,
     USUAL_BATCH,
@@ -16,10 +16,10 @@ from scanner.bench.contestants import (
     describe_choice,
     patch_loops,
 )
-from scanner.bench.loops import plain_loop
-from scanner.bench.measure import Case, Timing, copy_case, measure, peak_case
-from scanner.bench.peers import peers
-from scanner.bench.subjects import Subject
+from benchmarks.dense.loops import plain_loop
+from benchmarks.dense.measure import Case, Timing, copy_case, measure, peak_case
+from benchmarks.dense.peers import peers
+from benchmarks.dense.subjects import Subject
 from scanner.dense import densify, score_patches
 from scanner.dense.network.layers import has_bfloat16_convolutions
 
@@ -106,12 +106,17 @@ def race(subject: Subject, stride: int, tile: int, *, rounds: int = 5, entry: En
     flops = dense.graph.flops_per_output(stride) / stride**2  # per pixel
     rows = tuple(
         Row(
-            network=subject.name, stride=stride, tile=tile, contestant=contestant.name, timing=timing,
-            ratio=plain / timing.median_cpu, difference=_difference(contestant, subject, image, stride),
+            network=subject.name,
+            stride=stride,
+            tile=tile,
+            contestant=contestant.name,
+            timing=timing,
+            ratio=plain / timing.median_cpu,
+            difference=_difference(contestant, subject, image, stride),
             peak_share=0.0 if contestant.is_loop else flops / timing.median_cpu / _peak_of(contestant, peaks),
         )
         for contestant, timing in zip(contestants, times, strict=True)
-    )  # fmt: skip
+    )
     return Race(rows, peaks, describe_choice(dense))
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scanner.bench.loops import channels_last_loop, compiled_loop, fused_loop, monai_loop, plain_loop
-from scanner.bench.subjects import Subject
+from benchmarks.dense.loops import channels_last_loop, compiled_loop, fused_loop, monai_loop, plain_loop
+from benchmarks.dense.subjects import Subject
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.network.layers import has_bfloat16_convolutions
 from scanner.errors import SettingsError

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from scanner.bench.contestants import PLAIN_LOOP
-from scanner.bench.loops import monai_loop
-from scanner.bench.measure import Case, measure
-from scanner.bench.peers import peers
-from scanner.bench.race import Entry, race
-from scanner.bench.report import markdown_of_race
-from scanner.bench.run import BenchSettings, run_bench
-from scanner.bench.subjects import Subject, subjects
+from benchmarks.dense.contestants import PLAIN_LOOP
+from benchmarks.dense.loops import monai_loop
+from benchmarks.dense.measure import Case, measure
+from benchmarks.dense.peers import peers
+from benchmarks.dense.race import Entry, race
+from benchmarks.dense.report import markdown_of_race
+from benchmarks.dense.run import BenchSettings, run_bench
+from benchmarks.dense.subjects import Subject, subjects
 from scanner.dense import score_patches
 from scanner.errors import SettingsError
 

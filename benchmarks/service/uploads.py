@@ -1,6 +1,6 @@
 """Memory of the API process while a slide of gigabytes is uploaded: by tus, broken off three times, and by one raw PUT.
 
-    python -m benchmarks.uploads [--gigabytes 3]
+    python -m benchmarks.service.uploads [--gigabytes 3]
 
 Prints the largest resident memory that the process had (VmHWM), seconds, and whether what lies on the server is what
 was sent. Starts a server of its own, without workers, in a temporary folder, which needs three times the slide's size.
@@ -139,8 +139,11 @@ def main() -> None:
                     taken = time.perf_counter() - started
                     stored = folder / "data" / "uploads" / sha256 / "slide.tif"
                     is_whole = stored.stat().st_size == size
-                    print(f"{way}: {size:,} bytes in {taken:.0f} s, stored under its SHA-256: {is_whole}; "
-                          f"at most {peak_mib(process.pid):.0f} MiB so far", flush=True)  # fmt: skip
+                    print(
+                        f"{way}: {size:,} bytes in {taken:.0f} s, stored under its SHA-256: {is_whole}; "
+                        f"at most {peak_mib(process.pid):.0f} MiB so far",
+                        flush=True,
+                    )
         finally:
             process.terminate()
             process.wait()

@@ -9,7 +9,7 @@ from textwrap import fill
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scanner.bench.race import Race
+from benchmarks.dense.race import Race
 
 
 def draw_races(races: Sequence[Race], path: Path, *, title: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scanner.bench.subjects import Subject
+from benchmarks.dense.subjects import Subject
 from scanner.dense import Form, densify, score_patches
 from scanner.dense.conversion.patchwise import count_positions
 from scanner.dense.network.heads import join_heads
