@@ -18,6 +18,9 @@ PATIENCE = 5.0  # seconds
 CONNECTIONS, MORE_ON_SQLITE, MORE_ON_POSTGRES = 10, 40, 20
 #: TCP keepalives: they end a connection to a host that has vanished.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+#: Postgres ends a transaction whose process does nothing in it for so long: one that was paused, with its locks held,
+#: would keep every other worker from taking its jobs over.
+ABANDONED_S = 30.0
 
 #: The tables of mitoscan; DBOS has its own.
 metadata = sa.MetaData()
@@ -52,7 +55,8 @@ def make_engine(url: str, *, patience: float = PATIENCE, connections: int | None
     }
     if not is_sqlite:
         # libpq takes whole seconds, and at least 2.
-        arguments = KEEPALIVES | {"connect_timeout": max(2, round(patience))}
+        abandoned = f"-c idle_in_transaction_session_timeout={round(ABANDONED_S * 1000)}"
+        arguments = KEEPALIVES | {"connect_timeout": max(2, round(patience)), "options": abandoned}
         return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, **pool)
     engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **pool)
 

@@ -87,8 +87,13 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
         active = ". .venv/bin/activate; " if (folder / ".venv").exists() else ""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", active + script],
-            cwd=folder, env=environment(port), capture_output=True, text=True, timeout=AT_MOST, check=False,
-        )  # fmt: skip
+            cwd=folder,
+            env=environment(port),
+            capture_output=True,
+            text=True,
+            timeout=AT_MOST,
+            check=False,
+        )
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         printed[block] = done.stdout + done.stderr
     yield Walked(folder, printed, time.monotonic() - started)

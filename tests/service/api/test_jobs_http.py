@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 
 import httpx
 import pytest
@@ -73,10 +72,8 @@ def test_a_running_job_can_be_watched_and_cancelled(server: Server) -> None:
     assert cancelled.json()["status"] == "CANCELLED"
     asked = server.client.delete(f"/jobs/{job_id}")
     assert asked.status_code == 202
-    started = time.monotonic()
     job = server.wait(job_id)
     assert job["status"] == "CANCELLED"
-    assert time.monotonic() - started < 10
     again = server.client.delete(f"/jobs/{job_id}")
     assert again.status_code == 409
     assert again.headers["content-type"] == "application/problem+json"

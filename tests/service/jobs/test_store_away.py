@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from service.jobs import lifecycle
+from service.jobs.database import ABANDONED_S, make_engine, reading
 from service.jobs.lifecycle import JobState
 from service.settings import Settings
 from service.worker import stop_times
@@ -108,6 +110,15 @@ def test_a_process_that_starts_before_its_store_waits_for_it(tmp_path: Path, mod
             starter.join()
             own_postgres.stop(folder)
             started[0].wait(20)
+
+
+def test_postgres_ends_the_transaction_of_a_process_that_is_paused_in_it(tmp_path: Path) -> None:
+    with own_postgres.run_postgres(tmp_path) as environment:
+        engine = make_engine(Settings(data=tmp_path, database_url=environment["MITOSCAN_DATABASE_URL"]).store_url)
+        with reading(engine) as connection:
+            limit = connection.execute(sa.text("SHOW idle_in_transaction_session_timeout")).scalar()
+        engine.dispose()
+    assert limit == f"{ABANDONED_S:g}s"
 
 
 def test_a_worker_that_is_told_to_stop_gives_its_job_back_and_another_goes_on(
