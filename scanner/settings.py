@@ -24,6 +24,8 @@ FINE_STRIDE = 2
 
 #: Numbers that a network may be run in; all but the first are off by what run.json says.
 PRECISIONS = ("float32", "tf32", "bfloat16")
+#: How a classifier runs over a tile: `scanner.inference.engine` says what each means.
+ENGINES = ("dense", "zones", "patch")
 #: How a dense net runs on a GPU: in cuDNN's dilated convolutions, or in the fastest of all forms there, measured on one
 #: tile: fragments, Triton kernels and CUDA graphs as well, of which none has a committed measurement of a card.
 GPU_FORMS = ("dilation", "measured")
@@ -135,7 +137,7 @@ class ScanSettings:
             "batch_size": self.batch_size >= 1,
             "workers": self.workers is None or self.workers >= 1,
             "verify_places": self.verify_places >= 0,
-            "engine": self.engine in {"dense", "zones", "patch"},
+            "engine": self.engine in ENGINES,
             "coarse_to_fine": not self.coarse_to_fine or self.engine == "dense",
             "precision": self.precision in PRECISIONS,
             "gpu_form": self.gpu_form in GPU_FORMS,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scanner.batch.batch import BatchOrder, begin_job
+from scanner.batch.batch import BatchOrder, survey_or_skip
+from scanner.batch.finished import FinishedScan
 from scanner.batch.outcomes import assumed_mpp
 from scanner.batch.worklist import Job
 from scanner.dense import PatchwiseNet
@@ -20,7 +21,7 @@ from scanner.inference.scorer import Scorer
 from scanner.inference.scoring import tiles_to_scan
 from scanner.settings import ScanSettings, scan_stride
 
-#: Side, in outputs, of the tile that a network is timed on that works patch by patch, or by zones.
+#: Side, in outputs, of the tile that slow networks (patch by patch, or by zones) are timed on.
 _PATCHES_PROBED = 16
 #: Peaks, pyramids and pictures, measured on one core: seconds per million map px of the whole slide.
 POST_SECONDS = 0.15
@@ -88,14 +89,12 @@ class Estimator:
         ScannerError
             What the scan would fail with.
         """
-        begun = begin_job(job, self._order)
-        if isinstance(begun, dict):
-            size = begun["grid"]["height"], begun["grid"]["width"]
-            area = begun["area_mm2"]
-            areas = area["slide"], area["tissue"], area["scanned"]
-            return Estimate(job.name, *areas, size, 0, 0.0, is_done=True, assumed_mpp=assumed_mpp(begun))
-        with begun.slide:
-            prepared = self._order.prepare(begun)
+        surveyed = survey_or_skip(job, self._order)
+        if isinstance(surveyed, FinishedScan):
+            areas, assumed = surveyed.areas_mm2, surveyed.assumed_mpp
+            return Estimate(job.name, *areas, surveyed.grid, 0, 0.0, is_done=True, assumed_mpp=assumed)
+        with surveyed.slide:
+            prepared = self._order.prepare(surveyed)
             tiles, frame = tiles_to_scan(prepared), prepared.frame
             seconds = prepared.seconds + self._tile_seconds(prepared, tiles)
         seconds += POST_SECONDS * frame.map_height * frame.map_width / 1e6

@@ -58,7 +58,7 @@ def _images_of(slide: FoundSlide, wanted: int | None) -> list[FoundSlide]:
         return [replace(slide, image=wanted)]
     try:
         contents = describe_file(slide.path)
-    except Exception:  # Foreseen or not: it is said when the slide's turn comes, and no other slide pays for it.
+    except Exception:  # Of any kind: the slide fails with it when its turn comes, and the others are scanned.
         return [replace(slide, image=wanted)]
     if wanted is not None:
         return [replace(slide, image=_unless_first(contents, wanted))]
@@ -70,7 +70,7 @@ def _refuse_one_mask(images: Sequence[FoundSlide], mask: Path | None) -> None:
     """MaskError if one file would mask several images: it fits one of them."""
     if len(images) > 1 and mask is not None and not mask.is_dir():
         raise MaskError(
-            f"{images[0].path}: holds {len(images)} images, and {mask} is a mask of one; pass --image, or a folder "
+            f"{images[0].path}: holds {len(images)} images, but {mask} is a mask for one; pass --image, or a folder "
             "with a mask for each"
         )
 

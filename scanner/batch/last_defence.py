@@ -1,4 +1,4 @@
-"""What keeps a batch going: whatever goes wrong with one slide, or beside the slides, is said and ends nothing."""
+"""Errors that must not end a batch: of one slide, or of what happens beside the slides; they are recorded or logged."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scanner.batch.outcomes import Outcome, Status, Watcher, write_batch
+from scanner.batch.outcomes import BatchCallbacks, Outcome, Status, write_batch
 from scanner.batch.worklist import Job
 from scanner.errors import ScannerError
 from scanner.files.printable import printable
 
 #: Characters of a reason, and of a traceback, that batch.json keeps.
 MAX_REASON, MAX_TRACEBACK = 2_000, 8_000
-#: Whoever raises these wants the program to end.
+#: Requests to end the program.
 _ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 logger = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -31,15 +31,15 @@ def or_failure(job: Job, out: Path, action: Callable[[], _Answer]) -> _Answer | 
     except ScannerError as error:
         return failed(job, out, str(error))
     except BaseException as error:
-        # A fault of ours, or memory, or a library's own kind of panic: the night's other slides must not pay for it.
+        # A bug of ours, a lack of memory, or a library's own fatal error: the other slides are scanned all the same.
         logger.exception("scan of %s failed", printable(job.slide))
         return failed(job, out, _describe(error), trace=_trace(error))
 
 
 def failed(job: Job, out: Path, reason: str, *, trace: str = "") -> Outcome:
     """The outcome of a slide that has failed."""
-    said = _cut(reason, MAX_REASON)
-    return Outcome(str(job.slide), Status.FAILED, said, place_of(job, out), image=job.image, traceback=trace)
+    shown = _cut(reason, MAX_REASON)
+    return Outcome(str(job.slide), Status.FAILED, shown, place_of(job, out), image=job.image, traceback=trace)
 
 
 def place_of(job: Job, out: Path) -> str:
@@ -49,10 +49,10 @@ def place_of(job: Job, out: Path) -> str:
     return os.path.relpath(job.folder, out)
 
 
-def guarded(watcher: Watcher | None) -> Watcher:
-    """A watcher none of whose calls ends the batch: a terminal may be gone, or take no umlauts."""
-    heard = watcher or Watcher()
-    return Watcher(*(_guard(call) for call in (heard.on_start, heard.on_progress, heard.on_outcome)))
+def guarded(callbacks: BatchCallbacks | None) -> BatchCallbacks:
+    """Callbacks whose errors do not end the batch: a terminal may be gone, or take no umlauts."""
+    own = callbacks or BatchCallbacks()
+    return BatchCallbacks(*(_guard(call) for call in (own.on_start, own.on_progress, own.on_outcome)))
 
 
 def record(out: Path, outcomes: Sequence[Outcome], *, total: int) -> None:
@@ -62,7 +62,7 @@ def record(out: Path, outcomes: Sequence[Outcome], *, total: int) -> None:
     except _ENDS:
         raise
     except BaseException:
-        logger.exception("batch.json is behind")
+        logger.exception("batch.json could not be written; it is written again after the next slide")
 
 
 def _guard(call: Callable[..., None]) -> Callable[..., None]:
@@ -72,17 +72,17 @@ def _guard(call: Callable[..., None]) -> Callable[..., None]:
         except _ENDS:
             raise
         except BaseException:
-            logger.exception("what watches the batch has failed")
+            logger.exception("a callback of the batch has failed")
 
     return guarded_call
 
 
 def _describe(error: BaseException) -> str:
     try:
-        said = str(error).strip()
-    except Exception:  # Some cannot even say what they are.
-        said = ""
-    return f"unexpected {type(error).__name__}" + (f": {said}" if said else "")
+        reason = str(error).strip()
+    except Exception:  # The exception's own __str__ fails.
+        reason = ""
+    return f"unexpected {type(error).__name__}" + (f": {reason}" if reason else "")
 
 
 def _trace(error: BaseException) -> str:

@@ -16,13 +16,13 @@ from scanner.files.texts import paths_from_text, read_text
 from scanner.slides.metadata.units import number_of, shown
 
 MANIFEST_SUFFIX = ".csv"
-#: What may stand between two columns: spreadsheets write semicolons where a comma is a decimal sign.
+#: Column separators: spreadsheets write semicolons where the comma is the decimal sign.
 SEPARATORS = ",;\t"
 #: Excel's first line, of the separator alone.
 _EXCEL_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
 #: A drive, a share, or any backslash.
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|.*\\")
-#: Columns that mean something; others are the user's own. Only the path must be there.
+#: Known columns; others are ignored. Only the path is required.
 PATH, PLACE, MPP, MASK, IMAGE = "path", "id", "mpp", "mask", "image"
 
 
@@ -70,7 +70,7 @@ def read_manifest(path: Path) -> list[FoundSlide]:
                 continue  # Spreadsheets write lines of separators below a table.
             slides.append(_slide_of_row(_cells(row), path.parent, f"{path}, line {line}"))
     except csv.Error as error:
-        # An open quote takes all lines to the end for one cell: which slides are meant, nobody can tell.
+        # An open quote makes one cell of all lines to the end: the slides in it are lost.
         raise SettingsError(f"{path}, after line {line or skipped + 1}: {_describe(error)}") from error
     except ValueError as error:
         raise SettingsError(f"{path}, line {line}: {error}") from error
@@ -91,14 +91,14 @@ def _without_preface(text: str) -> tuple[str, int]:
 def _cells(row: dict[str | Any, str | Any]) -> dict[str, str]:
     """The cells of a line by their columns; ValueError if there are more than columns."""
     if any(cell.strip() for cell in row.get(None) or ()):
-        raise ValueError("more cells than the first line has; put quotes around a path with separators in it")
+        raise ValueError("more cells than the first line has columns; put quotes around a path with separators in it")
     return {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
 
 
 def _describe(error: csv.Error) -> str:
     if "field larger" in str(error):
         return "a cell is too long; is a quote missing?"
-    return "a quote is open, or something stands behind it; put quotes around whole cells, and double those within"
+    return "a quote is not closed, or text follows it; put quotes around whole cells, and double those within"
 
 
 def _read_table(text: str, path: Path) -> csv.DictReader[str]:
@@ -108,7 +108,7 @@ def _read_table(text: str, path: Path) -> csv.DictReader[str]:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
         try:
             reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-        except csv.Error:  # Quotes that stand so by another separator only.
+        except csv.Error:  # Quotes that are valid with another separator only.
             continue
         if reader.fieldnames.count(PATH) > 1:
             raise SettingsError(f"{path}: several columns {PATH!r} in the first line")
@@ -131,14 +131,14 @@ def _slide_of_row(cells: dict[str, str], folder: Path, where: str) -> FoundSlide
     place, mpp, image = _place(cells.get(PLACE, "")), _mpp(cells.get(MPP, "")), _image(cells.get(IMAGE, ""))
     fault = ""
     if _WINDOWS_PATH.match(cells[PATH]) and not os.path.exists(slide):
-        fault = f"{slide}: a path of Windows ({where}), and none here; write it as this system has it, with /"
+        fault = f"{slide}: a Windows path ({where}) that does not exist here; write it as this system does, with /"
     return FoundSlide(slide, Path(slide.name), place, mpp, mask, image, fault=fault)
 
 
 def _find(text: str, folder: Path) -> Path:
     """The file that a cell names, whichever way its umlauts are stored; if it is not there, as it is written."""
     paths = paths_from_text(text, folder)
-    if "\\" in text:  # Relative ones of Windows are here too.
+    if "\\" in text:  # Relative Windows paths may exist here.
         paths += paths_from_text(text.replace("\\", "/"), folder)
     return next((path for path in paths if os.path.exists(path)), paths[0])
 
@@ -147,13 +147,13 @@ def _place(text: str) -> Path | None:
     parts = PurePath(text).parts
     # The results stay below the folder that the user gave.
     if PurePath(text).is_absolute() or ".." in parts:
-        raise ValueError(f"{PLACE} = {text!r} leads out of the results' folder")
+        raise ValueError(f"{PLACE} = {text!r} leads out of the result folder")
     return Path(text) if parts else None
 
 
 def _image(text: str) -> int | None:
     if text and not text.isdecimal():
-        raise ValueError(f"{IMAGE} = {text!r} is no index of an image, which count from 0")
+        raise ValueError(f"{IMAGE} = {text!r} is not the index of an image, which counts from 0")
     return int(text) if text else None
 
 

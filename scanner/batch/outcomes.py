@@ -1,4 +1,4 @@
-"""How the slides of a batch end: an outcome each, in batch.json and in words. Imports without torch."""
+"""How the slides of a batch ended: an outcome for each, in batch.json and as text. Imports without torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scanner.inference.progress import Progress
 
 BATCH_NAME = "batch.json"
-#: Age of what a killed batch has left of its own files; they take milliseconds to write.
+#: Age of temporary files that a killed batch has left; it takes milliseconds to write one.
 STALE_SECONDS = 3600.0
 
 
@@ -49,13 +49,13 @@ class Outcome:
     seconds: float | None = None
     #: Largest difference that a second scan of some places, with other tiles, has found.
     tiling_difference: float | None = None
-    #: Of a segmentation, which counts nothing: the area of each class.
+    #: Of a segmentation, which has no detections: the area of each class.
     class_mm2: dict[str, float] | None = None
     #: Index of the image of its file; None: the first that is no overview.
     image: int | None = None
-    #: The model's mpp, where the image states none: every area and distance rests on it.
+    #: The model's mpp, where the image states none: all areas and distances depend on it.
     assumed_mpp: float | None = None
-    #: Of what nobody has foreseen: where in the program it happened, the end of that if it is long.
+    #: Of an unexpected error: the traceback, its end if it is long.
     traceback: str = ""
 
     @property
@@ -65,10 +65,10 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Watcher:
-    """What the caller hears of a batch: each slide as it starts, its progress, how it ended.
+class BatchCallbacks:
+    """Called by a batch: when a slide starts, as it progresses, when it ends.
 
-    A batch goes on when one of these raises.
+    The batch goes on when one of them raises.
     """
 
     on_start: Callable[[Job], None] = lambda _job: None
@@ -77,7 +77,7 @@ class Watcher:
 
 
 def begin_batch(out: Path, keywords: SettingsKeywords) -> ScanSettings:
-    """Fail on an impossible setting or folder once, before the first slide."""
+    """Check settings and folder once, before the first slide."""
     settings = ScanSettings(**keywords)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def assumed_mpp(report: dict[str, Any]) -> float | None:
 def describe_assumption(name: str, mpp: float, *, option: str = "--mpp") -> str:
     """One line on a slide, or fields, that do not state their mpp."""
     return (
-        f"mitoscan: {name}: no mpp is stated; that of the model, {mpp:g} um/px, was assumed: pass {option} if it is not"
+        f"mitoscan: {name}: its mpp is not stated; the model's {mpp:g} um/px is assumed; pass {option} if that is wrong"
     )
 
 

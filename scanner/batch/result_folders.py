@@ -1,4 +1,4 @@
-"""The result folder of each slide of a batch: no two share one, on no file system."""
+"""The result folder of each slide of a batch: no two share one, on any file system."""
 
 from __future__ import annotations
 

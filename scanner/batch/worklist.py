@@ -21,16 +21,16 @@ from scanner.slides.files.zarr_folder import is_zarr
 SLIDE_SUFFIXES = frozenset(
     ".svs .tif .tiff .btf .ndpi .mrxs .scn .bif .vms .vmu .czi .dcm .png .jpg .jpeg .webp .bmp".split()
 )
-#: Behind one of those: why the slide cannot be read as it is.
-_PACKED = "packed, as its name says; unpack it first"
-_UNFINISHED = "an unfinished copy or download, as its name says; finish it, or remove it"
+#: Suffixes behind one of those, and why such a file cannot be read as it is.
+_PACKED = "compressed, by its name; unpack it first"
+_UNFINISHED = "an unfinished copy or download, by its name; finish it, or remove it"
 _REFUSED = {
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar"), _PACKED),
     **dict.fromkeys((".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp"), _UNFINISHED),
 }
-#: Suffixes that tell nothing: there is none, or it is the end of a DICOM UID.
+#: Suffixes that do not name a format: none, or the end of a DICOM UID.
 _UNTELLING = re.compile(r"|\.|\.[0-9]+")
-#: In a folder that a scan has begun or ended to write.
+#: In a folder that holds a scan, unfinished or complete.
 _RESULT_MARKS = (REPORT_NAME, ".scan")
 
 
@@ -40,7 +40,7 @@ class FoundSlide:
 
     path: Path
     kept: Path
-    #: Result folder, relative, where the user names it; else it follows from `kept`.
+    #: Relative result folder, if the user names it; otherwise it is derived from `kept`.
     place: Path | None = None
     #: Micrometres per level-0 pixel, of this slide alone.
     mpp: float | None = None
@@ -64,7 +64,7 @@ class Job:
     mask: Path | None = None
     #: Index of the image of its file; None: the first that is no overview.
     image: int | None = None
-    #: Why it cannot be scanned: it fails by that when its turn comes.
+    #: Why it cannot be scanned; it fails with this message when its turn comes.
     fault: str = ""
 
     @property
@@ -106,7 +106,7 @@ def find_slides(paths: Iterable[Path], *, recursive: bool = False) -> Iterator[F
             yield FoundSlide(path, Path(path.name if path.name.strip(".") else os.path.basename(os.path.abspath(path))))
 
 
-# os.path and not Path looks here: Path raises where a folder may not be read, and nothing may end the search.
+# os.path instead of Path: Path raises where a folder may not be read, and nothing may end the search.
 def _search(folder: Path, recursive: bool, seen: set[str]) -> Iterator[FoundSlide]:
     """Slides of a folder; of those below as well, as deep as they go, each in the place of its name."""
     stack = [_look_into(folder, Path(), recursive, seen)]
@@ -151,7 +151,7 @@ def _look_into(folder: Path, kept: Path, recursive: bool, seen: set[str]) -> Ite
 
 
 def _file(path: Path, kept: Path) -> FoundSlide | None:
-    """What is to be said of a file, by its name and, if that tells nothing, by its first bytes."""
+    """A file as a slide, by its name or, if that tells nothing, by its first bytes; None if it is not one."""
     suffix, inner = path.suffix.lower(), Path(path.stem).suffix.lower()
     if reason := _REFUSED.get(suffix):
         is_slide = inner in SLIDE_SUFFIXES or inner == ".zarr"
@@ -165,7 +165,7 @@ def _parts_of_slides(entries: list[Path]) -> set[Path]:
     parts, series_seen = set(), set()
     for entry in entries:
         suffix = entry.suffix.lower()
-        if entry.name.upper() == "DICOMDIR":  # A list of what lies beside it.
+        if entry.name.upper() == "DICOMDIR":  # The index of the files beside it.
             parts.add(entry)
         elif (suffix == ".dcm" or _UNTELLING.fullmatch(suffix)) and (series := series_of(entry)) is not None:
             if series in series_seen:
@@ -209,5 +209,5 @@ def _refuse_place(slide: FoundSlide, place_of: dict[FoundSlide, Path]) -> str:
     rivals = [
         str(other.path) for other, its in place_of.items() if other != slide and place_key(its) == place_key(place)
     ]
-    reason = f"is that of {' and '.join(rivals)} too" if rivals else "is that of a file which a batch writes"
-    return f"{slide.path}: its result folder {printable(place)} {reason}; give each an id of its own"
+    reason = f"is also that of {' and '.join(rivals)}" if rivals else "is the name of a file that a batch writes"
+    return f"{slide.path}: its result folder {printable(place)} {reason}; give each its own id"

@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from models import DEFAULT_MODEL, list_models
 from models.card import NOTICE
-from scanner.batch.outcomes import assumed_mpp
-from scanner.cli.challenge_input import find_image, mounted_model
+from scanner.cli.bench_command import bench_command
 from scanner.cli.import_command import committee_command, import_command
 from scanner.cli.info_command import info_command
 from scanner.cli.options import (
-    BackgroundOption,
-    DeviceOption,
-    EngineOption,
-    ExportOption,
-    GpuFormOption,
-    HotspotOption,
-    HotspotsOption,
-    ImageOption,
-    MaskOption,
-    ModelOption,
-    MppOption,
-    PrecisionOption,
-    ScanStrideOption,
-    ThresholdOption,
-    end_on_sigterm,
     fail_cleanly,
-    failure,
-    loading,
     open_model,
-    say_assumption,
-    stride_keywords,
 )
+from scanner.cli.scan_command import challenge_command, scan_command
 from scanner.cli.training_commands import evaluate_command, train_command
-from scanner.settings import ScanSettings
-from scanner.slides.files.fingerprint import fingerprint
 
 app = typer.Typer(
     name="mitoscan",
@@ -52,105 +29,8 @@ app = typer.Typer(
 )
 
 
-@app.command("scan")
-def scan_command(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results: one sub-folder per slide.")],
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Slides, fields, folders of them, manifests (.csv).", metavar="PATH...")
-    ] = None,
-    manifest: Annotated[
-        Path | None, typer.Option(help="CSV of slides: path, and if wanted id, mpp, mask, image.")
-    ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    device: DeviceOption = "auto",
-    stride: ScanStrideOption = None,
-    threshold: ThresholdOption = None,
-    mpp: MppOption = None,
-    image: ImageOption = None,
-    engine: EngineOption = "dense",
-    precision: PrecisionOption = "float32",
-    gpu_form: GpuFormOption = "dilation",
-    tile_size: Annotated[int | None, typer.Option(help="Side of a tile, px. Never changes results.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Threads that read ahead; 2, or on a GPU one per processor, if left out.")
-    ] = None,
-    tissue: Annotated[bool, typer.Option("--tissue/--no-tissue", help="Scan tissue only, or glass as well.")] = True,
-    keep_ink: Annotated[bool, typer.Option("--keep-ink", help="Take pen marks and dark dirt for tissue.")] = False,
-    mask: MaskOption = None,
-    any_stain: Annotated[bool, typer.Option("--any-stain", help="Scan grey and fluorescent slides as well.")] = False,
-    background: BackgroundOption = True,
-    hotspot: HotspotOption = "2mm2",
-    hotspots: HotspotsOption = 3,
-    export: ExportOption = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search folders below as well.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite/--resume", help="Scan again what is done, or skip what is unchanged.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; write nothing.")] = False,
-    verify_tiling: Annotated[
-        bool, typer.Option("--verify-tiling", help="Scan some places again with other tiles, and compare.")
-    ] = False,
-    verify_places: Annotated[int, typer.Option(min=1, help="How many places --verify-tiling takes.")] = 16,
-    cluster: Annotated[str | None, typer.Option(help='Address of a Ray cluster, or "local".')] = None,
-) -> None:
-    """Scan slides: detections, map, overview and report of each in a folder of its own.
-
-    Example: mitoscan scan slides/ -o out/
-    """
-    if not paths and manifest is None:
-        raise typer.BadParameter("name a slide, a folder or a manifest", param_hint="PATH...")
-    end_on_sigterm()
-    from scanner.batch.manifest import slides_to_scan
-    from scanner.batch.worklist import plan_jobs
-    from scanner.cli.batch_end import end_absent, find_absent
-
-    found = fail_cleanly(lambda: list(slides_to_scan(paths or [], recursive=recursive, manifest=manifest)))
-    jobs = fail_cleanly(lambda: plan_jobs(found, out))
-    if not jobs:
-        raise failure(f"no slides in {', '.join(map(str, paths or []))}; pass --recursive to search folders below")
-    keywords: Any = {
-        "device": device, **stride_keywords(stride), "threshold": threshold, "mpp": mpp, "engine": engine,
-        "precision": precision, "gpu_form": gpu_form, "tile_size": tile_size, "workers": workers, "tissue": tissue,
-        "keep_ink": keep_ink, "any_stain": any_stain, "background": background,
-        "verify_places": verify_places if verify_tiling else 0, "mask": mask,
-        "hotspot": hotspot, "hotspots": hotspots, "exports": tuple(sorted(set(export or ()))),
-    }  # fmt: skip
-    fail_cleanly(lambda: ScanSettings(**keywords))
-    if cluster is None and not dry_run and (absent := find_absent(jobs, out)):
-        raise typer.Exit(end_absent(jobs, absent, out, keywords))
-    loaded = open_model(model)
-    with loading():
-        from scanner.batch.batch import BatchOrder
-        from scanner.batch.images_to_scan import each_image
-        from scanner.cli.batch_command import run_batch, show_estimates
-
-    jobs = fail_cleanly(lambda: plan_jobs(each_image(found, image, mask=mask), out))
-    order = BatchOrder(loaded, keywords, overwrite)
-    raise typer.Exit(show_estimates(jobs, order) if dry_run else run_batch(jobs, order, out, cluster=cluster))
-
-
-@app.command("grand-challenge")
-def challenge_command(
-    inputs: Annotated[Path, typer.Option("--input", help="Folder with images/<slug>/<image>.")] = Path("/input"),
-    outputs: Annotated[Path, typer.Option("--output", help="Folder for mitotic-figures.json.")] = Path("/output"),
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Model; if left out, /opt/ml/model, or the default.")
-    ] = None,
-    threshold: ThresholdOption = None,
-    mpp: MppOption = None,
-    device: DeviceOption = "auto",
-) -> None:
-    """Scan one image by Grand-Challenge's contract: points in millimetres, candidates included."""
-    end_on_sigterm()
-    image = fail_cleanly(lambda: find_image(inputs))
-    loaded = open_model(model or mounted_model() or DEFAULT_MODEL)
-    from scanner.cli.grand_challenge import scan_challenge
-
-    path, result = fail_cleanly(
-        lambda: scan_challenge(image, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
-    )
-    say_assumption(str(image), assumed_mpp(result.report))
-    typer.echo(os.fsencode(path))
+app.command("scan")(scan_command)
+app.command("grand-challenge")(challenge_command)
 
 
 @app.command("models")
@@ -175,7 +55,7 @@ def models_command(
 def certify_command(
     model: Annotated[str, typer.Argument(help="A model, as for scan.")] = DEFAULT_MODEL,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File for the certificate; beside the model if left out.")
+        Path | None, typer.Option("--out", "-o", help="File for the certificate; by default beside the model.")
     ] = None,
 ) -> None:
     """Measure that a scan with a model equals its classifier, patch by patch, and write a certificate as JSON."""
@@ -201,7 +81,7 @@ def doctor_command(
         typer.Option(help="Also run one tile on that device in every form and precision, and compare it with the CPU."),
     ] = None,
 ) -> None:
-    """Say what this machine offers, and what is missing."""
+    """Report what this machine offers, and what is missing."""
     from scanner.cli.doctor import as_table, examine
 
     findings = examine()
@@ -213,53 +93,7 @@ def doctor_command(
     raise typer.Exit(not all(finding.is_fine for finding in findings))
 
 
-@app.command("bench")
-def bench_command(
-    slide: Annotated[
-        Path | None, typer.Argument(help="A slide: where the time of its scan goes, instead of the dense net's alone.")
-    ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "float32",
-    network: Annotated[list[str] | None, typer.Option(help="DNN1, DNN2 or the shipped model; all if left out.")] = None,
-    stride: Annotated[list[int] | None, typer.Option(help="Output strides; 1 and 4 if left out.")] = None,
-    tile: Annotated[int, typer.Option(help="Side of the scored area, px.")] = 512,
-    rounds: Annotated[int, typer.Option(help="Interleaved rounds; the median counts.")] = 5,
-    threads: Annotated[int, typer.Option(help="Threads of the processor.")] = 1,
-    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes of patch loops; 16 if left out.")] = None,
-    compiled: Annotated[bool, typer.Option("--compiled", help="Race torch.compile too: it takes a minute.")] = False,
-) -> None:
-    """Measure the dense net on this machine, beside the patch loop and other engines; or a whole scan.
-
-    Example: mitoscan bench --network DNN2 --stride 4
-    """
-    if slide is not None:
-        keywords: Any = {"device": device, "precision": precision, "stride": stride[0] if stride else None}
-        lines: Iterator[str] = _slide_bench(slide, model, threads, keywords)
-    else:
-        from scanner.bench.report import markdown_of_bench
-        from scanner.bench.run import BenchSettings, run_bench
-
-        settings = BenchSettings(
-            tuple(network or ()), tuple(stride or (1, 4)), tile, rounds, threads, tuple(batch or (16,)), compiled
-        )
-        lines = markdown_of_bench(run_bench(settings))
-    while (line := fail_cleanly(lambda: next(lines, None))) is not None:
-        typer.echo(line)
-
-
-def _slide_bench(slide: Path, model: str, threads: int, keywords: Any) -> Iterator[str]:
-    fingerprint(slide)  # Raises if it is not there, before torch is loaded.
-    import torch
-
-    from scanner.bench.slide import bench_slide, lines_of_slide_bench
-
-    torch.set_num_threads(threads)
-    found = bench_slide(slide, open_model(model), **keywords)
-    say_assumption(str(slide), assumed_mpp(found.result.report))
-    yield from lines_of_slide_bench(found)
-
-
+app.command("bench")(bench_command)
 app.command("info")(info_command)
 app.command("import")(import_command)
 app.command("committee")(committee_command)

@@ -1,4 +1,4 @@
-"""What `mitoscan scan` does once it knows its slides: say what they cost, or scan them and say how they ended."""
+"""`mitoscan scan` once its slides are known: estimate their cost, or scan them and report the outcomes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from scanner.files.printable import printable
 
 def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str | None = None) -> int:
     """Scan slides here or on a cluster, showing progress on stderr; returns the exit code."""
-    # Stated first: what this machine has not is refused before a folder is made. Hosts of a cluster say so themselves.
+    # Before any folder is made: this refuses what the machine lacks. Hosts of a cluster check themselves.
     memory = fail_cleanly(lambda: state_memory(order)) if cluster is None else None
     fail_cleanly(lambda: begin_batch(out, order.keywords))
     if memory is not None:
         errors.print(describe_memory(memory), highlight=False, soft_wrap=True)
-    with batch_display(errors, len(jobs)) as watcher:
+    with batch_display(errors, len(jobs)) as callbacks:
         if cluster is None:
-            outcomes = fail_cleanly(lambda: scan_batch(jobs, order, out, watcher=watcher))
+            outcomes = fail_cleanly(lambda: scan_batch(jobs, order, out, callbacks=callbacks))
         else:
             from scanner.cluster.cluster import scan_cluster
 
-            outcomes = fail_cleanly(lambda: scan_cluster(jobs, order, out, address=cluster, watcher=watcher))
+            outcomes = fail_cleanly(lambda: scan_cluster(jobs, order, out, address=cluster, callbacks=callbacks))
     return end_batch(out, outcomes)
 
 
@@ -59,7 +59,7 @@ def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:
 def describe_estimate(estimate: Estimate) -> str:
     """One line on what a slide would cost."""
     if estimate.is_done:
-        return f"{printable(estimate.name)}: done before"
+        return f"{printable(estimate.name)}: already scanned"
     height, width = estimate.grid
     return (
         f"{printable(estimate.name)}: {estimate.scan_mm2:.2f} mm2 to scan ({estimate.tissue_mm2:.2f} mm2 of tissue, "
@@ -73,7 +73,7 @@ def describe_total(estimates: Sequence[Estimate], *, failed: int) -> str:
     due = [estimate for estimate in estimates if not estimate.is_done]
     area, tiles = sum(estimate.scan_mm2 for estimate in due), sum(estimate.tiles for estimate in due)
     seconds = sum(estimate.seconds for estimate in due)
-    others = [f"{len(estimates) - len(due)} done before", f"{failed} would fail"]
+    others = [f"{len(estimates) - len(due)} already scanned", f"{failed} would fail"]
     said = ", ".join([f"{len(due)} slides", *(other for other in others if not other.startswith("0 "))])
     return f"total: {said}; {area:.2f} mm2 to scan, {tiles} tiles, {describe_time(seconds)}"
 

@@ -1,4 +1,4 @@
-"""How a batch ends for its caller: its page, its failures and its exit code.
+"""How a batch ends: its page, its failures and its exit code.
 
 Imports without torch: a batch of which no slide is there ends at once.
 """
@@ -37,7 +37,7 @@ def find_absent(jobs: Sequence[Job], out: Path) -> list[Outcome]:
             os.stat(job.slide)
         except (FileNotFoundError, NotADirectoryError) as error:
             outcomes.append(failed(job, out, job.fault or f"{job.slide}: {error.strerror}"))
-        except (OSError, ValueError):  # It may be there: its turn will tell.
+        except (OSError, ValueError):  # It may exist: the scan will show.
             return []
         else:
             return []
@@ -48,16 +48,16 @@ def end_absent(jobs: Sequence[Job], outcomes: Sequence[Outcome], out: Path, keyw
     """Write and show the failures as any batch does; returns the exit code."""
     fail_cleanly(lambda: begin_batch(out, keywords))
     fail_cleanly(lambda: write_batch(out, outcomes, total=len(jobs)))
-    with batch_display(errors, len(jobs)) as watcher:
+    with batch_display(errors, len(jobs)) as callbacks:
         for job, outcome in zip(jobs, outcomes, strict=True):
-            watcher.on_outcome(job, outcome)
+            callbacks.on_outcome(job, outcome)
     return end_batch(out, outcomes)
 
 
 def end_batch(out: Path, outcomes: Sequence[Outcome]) -> int:
     """Write the page of a batch, name what failed, say where the results are; returns the exit code."""
     total = len(outcomes)
-    # Once more: the disk may have been full meanwhile.
+    # Again: the disk may have been full before.
     is_written = _try(lambda: write_batch(out, outcomes, total=total))
     is_written &= _try(lambda: write_batch_page(out, describe_batch(outcomes, total=total)))
     for line in describe_failures(outcomes):
@@ -67,7 +67,7 @@ def end_batch(out: Path, outcomes: Sequence[Outcome]) -> int:
 
 
 def _try(write: Callable[[], None]) -> bool:
-    """Whether a file could be written: if not, that is said, and what has failed is named all the same."""
+    """Whether a file could be written; an error is printed, and the command goes on to name the failed slides."""
     try:
         write()
     except Exception as error:

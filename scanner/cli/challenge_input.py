@@ -7,7 +7,7 @@ from pathlib import Path
 from models.card import CARD_NAME
 from scanner.errors import SlideNotFoundError
 
-#: Where Grand-Challenge mounts what was uploaded as the algorithm's model.
+#: Where Grand-Challenge mounts the model that was uploaded with the algorithm.
 MODEL_FOLDER = Path("/opt/ml/model")
 
 

@@ -15,7 +15,7 @@ import torch
 from models import list_models, load_model
 from scanner.dense.capabilities import Capabilities, Gpu, KernelReport, Offer, capabilities, offers_of
 
-#: A map of a large slide at stride 4, unpacked.
+#: The uncompressed map of a large slide at stride 4.
 ENOUGH_DISK_BYTES = 2 << 30
 
 
@@ -53,9 +53,9 @@ def describe_machine(machine: Capabilities) -> list[Finding]:
     has = ", ".join(name if is_there else f"no {name}" for name, is_there in units.items())
     findings = [
         Finding("processor", f"{machine.processor}, {machine.architecture}, {os.cpu_count()} processors"),
-        Finding("vectors", f"{machine.vector_unit}, as torch takes them; {has}"),
+        Finding("vectors", f"{machine.vector_unit}, as torch uses them; {has}"),
         Finding("compiler", machine.compiler or "none (g++ or clang++)"),
-        # Without it everything works, more slowly: no problem, but worth knowing.
+        # Everything works without it, more slowly: reported, but not a problem.
         Finding("kernel", _describe_kernel(machine.kernel)),
     ]
     findings += [_describe_gpu(gpu) for gpu in machine.gpus] or [Finding("device", "cpu; no GPU that torch can use")]
@@ -68,7 +68,7 @@ def describe_machine(machine: Capabilities) -> list[Finding]:
 def _describe_kernel(kernel: KernelReport) -> str:
     if kernel.is_there:
         return f"{kernel.reason}{', bfloat16 on its matrix unit' if kernel.has_matrix else ''}"
-    return f"none, dense nets run by torch alone, about half as fast: {kernel.reason}"
+    return f"none; dense nets run in plain torch, about half as fast: {kernel.reason}"
 
 
 def _describe_gpu(gpu: Gpu) -> Finding:

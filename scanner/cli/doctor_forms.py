@@ -1,4 +1,4 @@
-"""Does a device say what a CPU says in float32? One tile in every form and precision, a line for each."""
+"""Compare a device with the CPU in float32: one tile in every form and precision, a line for each."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from scanner.devices.gpu_forms import DEFAULT_FORM, GpuForm, reason_of
 from scanner.errors import SettingsError
 from scanner.inference.form_choice import SET_UP
 from scanner.inference.form_comparison import WrongScoresError, as_logits, probe_pixels, refuse_other_scores
-from scanner.inference.scorer import PRECISIONS, Scorer, prepare_scorer
+from scanner.inference.scorer import Scorer, prepare_scorer
+from scanner.settings import PRECISIONS
 
-#: Side of what the tile answers for, in grid px.
+#: Side of the scored area of the tile, in grid px.
 SIDE = 512
-#: Of a CPU; the first that a network has is the default one there.
+#: On a CPU; the first that a network supports is its default.
 CPU_FORMS = (Form.NATIVE, Form.DILATION, Form.FRAGMENTS)
 
 
 @dataclass(frozen=True)
 class _Check:
-    """A tile, and what the CPU says of it in float32 and in plain torch."""
+    """A tile, and its scores on the CPU in float32 by plain torch."""
 
     model: Model
     pixels: Pixels
@@ -67,7 +68,7 @@ def _in_precision(device: torch.device, precision: str, check: _Check) -> list[F
     try:
         scorer = prepare_scorer(check.model, None, stride=card.stride, device=str(device), precision=precision)
     except SettingsError as error:
-        return [Finding(f"{device}, {precision}", f"not to be had: {error}")]
+        return [Finding(f"{device}, {precision}", f"not available: {error}")]
     if device.type == "cuda":
         forms: tuple[Form | GpuForm, ...] = tuple(GpuForm)
         default: str = DEFAULT_FORM
@@ -83,7 +84,7 @@ def _finding(scorer: Scorer, form: Form | GpuForm, check: _Check, *, is_default:
         difference = refuse_other_scores(found, check.expected, scorer.precision, "float32 on the CPU")
     except WrongScoresError as error:
         return Finding(name, f"wrong: {error}", is_fine=not is_default)
-    except Exception as error:  # Whatever a form lacks, it says so in its own way; the others are still looked at.
+    except Exception as error:  # A form that does not run raises anything; the others are compared all the same.
         return Finding(name, f"does not run: {reason_of(error)}", is_fine=not is_default)
     return Finding(name, f"largest difference of a logit from float32 on the CPU: {difference:.1e}")
 

@@ -84,7 +84,7 @@ def lines_of(content: dict[str, Any]) -> Iterator[str]:
 
 
 def _headline(image: dict[str, Any]) -> str:
-    said = f" {image['name']!r}" if image["name"] else ""
+    name = f" {image['name']!r}" if image["name"] else ""
     what = [] if image["kind"] == ImageKind.IMAGE else [image["kind"]]
     if image["levels"]:
         what.append(f"{image['width']} x {image['height']} px")
@@ -94,4 +94,4 @@ def _headline(image: dict[str, Any]) -> str:
         what.append("mpp is not stated")
     if image["channels"]:
         what.append(f"{image['channels']} channel{'s' if image['channels'] != 1 else ''}")
-    return f"image {image['index']}{said}: {', '.join(what)}"
+    return f"image {image['index']}{name}: {', '.join(what)}"

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import tifffile
@@ -61,10 +61,8 @@ def _as_slide(image: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mitoscan-") as folder:
         slide = Path(folder) / f"{image.stem}.tif"
         pixels, spacing_mm = read_mha(image)
-        tifffile.imwrite(
-            slide, pixels, photometric="rgb", tile=(512, 512), metadata=None,
-            resolution=(10 / spacing_mm, 10 / spacing_mm), resolutionunit="CENTIMETER",
-        )  # fmt: skip
+        resolution: Any = {"resolution": (10 / spacing_mm, 10 / spacing_mm), "resolutionunit": "CENTIMETER"}
+        tifffile.imwrite(slide, pixels, photometric="rgb", tile=(512, 512), metadata=None, **resolution)
         yield slide
 
 

@@ -20,7 +20,7 @@ def info_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Say what is in a file: its images with their levels and mpp, what was left out, and what a scan would look at.
+    """Show what is in a file: its images with their levels and mpp, what is ignored, and the extent of a scan.
 
     Example: mitoscan info slide.svs
     """

@@ -1,4 +1,4 @@
-"""What the commands share: options, and errors as one line on stderr."""
+"""Options that several commands share, and errors as one line on stderr."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scanner.files.printable import printable
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")
-_CODE_WARNING = "warning: {name} is TorchScript: code, which runs with your rights, and patch by patch"
+_CODE_WARNING = "warning: {name} is TorchScript, code that runs with your rights; it scans patch by patch"
 
 errors = Console(stderr=True, highlight=False)
 
@@ -32,24 +32,26 @@ ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="A shipped model's name, a model folder, an .onnx or .pt2 file.")
 ]
 StrideOption = Annotated[
-    int | None, typer.Option(help="Distance of two scanned positions, px; the card's if left out.")
+    int | None, typer.Option(help="Distance of two scanned positions, px; by default the model card's.")
 ]
 ScanStrideOption = Annotated[
     str | None,
     typer.Option(
         "--stride",
-        help='Distance of two scanned positions, px; the card\'s if left out. "auto": 8, and 2 near possible figures.',
+        help='Distance of two scanned positions, px; by default the model card\'s. "auto": 8, and 2 near candidates.',
     ),
 ]
-ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score of a detection; the card's if left out.")]
+ThresholdOption = Annotated[
+    float | None, typer.Option(help="Lowest score of a detection; by default the model card's.")
+]
 MppOption = Annotated[float | None, typer.Option(help="Micrometres per level-0 pixel, overriding the slide's own.")]
 ImageOption = Annotated[
     int | None,
-    typer.Option(min=0, help="Only that image of each file, by its index in `mitoscan info`; all if left out."),
+    typer.Option(min=0, help="Only that image of each file, by its index in `mitoscan info`; by default all."),
 ]
 DeviceOption = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
 EngineOption = Annotated[
-    str, typer.Option(help='"dense"; "zones" or "patch" for networks that pad, or cannot be dense.')
+    str, typer.Option(help='"dense"; "zones" for networks that pad; "patch", patch by patch, much slower.')
 ]
 PrecisionOption = Annotated[
     str, typer.Option(help='"float32", exact; "bfloat16", faster, off by about 0.01; "tf32", on GPUs.')
@@ -65,15 +67,15 @@ MaskOption = Annotated[
     Path | None, typer.Option(help="GeoJSON or picture that restricts the scan, or a folder with one per slide.")
 ]
 BackgroundOption = Annotated[
-    bool, typer.Option("--background/--no-background", help="Take the slide's background off its scores, or not.")
+    bool, typer.Option("--background/--no-background", help="Calibrate scores by the slide's background level.")
 ]
 HotspotOption = Annotated[str, typer.Option(help='Window: "2mm2", "10hpf" (2.37 mm2), "circle", or an area in mm2.')]
-HotspotsOption = Annotated[int, typer.Option(help="Hotspots sought: the best, and others that do not overlap it.")]
+HotspotsOption = Annotated[int, typer.Option(help="Number of hotspots: the best, and the next that do not overlap.")]
 ExportOption = Annotated[list[str] | None, typer.Option(help=f"Further files: {', '.join(EXPORTS)}; may be repeated.")]
 
 
 def fail_cleanly(action: Callable[[], _Result]) -> _Result:
-    """Run `action`; an error of ours becomes one line on stderr and exit code 1, 2 for what is not there."""
+    """Run `action`; a ScannerError becomes one line on stderr and exit code 1, or 2 if something is missing."""
     try:
         return action()
     except (ScannerError, ModelError) as error:
@@ -82,9 +84,9 @@ def fail_cleanly(action: Callable[[], _Result]) -> _Result:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Import libraries without looking for garbage among what they create, which lives as long as the process.
+    """Import libraries with the garbage collector off: what they create lives as long as the process.
 
-    Python would look through all of it while torch is imported, during the scan, and once more in the end.
+    It would be searched for garbage while torch is imported, during the scan, and once more in the end.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -97,21 +99,21 @@ def loading() -> Iterator[None]:
 
 
 def speak_in_any_encoding() -> None:
-    """Let nothing fail of what a terminal cannot show: it is said with escapes."""
+    """Print characters that the terminal cannot show as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def end_at_once() -> None:
-    """Let the process end without a last look for garbage; files are closed where they are written, not by that."""
+    """Let the process end without a last garbage collection; no file relies on that to be closed."""
     atexit.register(gc.freeze)
 
 
 def find_folder(path: Path) -> None:
     """End the command if there is no such folder, before what would read it is loaded."""
     if not path.is_dir():
-        raise failure(f"{path} is no folder")
+        raise failure(f"{path} is not a folder")
 
 
 def stride_keywords(stride: str | None) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def stride_keywords(stride: str | None) -> dict[str, Any]:
 
 
 def open_model(name_or_path: str | Path) -> Model:
-    """The model to run, TorchScript too, with a warning: who calls a command may run code."""
+    """The model to run; TorchScript, which is code, with a warning."""
     with loading():
         model = fail_cleanly(lambda: load_model(name_or_path, allow_code=True))
     if model.is_code:
@@ -135,12 +137,12 @@ def open_model(name_or_path: str | Path) -> Model:
 def end_on_sigterm() -> None:
     """Let SIGTERM unwind the program as Ctrl-C does, so that temporary files go; exit code 143, as shells say it."""
     signal.signal(signal.SIGTERM, _end)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # Who started us may want it ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # The parent process may want it ignored.
         signal.signal(signal.SIGINT, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # A map's chunk may be on its way in a loop of its own, which then complains that the program has ended.
+    # Zarr's asyncio loop may be writing a chunk, and would log that the program has ended.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     if number == signal.SIGINT:
         signal.default_int_handler(number, frame)
@@ -148,13 +150,13 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def say_assumption(name: str, mpp: float | None, *, option: str = "--mpp") -> None:
-    """Warn of a slide, or of fields, whose mpp was assumed, if it was: None was not."""
+    """Warn of a slide, or of fields, whose mpp was assumed; None if it was not."""
     if mpp is not None:
         line = describe_assumption(name, mpp, option=option)
         errors.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 def failure(message: str, *, code: int = 1) -> typer.Exit:
-    """Say what went wrong; raise what this returns."""
+    """Print an error; raise what this returns."""
     errors.print(printable(f"mitoscan: {message}"), style="red", markup=False, soft_wrap=True)
     return typer.Exit(code)

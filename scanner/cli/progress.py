@@ -1,4 +1,4 @@
-"""What a batch shows while it runs: a line per slide, a bar for each one in hand, both on stderr."""
+"""What a batch shows while it runs: a line for every slide that has ended, a bar for every open one, both on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from scanner.batch.outcomes import Outcome, Status, Watcher, describe_assumption
+from scanner.batch.outcomes import BatchCallbacks, Outcome, Status, describe_assumption
 from scanner.batch.worklist import Job, name_image
 from scanner.files.printable import printable
 from scanner.geometry.windows import describe_area
@@ -29,8 +29,10 @@ class AreaRateColumn(ProgressColumn):
 
 
 @contextmanager
-def batch_display(console: Console, total: int, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Watcher]:
-    """A Watcher that draws on `console`: mm2 done, their rate, and the time left of every slide in hand."""
+def batch_display(
+    console: Console, total: int, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[BatchCallbacks]:
+    """Callbacks that draw on `console`: mm2 done, their rate, and the time left of every open slide."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -39,7 +41,7 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
         TimeRemainingColumn(),
     )
     finished = 0
-    # A bar that redraws itself is noise in a log file: there, the line per slide says enough.
+    # A progress bar is noise in a log file: there, the line per slide is enough.
     is_shown = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not is_shown, get_time=clock) as bars:
         bar_of: dict[Job, TaskID] = {}
@@ -67,7 +69,7 @@ def batch_display(console: Console, total: int, *, clock: Callable[[], float] = 
                 line = describe_assumption(outcome.name, outcome.assumed_mpp)
                 console.print(line, style="yellow", markup=False, soft_wrap=True)
 
-        yield Watcher(on_start, on_progress, on_outcome)
+        yield BatchCallbacks(on_start, on_progress, on_outcome)
 
 
 def describe_outcome(outcome: Outcome) -> str:
@@ -78,7 +80,7 @@ def describe_outcome(outcome: Outcome) -> str:
     if outcome.unreadable_mm2:
         found += f" ({describe_area(outcome.unreadable_mm2)} more cannot be read)"
     if outcome.status is Status.SKIPPED:
-        return f"{slide}: {found}, done before"
+        return f"{slide}: {found}, already scanned"
     line = f"{slide}: {found}, {outcome.seconds:.1f} s"
     if outcome.tiling_difference is not None:
         line += f"; shifted tiles differ by at most {outcome.tiling_difference:.1e}"

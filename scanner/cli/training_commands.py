@@ -49,10 +49,11 @@ def train_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to write.")],
     device: DeviceOption = "auto",
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Go on from this file if it is there, and save to it; one in OUT if left out.")
+        Path | None,
+        typer.Option(help="Checkpoint to resume from, if there is one, and to write; by default in OUT."),
     ] = None,
     compare: Annotated[
-        str | None, typer.Option(help="Say how far the result lies from this model: a shipped one, or a folder.")
+        str | None, typer.Option(help="Report how much the result differs from this model: a shipped one, or a folder.")
     ] = None,
 ) -> None:
     """Train a network on labelled fields by dense learning; writes card.toml, model.safetensors and the curve.
@@ -85,27 +86,28 @@ def evaluate_command(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for evaluation.json and its tables.")],
     model: Annotated[str, typer.Argument(help="Name of a shipped model, or a model folder.")] = DEFAULT_MODEL,
-    cases: Annotated[str | None, typer.Option(help="Cases to score, with commas between; all if left out.")] = None,
+    cases: Annotated[str | None, typer.Option(help="Cases to score, comma-separated; by default all.")] = None,
     rule: Annotated[str, typer.Option(help=f"Matching rule: {', '.join(RULES)}.")] = MITOS14.name,
     field_mpp: Annotated[
         float | None,
-        typer.Option(help="Micrometres per pixel of the fields; that of the fields trained on if left out."),
+        typer.Option(help="Micrometres per pixel of the fields; by default that of the training fields."),
     ] = None,
     label_values: Annotated[
-        str | None, typer.Option(help="Value of each class in label images, with commas; their order if left out.")
+        str | None,
+        typer.Option(help="Value of each class in label images, comma-separated; as in training by default."),
     ] = None,
     boxes: Annotated[
         str,
-        typer.Option(help="What COCO's boxes are, corners or size; as in training, or as the file says, if left out."),
+        typer.Option(help="COCO boxes as corners or size; by default as in training, or as the file states."),
     ] = "",
     mpp: MppOption = None,
     threshold: ThresholdOption = None,
     stride: StrideOption = None,
     device: DeviceOption = "auto",
     folds: Annotated[
-        bool, typer.Option("--folds/--no-folds", help="Score cases by weights that were trained without them.")
+        bool, typer.Option("--folds/--no-folds", help="Score each case with weights that were trained without it.")
     ] = True,
-    figures: Annotated[Path | None, typer.Option(help="Folder of cut-out figures: recall on slides held out.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Folder of cut-out figures: recall on held-out slides.")] = None,
     background: BackgroundOption = True,
 ) -> None:
     """Score a model on labelled fields, by case: F1, precision, recall, AP of detections; errors of a segmentation.
@@ -123,9 +125,7 @@ def evaluate_command(
         say_assumption(str(data), fields_mpp := loaded.card.mpp, option="--field-mpp")
     boxes = boxes or trained_on.get("boxes", "")
     chosen = fail_cleanly(lambda: _labelled(data, loaded.card, cases, mpp=fields_mpp, values=values, boxes=boxes))
-    settings: SettingsKeywords = {
-        "threshold": threshold, "stride": stride, "device": device, "background": background,
-    }  # fmt: skip
+    settings = SettingsKeywords(threshold=threshold, stride=stride, device=device, background=background)
     if mpp is not None:
         settings["mpp"] = mpp
     if loaded.card.task == "segmentation":
@@ -152,7 +152,7 @@ def _evaluate(
 
     evaluation = evaluate(model, fields, rule=rule, folds=folds, on_progress=_show, **settings)
     if evaluation.seen:
-        errors.print(f"trained on, so no measure of new slides: {', '.join(evaluation.seen)}")
+        errors.print(f"trained on these cases, so no measure of new slides: {', '.join(evaluation.seen)}")
     return evaluation
 
 
@@ -212,4 +212,4 @@ def _whole_numbers(text: str | None) -> tuple[int, ...]:
     try:
         return tuple(int(value) for value in text.split(",")) if text else ()
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} are no whole numbers", param_hint="--label-values") from error
+        raise typer.BadParameter(f"{text!r} is not a list of whole numbers", param_hint="--label-values") from error

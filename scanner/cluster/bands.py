@@ -29,8 +29,8 @@ def plan_bands(prepared: PreparedSlide) -> list[list[Tile]]:
     return [tiles[first:last] for first, last in pairwise(edges)]
 
 
-def begin_bands(prepared: PreparedSlide, results: Path) -> list[Progress]:
-    """Make the map ready for all bands, in the folder of the slide's results; returns what each has to do.
+def prepare_bands(prepared: PreparedSlide, results: Path) -> list[Progress]:
+    """Create the map for all bands, in the folder of the slide's results; returns the work in each.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def begin_bands(prepared: PreparedSlide, results: Path) -> list[Progress]:
 
 
 def score_band(prepared: PreparedSlide, results: Path, band: int, on_progress: OnProgress) -> StageSeconds:
-    """Run the network over one band, into the map that `begin_bands` has made; tiles that are there are left alone.
+    """Run the network over one band, into the map that `prepare_bands` has made; tiles that are there are left alone.
 
     Returns
     -------

@@ -84,7 +84,7 @@ def connected(address: str) -> Iterator[ModuleType]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own, which gives another exit code.
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray sets its own handler, with another exit code.
     try:
         yield ray
     finally:

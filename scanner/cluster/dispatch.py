@@ -1,7 +1,7 @@
-"""Who does what next on a cluster: slides and bands as tasks, in plain values, without a cluster.
+"""Which task a worker of a cluster does next: slides and bands as plain values, testable without a cluster.
 
 A worker that is free takes first what a lost host has left, then the next band of the slide that it has open, then a
-slide that nobody has begun, and steals a band from the slide with the most bands left when there is nothing else.
+slide that nobody has taken, and steals a band from the slide with the most bands left when there is nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 class Step(StrEnum):
     """A part of the work on a slide."""
 
-    BEGIN = "begin"  # open and survey it; it may be done before
+    SURVEY = "survey"  # open and survey it; its scan may be finished already
     SCORE = "score"  # run the network over one of its bands
     FINISH = "finish"  # find the figures, write the files; of a slide that is one band, score it as well
 
@@ -32,7 +32,7 @@ class Task:
 
 @dataclass
 class _OpenSlide:
-    """A slide that was begun: its bands that nobody has taken, and how many are not done."""
+    """A slide that was surveyed: its bands that nobody has taken, and how many are not done."""
 
     waiting: deque[int]
     missing: int
@@ -42,7 +42,7 @@ class _OpenSlide:
 class Dispatch:
     """The state of a batch."""
 
-    #: Slides that nobody has begun, in their order.
+    #: Slides that nobody has taken, in their order.
     waiting: deque[int]
     #: Tasks whose workers were lost: they come first.
     lost: deque[Task] = field(default_factory=deque)
@@ -55,27 +55,27 @@ class Dispatch:
         bands = sum(len(slide.waiting) for slide in self._open.values())
         return len(self.waiting) + len(self.lost) + bands
 
-    def next_task(self, at_hand: int | None) -> Task | None:
+    def next_task(self, open_slide: int | None) -> Task | None:
         """What a free worker does next; None if there is nothing.
 
         Parameters
         ----------
-        at_hand : int or None
+        open_slide : int or None
             The slide that the worker has open.
         """
         if self.lost:
             return self.lost.popleft()
-        if at_hand in self._open and self._open[at_hand].waiting:
-            return Task(at_hand, Step.SCORE, self._open[at_hand].waiting.popleft())
+        if open_slide in self._open and self._open[open_slide].waiting:
+            return Task(open_slide, Step.SCORE, self._open[open_slide].waiting.popleft())
         if self.waiting:
-            return Task(self.waiting.popleft(), Step.BEGIN)
+            return Task(self.waiting.popleft(), Step.SURVEY)
         richest = max(self._open, key=lambda slide: len(self._open[slide].waiting), default=None)
         if richest is None or not self._open[richest].waiting:
             return None
         # From the far end: whoever has the slide open goes on reading in order.
         return Task(richest, Step.SCORE, self._open[richest].waiting.pop())
 
-    def begun(self, slide: int, bands: int) -> Task | None:
+    def surveyed(self, slide: int, bands: int) -> Task | None:
         """Note that a slide has so many bands; if it needs no sharing, returns what its worker goes on with."""
         if bands < 2:
             return Task(slide, Step.FINISH)
@@ -100,7 +100,7 @@ class Dispatch:
         return self.losses[task]
 
     def was_lost(self, slide: int) -> bool:
-        """Whether a host that had to do with this slide is gone, and may still hold its files."""
+        """Whether a host that worked on this slide is gone, and may still hold its files."""
         return any(task.slide == slide for task in self.losses)
 
     def end(self, slide: int) -> None:

@@ -1,4 +1,4 @@
-"""Labelled fields through the scan of a model that detects several classes: each class scored by itself."""
+"""Scan labelled fields with a model that detects several classes, and score each class by itself."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def evaluate_classes(
 
 
 def _score_by_class(model: Model, field: LabelledField, **settings: Unpack[SettingsKeywords]) -> dict[str, ScoredField]:
-    from scanner.scanning import scan  # Here: scan reads slides, and the figures need none of that.
+    from scanner.scanning import scan  # Here: scan loads the slide readers, which the scores do not need.
 
     chosen: SettingsKeywords = {"candidate_floor": FLOOR, "mpp": field.mpp, **settings}
     result = scan(field.path, model, **chosen)

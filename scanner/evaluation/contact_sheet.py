@@ -1,4 +1,4 @@
-"""worst.png: what a model gets most wrong, to be looked at: its best-scoring false positives, and its misses."""
+"""worst.png: the best-scoring false positives and the missed figures of a model, for inspection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CELL_UM, CELL_PX = 16.0, 128
 COLUMNS, ROWS = 10, 3
 LINE_PX = 16
 PAPER, INK = (255, 255, 255), (40, 40, 40)
-#: A false positive this near to a point that readers argued about is marked "argued".
+#: A false positive this near to a point that readers disagreed about is marked "argued".
 ARGUED_UM = 8.0
 
 

@@ -1,4 +1,4 @@
-"""From verdicts to figures: counts at a threshold, precision and recall at every threshold, intervals by case."""
+"""From verdicts to scores: counts at a threshold, precision and recall at every threshold, intervals by case."""
 
 from __future__ import annotations
 
@@ -131,13 +131,13 @@ def best_threshold(curve: Curve, *, spread: float = 0.03) -> float:
 
 
 def interval_of_f1(fields: Sequence[ScoredField], rule: Rule, *, threshold: float) -> tuple[float, float]:
-    """Interval of the pooled F1 at `threshold` when cases are drawn anew, with replacement."""
+    """Bootstrap interval of the pooled F1 at `threshold`: cases are resampled with replacement."""
     cases = sorted({one.case for one in fields})
     return interval([count_at([f for f in fields if f.case == case], rule, threshold=threshold) for case in cases])
 
 
 def interval(counts: Sequence[Counts], *, seed: int = 0) -> tuple[float, float]:
-    """Interval of the F1 of all `counts` together, one for each case, when cases are drawn anew."""
+    """Bootstrap interval of the F1 of all `counts` together, one for each case; cases are resampled."""
     table = np.array([(one.right, one.wrong, one.figures) for one in counts])
     rng = np.random.default_rng(seed)
     draws = rng.integers(len(table), size=(RESAMPLINGS, len(table)))

@@ -88,7 +88,7 @@ def lay_out(figures: Sequence[LabelledField]) -> tuple[npt.NDArray[np.uint8], np
 
 
 def _find(model: Model, figures: list[LabelledField], rule: Rule, settings: SettingsKeywords) -> list[bool]:
-    from scanner.scanning import scan  # Here: scan reads slides, and matching needs none of that.
+    from scanner.scanning import scan  # Here: scan loads the slide readers, which matching does not need.
 
     canvas, centres = lay_out(figures)
     mpp = figures[0].mpp

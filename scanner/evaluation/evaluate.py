@@ -1,4 +1,4 @@
-"""evaluate: labelled fields through the scan that a user would run, and what came of it."""
+"""Scan labelled fields as a user would, and score the detections."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ FLOOR = 0.02
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scored fields of one model, and the threshold in question."""
+    """Scored fields of one model, and the threshold that they are scored at."""
 
     model: Model
     fields: tuple[ScoredField, ...]
     threshold: float
     rule: Rule = MITOS14
-    #: Cases that were scored by weights trained on them: their figures say nothing about new slides.
+    #: Cases that were scored by weights trained on them: their scores say nothing about new slides.
     seen: tuple[str, ...] = ()
     #: The labels, in the order of `fields`; without them no picture of the errors can be drawn.
     labelled: tuple[LabelledField, ...] = ()
@@ -54,7 +54,7 @@ class Evaluation:
         return trace_curve(self.fields, self.rule)
 
     def report(self) -> dict[str, Any]:
-        """The figures, ready for JSON: pooled by each rule, per case, and the best that any threshold would give."""
+        """The scores as JSON: pooled by each rule, per case, and the best that any threshold would give."""
         cases = sorted({one.case for one in self.fields})
         return {
             "model": {"name": self.model.card.name, "version": self.model.card.version},
@@ -123,8 +123,8 @@ def unseen_by(model: Model, folds: Sequence[Model], case: str) -> Model:
 
 
 def score_by_scan(model: Model, field: LabelledField, **settings: Unpack[SettingsKeywords]) -> ScoredField:
-    """What `scan` finds in a field, beside its labels; distances use the field's own mpp."""
-    from scanner.scanning import scan  # Here: scan reads slides, and matching needs none of that.
+    """The detections of `scan` in a field, with its labels; distances use the field's own mpp."""
+    from scanner.scanning import scan  # Here: scan loads the slide readers, which matching does not need.
 
     chosen: SettingsKeywords = {"candidate_floor": FLOOR, "mpp": field.mpp, **settings}
     result = scan(field.path, model, **chosen)
@@ -170,7 +170,7 @@ def _was_trained_on(model: Model, case: str) -> bool:
 
 
 def _transferred(fields: Sequence[ScoredField], rule: Rule) -> dict[str, Any]:
-    """Each case at the threshold that the others choose: the honest figure where no case was set apart."""
+    """Each case at the threshold chosen on the others: the unbiased score where no case was held out."""
     transfer = leave_one_case_out(fields, rule)
     return {
         "f1": round(transfer.pooled.f1, 4),

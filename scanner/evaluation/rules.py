@@ -1,4 +1,4 @@
-"""Rules of contests: how near to a figure a right detection is."""
+"""Matching rules of contests: how far from a figure a detection may lie to be right."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """How near to a figure a right detection is."""
+    """How far from a figure a detection may lie to be right."""
 
     name: str
     radius_um: float

@@ -1,4 +1,4 @@
-"""Labelled fields through the scan that a user would run, scored pixel by pixel, and by what borders enclose."""
+"""Scan labelled fields as a user would, and score the segmentation by pixels and by what its borders enclose."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class SegmentedField:
 
 @dataclass(frozen=True)
 class SegmentationEvaluation:
-    """Segmented fields of one model, and the threshold in question."""
+    """Segmented fields of one model, and the threshold that they are scored at."""
 
     model: Model
     fields: tuple[SegmentedField, ...]
     threshold: float
 
     def report(self) -> dict[str, Any]:
-        """The figures, ready for JSON: means over the fields, and each case."""
+        """The scores as JSON: means over the fields, and each case."""
         card = self.model.card
         return {
             "model": {"name": card.name, "version": card.version},
@@ -93,7 +93,7 @@ class SegmentationEvaluation:
         return error, score_borders(field.values[0] >= self.border_threshold, is_border)
 
 
-#: How the figures are made.
+#: How the scores are computed.
 RULE = "pixel error; foreground-restricted Rand score after border thinning (ISBI 2012), mean over fields"
 
 
@@ -131,8 +131,8 @@ def evaluate_segmentation(
 
 
 def segment_field(model: Model, field: LabelledField, **settings: Unpack[SettingsKeywords]) -> SegmentedField:
-    """What a scan's maps say of every pixel of a field, beside its classes."""
-    from scanner.scanning import scan  # Here: scan reads slides, and the figures need none of that.
+    """The maps of a scan at every pixel of a field, with the labelled classes."""
+    from scanner.scanning import scan  # Here: scan loads the slide readers, which the scores do not need.
 
     assert field.pixel_classes is not None
     chosen: SettingsKeywords = {"mpp": field.mpp, "tissue": False, **settings}
@@ -146,7 +146,7 @@ def segment_field(model: Model, field: LabelledField, **settings: Unpack[Setting
 
 
 def choose_threshold(evaluation: SegmentationEvaluation, *, by_borders: bool) -> float:
-    """The threshold that these fields, not trained on, ask for: of the least pixel error, or of the best borders."""
+    """The threshold chosen on these fields: of the least pixel error, or of the best borders."""
     border = evaluation.model.card.target_index
     pairs = [(field.values[0], field.truth == border) for field in evaluation.fields]
     return border_threshold(pairs, thresholds=THRESHOLDS, by_segments=by_borders)

@@ -1,4 +1,4 @@
-"""How a threshold carries over to the next case: chosen on all cases but one, counted on that one, case by case."""
+"""How a threshold generalises: chosen on all cases but one and applied to that one, case by case."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Transfer:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Interval of the pooled F1 when cases are drawn anew, with replacement."""
+        """Bootstrap interval of the pooled F1: cases are resampled with replacement."""
         return interval([one.counts for one in self.cases])
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.card import NOTICE
 from scanner.detections.detection import Detection, counted
 from scanner.errors import OutputError, SettingsError
 from scanner.exports.dicom_source import find_source
@@ -171,7 +172,7 @@ def _written(
         "manufacturer_model_name": prepared.model.card.name,
         "software_versions": version("mitoscan"),
         "device_serial_number": "0",
-        "content_description": "Research use only. Not a medical device.",
+        "content_description": NOTICE,
         "content_date": source.ContentDate,
         "content_time": source.ContentTime,
     }

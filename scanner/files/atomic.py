@@ -77,11 +77,11 @@ def _temporary(path: Path) -> Iterator[Path]:
     try:
         yield temporary
     except ScannerError:
-        raise  # Some are OSErrors as well, and have nothing to do with writing.
+        raise  # Some of ours are OSErrors too, but not about writing.
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # What the next run removes as well.
+        with suppress(OSError):  # The next run removes it otherwise.
             remove(temporary)
 
 
@@ -112,7 +112,7 @@ def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on disk: a file that was renamed may else have its old name after all."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # Some network file systems cannot, and keep names by themselves.
+        with suppress(OSError):  # Some network file systems cannot sync a folder, and need not.
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -130,7 +130,7 @@ def sync_files(paths: Iterable[Path]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` in UTF-8, line ends as they are; names in it that are not UTF-8 are said with escapes."""
+    """Write `text` to `path` in UTF-8, line ends as they are; names that are not UTF-8 are written with escapes."""
     with replacing(path) as temporary:
         temporary.write_bytes(well_formed(text).encode("utf-8"))
 

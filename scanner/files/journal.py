@@ -1,6 +1,6 @@
-"""Journals of an unfinished scan: lines of JSON, each with a checksum of itself and of what it vouches for.
+"""Journals of an unfinished scan: lines of JSON, each with a checksum of itself and of the data that it records.
 
-A line is read back only if it is whole and says what it said when it was written. One that a kill or a power cut has
+A line is read back only if it is complete and unchanged. One that a kill or a power cut has
 torn, or that something else has changed, counts for nothing: what it vouched for is done again, and no more.
 """
 
@@ -18,7 +18,7 @@ from scanner.errors import OutputError
 from scanner.files.atomic import sync_files
 
 _CHECKSUM = "crc"
-#: Work that a power cut may cost, s: half a minute, less what the next piece of it takes.
+#: Seconds of work that a power cut may cost: half a minute, less the time of the next tile.
 SYNC_SECONDS = 20.0
 
 
@@ -72,7 +72,7 @@ def read_lines(path: Path, keys: set[str]) -> Iterator[tuple[dict[str, Any], int
         content = path.read_bytes()
     except FileNotFoundError:
         return
-    for line in content[: content.rfind(b"\n") + 1].splitlines():  # The last one may be on its way.
+    for line in content[: content.rfind(b"\n") + 1].splitlines():  # The last line may be incomplete.
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
-r"""How names are said: in a terminal, in logs, in JSON and on pages.
+r"""File names as text: in a terminal, in logs, in JSON and on pages.
 
-A file's name is bytes. Those that are no text, and those that would move the cursor, break a line or turn the direction
-of writing, are said as backslash escapes (`\xfc`, `\n`, `\u202e`); everything else as it is. Files and folders keep
-their names: this is for what is read.
+A file's name is bytes. Those that are not text, and those that would move the cursor, break a line or turn the
+direction of writing, are shown as backslash escapes (`\xfc`, `\n`, `\u202e`); everything else as it is. Files and
+folders keep their names: this is for what people read.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def printable(said: str | os.PathLike[str]) -> str:
+def printable(name: str | os.PathLike[str]) -> str:
     """A path, or a message with paths in it, as one line of text that any encoding of Unicode can hold."""
-    return _CONTROLS.sub(_escaped, well_formed(os.fspath(said)))
+    return _CONTROLS.sub(_escaped, well_formed(os.fspath(name)))
 
 
 def well_formed(text: str, *, backslash: str = "\\") -> str:
@@ -38,7 +38,7 @@ def _bytes_as_text(stand_ins: str) -> str:
     try:
         # Where the system's encoding is ASCII, they may be UTF-8 all the same.
         return stand_ins.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # They stand for no bytes.
+    except UnicodeEncodeError:  # Surrogates that stand for no byte.
         return stand_ins.encode("ascii", "backslashreplace").decode("ascii")
 
 

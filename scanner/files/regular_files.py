@@ -1,4 +1,4 @@
-"""Files that hold bytes of their own: whatever else bears a name in a folder is refused before it can be waited for.
+"""Regular files only: pipes, sockets and devices are refused before opening them can block.
 
 To open a named pipe waits for whoever writes to it, and a device may never end.
 """
@@ -31,14 +31,14 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         It cannot be opened, or is a folder, a named pipe, a socket or a device: `strerror` says which.
     """
     try:
-        # Without O_NONBLOCK, to open a pipe would wait. It does nothing to files.
+        # Without O_NONBLOCK, opening a pipe blocks. It has no effect on files.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # What the system says of a socket.
+        if error.errno == errno.ENXIO:  # The system's error for a socket.
             _check(os.stat(path).st_mode, path)
         raise
-    except ValueError as error:  # A NUL, or what stands for no bytes.
-        raise IrregularFileError(errno.EINVAL, "no name that a file can have", os.fspath(path)) from error
+    except ValueError as error:  # A NUL, or a surrogate that stands for no byte.
+        raise IrregularFileError(errno.EINVAL, "not a valid file name", os.fspath(path)) from error
     try:
         _check(os.fstat(descriptor).st_mode, path)
         return open(descriptor, "rb")

@@ -42,7 +42,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def _as_json(report: Mapping[str, Any]) -> str:
-    """JSON that every reader takes: names that are not UTF-8 are said with escapes, see `scanner.files.printable`."""
+    """JSON for any reader: names that are not UTF-8 are written with escapes, see `scanner.files.printable`."""
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
     return well_formed(text, backslash="\\\\")
 
@@ -54,4 +54,4 @@ def _plain(value: object) -> object:
 
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{value!r} of type {type(value).__name__} has no place in a report")
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written into a report")

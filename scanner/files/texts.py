@@ -14,9 +14,9 @@ from scanner.files.regular_files import open_regular
 
 #: Bytes of a text, unpacked: outlines drawn on the largest slides have some ten million.
 MAX_BYTES = 1 << 28
-#: How a gzip file begins.
+#: The first bytes of a gzip file.
 GZIP = b"\x1f\x8b"
-#: Each stands for itself and for nothing else; those of 32 bits first, as they begin like those of 16.
+#: Byte order marks; those of 32 bits first, as they begin like those of 16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -24,7 +24,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-#: Bytes by which an encoding without a mark is told.
+#: Bytes that an encoding without a mark is detected by.
 _SAMPLE = 4096
 
 
@@ -42,7 +42,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
     Raises
     ------
     SettingsError
-        The file cannot be read, is no text, or is larger; names it and says why.
+        The file cannot be read, is not text, or is larger; names it and the reason.
     """
     content = read_content(path, max_bytes=max_bytes)
     try:
@@ -61,14 +61,14 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """
     try:
         with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size  # So much memory is taken before a byte is read.
+            size = os.fstat(file.fileno()).st_size  # Reading allocates so much memory at once.
             content = file.read(min(size, max_bytes) + 1)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}") from error
     if content.startswith(GZIP):
         content = _unpack(content, path, max_bytes)
     if len(content) > max_bytes:
-        raise SettingsError(f"{path}: more than {max_bytes / 2**20:g} MiB, too large for what it should be")
+        raise SettingsError(f"{path}: more than {max_bytes / 2**20:g} MiB, too large for such a file")
     return content
 
 
@@ -78,7 +78,7 @@ def decode(content: bytes) -> str:
     Raises
     ------
     ValueError
-        They are no text; says why.
+        They are not text; gives the reason.
     """
     encoding, mark = _encoding_of(content)
     try:
@@ -86,11 +86,11 @@ def decode(content: bytes) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             place = len(mark) + error.start
-            raise ValueError(f"no text in {encoding.upper()}: byte {place} cannot be part of it") from error
-        # What programs on Windows write where nobody asks for anything else: Latin-1, and signs that it has not.
+            raise ValueError(f"not text in {encoding.upper()}: byte {place} is invalid") from error
+        # The default of programs on Windows: Latin-1 with additional characters.
         text = _windows(content[len(mark) :])
     if "\0" in text:
-        raise ValueError(f"no text: character {text.index(chr(0))} is NUL")
+        raise ValueError(f"not text: character {text.index(chr(0))} is NUL")
     return text
 
 
@@ -106,7 +106,7 @@ def paths_from_text(text: str, folder: Path) -> list[Path]:
         That relative paths count from.
     """
     forms = [text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)]
-    with suppress(UnicodeEncodeError):  # It may hold letters that Latin-1 has not.
+    with suppress(UnicodeEncodeError):  # It may hold letters that Latin-1 lacks.
         forms.append(os.fsdecode(unicodedata.normalize("NFC", text).encode("cp1252")))
     return [folder / form for form in dict.fromkeys(forms)]
 
@@ -122,14 +122,14 @@ def _unpack(content: bytes, path: Path, max_bytes: int) -> bytes:
                 raise SettingsError(f"{path}: the gzip file ends before its content does; copy it again")
             content = member.unused_data
     except zlib.error as error:
-        raise SettingsError(f"{path}: a damaged gzip file; pack it again") from error
+        raise SettingsError(f"{path}: a damaged gzip file; compress it again") from error
     return bytes(unpacked)
 
 
 def _windows(content: bytes) -> str:
     try:
         return content.decode("cp1252")
-    except UnicodeDecodeError:  # Five bytes mean nothing in it.
+    except UnicodeDecodeError:  # Five byte values are undefined in Windows-1252.
         return content.decode("latin-1")
 
 
@@ -138,7 +138,7 @@ def _encoding_of(content: bytes) -> tuple[str, bytes]:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return encoding, mark
-    # Without a mark: text of 16 bits has a NUL in every second place, for nearly all of it are Latin letters and signs.
+    # Without a mark: in 16-bit text nearly every second byte is NUL, as most characters are Latin letters and signs.
     sample = content[: _SAMPLE - _SAMPLE % 2]
     evens, odds = sample[::2].count(0), sample[1::2].count(0)
     if max(evens, odds) > len(sample) // 4 and min(evens, odds) < len(sample) // 16 + 1:

@@ -19,12 +19,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Feature:
-    """A geometry with what is said of it."""
+    """A geometry with its properties."""
 
     #: Which one of the file, for messages.
     where: str
     properties: dict[str, Any]
     geometry: dict[str, Any]
+
+    @property
+    def class_name(self) -> str:
+        """Its classification, as QuPath shows it; empty if it has none."""
+        classification = self.properties.get("classification") or {}
+        if not isinstance(classification, dict):
+            return str(classification)
+        names = classification.get("names") or [classification.get("name", "")]
+        return ": ".join(str(name) for name in names if name)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ def features_of(parsed: Any, source: str) -> list[Feature]:
     kept = [feature for feature in found if not _is_empty(feature.geometry)]
     if left_out := [feature.where for feature in found if feature not in kept]:
         more = ", ..." if len(left_out) > 3 else ""
-        _log.warning("%s: %d without geometry left out: %s%s", source, len(left_out), ", ".join(left_out[:3]), more)
+        _log.warning("%s: %d without geometry ignored: %s%s", source, len(left_out), ", ".join(left_out[:3]), more)
     return kept
 
 
@@ -86,7 +95,7 @@ def shapes_of(feature: Feature, *, is_lenient: bool = False) -> Shapes:
                 if rings and rings[0]
             ]
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        reason = str(error) if type(error) is ValueError else "its coordinates are no lists of numbers"
+        reason = str(error) if type(error) is ValueError else "its coordinates are not lists of numbers"
         raise ValueError(f"{feature.where}: {reason}") from error
     return Shapes(tuple(points), tuple(polygons))
 
@@ -97,7 +106,7 @@ def _entries(parsed: Any) -> Iterator[dict[str, Any]]:
         for entry in parsed:
             yield from _entries(entry)
     elif not isinstance(parsed, dict):
-        raise ValueError(f"a {type(parsed).__name__} is no feature")  # noqa: TRY004  (it is about a file)
+        raise ValueError(f"a {type(parsed).__name__} is not a feature")  # noqa: TRY004  (it is about a file)
     elif "features" in parsed:
         yield from _entries(parsed["features"])
     else:
@@ -134,7 +143,7 @@ def _is_empty(geometry: Any) -> bool:
 def _parts(geometry: Any) -> Iterator[dict[str, Any]]:
     """A geometry, or those of a collection, that have coordinates."""
     if not isinstance(geometry, dict):
-        raise ValueError("its geometry is none")  # noqa: TRY004  (it is about a file)
+        raise ValueError("its geometry is not an object")  # noqa: TRY004  (it is about a file)
     if geometry.get("type") == "GeometryCollection":
         for part in geometry.get("geometries") or ():
             yield from _parts(part or {})
@@ -146,7 +155,7 @@ def _place(place: Sequence[Any]) -> tuple[float, float]:
     """x, y, and perhaps a height that nobody needs, as row and column."""
     row, col = float(place[1]), float(place[0])
     if not (math.isfinite(row) and math.isfinite(col)):
-        raise ValueError("a coordinate is no number")
+        raise ValueError("a coordinate is not a number")
     return row, col
 
 
@@ -154,8 +163,8 @@ def _ring(corners: Sequence[Sequence[Any]], *, is_lenient: bool) -> Ring:
     """Corners x, y as rows and columns."""
     ring = np.array([(float(corner[1]), float(corner[0])) for corner in corners], np.float64)
     if not np.isfinite(ring).all():
-        raise ValueError("a ring needs three corners, all of them numbers")
+        raise ValueError("a ring needs three corners whose coordinates are numbers")
     is_closed = len(ring) > 1 and bool((ring[0] == ring[-1]).all())
     if len(ring) < 3 + is_closed or not (is_closed or is_lenient):
-        raise ValueError("a ring needs three corners, and its first once more at the end")
+        raise ValueError("a ring needs three corners, and the first one repeated at the end")
     return ring[:-1] if is_closed else ring

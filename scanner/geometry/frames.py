@@ -1,4 +1,4 @@
-"""Boxes, and the three frames in which a scan thinks.
+"""Boxes, and the three frames of a scan.
 
 level0   pixels of the slide's full-resolution level
 grid     pixels at the model's mpp: the slide resampled, one global grid; equal to level0 where the mpp agree

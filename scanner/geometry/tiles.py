@@ -15,7 +15,7 @@ class Tile:
     index: int
     #: What it writes, in map pixels. Write boxes of a plan cover the map and do not overlap.
     write: Box
-    #: What it must see, in grid pixels; leaves the grid at the slide's border, where the slide is mirrored.
+    #: What it reads, in grid pixels; it reaches beyond the grid at the slide's border, where the slide is mirrored.
     read: Box
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 HOTSPOT_MM2 = 2.0
 #: Area of one high-power field, which differs between microscopes: this is the standard of Meuten et al. 2016.
 HPF_MM2 = 0.237
-#: Areas of windows that make sense, in mm2.
+#: Allowed areas of windows, in mm2.
 SMALLEST_MM2, LARGEST_MM2 = 1e-4, 1e4
-#: Below this, areas are told in square micrometres.
+#: Smaller areas are shown in square micrometres.
 SMALL_MM2 = 0.001
 
 

@@ -1,6 +1,6 @@
-"""What the four numbers of a box mean: COCO's left, top, width, height, or the corners left, top, right, bottom.
+"""What the four numbers of a box mean: left, top, width, height as in COCO; or the corners left, top, right, bottom.
 
-The user says it, or the file does, or one of the two is impossible. Likelihood decides nothing.
+The user states it, or the file does, or only one of the two is possible. It is never guessed from likelihood.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class WrittenBox:
     #: The annotation, for messages.
     where: str
     numbers: tuple[float, float, float, float]
-    #: (height, width) of its image, if the file says it.
+    #: (height, width) of its image, if the file states it.
     shape: tuple[float, float] | None = None
     #: "area" and "bbox_mode" of its annotation.
     area: object = None
@@ -80,7 +80,7 @@ def tell_boxes(boxes: Sequence[WrittenBox], *, stated: Boxes | None, info: objec
     boxes : sequence of WrittenBox
         All of the file that have no outline.
     stated : Boxes or None
-        What the user says.
+        What the user states.
     info : object
         The file's own "info".
     source : str
@@ -89,20 +89,20 @@ def tell_boxes(boxes: Sequence[WrittenBox], *, stated: Boxes | None, info: objec
     Raises
     ------
     SettingsError
-        Nobody says it and both are possible; shows both readings of the first box. Or what is said is impossible;
+        It is not stated and both are possible: shows both readings of the first box. Or what is stated is impossible:
         names the annotation.
     """
     if not boxes:
         return stated or Boxes.SIZE
-    said = stated or _said_by_file(boxes, info)
-    if said is not None:
-        wrong = next((box for box in boxes if not box.fits(said)), None)
+    known = stated or _stated_by_file(boxes, info)
+    if known is not None:
+        wrong = next((box for box in boxes if not box.fits(known)), None)
         if wrong is not None:
             raise SettingsError(
-                f"{source}, {wrong.where}: the box {_list(wrong.numbers)}, read as {said}, has no middle on its image"
-                f"{_size(wrong)}"
+                f"{source}, {wrong.where}: the box {_list(wrong.numbers)}, read as {known}, has its centre outside its "
+                f"image{_size(wrong)}"
             )
-        return said
+        return known
     possible = [one for one in Boxes if all(box.fits(one) for box in boxes)]
     if len(possible) == 1:
         return possible[0]
@@ -110,18 +110,18 @@ def tell_boxes(boxes: Sequence[WrittenBox], *, stated: Boxes | None, info: objec
         wrong = next(box for box in boxes if not box.fits(Boxes.SIZE))
         other = next(box for box in boxes if not box.fits(Boxes.CORNERS))
         raise SettingsError(
-            f"{source}: as sizes, the box {_list(wrong.numbers)} of {wrong.where} has no middle on its image"
+            f"{source}: as sizes, the box {_list(wrong.numbers)} of {wrong.where} has its centre outside its image"
             f"{_size(wrong)}; as corners, {_list(other.numbers)} of {other.where}"
         )
     first = boxes[0]
-    readings = ", ".join(f"as {one} its middle is at {_middle(first.edges(one))}" for one in Boxes)
+    readings = ", ".join(f"as {one} its centre is at {_middle(first.edges(one))}" for one in Boxes)
     raise SettingsError(
         f"{source} does not say whether its boxes are corners or sizes: {_list(first.numbers)} of {first.where}: "
-        f"{readings} (x, y); say it with --boxes, or with boxes in the recipe: corners or size"
+        f"{readings} (x, y); pass --boxes corners or --boxes size, or set boxes in the recipe"
     )
 
 
-def _said_by_file(boxes: Sequence[WrittenBox], info: object) -> Boxes | None:
+def _stated_by_file(boxes: Sequence[WrittenBox], info: object) -> Boxes | None:
     """What the file states: a mode or an area with each box, or that it is of MIDOG."""
     modes = {str(box.mode) for box in boxes}
     for name, reading in (("0", Boxes.CORNERS), ("1", Boxes.SIZE)):  # As detectron2 counts them.

@@ -67,9 +67,11 @@ def _written_box(entry: Mapping[str, Any], where: str, images: Mapping[Any, Any]
         left, top, third, fourth = (float(value) for value in entry["bbox"])
         shape = (float(image["height"]), float(image["width"])) if {"height", "width"} <= image.keys() else None
     except (KeyError, TypeError, ValueError) as error:
-        raise SettingsError(f"{path}, {where}: no box of four numbers, and no outline: {_reason(error)}") from error
+        raise SettingsError(
+            f"{path}, {where}: neither four numbers of a box nor an outline: {_reason(error)}"
+        ) from error
     if not np.isfinite([left, top, third, fourth]).all():
-        raise SettingsError(f"{path}, {where}: its box has a number that is none")
+        raise SettingsError(f"{path}, {where}: its box holds a value that is not a number")
     return WrittenBox(where, (left, top, third, fourth), shape, entry.get("area"), entry.get("bbox_mode"))
 
 
@@ -87,9 +89,9 @@ def _mark(
     try:
         rings = [np.array(outline, np.float64).reshape(-1, 2)[:, ::-1] for outline in outlines]
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{path}, {where}: its outline has no pairs of numbers") from error
+        raise SettingsError(f"{path}, {where}: its outline is not a list of pairs of numbers") from error
     if any(len(ring) < 3 or not np.isfinite(ring).all() for ring in rings):
-        raise SettingsError(f"{path}, {where}: its outline has fewer than three corners, or one that is no number")
+        raise SettingsError(f"{path}, {where}: its outline has fewer than three corners, or one that is not a number")
     return mark_of_rings(kind, rings, where=f"{path}, {where}")
 
 

@@ -42,7 +42,7 @@ class LabelledField:
     mpp: float
     #: Figures.
     points: Points = field(default_factory=lambda: np.zeros((0, 2)))
-    #: Points that readers argued about and judged not to be figures.
+    #: Points that readers disagreed about and judged not to be figures.
     disputed: Points = field(default_factory=lambda: np.zeros((0, 2)))
     #: Where its stain comes from, for fields of one figure each: the scanner.
     source: str = ""

@@ -1,4 +1,4 @@
-"""A folder of fields and labels, whatever form the labels have -> labelled fields.
+"""Read a folder of fields with labels in any of the known formats.
 
     labels.csv                          points: image, x, y, and if wanted case, label
     labels/NAME.geojson                 QuPath's objects of images/NAME.png
@@ -48,12 +48,12 @@ class LabelRules:
     values: Sequence[int] = ()
     #: Channels of the fields' pixels.
     channels: int = RGB
-    #: What the four numbers of a box are, "corners" or "size"; "" if the file says it.
+    #: What the four numbers of a box are, "corners" or "size"; "" if the file states it.
     boxes: str = ""
 
 
 def read_labelled(folder: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
-    """The labelled fields of a folder, sorted by name; what the labels are is seen from the files.
+    """The labelled fields of a folder, sorted by name; the files show which format the labels have.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read_labelled(folder: Path, rules: LabelRules) -> tuple[LabelledField, ...]:
         There are no labels, they cannot be read, or they have classes that the model has not.
     """
     if not folder.is_dir():
-        raise SettingsError(f"{folder} is no folder")
+        raise SettingsError(f"{folder} is not a folder")
     boxes = boxes_from_name(rules.boxes)
     if text_file(folder / "labels.csv") is not None:
         if rules.task == "segmentation":
@@ -86,7 +86,7 @@ def _read_table(
     tables: list[Path], images: Path, rules: LabelRules, *, boxes: Boxes | None
 ) -> tuple[LabelledField, ...]:
     if len(tables) > 1:
-        raise SettingsError(f"{tables[0].parent} holds several .json files; leave the one that has the labels")
+        raise SettingsError(f"{tables[0].parent} holds several .json files; remove all but the one with the labels")
     fields = []
     for name, marks in sorted(read_coco(tables[0], rules.classes, boxes=boxes).items()):
         path = images / name

@@ -1,4 +1,4 @@
-"""Names of classes: as labels say them, and as a model has them."""
+"""Class names: from those that labels use to those of the model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from scanner.errors import SettingsError
 from scanner.labels.targets import NO_CLASS
 
-#: Names that readers give to points that look like figures and are none.
+#: Names that readers give to points that look like mitotic figures and are not.
 DISPUTED_NAMES = frozenset(
     ("hard negative", "hard_negative", "non-mitotic figure", "nonmitotic", "non-mitotic", "imposter", "look-alike")
 )
-#: QuPath's class for what nothing shall be made of ends like this.
+#: The suffix of QuPath's class for objects to be ignored.
 IGNORED_SUFFIX = "*"
 
 

@@ -45,7 +45,7 @@ def read_label_image(
         with Image.open(path) as image:
             read = np.asarray(image if image.mode in {"L", "P", "1", "I;16", "I"} else image.convert("L"))
     except (OSError, UnidentifiedImageError) as error:
-        raise SettingsError(f"{path} is no label image: {error}") from error
+        raise SettingsError(f"{path} is not a label image: {error}") from error
     if read.shape != shape:
         raise SettingsError(f"{path} has {read.shape[1]} x {read.shape[0]} px, its field {shape[1]} x {shape[0]}")
     labels = np.full(shape, NO_CLASS, np.uint8)

@@ -19,7 +19,7 @@ class Point:
     """A line of a table."""
 
     image: str
-    #: The image's name, if no column says it.
+    #: The image's name, if no column states it.
     case: str
     #: (row, col), pixel centres at whole numbers.
     place: tuple[float, float]
@@ -73,8 +73,8 @@ def refuse_points_off(points: Iterable[Point], shape: tuple[int, int]) -> None:
         row, col = point.place
         if is_off(point.place, shape):
             raise SettingsError(
-                f"{point.where}: ({col:g}, {row:g}) (x, y) lies off {point.image} of {width} x {height} px; are these "
-                "its pixels?"
+                f"{point.where}: ({col:g}, {row:g}) (x, y) lies outside {point.image} of {width} x {height} px; are "
+                "these coordinates in its pixels?"
             )
 
 
@@ -84,7 +84,7 @@ def _point(row: dict[str, str], where: str) -> Point:
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         found = ", ".join(filter(None, row))
         raise SettingsError(
-            f"{where}: needs the columns image, x and y, with numbers in x and y; columns: {found}; x = "
+            f"{where}: needs the columns image, x and y, with numbers in x and y; it has {found}; x = "
             f"{row.get('x')!r}, y = {row.get('y')!r}"
         ) from error
     return Point(image, row.get("case") or Path(image).stem, place, (row.get("label") or "").strip(), where)

@@ -1,4 +1,4 @@
-"""What each output pixel of a crop should say: figure, background, or nothing because readers could not agree."""
+"""The target of each output pixel of a crop: figure, background, or ignored where readers did not agree."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from scanner.geometry.frames import Box
 from scanner.slides.files.foreign import foreign_errors_become
 from scanner.slides.files.magic import JPEG_HEAD, PNG_HEAD, is_webp
 from scanner.slides.metadata.contents import FileContents, choose_image, sole_image
-from scanner.slides.metadata.resolution import settle_field_mpp
+from scanner.slides.metadata.resolution import settle_mpp
 from scanner.slides.pixels.colour import composite, eight_bits, rgb_from_grey
 from scanner.slides.pixels.mosaic import assemble
-from scanner.slides.pixels.protocol import Pixels, Slide, levels_from_sizes
+from scanner.slides.pixels.protocol import ImageInfo, Pixels, Slide, levels_from_sizes
 
 #: A field is held in memory whole; a larger picture belongs into a tiled TIFF.
 MAX_FIELD_AREA = 2**28  # px
@@ -31,14 +31,15 @@ READERS: dict[bytes, type[ImageFile.ImageFile]] = {
 class ImageSlide(Slide):
     """A plain field. Its density (JFIF, pHYs) is not believed: programs write 72 or 96 dpi there, whatever it shows."""
 
-    def __init__(self, path: Path, mpp: float | None = None, *, image: int | None = None) -> None:
+    def __init__(self, path: Path, *, image: int | None = None) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged image"):
             decoded, self.has_icc = _decode(path)
         self._pixels: Pixels | None = decoded
         self.levels = levels_from_sizes([decoded.shape[:2]])
-        self.mpp, self.mpp_source = settle_field_mpp(path, None, mpp)
-        self.images = (sole_image(self),)
+        self.file_mpp = settle_mpp(None, is_slide=False)
+        self.mpp, self.mpp_source = self.file_mpp.value, self.file_mpp.source
+        self.images: tuple[ImageInfo, ...] = (sole_image(self.levels, self.file_mpp),)
         self.image = choose_image(self.images, path, image)
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Pixels:

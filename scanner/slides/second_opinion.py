@@ -1,14 +1,12 @@
-"""A second opinion on a slide: where OpenSlide reads the file too, what it takes from it, and where the two differ.
+"""A second opinion on a slide: where OpenSlide reads its file differently from mitoscan.
 
-Sizes, downsamples, mpp, and the pixels of a fixed sample of places of every level. What OpenSlide is known to get wrong
-stands in one table, each error as narrow as it is: a difference that no error of it explains is one to look into.
+Sizes, downsamples, mpp, and the pixels of a fixed sample of places of every level. A difference that none of
+OpenSlide's known errors explains is one to look into.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -16,98 +14,33 @@ import openslide
 from tifffile import TiffFile, TiffFileError
 
 from scanner.errors import ResolutionError, UnreadableRegionError
+from scanner.slides.known_errors import Aspect, Difference, explained
 from scanner.slides.metadata.resolution import OVERRIDE
 from scanner.slides.opening import open_image
 from scanner.slides.pixels.colour import composite
 from scanner.slides.pixels.protocol import WHITE, Level, Slide
 from scanner.slides.vendor import detect_vendor
 
-#: Places a side of each level, and the side of each.
+#: Sampled squares per side of each level, and the side of each square.
 PLACES, SIDE = 4, 64  # level px
-#: Where a downsample is no integer, OpenSlide blends pixels but for those that begin at the corner: one larger place.
+#: Where a downsample is no integer, OpenSlide interpolates any region that does not begin at the corner: there, one
+#: larger square is compared.
 CORNER = 512  # level px
 #: Two filters that reduce the same pixels differ by less than this in the mean.
 FILTERS = 16.0  # of 255
-#: For a file that states none: it is not compared.
+#: Passed for a file that states none; it is not compared.
 ANY_MPP = 1.0  # um/px
 #: Statements of the same number, read by two programs (relative).
 SAME_MPP = 1e-3
 
 
-class Aspect(StrEnum):
-    """What differs."""
-
-    OPENING = "opening"  # OpenSlide knows the format, and does not open the file
-    MISSING_LEVEL = "level that OpenSlide has not"
-    EXTRA_LEVEL = "level that OpenSlide has alone"
-    SIZE = "size"
-    DOWNSAMPLE = "downsample"
-    SILENT_MPP = "mpp that OpenSlide does not read"
-    MPP = "mpp"
-    PIXELS = "pixels"
-    REDRAWN = "pixels of a slide of which tiles have no bytes"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing that mitoscan and OpenSlide take differently from a file."""
-
-    aspect: Aspect
-    ours: str
-    theirs: str
-    #: Which known error of OpenSlide, or which note of ours, explains it; empty: nothing does.
-    explained: str = ""
-
-
-@dataclass(frozen=True)
-class KnownError:
-    """Something that OpenSlide is known to get wrong, or not to read."""
-
-    vendors: tuple[str, ...]
-    aspects: tuple[Aspect, ...]
-    reason: str
-
-
-KNOWN_ERRORS = (
-    KnownError(
-        ("dicom",), (Aspect.DOWNSAMPLE, Aspect.SIZE),
-        "OpenSlide takes a level's downsample from its size, to which DICOM adds the padding of its tiles; mitoscan "
-        "takes what each file states of its pixels",
-    ),
-    KnownError(
-        ("zeiss",), (Aspect.OPENING,),
-        "OpenSlide reads no CZI whose parts have a plane (Z), nor some of its compressions; Zeiss' own reader does",
-    ),
-    KnownError(
-        ("generic-tiff",), (Aspect.MISSING_LEVEL,),
-        "OpenSlide reads levels from the chain of a TIFF's pages alone, where they are flagged as reduced: no SubIFDs",
-    ),
-    KnownError(
-        ("generic-tiff",), (Aspect.SILENT_MPP,),
-        "OpenSlide reads a TIFF's resolution tags, but no OME-XML and no unit of ImageJ's",
-    ),
-    KnownError(
-        ("generic-tiff",), (Aspect.EXTRA_LEVEL,),
-        "OpenSlide takes every page that is flagged as reduced for a level, whatever it shows",
-    ),
-    KnownError(
-        ("aperio",), (Aspect.SILENT_MPP,),
-        "OpenSlide reads no decimal comma, and no description that is not UTF-8",
-    ),
-    KnownError(
-        ("aperio",), (Aspect.REDRAWN,),
-        "where a tile has no bytes, OpenSlide draws all reduced levels anew from the finer one, by a filter of its own",
-    ),
-)  # fmt: skip
-
-
 def second_opinion(slide: Slide) -> list[Difference] | None:
-    """What mitoscan and OpenSlide take differently from a slide's file; None if OpenSlide does not know its format.
+    """The differences between mitoscan and OpenSlide on a slide; None if OpenSlide does not know its format.
 
     Parameters
     ----------
     slide : Slide
-        As `open_slide` opens it. An mpp of the caller's is none of the file's.
+        As `open_slide` opens it. An mpp that the caller passed is not compared.
 
     Raises
     ------
@@ -121,19 +54,8 @@ def second_opinion(slide: Slide) -> list[Difference] | None:
         with openslide.OpenSlide(slide.path) as other:
             found = list(_differences(slide, other))
     except openslide.OpenSlideError as error:
-        found = [Difference(Aspect.OPENING, "it is opened", f"{error}")]
-    return [_explained(difference, vendor, slide) for difference in found]
-
-
-def _explained(difference: Difference, vendor: str, slide: Slide) -> Difference:
-    if difference.explained:
-        return difference
-    for known in KNOWN_ERRORS:
-        if vendor in known.vendors and difference.aspect in known.aspects:
-            return replace(difference, explained=known.reason)
-    if difference.aspect is Aspect.EXTRA_LEVEL and slide.notes:
-        return replace(difference, explained="; ".join(slide.notes))
-    return difference
+        found = [Difference(Aspect.OPENING, "mitoscan opens it", f"{error}")]
+    return [explained(difference, vendor, slide) for difference in found]
 
 
 def _differences(slide: Slide, other: openslide.OpenSlide) -> Iterator[Difference]:
@@ -142,10 +64,10 @@ def _differences(slide: Slide, other: openslide.OpenSlide) -> Iterator[Differenc
     pairs = _pair(slide.levels, theirs, other.properties.get(openslide.PROPERTY_NAME_VENDOR, ""))
     for index, level in enumerate(slide.levels):
         if index not in pairs:
-            yield Difference(Aspect.MISSING_LEVEL, f"level {index} of {_said(level)}", "none of that size")
+            yield Difference(Aspect.MISSING_LEVEL, f"level {index} of {_size(level)}", "none of that size")
     for index, level in enumerate(theirs):
         if index not in pairs.values():
-            yield Difference(Aspect.EXTRA_LEVEL, "none of that size", f"level {index} of {_said(level)}")
+            yield Difference(Aspect.EXTRA_LEVEL, "none of that size", f"level {index} of {_size(level)}")
     for ours, place in pairs.items():
         yield from _level(slide, other, ours, place)
 
@@ -184,7 +106,7 @@ def _mpp(slide: Slide, other: openslide.OpenSlide) -> Iterator[Difference]:
 def _level(slide: Slide, other: openslide.OpenSlide, ours: int, theirs: int) -> Iterator[Difference]:
     level, opinion = slide.levels[ours], _levels(other)[theirs]
     if (level.height, level.width) != (opinion.height, opinion.width):
-        yield Difference(Aspect.SIZE, f"level {ours} of {_said(level)}", f"level {theirs} of {_said(opinion)}")
+        yield Difference(Aspect.SIZE, f"level {ours} of {_size(level)}", f"level {theirs} of {_size(opinion)}")
     # Sides that were rounded explain as much as a pixel of the reduced level.
     if abs(level.downsample / opinion.downsample - 1) > 1.5 / min(level.height, level.width):
         yield Difference(
@@ -214,7 +136,7 @@ def _pixels(
     downsample = other.level_downsamples[theirs]
     location = (round(left * downsample), round(top * downsample))
     rgba = np.asarray(other.read_region(location, theirs, (right - left, bottom - top)))
-    # Under a veil lies what has no bytes, or was not scanned; each program has its own rule for that.
+    # Transparent pixels have no bytes, or were not scanned; each program has its own rule for those.
     is_seen = rgba[:, :, 3] == WHITE
     place = f"level {ours}, rows {top} to {bottom}, columns {left} to {right}"
     try:
@@ -226,8 +148,8 @@ def _pixels(
     distances = np.abs(pixels.astype(int) - composite(rgba))[is_seen]  # (pixels, 3)
     if apart := int(distances.any(axis=1).sum()):
         is_redrawn = ours > 0 and distances.mean() < FILTERS and _has_holes(slide.path)
-        said = f"{place}: {apart} of {is_seen.size} pixels differ, by {distances.mean():.3g} in the mean"
-        yield Difference(Aspect.REDRAWN if is_redrawn else Aspect.PIXELS, said, "other values")
+        summary = f"{place}: {apart} of {is_seen.size} pixels differ, by {distances.mean():.3g} on average"
+        yield Difference(Aspect.REDRAWN if is_redrawn else Aspect.PIXELS, summary, "other values")
 
 
 def _has_holes(path: Path) -> bool:
@@ -239,12 +161,12 @@ def _has_holes(path: Path) -> bool:
         return False
 
 
-def _said(level: Level) -> str:
+def _size(level: Level) -> str:
     return f"{level.width} x {level.height} px"
 
 
 def second_opinion_on(path: Path) -> list[Difference] | None:
-    """The second opinion on the image of a file that a scan takes first, also where it needs an mpp of the caller's."""
+    """The second opinion on the first image that a scan takes, even if the file states no mpp that can be used."""
     try:
         slide = open_image(path)
     except ResolutionError:
@@ -254,11 +176,11 @@ def second_opinion_on(path: Path) -> list[Difference] | None:
 
 
 def lines_of_opinion(differences: list[Difference] | None) -> list[str]:
-    """What a person is told, a line each."""
+    """The differences as text, a line each."""
     if differences is None:
-        return ["OpenSlide does not read this format: there is no second opinion"]
+        return ["OpenSlide does not read this format: there is nothing to compare with"]
     if not differences:
-        return ["OpenSlide takes the same: sizes, downsamples, mpp and the sampled pixels"]
+        return ["OpenSlide agrees on sizes, downsamples, mpp and the sampled pixels"]
     return [
         f"{difference.ours}; OpenSlide: {difference.theirs}"
         + (f" (known: {difference.explained})" if difference.explained else " (NOT EXPLAINED)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -12,12 +13,12 @@ import openslide
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.slides.dicom.levels import measure_levels
 from scanner.slides.files.foreign import foreign_errors_become, reading_region
-from scanner.slides.metadata.contents import FileContents, choose_image, images_when_open, sole_image
+from scanner.slides.metadata.contents import FileContents, choose_image, sole_image
 from scanner.slides.metadata.padding import levels_as_stated
-from scanner.slides.metadata.resolution import Stated, settle_slide_mpp
+from scanner.slides.metadata.resolution import Stated, settle_mpp
 from scanner.slides.metadata.stated import Length, resolution_from_sides
 from scanner.slides.pixels.colour import composite
-from scanner.slides.pixels.protocol import WHITE, ImageInfo, ImageKind, Level, Pixels, Slide, levels_from_sizes
+from scanner.slides.pixels.protocol import WHITE, ImageInfo, ImageKind, Level, Pixels, levels_from_sizes
 from scanner.slides.pixels.read_through import TiledLevels, TiledSlide, TileSource
 
 #: OpenSlide places a region by level-0 coordinates. Where a downsample is not an integer, a region's pixels would
@@ -31,7 +32,7 @@ LEAVE_OUT = ("dicom", "philips", "trestle", "aperio")
 class VendorSlide(TiledSlide):
     """A slide behind OpenSlide; level 0 is OpenSlide's."""
 
-    def __init__(self, path: Path, mpp: float | None = None, *, image: int | None = None) -> None:
+    def __init__(self, path: Path, *, image: int | None = None) -> None:
         self.path = path
         self._handle: openslide.OpenSlide | None = self._open()
         properties = dict(self._handle.properties)
@@ -41,11 +42,12 @@ class VendorSlide(TiledSlide):
         self._background = _background(properties)
         self.origin = _origin(properties)
         self.has_icc = self._handle.color_profile is not None
-        self.mpp, self.mpp_source = settle_slide_mpp(path, _stated_resolution(properties), mpp)
-        self.images = _images(self, properties)
+        self.file_mpp = settle_mpp(_stated_resolution(properties), is_slide=True)
+        self.mpp, self.mpp_source = self.file_mpp.value, self.file_mpp.source
+        self.images = (sole_image(self.levels, self.file_mpp), *_associated_images(properties))
         self.image = choose_image(self.images, path, image)
         if self.image.index:
-            raise UnsupportedSlideError(f"{path}: {self.image.name!r} is an overview beside the slide, and no slide")
+            raise UnsupportedSlideError(f"{path}: {self.image.name!r} is an overview beside the slide, not the slide")
         self._leaves_out = vendor in LEAVE_OUT
         sources = [TileSource((SQUARE, SQUARE), partial(self._read_square, index)) for index in range(len(self.levels))]
         self._tiles = TiledLevels(self.levels, sources, name=str(path))
@@ -105,18 +107,16 @@ def _levels(path: Path, sizes: list[tuple[int, int]], vendor: str) -> tuple[Leve
 
 def describe_vendor(path: Path) -> FileContents:
     """All that a slide behind OpenSlide holds."""
-    images, has_icc = images_when_open(path, lambda mpp: VendorSlide(path, mpp))
-    return FileContents(path, detect_vendor(path) or "", "OpenSlide", images, (), has_icc)
+    with VendorSlide(path) as slide:
+        return FileContents(path, detect_vendor(path) or "", "OpenSlide", slide.images, has_icc=slide.has_icc)
 
 
-def _images(slide: Slide, properties: dict[str, str]) -> tuple[ImageInfo, ...]:
-    """The slide, and the pictures that OpenSlide calls associated."""
-    images = [sole_image(slide)]
-    for name in sorted({key.split(".")[2] for key in properties if key.startswith("openslide.associated.")}):
+def _associated_images(properties: dict[str, str]) -> Iterator[ImageInfo]:
+    """The pictures beside the slide, by their names."""
+    names = sorted({key.split(".")[2] for key in properties if key.startswith("openslide.associated.")})
+    for index, name in enumerate(names, start=1):
         height, width = (int(properties[f"openslide.associated.{name}.{side}"]) for side in ("height", "width"))
-        levels = (Level(height, width, 1.0),)
-        images.append(ImageInfo(len(images), name, ImageKind.OVERVIEW, levels, None, ""))
-    return tuple(images)
+        yield ImageInfo(index, name, ImageKind.OVERVIEW, (Level(height, width, 1.0),), None, "")
 
 
 def detect_vendor(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Training batches: a pure function of seed and step, so that a resumed training sees what it would have seen."""
+"""Training batches: a pure function of seed and step, so that a resumed training sees the same batches."""
 
 from __future__ import annotations
 

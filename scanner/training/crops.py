@@ -1,4 +1,4 @@
-"""Crops: from places to a batch of turned, scaled and mirrored windows, and where their figures went."""
+"""Crops: a batch of rotated, scaled and mirrored windows around places, with the targets of their outputs."""
 
 from __future__ import annotations
 

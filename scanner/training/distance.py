@@ -1,4 +1,4 @@
-"""How far one trained model lies from another: in its weights, and in what the two find."""
+"""How much one trained model differs from another: in its weights, and in its detections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models import Model
 from scanner.evaluation.matching import pair_up
 from scanner.labels.fields import LabelledField
 
-#: Two detections this near to each other are one.
+#: Two detections this near to each other are the same.
 SAME_UM = 8.0
 #: Fields that are scanned by both, evenly spread over those given.
 FIELDS = 8
@@ -37,7 +37,7 @@ class Distance:
 
 def measure_distance(model: Model, reference: Model, fields: Sequence[LabelledField], *, device: str) -> Distance:
     """Compare two models by their weights and by scans of a few fields, each at its own threshold."""
-    from scanner.scanning import scan  # Here: scan reads slides, and the weights need none of that.
+    from scanner.scanning import scan  # Here: scan loads the slide readers, which the weights do not need.
 
     chosen = [fields[index] for index in sorted({round(i * (len(fields) - 1) / (FIELDS - 1)) for i in range(FIELDS)})]
     found = reference_found = shared = 0

@@ -26,7 +26,7 @@ AVERAGING_LAG = 10
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training stands."""
+    """The progress of a training."""
 
     step: int
     steps: int
@@ -41,7 +41,7 @@ OnProgress = Callable[[TrainingProgress], None]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a training runs, which does not change what comes of it."""
+    """How a training runs; none of it changes the result."""
 
     #: A torch device, or "auto": the GPU if there is one.
     device: str = "auto"
@@ -54,7 +54,7 @@ class TrainSettings:
 
 @dataclass
 class TrainingState:
-    """Everything that a step changes."""
+    """All state that a step changes."""
 
     net: nn.Module
     averaged: nn.Module
@@ -82,7 +82,7 @@ def run_training(
     settings: TrainSettings | None = None,
     on_progress: OnProgress | None = None,
 ) -> nn.Module:
-    """The averaged network after all steps of `recipe`, in eval mode; continues where the checkpoint stands, if any."""
+    """The averaged network after all steps of `recipe`, in eval mode; continues from a checkpoint, if there is one."""
     settings = settings or TrainSettings()
     checkpoint = settings.checkpoint
     if checkpoint is not None and checkpoint.is_file():
@@ -129,7 +129,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:
-    """Put `state` where the checkpoint stands."""
+    """Restore `state` from the checkpoint."""
     content = torch.load(path, weights_only=True)
     state.net.load_state_dict(content["net"])
     state.averaged.load_state_dict(content["averaged"])
@@ -157,6 +157,7 @@ def _take_step(state: TrainingState, recipe: Recipe) -> float:
 
 @torch.no_grad()
 def _average(averaged: nn.Module, net: nn.Module, decay: float) -> None:
+    """One step of the averaged weights; `swa_utils.AveragedModel` has one decay for all steps, and first copies."""
     for mean, value in zip(_tensors(averaged), _tensors(net), strict=True):
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)

@@ -1,4 +1,4 @@
-"""Hard negatives: what the network in training takes for figures in its own fields, and readers did not mark."""
+"""Hard-negative mining: false positives of the network in its own training fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
 from scanner.training.scoring import fold_normalisation, score_field
 
-#: Scores below teach nothing new.
+#: Peaks with lower scores are no hard negatives.
 FLOOR = 0.05
 
 
@@ -38,7 +38,7 @@ def _false_peaks(
     stain = None if training_set.stains is None else training_set.stains.fields[index]
     scores = score_field(net, field.read(), recipe, stain=stain)
     kept = suppress(find_peaks(scores, floor=FLOOR), recipe.ignored_um / field.mpp / stride)
-    # Points that readers argued about have a pool of their own; mining them again would settle the argument by weight.
+    # Points that readers disagreed about have a pool of their own; mining them again would weight them twice.
     known = np.concatenate([field.points, field.disputed])
     found = [(peak.row * float(stride), peak.col * float(stride)) for peak in kept]
     if field.pixel_classes is not None:

@@ -1,4 +1,4 @@
-"""A network of your own: a Python file builds it, it is trained densely if it can be, and saved as layers."""
+"""A network from a Python file: it is trained densely if its layers allow that, and saved as layers."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def trainable(net: nn.Module, recipe: Recipe) -> nn.Module:
 
 
 def trained(net: nn.Module) -> nn.Module:
-    """The network itself, out of what `trainable` made of it."""
+    """The network itself, unwrapped from what `trainable` returned."""
     return net.net if isinstance(net, PatchTrained) else net
 
 
 @torch.no_grad()
 def slides(net: nn.Module, recipe: Recipe) -> bool:
-    """True if the network, applied to a whole crop at once, says of each patch what it says of the patch alone."""
+    """True if the network gives each patch of a whole crop the logits that it gives the patch alone."""
     from scanner.training.loss import apply_convolutionally
 
     was_training = net.training
@@ -141,7 +141,7 @@ def _run_builder(path: Path, arguments: dict[str, Any]) -> nn.Module:
         spec.loader.exec_module(module)
         net = getattr(module, BUILDER)(**arguments)
     except Exception as error:
-        # Whatever a stranger's file raises is an error of that file.
+        # Any exception of the user's file is an error of that file.
         raise SettingsError(f"{path}: {BUILDER}({', '.join(arguments)}) failed: {error!r}") from error
     if not isinstance(net, nn.Module):
         raise SettingsError(f"{path}: {BUILDER} returned {type(net).__name__}, not an nn.Module")

@@ -1,4 +1,4 @@
-"""Recipe: everything that decides what a training gives, read from TOML."""
+"""Recipe: everything that determines the result of a training, read from TOML."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Recipe:
     classes: tuple[str, ...] = ("background", "mitosis")
     #: Grey value that stands for each class in label images; the class's index if left out.
     label_values: tuple[int, ...] = ()
-    #: What the four numbers of COCO's boxes are, "corners" or "size"; "" if the file says it.
+    #: What the four numbers of COCO's boxes are, "corners" or "size"; "" if the file states it.
     boxes: str = ""
     #: Sub-folder of the data folder with labelled fields, "" for itself; and their mpp, 0 for the recipe's.
     fields: str = ""
@@ -109,17 +109,19 @@ class Recipe:
     folds: tuple[tuple[str, ...], ...] = ()
     #: Steps of these trainings, on fewer cases; None: as many as for the model itself.
     fold_steps: int | None = None
-    #: Fields of the card that training does not give: stride, threshold, radius_um, licence, limits, ...
+    #: Fields of the card that training does not determine: stride, threshold, radius_um, licence, limits, ...
     card: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what no training can run on, naming it."""
+        """Refuse impossible values by name."""
         if not isinstance(self.arguments.get("patch_size"), int):
             raise SettingsError("recipe: arguments hold no patch_size")
         if min(self.steps, self.batch_size, self.outputs) < 1 or self.network_stride < 0:
             raise SettingsError("recipe: steps, batch_size and outputs are at least 1, network_stride not below 0")
         if self.task == "detection" and self.outputs % 2 == 0:
-            raise SettingsError(f"recipe: outputs = {self.outputs} is even: none would lie on the point in the middle")
+            raise SettingsError(
+                f"recipe: outputs = {self.outputs} is even; it must be odd, so that one lies on the central point"
+            )
         if self.task not in TASKS:
             raise SettingsError(f"recipe: task {self.task!r} is unknown; known: {', '.join(TASKS)}")
         if len(set(self.classes)) < max(2, len(self.classes)):

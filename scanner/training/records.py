@@ -1,4 +1,4 @@
-"""What a training leaves beside its weights: its curve as a table and as a picture, and the hash of its data."""
+"""The records of a training: its curve as a table and as a picture, and the hash of its data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Row = tuple[int, float, float, int]
 
 
 class TrainingRecord:
-    """The curve of one training, on disk after every report; a resumed training goes on where it stands."""
+    """The curve of one training, on disk after every report; a resumed training continues it."""
 
     def __init__(self, folder: Path, *, steps: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ class TrainingRecord:
         self._board: Any = None
 
     def add(self, row: Row) -> None:
-        """Add a report; whatever an earlier, broken off training has reported from there on is dropped."""
+        """Add a report; drops what an earlier, interrupted training reported from that step on."""
         self._rows = [*(known for known in self._rows if known[0] < row[0]), row]
         lines = [
             ",".join(COLUMNS),

@@ -1,4 +1,4 @@
-"""Which places are looked at: figures, cut-out figures, disputed points, mined negatives, tissue at random."""
+"""Which places crops are centred on: figures, cut-out figures, disputed points, mined negatives, random tissue."""
 
 from __future__ import annotations
 

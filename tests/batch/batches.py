@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from models import Model, save_model
 from scanner.batch.batch import BatchOrder, scan_batch
 from scanner.batch.outcomes import Outcome
-from scanner.batch.worklist import find_slides, plan_jobs
+from scanner.batch.worklist import FoundSlide, find_slides, plan_jobs
 from scanner.settings import SettingsKeywords
 from tests.factories.slides import texture, write_pyramid
 from tests.networks.small_models import random_model
@@ -44,3 +45,15 @@ def statuses(outcomes: list[Outcome]) -> list[str]:
 
 def report_of(slides: Path, name: str) -> dict[str, Any]:
     return json.loads((slides.parent / "out" / name / "run.json").read_text())
+
+
+def touch(root: Path, *names: str) -> None:
+    """Empty files of these names."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def folders(slides: Iterable[FoundSlide]) -> list[str]:
+    """The result folders that a batch chooses."""
+    return [str(job.folder.relative_to("out")) for job in plan_jobs(slides, Path("out"))]

@@ -11,9 +11,9 @@ import torch
 
 from models import Model
 from models.normalisation import Normalisation, NormalisationKind
-from scanner.batch.batch import BatchOrder, open_job, scan_batch
+from scanner.batch.batch import BatchOrder, scan_batch, survey_job
 from scanner.batch.manifest import read_manifest
-from scanner.batch.outcomes import Status, Watcher
+from scanner.batch.outcomes import BatchCallbacks, Status
 from scanner.batch.worklist import find_slides, plan_jobs
 from scanner.errors import OutputError, SettingsError
 from scanner.scanning import prepare_slide
@@ -64,8 +64,10 @@ def test_batch_json_says_how_every_slide_ended(slides: Path, model: Model) -> No
 
 def test_batch_json_is_there_after_every_slide(slides: Path, model: Model) -> None:
     out, lengths = slides.parent / "out", []
-    watcher = Watcher(on_outcome=lambda *_: lengths.append(len(json.loads((out / "batch.json").read_text())["slides"])))
-    scan_batch(plan_jobs(find_slides([slides]), out), BatchOrder(model, {}), out, watcher=watcher)
+    callbacks = BatchCallbacks(
+        on_outcome=lambda *_: lengths.append(len(json.loads((out / "batch.json").read_text())["slides"]))
+    )
+    scan_batch(plan_jobs(find_slides([slides]), out), BatchOrder(model, {}), out, callbacks=callbacks)
     assert lengths == [1, 2, 3]
 
 
@@ -188,7 +190,7 @@ def test_a_batch_that_is_broken_off_lets_go_of_the_slide_ahead(slides: Path, mod
 
     open_files = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(KeyboardInterrupt):
-        scan_batch(jobs, BatchOrder(model, {}), out, watcher=Watcher(on_progress=stop))
+        scan_batch(jobs, BatchOrder(model, {}), out, callbacks=BatchCallbacks(on_progress=stop))
     assert len(list(Path("/proc/self/fd").iterdir())) == open_files
 
 
@@ -197,9 +199,9 @@ def test_a_batch_prepares_its_network_once(slides: Path, model: Model) -> None:
     jobs = plan_jobs(find_slides([slides / "a.svs", slides / "c.svs"]), slides.parent / "out")
     scorers = []
     for job in jobs:
-        begun = open_job(job, order)
-        with begun.slide:
-            scorers.append(order.prepare(begun).scorer)
+        surveyed = survey_job(job, order)
+        with surveyed.slide:
+            scorers.append(order.prepare(surveyed).scorer)
     assert scorers[0].net is scorers[1].net is order.scorer.net
     assert [scorer.slide_name for scorer in scorers] == [str(job.slide) for job in jobs]
 
@@ -208,8 +210,8 @@ def test_each_slide_of_a_batch_is_normalised_by_its_own_stain(slides: Path) -> N
     model, shown = random_model(stride=4), Normalisation(NormalisationKind.STAIN)
     order = BatchOrder(replace(model, card=replace(model.card, normalisation=shown)), {})
     for job in plan_jobs(find_slides([slides / "a.svs", slides / "c.svs"]), slides.parent / "out"):
-        begun = open_job(job, order)
-        with begun.slide:
-            alone = prepare_slide(begun.slide, order.model, begun.settings)
-            torch.testing.assert_close(order.prepare(begun).scorer.table, alone.scorer.table, rtol=0, atol=0)
+        surveyed = survey_job(job, order)
+        with surveyed.slide:
+            alone = prepare_slide(surveyed.slide, order.model, surveyed.settings)
+            torch.testing.assert_close(order.prepare(surveyed).scorer.table, alone.scorer.table, rtol=0, atol=0)
             assert not torch.equal(alone.scorer.table, order.scorer.table)

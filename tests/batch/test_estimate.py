@@ -44,10 +44,8 @@ def test_an_estimate_is_what_the_scan_says_afterwards(order: BatchOrder, job: Jo
     assert not job.folder.parent.exists()
     seen: list[Progress] = []
     result = scan(job.slide, order.model, on_progress=seen.append, **KEYWORDS)
-    area = result.report["area_mm2"]
-    assert (estimate.slide_mm2, estimate.tissue_mm2, estimate.scan_mm2) == (
-        area["slide"], area["tissue"], area["scanned"],
-    )  # fmt: skip
+    expected = [result.report["area_mm2"][name] for name in ("slide", "tissue", "scanned")]
+    assert [estimate.slide_mm2, estimate.tissue_mm2, estimate.scan_mm2] == expected
     assert 0 < estimate.tissue_mm2 < estimate.scan_mm2 < estimate.slide_mm2
     assert estimate.tiles == seen[-1].tiles_total
     assert estimate.grid == (600, 500)

@@ -66,7 +66,7 @@ def test_every_image_is_scanned_into_a_folder_of_its_own(tmp_path: Path, model: 
         (1, "image", pytest.approx(0.5)),
         (2, "image", pytest.approx(0.5)),
     ]
-    assert mitoscan("scan", tmp_path / asked, "-o", out, "-m", model)[1].count("done before") == 2
+    assert mitoscan("scan", tmp_path / asked, "-o", out, "-m", model)[1].count("already scanned") == 2
 
 
 @pytest.mark.parametrize("way", ["option", "manifest"])
@@ -85,7 +85,7 @@ def test_the_first_image_is_the_same_scan_whether_it_is_asked_for_or_not(tmp_pat
     WRITERS["a.ome.tif"](tmp_path / "a.ome.tif", PARTS)
     for asked in ([], ["--image", "1"]):
         code, said = mitoscan("scan", tmp_path / "a.ome.tif", *asked, "-o", tmp_path / "out", "-m", model)
-        assert (code, "a.ome.tif: " in said, "done before" in said) == (0, True, bool(asked)), said
+        assert (code, "a.ome.tif: " in said, "already scanned" in said) == (0, True, bool(asked)), said
 
 
 @pytest.mark.parametrize("name", ["a.ome.tif", "a.tif", "three.zarr"])
@@ -143,7 +143,7 @@ def test_one_mask_is_of_one_image(tmp_path: Path) -> None:
     WRITERS["a.tif"](tmp_path / "a.tif", [Part(FIRST), Part(SECOND)])
     (tmp_path / "mask.png").touch()
     found = [FoundSlide(tmp_path / "a.tif", Path("a.tif"))]
-    with pytest.raises(MaskError, match=r"a\.tif: holds 2 images, and .*mask\.png is a mask of one; pass --image"):
+    with pytest.raises(MaskError, match=r"a\.tif: holds 2 images, but .*mask\.png is a mask for one; pass --image"):
         each_image(found, mask=tmp_path / "mask.png")
     assert len(each_image(found, 1, mask=tmp_path / "mask.png")) == 1
     assert len(each_image(found, mask=tmp_path)) == 2

@@ -11,7 +11,7 @@ import pytest
 
 from models import Model
 from scanner.batch.batch import BatchOrder, scan_batch
-from scanner.batch.outcomes import Watcher
+from scanner.batch.outcomes import BatchCallbacks
 from scanner.batch.worklist import Job, find_slides, plan_jobs
 from scanner.settings import ScanSettings
 from tests.batch.batches import folder_of_slides, saved_model, scan_all, statuses
@@ -35,8 +35,11 @@ def test_a_fault_of_ours_costs_one_slide(slides: Path, model: Model, caplog: pyt
             raise RecursionError
 
     planted = {
-        "a": ZeroDivisionError("planted"), "c": MemoryError(), "d": Panic(), "e": RecursionError("deep " * 1000),
-    }  # fmt: skip
+        "a": ZeroDivisionError("planted"),
+        "c": MemoryError(),
+        "d": Panic(),
+        "e": RecursionError("deep " * 1000),
+    }
 
     class Faulty(BatchOrder):
         def settings_of(self, job: Job) -> ScanSettings:
@@ -73,7 +76,7 @@ def test_who_wants_to_end_a_batch_can(slides: Path, model: Model, kind: type[Bas
     out = slides.parent / "out"
     jobs = plan_jobs(find_slides([slides]), out)
     with pytest.raises(kind):
-        scan_batch(jobs, BatchOrder(model, {}), out, watcher=Watcher(on_progress=ending))
+        scan_batch(jobs, BatchOrder(model, {}), out, callbacks=BatchCallbacks(on_progress=ending))
 
 
 def test_what_watches_a_batch_cannot_end_it_nor_cost_a_slide(slides: Path, model: Model) -> None:
@@ -82,7 +85,7 @@ def test_what_watches_a_batch_cannot_end_it_nor_cost_a_slide(slides: Path, model
 
     out = slides.parent / "out"
     jobs = plan_jobs(find_slides([slides]), out)
-    outcomes = scan_batch(jobs, BatchOrder(model, {}), out, watcher=Watcher(faulty, faulty, faulty))
+    outcomes = scan_batch(jobs, BatchOrder(model, {}), out, callbacks=BatchCallbacks(faulty, faulty, faulty))
     assert statuses(outcomes) == ["ok", "failed", "ok"]
 
 

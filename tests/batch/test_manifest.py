@@ -86,7 +86,7 @@ def test_a_manifest_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> No
 def test_two_slides_with_one_id_fail_by_their_names(tmp_path: Path) -> None:
     path = manifest(tmp_path, "path,id\na.svs,one\nb.svs,ONE\nc.svs,\n")
     jobs = plan_jobs(read_manifest(path), Path("out"))
-    assert ["b.svs too" in jobs[0].fault, "a.svs too" in jobs[1].fault, jobs[2].fault] == [True, True, ""]
+    assert ["/b.svs;" in jobs[0].fault, "/a.svs;" in jobs[1].fault, jobs[2].fault] == [True, True, ""]
 
 
 def test_an_id_is_kept_when_another_slide_would_go_there(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_manifests_stand_beside_folders_and_slides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('path,mpp\na.svs,0.25\n"b.svs,0.25\nc.svs,0.25\n', "after line 2: a quote is open"),
-        ('path\n"a.svs" (1)\n', "after line 1: a quote is open, or something stands behind it"),
+        ('path,mpp\na.svs,0.25\n"b.svs,0.25\nc.svs,0.25\n', "after line 2: a quote is not closed"),
+        ('path\n"a.svs" (1)\n', "after line 1: a quote is not closed, or text follows it"),
         ("path,mpp\n" + "x" * 200_000 + ",1\n", "after line 1: a cell is too long"),
         ("path\na.svs\nFall 3, left.svs\n", "line 3: more cells than the first line"),
         ("sep=;\n\npath;mpp\na.svs;fine\n", "line 4: mpp = 'fine'"),
@@ -135,5 +135,5 @@ def test_paths_of_windows_are_read_where_they_are_here_and_else_fail_by_their_na
     here, odd, drive, share = read_manifest(path)
     assert (here.path, here.fault) == (tmp_path / "below" / "a.svs", "")
     assert (odd.path, odd.fault) == (tmp_path / "odd\\name.svs", "")
-    assert f"C:\\slides\\b.svs: a path of Windows ({path}, line 4)" in drive.fault
+    assert f"C:\\slides\\b.svs: a Windows path ({path}, line 4)" in drive.fault
     assert "line 5" in share.fault

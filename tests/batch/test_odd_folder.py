@@ -53,7 +53,7 @@ ODD_NAMES = {
 #: Names -> what is said of them.
 BROKEN = {
     "empty.svs": "the file is empty",
-    "zeros.tif": "only zeros",
+    "zeros.tif": "begins with zeros only",
     "page.svs": "a web page",
     "text.svs": "but text",
     "zip.svs": "zip",
@@ -73,7 +73,7 @@ BROKEN = {
     "device.svs": "a device, not a file",
     "folder.svs": "a folder, not a slide",
     "locked.svs": "Permission denied",
-    "waits/a.vms": "lies with its files",
+    "waits/a.vms": "a pipe or a device",
 }
 
 
@@ -143,9 +143,13 @@ def scan(folder: Path, out: Path, model: Path, *paths: str) -> subprocess.Comple
     program = [*lesser, sys.executable, "-m", "service.cli"]
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
     return subprocess.run(
-        [*program, "scan", *paths, "-o", out, "-m", model], cwd=folder, env=os.environ | ascii_only,
-        capture_output=True, check=False, timeout=300,
-    )  # fmt: skip
+        [*program, "scan", *paths, "-o", out, "-m", model],
+        cwd=folder,
+        env=os.environ | ascii_only,
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
 
 
 def test_odd_names_and_broken_files_end_no_batch(tmp_path: Path) -> None:
@@ -178,14 +182,17 @@ def test_odd_names_and_broken_files_end_no_batch(tmp_path: Path) -> None:
         assert entries[name]["reason"].startswith(name)
         assert entries[name]["traceback"] == ""
         assert f"  {entries[name]['reason']}" in said.splitlines()
+    assert_results_keep_names(out, len(good))
 
-    # Results keep the names, and no two lie in one folder even where case and the form of umlauts do not count.
+
+def assert_results_keep_names(out: Path, count: int) -> None:
+    """No two result folders are one, even where case and the form of umlauts do not count; each file can be read."""
     results = sorted(path.parent for path in out.rglob("run.json"))
-    assert len(results) == len(good)
+    assert len(results) == count
     assert (out / os.fsdecode(b"M\xfcller") / "report.html").is_file()
     assert len({unicodedata.normalize("NFC", str(place)).casefold() for place in results}) == len(results)
     page = (out / "batch.html").read_bytes().decode("utf-8")
-    assert page.count('<img alt="overview"') == len(good)  # Each was found by its folder.
+    assert page.count('<img alt="overview"') == count  # Each was found by its folder.
     for place in results:
         json.loads((place / "run.json").read_bytes().decode("utf-8"))
         json.loads((place / "tissue.geojson").read_bytes().decode("utf-8"))

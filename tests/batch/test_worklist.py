@@ -1,41 +1,24 @@
-"""Which files a batch scans, and that no two slides share a result folder."""
+"""Which files a batch scans."""
 
 from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from scanner.batch.result_folders import place_key
-from scanner.batch.worklist import FoundSlide, find_slides, plan_jobs
+from scanner.batch.worklist import find_slides, plan_jobs
+from tests.batch.batches import folders, touch
 from tests.factories.dicom import write_dicom_series
 from tests.factories.slides import pyramid, texture, write_pyramid
 from tests.factories.vendor import write_mirax, write_vms
 
 
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
 def found_in(root: Path, paths: Iterable[Path], *, recursive: bool = False) -> list[str]:
     return [str(slide.path.relative_to(root)) for slide in find_slides(paths, recursive=recursive)]
-
-
-def kept(*names: str) -> list[FoundSlide]:
-    return [FoundSlide(Path("/slides", name), Path(name)) for name in names]
-
-
-def folders(slides: Iterable[FoundSlide]) -> list[str]:
-    return [str(job.folder.relative_to("out")) for job in plan_jobs(slides, Path("out"))]
 
 
 def test_a_folder_is_searched_for_slides_in_the_order_of_names(tmp_path: Path) -> None:
@@ -79,96 +62,9 @@ def test_links_that_lead_back_end_the_search(tmp_path: Path) -> None:
     assert found_in(tmp_path, [tmp_path], recursive=True) == ["below/a.svs"]
 
 
-def test_results_lie_under_the_slide_name_without_its_last_suffix() -> None:
-    assert folders(kept("a.svs", "case.1.ome.tiff", "below/a.svs")) == ["a", "case.1.ome", "below/a"]
-
-
-def test_slides_that_would_collide_keep_their_suffix() -> None:
-    assert folders(kept("a.svs", "a.tif", "b.svs")) == ["a.svs", "a.tif", "b"]
-    # On some file systems A and a are one folder.
-    assert folders(kept("A.svs", "a.tif")) == ["A.svs", "a.tif"]
-
-
-def test_slides_of_one_name_keep_the_name_of_their_folder() -> None:
-    twins = [FoundSlide(Path("/slides/one/a.svs"), Path("a.svs")), FoundSlide(Path("/slides/two/a.svs"), Path("a.svs"))]
-    assert folders(twins) == ["one/a.svs", "two/a.svs"]
-
-
 def test_a_slide_named_twice_is_scanned_once(tmp_path: Path) -> None:
     touch(tmp_path, "a.svs")
     assert len(plan_jobs(find_slides([tmp_path, tmp_path / "a.svs"]), tmp_path / "out")) == 1
-
-
-def marked(*places: str) -> list[str]:
-    """Without the hashes behind them."""
-    return [re.sub("~[0-9a-f]{8}$", "~", place) for place in places]
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("s.tif", "S.TIF"),
-        ("M\u00fc.svs", "Mu\u0308.svs"),
-        ("M\u00dc.svs", "Mu\u0308.SVS"),
-        ("s.svs", "s.svs ", "s.svs."),
-        ("\udcfc.svs", "\udcfc.SVS"),
-    ],
-)
-def test_names_that_are_one_on_some_file_system_have_folders_of_their_own(names: tuple[str, ...]) -> None:
-    places = folders(kept(*names))
-    assert marked(*places) == [f"{name}~" for name in names]
-    assert len({place_key(Path(place)) for place in places}) == len(names)
-    # Neither their order nor others change them.
-    assert folders(kept("a.svs", *reversed(names))) == ["a", *reversed(places)]
-
-
-def test_slides_of_one_name_in_folders_of_one_name_have_folders_of_their_own() -> None:
-    twins = [FoundSlide(Path("/x/one/a.svs"), Path("a.svs")), FoundSlide(Path("/y/one/a.svs"), Path("a.svs"))]
-    places = folders(twins)
-    assert marked(*places) == ["a.svs~", "a.svs~"]
-    assert places[0] != places[1]
-
-
-def test_the_longest_names_have_folders_whose_names_can_be() -> None:
-    longest = "\u00fc" * 125 + "a.svs"  # 255 bytes
-    places = folders(kept(longest, longest.upper()))
-    assert places[0] != places[1]
-    assert all(len(os.fsencode(place)) <= 255 for place in places)
-
-
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        (".svs", ".svs"), ("..svs", "..svs"), ("...svs", "...svs"), ("a.", "a."), ("a..svs", "a."),
-        ("batch.json.svs", "batch.json.svs"), ("Batch.HTML.tif", "Batch.HTML.tif"),
-        ("-a.svs", "-a"), ("a b .svs", "a b "),
-    ],
-)  # fmt: skip
-def test_no_name_leads_out_of_the_results_or_into_a_file_of_the_batch(name: str, place: str) -> None:
-    assert folders(kept(name)) == [place]
-
-
-def test_a_batch_folder_has_a_name_also_where_the_path_has_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    touch(tmp_path, "a.zarr/zarr.json")
-    monkeypatch.chdir(tmp_path / "a.zarr")
-    for path in (Path(), Path("../a.zarr/.")):
-        assert folders(find_slides([path])) == ["a"]
-
-
-def test_what_a_user_names_twice_is_scanned_by_neither() -> None:
-    first, second, third = plan_jobs(
-        [
-            FoundSlide(Path("/x/a.svs"), Path("a.svs"), place=Path("one")),
-            FoundSlide(Path("/x/b.svs"), Path("b.svs"), place=Path("ONE")),
-            FoundSlide(Path("/x/c.svs"), Path("c.svs"), place=Path("batch.json")),
-        ],
-        Path("out"),
-    )
-    assert first.fault == "/x/a.svs: its result folder one is that of /x/b.svs too; give each an id of its own"
-    assert "/x/b.svs: its result folder ONE is that of /x/a.svs" in second.fault
-    assert "which a batch writes" in third.fault
 
 
 def test_files_without_a_telling_suffix_are_looked_at(tmp_path: Path) -> None:
@@ -188,10 +84,13 @@ def test_files_without_a_telling_suffix_are_looked_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("a.svs.gz", "unpack it"), ("a.ome.zarr.zip", "unpack it"), ("a.TIF.XZ", "unpack it"),
-        ("a.svs.part", "unfinished copy"), ("a.ndpi.crdownload", "unfinished copy"),
+        ("a.svs.gz", "unpack it"),
+        ("a.ome.zarr.zip", "unpack it"),
+        ("a.TIF.XZ", "unpack it"),
+        ("a.svs.part", "unfinished copy"),
+        ("a.ndpi.crdownload", "unfinished copy"),
     ],
-)  # fmt: skip
+)
 def test_packed_slides_and_leftovers_of_copies_fail_by_their_names(tmp_path: Path, name: str, reason: str) -> None:
     touch(tmp_path, "a.svs", "b.csv.gz", name)
     sound, refused = sorted(plan_jobs(find_slides([tmp_path]), Path("out")), key=lambda job: job.fault)
@@ -226,16 +125,6 @@ def test_folders_are_searched_as_deep_as_they_go(tmp_path: Path) -> None:
     finally:
         sys.setrecursionlimit(limit)
     assert found == ["a.svs"]
-
-
-name_parts = st.lists(st.sampled_from(["a", "A", "b", "svs", "tif"]), min_size=1, max_size=3).map(".".join)
-names = st.lists(st.lists(name_parts, min_size=1, max_size=2).map("/".join), max_size=8, unique=True)
-
-
-@given(names)
-def test_no_two_slides_share_a_folder(some: list[str]) -> None:
-    given_folders = folders(kept(*some))
-    assert len({folder.casefold() for folder in given_folders}) == len(some)
 
 
 def test_a_folder_of_zarr_is_one_slide(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def said(findings: list[Finding]) -> dict[str, str]:
 def test_an_old_server_hears_what_it_lacks_and_why() -> None:
     found = said(describe_machine(replace(AVX2, kernel=NO_KERNEL, compiler=None)))
     assert found["processor"].startswith("EPYC 7002, x86_64")
-    assert found["vectors"] == "avx2, as torch takes them; no AVX512_BF16, no AMX"
+    assert found["vectors"] == "avx2, as torch uses them; no AVX512_BF16, no AMX"
     assert found["compiler"].startswith("none")
     assert found["kernel"].endswith("half as fast: no C++ compiler")
     assert found["device"] == "cpu; no GPU that torch can use"

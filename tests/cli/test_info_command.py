@@ -116,7 +116,7 @@ def test_a_second_opinion_finds_nothing_but_known_errors(tmp_path: Path, format_
     elif aspects:
         assert "(known: " in said
     else:
-        assert "check: OpenSlide takes the same: sizes, downsamples, mpp and the sampled pixels" in said
+        assert "check: OpenSlide agrees on sizes, downsamples, mpp and the sampled pixels" in said
     code, said, _ = mitoscan("info", "--check", "--json", tmp_path / name)
     (content,) = json.loads(said)
     assert (content["check"] is None, content["unexplained"]) == (aspects is None, 0)
@@ -135,7 +135,7 @@ def test_a_slide_that_states_no_mpp_is_checked_all_the_same(tmp_path: Path) -> N
     code, said, _ = mitoscan("info", "--check", tmp_path / "slide.svs")
     assert code == 0
     assert "cannot be scanned as it is" in said
-    assert "check: OpenSlide takes the same" in said
+    assert "check: OpenSlide agrees on" in said
 
 
 @pytest.mark.parametrize("name", WRITERS)

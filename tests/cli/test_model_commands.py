@@ -18,7 +18,7 @@ from scanner.dense import densify
 from scanner.errors import InexactLayerError
 from scanner.inference.engine import choose_network
 from service.jobs.catalog import Catalog
-from tests.cli.test_app import in_process
+from tests.cli.commands import in_process
 from tests.factories.slides import texture, write_pyramid
 from tests.networks import models as factory
 from tests.networks.reference import patch_by_patch
@@ -65,7 +65,7 @@ def test_a_padded_network_is_scanned_by_zones_and_the_estimate_is_printed(tmp_pa
 def test_torchscript_runs_patch_by_patch_with_a_warning_and_never_in_the_service(tmp_path: Path) -> None:
     bundle = factory.write_bundle(tmp_path / "b", factory.padded())
     report, said = scan_with(bundle, tmp_path)
-    assert "warning: bundle is TorchScript: code" in said
+    assert "warning: bundle is TorchScript, code" in said
     assert report["network"] == "patch by patch"
     assert in_process("import", bundle, "-o", tmp_path / "offered" / "script")[0] == 0
     save_model(tmp_path / "offered" / "plain", random_model())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models import save_model
-from tests.cli.test_app import in_process, write_slide
+from tests.cli.commands import in_process, write_slide
 from tests.dense.test_capabilities import AVX2
 from tests.networks.small_models import random_model
 

@@ -20,13 +20,13 @@ OUTCOME = Outcome("slides/a.svs", Status.OK, "", "a", 7, 12.5, 0.0, 90.0)
 def shown(*, terminal: bool) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=200, highlight=False)
     now = 0.0
-    with batch_display(console, 2, clock=lambda: now) as watcher:
-        watcher.on_start(JOB)
+    with batch_display(console, 2, clock=lambda: now) as callbacks:
+        callbacks.on_start(JOB)
         for seconds in range(4):
             now = seconds * 10.0
-            watcher.on_progress(JOB, Progress(seconds + 1, 40, 0.5 * (seconds + 1), 20.0))
+            callbacks.on_progress(JOB, Progress(seconds + 1, 40, 0.5 * (seconds + 1), 20.0))
         if not terminal:  # Its bar goes when a slide ends.
-            watcher.on_outcome(JOB, OUTCOME)
+            callbacks.on_outcome(JOB, OUTCOME)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -55,7 +55,7 @@ def test_a_segmentation_has_areas_and_no_detections() -> None:
         (Outcome("a.svs", Status.FAILED, "no mpp", "a"), "a.svs: failed: no mpp"),
         (
             Outcome("a.svs", Status.SKIPPED, "", "a", 7, 12.5),
-            "a.svs: 7 detections in 12.500 mm2 of tissue, done before",
+            "a.svs: 7 detections in 12.500 mm2 of tissue, already scanned",
         ),
         (
             Outcome("a.svs", Status.OK, "", "a", 7, 12.5, 0.25, 90.0),

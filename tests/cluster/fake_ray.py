@@ -82,7 +82,7 @@ class FakeRay:
 
         def work(assignment: Assignment) -> Call:
             call = Call(number, assignment)
-            if assignment.task.step is not Step.BEGIN:
+            if assignment.task.step is not Step.SURVEY:
                 self.begun.append((call.name, number, assignment.was_lost))
             return call
 
@@ -103,7 +103,7 @@ class FakeRay:
         started = self.hosts + len(self.broken)
         starting = [call for call in work if call.assignment is None and call.actor < started]
         given = [call for call in work if call.assignment is not None]
-        opening = [call for call in given if call.assignment.task.step is Step.BEGIN]  # type: ignore[union-attr]
+        opening = [call for call in given if call.assignment.task.step is Step.SURVEY]  # type: ignore[union-attr]
         if starting or opening:
             return (starting + opening)[:1], []
         name = self.endings[0].lstrip("!?")
@@ -122,13 +122,13 @@ class FakeRay:
             if call.actor in self.broken:
                 raise RayError(self.broken[call.actor])
             return self.refusal
-        if call.assignment.task.step is not Step.BEGIN and self.endings.pop(0).startswith("!"):
+        if call.assignment.task.step is not Step.SURVEY and self.endings.pop(0).startswith("!"):
             raise RayActorError("the actor died\nbecause of the test")
         return self._answer(call.assignment, call.assignment.task)
 
     def _answer(self, assignment: Assignment, task: Task) -> Answer:
         job = assignment.job
-        if task.step is Step.BEGIN:
+        if task.step is Step.SURVEY:
             return [Progress(0, 2, 0.0, 1.0)] * self.bands.get(job.slide.name, 1)
         if task.step is Step.SCORE:
             return StageSeconds(net=1.0)

@@ -13,8 +13,9 @@ from scanner.batch.worklist import Job
 from scanner.cluster.cluster import scan_cluster
 from scanner.cluster.connection import MAX_START_FAILURES
 from scanner.errors import ClusterError
+from tests.cluster.fake_hosts import KEYWORDS, on_fake_hosts
 from tests.cluster.fake_ray import FakeRay
-from tests.cluster.test_cluster import KEYWORDS, on_fake_hosts, with_ray
+from tests.cluster.test_cluster import with_ray
 
 RAYS_WORDS = """The actor died because of an error raised in its creation task, ray::ClusterWorker.__init__()
   File "scanner/cluster/worker.py", line 50, in __init__

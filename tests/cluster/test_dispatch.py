@@ -30,8 +30,8 @@ def test_every_slide_is_finished_once_after_all_its_bands(bands: list[int], work
             at_hand[worker], lost = None, lost + 1
             continue
         onwards = None
-        if task.step is Step.BEGIN:
-            onwards = dispatch.begun(task.slide, bands[task.slide])
+        if task.step is Step.SURVEY:
+            onwards = dispatch.surveyed(task.slide, bands[task.slide])
         elif task.step is Step.SCORE:
             assert task.band is not None
             scored[task.slide, task.band] += 1
@@ -51,9 +51,9 @@ def test_every_slide_is_finished_once_after_all_its_bands(bands: list[int], work
 
 def test_a_slide_that_has_failed_is_given_to_nobody() -> None:
     dispatch = Dispatch(deque([0]))
-    begin = dispatch.next_task(None)
-    assert begin == Task(0, Step.BEGIN)
-    assert dispatch.begun(0, 3) is None
+    survey = dispatch.next_task(None)
+    assert survey == Task(0, Step.SURVEY)
+    assert dispatch.surveyed(0, 3) is None
     first, second = dispatch.next_task(0), dispatch.next_task(None)
     assert (first, second) == (Task(0, Step.SCORE, 0), Task(0, Step.SCORE, 2))
     dispatch.lose(second)  # type: ignore[arg-type]

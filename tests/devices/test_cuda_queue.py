@@ -98,9 +98,14 @@ def test_uploads_scores_and_downloads_follow_each_other(recorder: Recorder) -> N
     flight = [queue.launch([tile]) for tile in tiles[:SLOTS]]
     first = recorder.log[: recorder.log.index("compute on run") + 5]
     assert first == [
-        "run waits for up", "event on run", "compute on run", "event on run", "down waits for event of run",
-        "kept for down", "event on down",
-    ]  # fmt: skip
+        "run waits for up",
+        "event on run",
+        "compute on run",
+        "event on run",
+        "down waits for event of run",
+        "kept for down",
+        "event on down",
+    ]
     assert not any(line.startswith("host waits") for line in recorder.log)
     # The third launch writes over the buffers of the first one: that must be down before.
     flight.append(queue.launch([tiles[SLOTS]]))

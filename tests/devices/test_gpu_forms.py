@@ -235,10 +235,9 @@ form_choice.has_forms = lambda scorer: True
 TritonChain.takes = staticmethod(lambda images: True)
 scan(sys.argv[1], load_model(sys.argv[2]), sys.argv[3], device="cpu", gpu_form="measured", tile_size=64).map.close()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(slide), str(tmp_path / "model"), str(tmp_path / "out")],
-        cwd=ROOT, env=os.environ | {"TRITON_INTERPRET": "0"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-c", script, str(slide), str(tmp_path / "model"), str(tmp_path / "out")]
+    environment = os.environ | {"TRITON_INTERPRET": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     form = json.loads((tmp_path / "out" / "run.json").read_text())["form"]
     assert set(form["disqualified"]) == {"triton", "triton-graph"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from models.card import NOTICE, Measurement, ModelCard
+from scanner.batch.outcomes import Outcome, Status
 from scanner.exports.batch_page import write_batch_page
 from scanner.exports.files import write_results
-from scanner.exports.html import table
+from scanner.exports.html import Table, environment
 from scanner.exports.page import write_page
 from scanner.files.run_report import write_report
 from scanner.inference.prepared_slide import PreparedSlide
@@ -107,14 +108,18 @@ OVERVIEW = Image.new("RGB", (30, 20))
 CARD = {"name": "a", "version": "1", "architecture": "none", "arguments": {}, "patch_size": 9, "mpp": 0.25}
 
 
+def markup_of(table: Table) -> str:
+    return str(environment().get_template("parts.html").module.table(table))
+
+
 def test_columns_of_numbers_are_flush_right_and_others_not() -> None:
-    shown = table([["a", "1"], ["b", "12.5"]], head=["x", "y"], chosen=[1])
+    shown = markup_of(Table(["x", "y"], [["a", "1"], ["b", "12.5"]], chosen=[1]))
     assert shown.count('class="number"') == 3
     assert shown.count('<tr class="chosen"><td>b</td><td class="number">12.5</td></tr>') == 1
 
 
 def test_cells_are_text() -> None:
-    assert "<td>&lt;b&gt;</td>" in table([["<b>"]], head=["x"])
+    assert "<td>&lt;b&gt;</td>" in markup_of(Table(["x"], [["<b>"]]))
 
 
 @pytest.mark.parametrize("has_files", [True, False])
@@ -128,11 +133,9 @@ def test_a_batch_is_a_table_of_its_slides(
         write_results(folder, result, prepared)
         write_report(folder / "run.json", result.report)
     slides = [
-        {"slide": "x/a#1.svs", "status": "ok", "reason": "", "folder": "case 1/a#1", "count": 2, "tissue_mm2": 0.5,
-         "unreadable_mm2": 0.125, "seconds": 1.5},
-        {"slide": "x/<b>.svs", "status": "failed", "reason": "<damaged>", "folder": "b", "count": None,
-         "tissue_mm2": None, "unreadable_mm2": None, "seconds": None},
-    ]  # fmt: skip
+        asdict(Outcome("x/a#1.svs", Status.OK, "", "case 1/a#1", 2, 0.5, 0.125, 1.5)),
+        asdict(Outcome("x/<b>.svs", Status.FAILED, "<damaged>", "b")),
+    ]
     write_batch_page(out, {"total": 2, "ok": 1, "failed": 1, "skipped": 0, "slides": slides})
     page = Page(out / "batch.html")
     assert page.links == ["case%201/a%231/report.html"]

@@ -34,8 +34,7 @@ def write_bif(path: Path, areas: list[Area], *, overlap: int = 8, levels: int = 
     areas stand in one TIFF grid, area below area; a reduced level is that grid halved, and its overlaps are too.
     """
     step = TILE - overlap
-    cut = [[[_tile(area.pixels, row, col, step) for col in range(_tiles(area.pixels.shape[1], step))]
-            for row in range(_tiles(area.pixels.shape[0], step))] for area in areas]  # fmt: skip
+    cut = [_cut(area.pixels, step) for area in areas]
     across = max(len(rows[0]) for rows in cut)
     across += across % 2  # So that a halved grid is made of whole tiles.
     blank = np.full((TILE, TILE, 3), 255, np.uint8)
@@ -46,9 +45,12 @@ def write_bif(path: Path, areas: list[Area], *, overlap: int = 8, levels: int = 
     with tifffile.TiffWriter(path, bigtiff=True) as writer:
         iscan = ISCAN.format(mpp=mpp).encode()
         writer.write(
-            halved(halved(level)), description="Label_Image", photometric="rgb", metadata=None,
+            halved(halved(level)),
+            description="Label_Image",
+            photometric="rgb",
+            metadata=None,
             extratags=[(XMP, 1, len(iscan), iscan, True)],
-        )  # fmt: skip
+        )
         for index in range(levels):
             stitch = _encode_info(areas, cut, overlap).encode()
             tags = [(XMP, 1, len(stitch), stitch, True)] if index == 0 else []
@@ -56,6 +58,12 @@ def write_bif(path: Path, areas: list[Area], *, overlap: int = 8, levels: int = 
                 level, description=f"level={index} mag={40 / 2**index:g} quality=95", extratags=tags, **options
             )
             level = halved(level)
+
+
+def _cut(pixels: Pixels, step: int) -> list[list[Pixels]]:
+    """The tiles of an area, row by row."""
+    rows, cols = (range(_tiles(side, step)) for side in pixels.shape[:2])
+    return [[_tile(pixels, row, col, step) for col in cols] for row in rows]
 
 
 def _tiles(side: int, step: int) -> int:

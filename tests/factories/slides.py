@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from scanner.slides import Slide
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -36,6 +38,11 @@ def pyramid(pixels: Pixels, levels: int) -> list[Pixels]:
     while len(result) < levels:
         result.append(halved(result[-1]))
     return result
+
+
+def whole(slide: Slide, level: int = 0) -> Pixels:
+    """All pixels of a level."""
+    return slide.read(level, (0, 0, slide.levels[level].height, slide.levels[level].width))
 
 
 def write_pyramid(

@@ -52,7 +52,7 @@ def test_short_texts_are_taken_for_no_other_encoding(text: str) -> None:
     ("content", "reason"),
     [
         (b"a,b\0c\n" * 9, "NUL"),
-        (codecs.BOM_UTF16_LE + b"a\0b", "no text in UTF-16-LE"),
+        (codecs.BOM_UTF16_LE + b"a\0b", "not text in UTF-16-LE"),
         (gzip.compress(TEXT.encode(), mtime=0)[:-9], "ends before its content"),
         (gzip.compress(TEXT.encode(), mtime=0)[:10] + b"\x07" * 30, "damaged gzip"),
         (gzip.compress(b"x" * 5000, mtime=0), "too large"),

@@ -48,7 +48,7 @@ def test_a_feature_without_geometry_is_left_out_and_said(
         (mark,) = read_qupath(path, CLASSES)
     assert area.polygons[0][0].tolist() == [[0, 0], [0, 10], [20, 10], [20, 0]]
     assert mark.centre == (9.5, 4.5)
-    assert [record.getMessage() for record in caplog.records] == [f"{path}: 1 without geometry left out: feature 1"] * 2
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: 1 without geometry ignored: feature 1"] * 2
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,13 @@ def test_polygons_are_found_wherever_they_stand(tmp_path: Path, wrap: Any, geome
         ({"type": "Point", "coordinates": [3, 4]}, [(4, 3)]),
         ({"type": "Point", "coordinates": [3, 4, 5]}, [(4, 3)]),
         ({"type": "MultiPoint", "coordinates": [[3, 4], [5, 6]]}, [(4, 3), (6, 5)]),
-        ({"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [3, 4]}, POLYGON]},
-         [(4, 3), (9.5, 4.5)]),
+        (
+            {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [3, 4]}, POLYGON]},
+            [(4, 3), (9.5, 4.5)],
+        ),
         ({"type": "LineString", "coordinates": [[0, 0], [1, 1]]}, []),
     ],
-)  # fmt: skip
+)
 def test_points_and_polygons_are_marks_and_lines_are_none(
     tmp_path: Path, geometry: dict[str, Any], places: list[tuple[float, float]]
 ) -> None:
@@ -119,7 +121,7 @@ def test_a_mask_is_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
         ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, r"feature 2 \(b\): a ring needs three corners"),
         ({"type": "Polygon", "coordinates": [["a", "b", "c", "d"]]}, r"feature 2 \(b\): its coordinates are no"),
         ({"type": "Polygon", "coordinates": 3}, r"feature 2 \(b\): its coordinates are no"),
-        ("Polygon", r"feature 2 \(b\): its geometry is none"),
+        ("Polygon", r"feature 2 \(b\): its geometry is not an object"),
     ],
 )
 def test_a_bad_geometry_is_refused_by_its_feature(tmp_path: Path, geometry: Any, said: str) -> None:

@@ -75,7 +75,7 @@ def test_models_are_listed_from_their_cards_alone(arguments: list[str]) -> None:
         ("certify nosuch", "'nosuch' is neither a folder nor shipped"),
         ("committee nosuch -o out", "'nosuch' is neither a folder nor shipped"),
         ("evaluate nosuch --data . -o out", "'nosuch' is neither a folder nor shipped"),
-        ("evaluate --data gone -o out", "gone is no folder"),
+        ("evaluate --data gone -o out", "gone is not a folder"),
         ("train gone.toml --data . -o out", "gone.toml cannot be read"),
         ("import gone.onnx -o out --mpp 0.25 --patch-size 64", "'gone.onnx' cannot be imported"),
         ("bench gone.svs", "gone.svs: No such file"),

@@ -38,9 +38,18 @@ def overflowing_model(*, score: float = 3e38) -> Model:
     head.bias.data.zero_()
     net = nn.Sequential(brightness, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), head).eval()
     card = ModelCard(
-        name="overflow", version="1", architecture="none", arguments={}, patch_size=PATCH, mpp=0.25, stride=2,
-        threshold=0.3, radius_um=2.0, smoothing_um=0.5, margin_um=1.0,
-    )  # fmt: skip
+        name="overflow",
+        version="1",
+        architecture="none",
+        arguments={},
+        patch_size=PATCH,
+        mpp=0.25,
+        stride=2,
+        threshold=0.3,
+        radius_um=2.0,
+        smoothing_um=0.5,
+        margin_um=1.0,
+    )
     return Model(card, net)
 
 
@@ -55,10 +64,15 @@ def field(path: Path, *, is_white: bool) -> Path:
 @pytest.mark.parametrize(
     "keywords",
     [
-        {}, {"batch_size": 3}, {"engine": "patch"}, {"engine": "zones"}, {"precision": "bfloat16"},
-        {"coarse_to_fine": True}, {"tissue": False, "tile_size": 16},
+        {},
+        {"batch_size": 3},
+        {"engine": "patch"},
+        {"engine": "zones"},
+        {"precision": "bfloat16"},
+        {"coarse_to_fine": True},
+        {"tissue": False, "tile_size": 16},
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("score", [3e38, -3e38])
 def test_a_score_that_is_infinite_ends_the_scan_and_names_the_tile(
     tmp_path: Path, keywords: dict[str, object], score: float

@@ -9,7 +9,7 @@ import pytest
 
 from models import Model
 from scanner import scan
-from scanner.cluster.bands import begin_bands, plan_bands, score_band
+from scanner.cluster.bands import plan_bands, prepare_bands, score_band
 from scanner.devices.gpu_forms import GpuForm
 from scanner.errors import ScanCancelledError
 from scanner.inference.form_choice import SET_UP
@@ -79,7 +79,7 @@ def test_all_bands_are_scored_in_the_form_that_the_first_host_has_chosen(
     settings = ScanSettings(device="cpu", gpu_form="measured", tile_size=16)
     with open_slide(slide) as opened:
         prepared = prepare_slide(opened, model, settings)
-        begin_bands(prepared, tmp_path / "out")
+        prepare_bands(prepared, tmp_path / "out")
         card.fastest, card.description = GpuForm.FRAGMENTS, ("Another GPU", "driver 2")
         card.launches.clear()
         for band in range(len(plan_bands(prepared))):

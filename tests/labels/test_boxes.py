@@ -59,8 +59,8 @@ def test_what_nobody_states_is_refused_with_both_readings(tmp_path: Path, side: 
     for said in (
         f"{path} does not say whether its boxes are corners or sizes",
         "[100, 200, 150, 260] of annotation 10",
-        "as corners its middle is at (125, 230)",
-        "as size its middle is at (175, 330)",
+        "as corners its centre is at (125, 230)",
+        "as size its centre is at (175, 330)",
         "--boxes",
         "recipe",
     ):
@@ -89,7 +89,7 @@ def test_a_file_may_say_it(tmp_path: Path, more: dict[str, Any], expected: list[
     [
         ([[100, 200, 50, 60]], 2000, [(229.5, 124.5)]),  # Corners would lie the wrong way round.
         ([[100, 200, 150, 260], [400, 300, 50, 40]], 2000, [(329.5, 174.5), (319.5, 424.5)]),
-        ([[100, 200, 150, 260]], 320, [(229.5, 124.5)]),  # A size's middle would lie off the image.
+        ([[100, 200, 150, 260]], 320, [(229.5, 124.5)]),  # A size's centre would lie outside the image.
         ([[100, 200, 150, 250], [400, 300, 450, 350]], 2000, [(224.5, 124.5), (324.5, 424.5)]),  # MIDOG's squares.
     ],
 )
@@ -113,7 +113,7 @@ def test_outlines_need_no_statement(tmp_path: Path) -> None:
 def test_a_statement_that_is_impossible_is_refused_by_its_annotation(tmp_path: Path, stated: Boxes) -> None:
     boxes = [[10, 10, 20, 20], [1500, 1500, 1600, 1600] if stated is Boxes.SIZE else [1500, 1500, 50, 50]]
     with pytest.raises(
-        SettingsError, match=rf"labels\.json, annotation 11: the box .*, read as {stated}, has no middle"
+        SettingsError, match=rf"labels\.json, annotation 11: the box .*, read as {stated}, has its centre outside"
     ):
         centres(write(tmp_path, boxes), stated)
 
@@ -127,12 +127,12 @@ def test_boxes_that_are_possible_in_no_way_are_refused_by_their_annotations(tmp_
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"bbox": [1, 2, 3]}, "annotation 7: no box of four numbers"),
-        ({"bbox": None}, "annotation 7: no box of four numbers"),
-        ({"bbox": [1, 2, 3, float("nan")]}, "annotation 7: its box has a number that is none"),
+        ({"bbox": [1, 2, 3]}, "annotation 7: neither four numbers of a box"),
+        ({"bbox": None}, "annotation 7: neither four numbers of a box"),
+        ({"bbox": [1, 2, 3, float("nan")]}, "annotation 7: its box holds a value that is not a number"),
         ({"image_id": 5}, "annotation 7: image 5 is not among the images"),
         ({"segmentation": [[1, 2, 3, 4]]}, "annotation 7: its outline has fewer than three corners"),
-        ({"segmentation": [["a", 2]]}, "annotation 7: its outline has no pairs of numbers"),
+        ({"segmentation": [["a", 2]]}, "annotation 7: its outline is not a list of pairs of numbers"),
     ],
 )
 def test_a_bad_annotation_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -142,21 +142,21 @@ def test_a_bad_annotation_is_named(tmp_path: Path, change: dict[str, Any], said:
 
 
 def far_off(folder: Path, form: str) -> str:
-    """Labels of one form, one of which lies off A_1.png of 90 x 60 px; the place that the message must name."""
+    """Labels of one form, one of which lies outside A_1.png of 90 x 60 px; the place that the message must name."""
     if form == "csv":
         (folder / "labels.csv").write_text("image,x,y\nA_1.png,3,4\nA_1.png,90,4\n")
-        return r"labels\.csv, line 3: \(90, 4\) \(x, y\) lies off A_1\.png of 90 x 60 px"
+        return r"labels\.csv, line 3: \(90, 4\) \(x, y\) lies outside A_1\.png of 90 x 60 px"
     if form == "hard negatives":
         (folder / "labels.csv").write_text("image,x,y\nA_1.png,3,4\n")
         (folder / "hard_negatives.csv").write_text("image;x;y\nA_1.png;3,5;-7,5\n")
-        return r"hard_negatives\.csv, line 2: \(3\.5, -7\.5\) \(x, y\) lies off"
+        return r"hard_negatives\.csv, line 2: \(3\.5, -7\.5\) \(x, y\) lies outside"
     if form == "coco":
         write(folder, [[10, 10, 4, 4], [100, 10, 4, 4]], side=None)
-        return r"labels\.json, annotation 11: its centre \(101\.5, 11\.5\) \(x, y\) lies off A_1\.png of 90 x 60 px"
+        return r"labels\.json, annotation 11: its centre \(101\.5, 11\.5\) \(x, y\) lies outside A_1\.png of 90 x 60 px"
     (folder / "labels").mkdir()
     features = [forms.feature(5, 6, "cell"), forms.feature(70, 6, "cell", outline=form == "outlines") | {"id": "b"}]
     (folder / "labels" / "A_1.geojson").write_text(json.dumps(features))
-    return r"A_1\.geojson, feature 2 \(b\): its centre \(6, 70\) \(x, y\) lies off A_1\.png of 90 x 60 px"
+    return r"A_1\.geojson, feature 2 \(b\): its centre \(6, 70\) \(x, y\) lies outside A_1\.png of 90 x 60 px"
 
 
 @pytest.mark.parametrize("form", ["csv", "hard negatives", "coco", "points", "outlines"])

@@ -92,8 +92,8 @@ def test_images_beside_their_labels_will_do(tmp_path: Path) -> None:
         (lambda folder: (folder / "labels.csv").write_text("image,x,y,label\nA_1.png,3,4,tree\n"), "class 'tree'"),
         (lambda folder: (folder / "labels.json").write_text("{}"), "neither COCO nor MIDOG"),
         (lambda folder: (folder / "labels.json").write_text("{"), "neither COCO nor MIDOG"),
-        (lambda folder: (folder / "images" / "A_1.geojson").write_text('{"features": [{}]}'), "no GeoJSON"),
-        (lambda folder: (folder / "images" / "A_1.geojson").write_text("nothing"), "no GeoJSON"),
+        (lambda folder: (folder / "images" / "A_1.geojson").write_text('{"features": [{}]}'), "not GeoJSON"),
+        (lambda folder: (folder / "images" / "A_1.geojson").write_text("nothing"), "not GeoJSON"),
     ],
 )
 def test_labels_that_cannot_be_read_are_refused_with_the_reason(folder: Path, write, said: str) -> None:

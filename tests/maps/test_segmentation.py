@@ -38,9 +38,14 @@ def several_classes(*, task: str = "detection", grey: bool = False, seed: int = 
     channels = 1 if grey else 3
     model = random_model(stride=2, seed=seed, arguments={"classes": 4, "channels": channels})
     card = replace(
-        model.card, classes=CLASSES, target="pit", targets=CLASSES[1:], task=task, threshold=0.4,
+        model.card,
+        classes=CLASSES,
+        target="pit",
+        targets=CLASSES[1:],
+        task=task,
+        threshold=0.4,
         normalisation=GREY if grey else model.card.normalisation,
-    )  # fmt: skip
+    )
     return Model(card, model.net)
 
 

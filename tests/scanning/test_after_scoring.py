@@ -46,6 +46,7 @@ STAGES = (
     "scanner.exports.report.write_report",
     "scanner.maps.unfinished.part_of",
 )
+OPTIONS: Any = {"tile_size": 64, "exports": ("zarr",), "device": "cpu"}
 #: How it fails there.
 KINDS = ("full disk", "exception", "Ctrl-C", "SIGTERM")
 
@@ -101,8 +102,7 @@ def handlers() -> Iterator[None]:
 def scan_into(out: Path, slide: Path, model: Model, **keywords: Any) -> list[Progress]:
     """Scan; returns the progress of tiles that were scored."""
     seen: list[Progress] = []
-    options = {"tile_size": 64, "exports": ("zarr",), "device": "cpu", **keywords}
-    scan(slide, model, out, on_progress=seen.append, **options).map.close()
+    scan(slide, model, out, on_progress=seen.append, **{**OPTIONS, **keywords}).map.close()
     return [progress for progress in seen if not progress.is_after_network]
 
 
@@ -132,10 +132,7 @@ def scored(slide: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) 
         stopped[0] = progress.tiles_done == progress.tiles_total
 
     with pytest.raises(ScanCancelledError, match="after the network"):
-        scan(
-            slide, model, out, tile_size=64, exports=("zarr",), device="cpu",
-            on_progress=note, should_stop=lambda: stopped[0],
-        )  # fmt: skip
+        scan(slide, model, out, on_progress=note, should_stop=lambda: stopped[0], **OPTIONS)
     assert (out / "run.json").exists(), "the earlier result is complete as long as nothing replaces it"
     return out
 
@@ -149,8 +146,11 @@ def test_no_tile_is_scored_again_after_a_failure(
     out = tmp_path / "out"
     shutil.copytree(scored, out)
     expected = {
-        "full disk": OSError, "exception": RuntimeError, "Ctrl-C": KeyboardInterrupt, "SIGTERM": SystemExit,
-    }[kind]  # fmt: skip
+        "full disk": OSError,
+        "exception": RuntimeError,
+        "Ctrl-C": KeyboardInterrupt,
+        "SIGTERM": SystemExit,
+    }[kind]
     with pytest.MonkeyPatch.context() as patch:
         fail_at(place, kind, patch)
         with pytest.raises(expected):
@@ -166,11 +166,12 @@ def test_a_scan_can_be_cancelled_in_every_stage(
 ) -> None:
     out, seen = tmp_path / "out", []
     shutil.copytree(scored, out)
+
+    def is_in_stage() -> bool:
+        return bool(seen) and seen[-1].stage == stage
+
     with pytest.raises(ScanCancelledError, match="cancelled after the network"):
-        scan(
-            slide, model, out, tile_size=64, exports=("zarr",), device="cpu",
-            on_progress=seen.append, should_stop=lambda: bool(seen) and seen[-1].stage == stage,
-        )  # fmt: skip
+        scan(slide, model, out, on_progress=seen.append, should_stop=is_in_stage, **OPTIONS)
     assert scan_into(out, slide, model) == []
     assert files_of(out) == calm
 

@@ -61,7 +61,7 @@ def run(command: Command, folder: Path, model: str) -> Result:
 
 
 def lines_on_assumption(result: Result) -> list[str]:
-    return [line for line in result.stderr.splitlines() if "was assumed" in line]
+    return [line for line in result.stderr.splitlines() if "is assumed" in line]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -70,7 +70,7 @@ def test_a_silent_field_is_said_to_be_assumed(tmp_path: Path, model: str, comman
     result = run(command, tmp_path, model)
     assert result.exit_code == 0, result.output
     (line,) = lines_on_assumption(result)
-    assert "field.tif: no mpp is stated; that of the model, 0.25 um/px, was assumed: pass --mpp" in line
+    assert "field.tif: its mpp is not stated; the model's 0.25 um/px is assumed; pass --mpp" in line
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -86,7 +86,7 @@ def test_a_field_that_states_what_cannot_be_used_is_refused(tmp_path: Path, mode
     write_field(tmp_path, UNUSABLE)
     result = run(command, tmp_path, model)
     assert result.exit_code == 1
-    assert "'furlong', which is not known; pass the right value with --mpp" in result.stderr
+    assert "'furlong', which is unknown; pass the right value with --mpp" in result.stderr
 
 
 def test_a_scan_that_was_done_before_says_it_again_and_so_does_the_batch(tmp_path: Path, model: str) -> None:

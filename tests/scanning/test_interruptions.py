@@ -92,9 +92,13 @@ def test_a_scan_goes_on_where_it_was_stopped(slide: Path, tmp_path: Path) -> Non
         seen: list[Progress] = []
         with suppress(ScanCancelledError):
             scan(
-                slide, model, out, tile_size=64,
-                on_progress=seen.append, should_stop=lambda n=stop_after, seen=seen: len(seen) >= n,
-            ).map.close()  # fmt: skip
+                slide,
+                model,
+                out,
+                tile_size=64,
+                on_progress=seen.append,
+                should_stop=lambda n=stop_after, seen=seen: len(seen) >= n,
+            ).map.close()
         tiles += [progress.tiles_done for progress in seen if not progress.is_after_network]
     assert tiles == list(range(1, seen[-1].tiles_total + 1))
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())

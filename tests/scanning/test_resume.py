@@ -149,9 +149,13 @@ def test_a_scan_that_the_disk_refuses_says_so_and_goes_on_when_there_is_room(tmp
     def scan_with(room: int, out: Path) -> subprocess.CompletedProcess[str]:
         limit = (room, resource.RLIM_INFINITY)
         return subprocess.run(
-            [*command, str(out)], capture_output=True, text=True, check=False, timeout=300,
+            [*command, str(out)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
-        )  # fmt: skip
+        )
 
     # The first refuses tiles, the second a file of the results.
     for room, what in ((6_000, WORK_NAME), (40_000, "cannot be written")):

@@ -25,7 +25,7 @@ from playwright.sync_api import Page
 
 from tests.conftest import ROOT, require_system
 from tests.house.pages import blocks
-from tests.service.conftest import start_process
+from tests.service.server_process import start_process
 
 BLOCKS = blocks(ROOT / "docs" / "tutorial.md", "sh")
 #: Seconds that the tutorial may take; it promises two minutes on a machine that does nothing else.
@@ -87,8 +87,13 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
         active = ". .venv/bin/activate; " if (folder / ".venv").exists() else ""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", active + script],
-            cwd=folder, env=environment(port), capture_output=True, text=True, timeout=AT_MOST, check=False,
-        )  # fmt: skip
+            cwd=folder,
+            env=environment(port),
+            capture_output=True,
+            text=True,
+            timeout=AT_MOST,
+            check=False,
+        )
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         printed[block] = done.stdout + done.stderr
     yield Walked(folder, printed, time.monotonic() - started)

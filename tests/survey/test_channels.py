@@ -24,7 +24,7 @@ from scanner.dense.certify import certify, sample_effort
 from scanner.errors import UnsupportedSlideError
 from scanner.inference.scorer import target_probability
 from scanner.scanning import scan
-from tests.cli.test_app import in_process
+from tests.cli.commands import in_process
 from tests.factories.channels import as_ome, as_one_page, stained, write_slide
 from tests.factories.slides import texture
 from tests.networks import models as factory

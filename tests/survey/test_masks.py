@@ -120,8 +120,11 @@ def test_outlines_enclose_the_mask_they_were_drawn_around(mask: np.ndarray) -> N
 
 BOXES = st.builds(
     lambda top, left, height, width: Box(top, left, top + height, left + width),
-    st.integers(0, 9), st.integers(0, 9), st.integers(1, 6), st.integers(1, 6),
-)  # fmt: skip
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(1, 6),
+    st.integers(1, 6),
+)
 
 
 @given(st.lists(BOXES, max_size=6))
@@ -182,7 +185,7 @@ def test_colours_are_scanned_and_black_and_opacity_are_not(tmp_path: Path) -> No
         (b'{"a": 1}', "not GeoJSON as QuPath writes it"),
         (b'{"type": "Point", "coordinates": [3, 4]}', "holds no polygon"),
         (b'{"type": "Polygon", "coordinates": [[[0, 0], [9, 9], [0, 0]]]}', "three corners"),
-        (b'{"type": "Polygon", "coordinates": [[[0, 0], [9, 9], [0, 9], [1, 1]]]}', "its first once more"),
+        (b'{"type": "Polygon", "coordinates": [[[0, 0], [9, 9], [0, 9], [1, 1]]]}', "the first one repeated"),
         (b'{"type": "Polygon", "coordinates": [[[0, 0], [NaN, 9], [0, 9], [0, 0]]]}', "three corners"),
         (b"", "neither GeoJSON nor a picture"),
         (b"\x89PNG\r\n\x1a\nrest", "neither GeoJSON nor a picture"),

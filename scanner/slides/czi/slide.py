@@ -20,12 +20,12 @@ import numpy as np
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.slides.czi.segments import check_segments
 from scanner.slides.files.foreign import foreign_errors_become, reading_region
-from scanner.slides.metadata.contents import FileContents, choose_image, images_when_open, sole_image
-from scanner.slides.metadata.resolution import Resolution, settle_slide_mpp
+from scanner.slides.metadata.contents import FileContents, choose_image, sole_image
+from scanner.slides.metadata.resolution import Resolution, settle_mpp
 from scanner.slides.pixels.colour import eight_bits
-from scanner.slides.pixels.protocol import Level, Pixels
+from scanner.slides.pixels.limits import MAX_SIDE, MAX_TILE_AREA
+from scanner.slides.pixels.protocol import ImageInfo, Level, Pixels
 from scanner.slides.pixels.read_through import TiledLevels, TiledSlide, TileSource
-from scanner.slides.tiff.page import MAX_SIDE, MAX_TILE_AREA
 
 INSTALL = "pip install 'mitoscan[czi]' adds Zeiss' own reader"
 MAGIC = b"ZISRAWFILE"
@@ -46,7 +46,7 @@ def has_czi_reader() -> bool:
 class CziSlide(TiledSlide):
     """A brightfield slide behind pylibCZIrw; level 0 begins at the corner of the file's bounding box."""
 
-    def __init__(self, path: Path, mpp: float | None = None, *, image: int | None = None) -> None:
+    def __init__(self, path: Path, *, image: int | None = None) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged CZI"):
             check_segments(path)
@@ -56,9 +56,9 @@ class CziSlide(TiledSlide):
                 frame = self._reader.total_bounding_rectangle
                 self._corner = (int(frame.y), int(frame.x))
                 self.levels = _levels(self._reader, (int(frame.h), int(frame.w)), path)
-                stated = _stated_resolution(self._reader.raw_metadata)
-                self.mpp, self.mpp_source = settle_slide_mpp(path, stated, mpp)
-                self.images = (sole_image(self),)
+                self.file_mpp = settle_mpp(_stated_resolution(self._reader.raw_metadata), is_slide=True)
+                self.mpp, self.mpp_source = self.file_mpp.value, self.file_mpp.source
+                self.images: tuple[ImageInfo, ...] = (sole_image(self.levels, self.file_mpp),)
                 self.image = choose_image(self.images, path, image)
             except BaseException:
                 self._reader.close()
@@ -90,19 +90,19 @@ class CziSlide(TiledSlide):
 
 def describe_czi(path: Path) -> FileContents:
     """All that a CZI holds, as this reader takes it."""
-    images, has_icc = images_when_open(path, lambda mpp: CziSlide(path, mpp))
-    return FileContents(path, "Zeiss CZI", "pylibCZIrw", images, (), has_icc)
+    with CziSlide(path) as slide:
+        return FileContents(path, "Zeiss CZI", "pylibCZIrw", slide.images, has_icc=slide.has_icc)
 
 
 def _refuse_others(sides: Mapping[str, tuple[int, int]], kinds: Mapping[int, str], path: Path) -> None:
     """UnsupportedSlideError unless the file holds one plane of colours."""
-    longer = [f"{name} = {stop - start}" for name, (start, stop) in sides.items()
-              if name not in "XYSM" and stop - start > 1]  # fmt: skip
+    sizes = {name: stop - start for name, (start, stop) in sides.items() if name not in "XYSM"}
+    longer = [f"{name} = {size}" for name, size in sizes.items() if size > 1]
     if longer:
         raise UnsupportedSlideError(f"{path}: {', '.join(longer)}: a scan needs one plane")
     if set(kinds.values()) - {"Bgr24", "Bgr48"}:
         raise UnsupportedSlideError(
-            f"{path}: pixels of the kind {', '.join(sorted(set(kinds.values())))} are not brightfield RGB; several "
+            f"{path}: pixels of type {', '.join(sorted(set(kinds.values())))} are not brightfield RGB; several "
             "channels together are read from OME-TIFF"
         )
 
@@ -116,7 +116,7 @@ def _levels(reader: Any, size: tuple[int, int], path: Path) -> tuple[Level, ...]
     def count(_index: int, part: Any) -> bool:
         stored, logical = part.physicalSize, part.logicalRect
         if stored.w * stored.h > MAX_TILE_AREA:
-            raise DamagedSlideError(f"{path}: a part of {stored.w} x {stored.h} px is impossible")
+            raise DamagedSlideError(f"{path}: a subblock of {stored.w} x {stored.h} px is impossible")
         step = logical.w / max(stored.w, 1)
         if abs(step - round(step)) < _ROUNDING * step and round(step).bit_count() == 1:
             covered[round(step)] += logical.w * logical.h

@@ -1,4 +1,4 @@
-"""How large the pixels of a DICOM slide's levels are: each file of the series says it of its own.
+"""The pixel size of each level of a DICOM slide, which each file of the series states.
 
 OpenSlide takes a level's downsample from its size, which is wrong where a writer has filled it up to whole tiles.
 """
@@ -24,7 +24,7 @@ SQUARE = 0.05
 
 @dataclass(frozen=True)
 class Measures:
-    """What one file says of its level."""
+    """What one file states of its level."""
 
     #: (height, width) of the level, and of a frame.
     size: tuple[int, int]

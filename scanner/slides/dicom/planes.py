@@ -34,8 +34,8 @@ def refuse_planes(path: Path) -> None:
         other, same = seen.setdefault(size, (file, level))
         if same != level:
             raise UnsupportedSlideError(
-                f"{path}: {other.name} and {file.name} of its series are of the same size, as of several optical paths "
-                f"or focal planes: {_WAY_OUT}"
+                f"{path}: {other.name} and {file.name} of its series have the same size, as several optical paths "
+                f"or focal planes have: {_WAY_OUT}"
             )
 
 

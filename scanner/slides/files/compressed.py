@@ -1,4 +1,4 @@
-"""The size a compressed tile says it has, read before a decoder allocates it.
+"""The size that a compressed tile declares, read before a decoder allocates it.
 
 A few kilobytes of JPEG may declare 65,535 x 65,535 pixels; decoding them would take 13 GB.
 """
@@ -99,7 +99,7 @@ def jpegxl_size(encoded: bytes) -> tuple[int, int]:
     width = height * over // under if over else _jpegxl_side(bits, is_small)
     is_default = bits.take(1)
     if not is_default and bits.take(1):
-        raise ValueError("declares more than a picture")
+        raise ValueError("declares an animation, a preview or an orientation")
     return height, width
 
 

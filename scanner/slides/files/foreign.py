@@ -1,6 +1,6 @@
-"""A library's exceptions, said in our own words: none of tifffile, PIL or OpenSlide leaves this package.
+"""Exceptions of tifffile, PIL, OpenSlide and others become ours, with our words: none of theirs leaves this package.
 
-Nor do their notes on a file: Python prints what is logged to stderr if nobody listens, and a damaged TIFF has hundreds.
+Their log messages are dropped: Python prints them to stderr if no handler is set, and a damaged TIFF has hundreds.
 """
 
 from __future__ import annotations
@@ -89,5 +89,5 @@ def check_still_there(path: Path) -> None:
 
 def _gone(path: Path, error: OSError) -> SlideNotFoundError:
     return SlideNotFoundError(
-        f"{path}: {error.strerror}, while it was being read; scan it again when it is back, and it goes on from there"
+        f"{path}: {error.strerror}, while it was being read; scan it again when it is back; the scan then resumes"
     )

@@ -1,4 +1,4 @@
-"""What a library says of a file, made fit for people: what is wrong with the file, and no code of the library's."""
+"""A library's error message as a person needs it: what is wrong with the file, without the library's code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 import struct
 
-#: As `<COMPRESSION.JPEG: 7>` and `<_io.BytesIO object at 0x7f...>` are said by Python.
+#: As `<COMPRESSION.JPEG: 7>` and `<_io.BytesIO object at 0x7f...>` are printed by Python.
 _ENUM = re.compile(r"<[A-Za-z_.]*?\.?(\w+): -?\d+>")
 _OBJECT = re.compile(r"\s*<[^<>]* object at 0x[0-9a-fA-F]+>")
 _ENDS_EARLY = re.compile(r"truncated|unexpected end|premature|requires a buffer of|too few bytes", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What the first bytes of a file say of it, where its name says nothing or something else. Imports no reader."""
+"""Formats by the first bytes of a file, as its name may be missing or wrong. Imports no reader."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def is_webp(head: bytes) -> bool:
 
 
 def describe_unknown(head: bytes) -> str:
-    """What is to be said of a file that begins as nothing that is known."""
+    """The message for a file whose format is unknown."""
     if not head.strip(b"\0"):
-        return "only zeros where it should begin, as copies are that were broken off; copy it again"
+        return "it begins with zeros only, as an interrupted copy does; copy it again"
     known = "neither a slide nor an image that mitoscan knows"
     text = head.decode("utf-8", "replace")[:-1]  # The last character may be cut.
     if "\ufffd" not in text and all(sign.isprintable() or sign in "\t\r\n" for sign in text):

@@ -1,4 +1,4 @@
-"""Formats that are recognised and not read: what such a file is, and the way out. One table, by first bytes."""
+"""Formats that are recognised but not supported: what such a file is, and what to do. One table, by first bytes."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ UNREAD = (
         _at(0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     ),
     UnreadFormat("HDF5, as Imaris IMS is", _TO_TIFF, _at(0, b"\x89HDF\r\n\x1a\n")),
-    UnreadFormat("SQLite, and no slide of Sakura's", _EXPORT, _at(0, b"SQLite format 3\0")),
+    UnreadFormat("an SQLite database that is not a Sakura slide", _EXPORT, _at(0, b"SQLite format 3\0")),
     UnreadFormat("JPEG 2000", _AS_PNG, _at(0, b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
     UnreadFormat("JPEG XL", _AS_PNG, _at(0, b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a")),
     UnreadFormat("AVIF", _AS_PNG, _box(b"avif", b"avis")),
     UnreadFormat("HEIC", _AS_PNG, _box(b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")),
-    UnreadFormat("a film (MP4, QuickTime)", "save the picture that you mean as PNG or TIFF", _at(4, b"ftyp", b"moov")),
+    UnreadFormat("a video (MP4, QuickTime)", "save the frame that you mean as PNG or TIFF", _at(4, b"ftyp", b"moov")),
     UnreadFormat("GIF", _AS_PNG, _at(0, b"GIF87a", b"GIF89a")),
     UnreadFormat("an icon (ICO)", _AS_PNG, _at(0, b"\0\0\1\0", b"\0\0\2\0")),
     UnreadFormat("PNM", _AS_PNG, lambda head: re.match(rb"P[1-7][\s#]", head) is not None),
@@ -84,7 +84,7 @@ UNREAD = (
     UnreadFormat("OpenEXR", _AS_PNG, _at(0, b"\x76\x2f\x31\x01")),
     UnreadFormat("FITS", _AS_PNG, _at(0, b"SIMPLE  =")),
     UnreadFormat("a NumPy array", "write it as Zarr or TIFF", _at(0, b"\x93NUMPY")),
-    UnreadFormat("SVG, drawn and not pixels", _AS_PNG, _text(rb"<svg[\s>]|<!DOCTYPE svg")),
+    UnreadFormat("SVG (vector graphics)", _AS_PNG, _text(rb"<svg[\s>]|<!DOCTYPE svg")),
     UnreadFormat("a Deep Zoom list (DZI)", "name the slide that it was made from", _text(rb"microsoft\.com/deepzoom")),
     UnreadFormat("a web page", "name the slide itself", _text(rb"(?i)<html[\s>]|<!doctype html")),
     UnreadFormat("PDF", _EXPORT, _at(0, b"%PDF-")),
@@ -97,7 +97,7 @@ UNREAD = (
     UnreadFormat("7-Zip", _UNPACK, _at(0, b"7z\xbc\xaf\x27\x1c")),
     UnreadFormat("RAR", _UNPACK, _at(0, b"Rar!\x1a\x07")),
     UnreadFormat("tar", _UNPACK, _at(257, b"ustar")),
-)  # fmt: skip
+)
 
 
 def is_dicom(head: bytes) -> bool:
@@ -109,7 +109,7 @@ def recognise(head: bytes, path: Path) -> str | None:
     """What a file is that no reader knows, and the way out, in words; None if that is not known either."""
     if is_dicom(head):
         return (
-            f"DICOM of {kind_of(path)} is no whole slide that can be read: that is VL Whole Slide Microscopy, as "
+            f"DICOM of {kind_of(path)} is not a whole slide that can be read: that is VL Whole Slide Microscopy, as "
             "tiles of JPEG, JPEG 2000 or uncompressed; save other pictures as PNG or TIFF"
         )
     known = next((unread for unread in UNREAD if unread.begins(head)), None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scanner.errors import ImageNotFoundError, ResolutionError
-from scanner.slides.metadata.resolution import POSSIBLE_MPP
-from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Slide
+from scanner.errors import ImageNotFoundError
+from scanner.slides.metadata.resolution import Mpp
+from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Level, Slide
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,9 @@ class FileContents:
     has_icc: bool = False
 
 
-def sole_image(slide: Slide) -> ImageInfo:
-    """The image of an open slide whose file holds no other."""
-    return ImageInfo(0, "", ImageKind.IMAGE, slide.levels, slide.mpp, slide.mpp_source, slide.channels)
-
-
-def images_when_open(path: Path, open_with: Callable[[float | None], Slide]) -> tuple[tuple[ImageInfo, ...], bool]:
-    """The images of a file as its slide has them, and whether that has an ICC profile.
-
-    Where the mpp of the slide, the first of them, cannot be used, that is its problem.
-    """
-    try:
-        with open_with(None) as slide:
-            return slide.images, slide.has_icc
-    except ResolutionError as error:
-        problem = str(error).removeprefix(f"{path}: ")
-    with open_with(POSSIBLE_MPP[1]) as slide:  # Any mpp will do: none is taken from it.
-        first = replace(slide.images[0], mpp=None, mpp_source="", problem=problem)
-        return (first, *slide.images[1:]), slide.has_icc
+def sole_image(levels: tuple[Level, ...], mpp: Mpp) -> ImageInfo:
+    """The only image of a file that shows tissue."""
+    return ImageInfo(0, "", ImageKind.IMAGE, levels, mpp.value, mpp.source, problem=mpp.problem)
 
 
 def choose_image(images: Sequence[ImageInfo], path: Path, wanted: int | None = None) -> ImageInfo:
@@ -123,5 +108,5 @@ def _name(image: ImageInfo) -> str:
     what = [] if image.kind is ImageKind.IMAGE else [str(image.kind)]
     if image.levels:
         what.append(f"{image.levels[0].width} x {image.levels[0].height} px")
-    said = f" {image.name!r}" if image.name else ""
-    return f"image {image.index}{said} ({', '.join(what)})"
+    name = f" {image.name!r}" if image.name else ""
+    return f"image {image.index}{name} ({', '.join(what)})"

@@ -1,4 +1,4 @@
-"""OME-XML as it stands in a description: read past what does not belong there, never past what is dangerous."""
+"""OME-XML in a description: tolerant of text around it and of invalid characters, strict with dangerous content."""
 
 from __future__ import annotations
 

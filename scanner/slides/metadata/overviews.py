@@ -1,4 +1,4 @@
-"""Which images are no slide but pictures beside it: by what they are called, and by what they state of their size."""
+"""Which images are overviews (labels, macro pictures, thumbnails): by their names, and by their stated mpp and size."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ COARSER = 8.0
 LARGER = 8
 
 
-def names_an_overview(name: str) -> bool:
+def is_overview_name(name: str) -> bool:
     """Whether an image of that name is a label, a macro picture, a thumbnail or a mask."""
     return _NAMES.search(name.strip()) is not None
 
 
-def tell_overviews(images: Sequence[ImageInfo], silent: Container[int]) -> tuple[ImageInfo, ...]:
+def mark_overviews(images: Sequence[ImageInfo], silent: Container[int]) -> tuple[ImageInfo, ...]:
     """The images, with the kind overview for those that only their size shows to be one.
 
     That is an image whose stated mpp is COARSER times the finest image's; and one that states none and has one level,

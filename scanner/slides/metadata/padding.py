@@ -43,15 +43,6 @@ def levels_as_stated(sizes: Sequence[Size], stated: Sequence[float | None], tile
     return tuple(map(_settle, by_size, [by_size[0]] * len(by_size), stated, tiles))
 
 
-def levels_by_resolution(sizes: Sequence[Size], own: Sequence[Stated], tiles: Sequence[Size]) -> tuple[Level, ...]:
-    """As `levels_as_stated`, by what each level states of its own pixels, which is then its `stated_mpp`."""
-    levels = levels_as_stated(sizes, [stated_ratio(said, own[0]) for said in own], tiles)
-    return tuple(
-        replace(level, stated_mpp=said.mpp if isinstance(said, Resolution) else None)
-        for level, said in zip(levels, own, strict=True)
-    )
-
-
 def stated_ratio(level: Stated, level0: Stated) -> float | None:
     """The downsample that a level states by its own pixel size; None if it or level 0 states none."""
     if not isinstance(level, Resolution) or not isinstance(level0, Resolution) or not level0.mpp > 0:

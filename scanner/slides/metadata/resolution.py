@@ -1,4 +1,4 @@
-"""mpp: what a file says, whether that can be true, and what to do where it says nothing."""
+"""Which mpp an image has: what its file states, whether that is plausible, and what follows where it states none."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Resolution:
     #: Where it is stated, e.g. "tiff tag".
     source: str
     #: As the file has it, e.g. "MPP = 0,4990".
-    said: str = ""
+    text: str = ""
     #: Whether it is a density, pixels per inch or centimetre, as pictures of everything have one.
     is_density: bool = False
 
@@ -51,13 +51,13 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Unusable:
-    """What a file states of its pixels' size, and nobody can use."""
+    """A statement of the pixel size that cannot be used."""
 
     #: As the file has it.
-    said: str
+    text: str
     #: Where it stands.
     source: str
-    #: Goes on after `said`, e.g. "is no number".
+    #: Goes on after `text`, e.g. "is no number".
     reason: str
 
 
@@ -65,40 +65,63 @@ class Unusable:
 Stated = Resolution | Unusable | None
 
 
+@dataclass(frozen=True)
+class Mpp:
+    """The mpp that a file gives an image, or why it gives none."""
+
+    #: Micrometres per pixel; None if there is a problem, or for the caller to assume.
+    value: float | None
+    #: Where it is stated; "assumed" for a plain field that states none.
+    source: str
+    #: Why a slide cannot be scanned without an mpp of the caller's; empty if it can.
+    problem: str = ""
+
+
 def check_override(mpp: float | None) -> None:
     """SettingsError unless `mpp` is None or a possible value."""
     if mpp is not None and not _is_plausible(mpp, POSSIBLE_MPP):
-        raise SettingsError(f"mpp = {mpp!r} um/px is impossible; a slide has {_said(POSSIBLE_MPP)}")
+        raise SettingsError(f"mpp = {mpp!r} um/px is impossible; a slide has {_range(POSSIBLE_MPP)}")
 
 
-def settle_slide_mpp(path: Path, stated: Stated, override: float | None) -> tuple[float, str]:
-    """(mpp, source) of a slide: the override, or what the file states if that can be true.
+def settle_mpp(stated: Stated, *, is_slide: bool) -> Mpp:
+    """The mpp of an image by what its file states: the one rule, for every format.
+
+    A slide that states no mpp has a problem; a plain field may be silent, and its mpp is then for the caller to assume.
+    """
+    if stated is None and is_slide:
+        return _problem("the slide does not state its mpp; pass it with --mpp")
+    if stated is None or (not is_slide and isinstance(stated, Resolution) and _is_of_a_picture(stated)):
+        return Mpp(None, ASSUMED)
+    if isinstance(stated, Unusable):
+        return _problem(f"{stated.text} ({stated.source}) {stated.reason}; pass the right value with --mpp")
+    for mpp in (stated.row_mpp, stated.col_mpp):
+        if not _is_plausible(mpp, PLAUSIBLE_MPP):
+            text = f" stated as {stated.text!r}," if stated.text else ""
+            return _problem(
+                f"{mpp:.6g} um/px ({stated.source}),{text} is implausible for a slide, which has "
+                f"{_range(PLAUSIBLE_MPP)}; pass the right value with --mpp"
+            )
+    if stated.anisotropy > MAX_ANISOTROPY:
+        return _problem(
+            f"pixels of {stated.row_mpp:.6g} x {stated.col_mpp:.6g} um ({stated.source}) are not square; "
+            "pass one value with --mpp"
+        )
+    return Mpp(stated.mpp, stated.source)
+
+
+def use_mpp(path: Path, mpp: Mpp, override: float | None) -> tuple[float | None, str]:
+    """(mpp, source) that a slide is opened with: the caller's, or else its file's.
 
     Raises
     ------
     ResolutionError
-        mpp is missing, unusable, implausible, or differs between rows and columns.
+        The caller passes none, and the file's cannot be used.
     """
     if override is not None:
         return override, OVERRIDE
-    if stated is None:
-        raise ResolutionError(f"{path}: the slide does not state its mpp; pass it with --mpp")
-    return _usable(path, stated)
-
-
-def settle_field_mpp(path: Path, stated: Stated, override: float | None) -> tuple[float | None, str]:
-    """(mpp, source) of a plain field, where mpp None is for the caller to assume: the file is silent.
-
-    Raises
-    ------
-    ResolutionError
-        The file states an mpp that cannot be used.
-    """
-    if override is not None:
-        return override, OVERRIDE
-    if stated is None or (isinstance(stated, Resolution) and _is_of_a_picture(stated)):
-        return None, ASSUMED
-    return _usable(path, stated)
+    if mpp.problem:
+        raise ResolutionError(f"{path}: {mpp.problem}")
+    return mpp.value, mpp.source
 
 
 def level_contradiction(stated: Stated, reduced: Stated, downsample: float) -> str | None:
@@ -119,38 +142,17 @@ def level_contradiction(stated: Stated, reduced: Stated, downsample: float) -> s
     )
 
 
-def _usable(path: Path, stated: Resolution | Unusable) -> tuple[float, str]:
-    """(mpp, source) of what can be true; ResolutionError else."""
-    if isinstance(stated, Unusable):
-        raise ResolutionError(
-            f"{path}: {stated.said} ({stated.source}) {stated.reason}; pass the right value with --mpp"
-        )
-    for mpp in (stated.row_mpp, stated.col_mpp):
-        if not _is_plausible(mpp, PLAUSIBLE_MPP):
-            said = f" stated as {stated.said!r}," if stated.said else ""
-            raise ResolutionError(
-                f"{path}: {mpp:.6g} um/px ({stated.source}),{said} is implausible for a slide, which has "
-                f"{_said(PLAUSIBLE_MPP)}; pass the right value with --mpp"
-            )
-    _check_square(path, stated)
-    return stated.mpp, stated.source
+def _problem(reason: str) -> Mpp:
+    return Mpp(None, "", reason)
 
 
 def _is_of_a_picture(stated: Resolution) -> bool:
     return stated.is_density and min(stated.row_mpp, stated.col_mpp) > COARSEST_DENSITY
 
 
-def _check_square(path: Path, stated: Resolution) -> None:
-    if stated.anisotropy > MAX_ANISOTROPY:
-        raise ResolutionError(
-            f"{path}: pixels of {stated.row_mpp:.6g} x {stated.col_mpp:.6g} um ({stated.source}) are not square; "
-            "pass one value with --mpp"
-        )
-
-
 def _is_plausible(mpp: float, limits: tuple[float, float]) -> bool:
     return math.isfinite(mpp) and limits[0] <= mpp <= limits[1] and mpp > 0
 
 
-def _said(limits: tuple[float, float]) -> str:
+def _range(limits: tuple[float, float]) -> str:
     return f"{limits[0]:g} to {limits[1]:g}"

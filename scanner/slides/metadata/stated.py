@@ -1,6 +1,6 @@
 """What a description, tags or attributes state of a pixel's size: read, silent, or stated and unusable.
 
-Pure functions of text and numbers. Each answers a `Resolution` with the statement as the file has it; None where the
+Pure functions of text and numbers. Each returns a `Resolution` with the statement as the file has it; None where the
 file says nothing, which pixels as a unit are too; or `Unusable`, which no caller may take for silence.
 """
 
@@ -30,7 +30,7 @@ class Length:
     unit: str | None
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """As a message shows it; empty if it says nothing."""
         if not (self.number or "").strip():
             return ""
@@ -53,7 +53,7 @@ class Density:
     unit: str
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """As a message shows it; empty if it says nothing."""
         return "" if self.per_unit is None else shown(f"{self.name} = {self.per_unit:.6g} per {self.unit}")
 
@@ -71,18 +71,18 @@ def resolution_from_sides(
     row: Length | Density, col: Length | Density, source: str, *, is_density: bool = False
 ) -> Stated:
     """From the two sides of a pixel, which are silent together or not at all."""
-    said = " and ".join(dict.fromkeys(filter(None, (row.said, col.said))))
+    text = " and ".join(dict.fromkeys(filter(None, (row.text, col.text))))
     try:
         row_mpp, col_mpp = row.um(), col.um()
     except ValueError as error:
-        return Unusable(said, source, str(error))
+        return Unusable(text, source, str(error))
     if row_mpp is None and col_mpp is None:
         return None
     if row_mpp is None or col_mpp is None:
         if is_density and (row_mpp or col_mpp or 0.0) > COARSEST_DENSITY:
             return None
-        return Unusable(said, source, "says the size of a pixel in one direction only")
-    return Resolution(row_mpp, col_mpp, source, said, is_density)
+        return Unusable(text, source, "states the pixel size in one direction only")
+    return Resolution(row_mpp, col_mpp, source, text, is_density)
 
 
 def resolution_from_tags(row_resolution: float | None, col_resolution: float | None, unit: int) -> Stated:
@@ -117,7 +117,7 @@ def resolution_from_aperio(description: str) -> Stated:
             return one
         assert isinstance(found[0], Resolution)
         if abs(one.mpp - found[0].mpp) > SAME * found[0].mpp:
-            return Unusable(f"{found[0].said} and {one.said}", one.source, "contradict each other")
+            return Unusable(f"{found[0].text} and {one.text}", one.source, "contradict each other")
     return found[0] if found else None
 
 
@@ -126,13 +126,13 @@ def resolution_from_ome(description: str) -> Stated:
     pixels = ome_pixels(description)
     if pixels is not None:
         return resolution_from_pixels(pixels)
-    if "OME" in description and (said := re.search(r'PhysicalSize[XY]\s*=\s*"[^"]*"?', description)):
-        return Unusable(shown(said[0]), "ome-xml", "stands in XML that is damaged")
+    if "OME" in description and (text := re.search(r'PhysicalSize[XY]\s*=\s*"[^"]*"?', description)):
+        return Unusable(shown(text[0]), "ome-xml", "stands in damaged XML")
     return None
 
 
 def resolution_from_pixels(pixels: ElementTree.Element) -> Stated:
-    """From PhysicalSizeX and PhysicalSizeY of one image's <Pixels>, in µm where no unit is said."""
+    """From PhysicalSizeX and PhysicalSizeY of one image's <Pixels>, in µm where no unit is stated."""
     row, col = (
         Length(name, pixels.get(name), pixels.get(f"{name}Unit", "µm")) for name in ("PhysicalSizeY", "PhysicalSizeX")
     )
@@ -143,10 +143,10 @@ def _from_mpp(text: str) -> Stated:
     number, unit = split_number(text)
     side = Length("MPP", number, unit or "um")
     stated = resolution_from_sides(side, side, "aperio description")
-    said = shown(f"MPP = {text.strip()}")
+    text = shown(f"MPP = {text.strip()}")
     if isinstance(stated, Resolution):
-        return Resolution(stated.row_mpp, stated.col_mpp, stated.source, said)
-    return stated and Unusable(said, stated.source, stated.reason)
+        return Resolution(stated.row_mpp, stated.col_mpp, stated.source, text)
+    return stated and Unusable(text, stated.source, stated.reason)
 
 
 def _is_same_unit(unit: str, other: str) -> bool:

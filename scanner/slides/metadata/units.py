@@ -52,7 +52,7 @@ def um_per_unit(name: str) -> float | None:
         return None
     um = _UM_PER_UNIT.get(plain)
     if um is None or name.strip() in _AMBIGUOUS:
-        raise ValueError(f"has the unit {shown(name)!r}, which is not known")
+        raise ValueError(f"has the unit {shown(name)!r}, which is unknown")
     return um
 
 
@@ -72,7 +72,7 @@ def number_of(text: str) -> float:
     """
     number, rest = split_number(text)
     if rest or not _NUMBER.fullmatch(number):
-        raise ValueError("is no number")
+        raise ValueError("is not a number")
     return float(number.replace(",", "."))
 
 

@@ -12,11 +12,10 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-#: (height, width, channels) uint8; RGB, but for a slide that was opened for more channels or fewer.
-Pixels = npt.NDArray[np.uint8]
+from scanner.geometry.arrays import Pixels as Pixels
 
 #: (height, width); False for a pixel that no bytes of the file show, at its level or a finer one.
-Held = npt.NDArray[np.bool_]
+ReadableMask = npt.NDArray[np.bool_]
 
 #: What lies outside a level, and under transparent pixels: no tissue.
 WHITE = 255
@@ -146,15 +145,15 @@ class Slide(Protocol):
 
 
 @runtime_checkable
-class KnowsHoles(Protocol):
+class ReadsMasked(Protocol):
     """A slide whose reader knows, pixel by pixel, what cannot be read."""
 
-    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
+    def read_masked(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, ReadableMask | None]:
         """Pixels of `box`, white where they cannot be read, and which can be: None if all."""
         ...
 
 
-def read_held(slide: Slide, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
+def read_masked(slide: Slide, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, ReadableMask | None]:
     """Pixels of `box`, white where they cannot be read, and which can be: None if all.
 
     Raises
@@ -162,7 +161,7 @@ def read_held(slide: Slide, level: int, box: tuple[int, int, int, int]) -> tuple
     UnreadableRegionError
         As `Slide.read` does, where the reader does not know one by one.
     """
-    return slide.read_held(level, box) if isinstance(slide, KnowsHoles) else (slide.read(level, box), None)
+    return slide.read_masked(level, box) if isinstance(slide, ReadsMasked) else (slide.read(level, box), None)
 
 
 def levels_from_sizes(sizes: list[tuple[int, int]]) -> tuple[Level, ...]:

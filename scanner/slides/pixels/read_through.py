@@ -18,7 +18,7 @@ from scipy import sparse
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box
 from scanner.slides.pixels.mosaic import TileCache, assemble, parts_of
-from scanner.slides.pixels.protocol import RGB, WHITE, Held, Level, Pixels, Slide
+from scanner.slides.pixels.protocol import RGB, WHITE, Level, Pixels, ReadableMask, Slide
 from scanner.slides.pixels.resampling import weigh, whole_weights
 
 #: Pixels of a tile; or these and, as the last channel, 0 for those that have no bytes.
@@ -74,21 +74,21 @@ class TiledLevels:
         height, width = self._sources[level].tile_shape
         return assemble(self._levels[level], box, tile_shape=(height, width), tile_at=tile_at, channels=self._channels)
 
-    def read_held(self, level: int, box: Box) -> tuple[Pixels, Held | None]:
+    def read_masked(self, level: int, box: Box) -> tuple[Pixels, ReadableMask | None]:
         """Pixels of `box`, white where nothing can be read, and which can be: None if all."""
         pixels = np.full((box.height, box.width, self._channels), WHITE, np.uint8)
-        held: Held | None = None
+        readable: ReadableMask | None = None
         for row, col, source, place in parts_of(self._levels[level], box, self._sources[level].tile_shape):
             try:
                 tile = self._tile(level, row, col)[source.slices()]
             except UnreadableRegionError:
                 tile = np.full((1, 1, self._channels + 1), 0, np.uint8)
             if tile.shape[2] > self._channels and not (opaque := tile[..., -1] > 0).all():
-                held = np.ones(pixels.shape[:2], np.bool_) if held is None else held
-                held[place.slices()] = opaque
+                readable = np.ones(pixels.shape[:2], np.bool_) if readable is None else readable
+                readable[place.slices()] = opaque
                 tile = np.where(opaque[..., None], tile[..., : self._channels], np.uint8(WHITE))
             pixels[place.slices()] = tile[..., : self._channels]
-        return pixels, held
+        return pixels, readable
 
     def close(self) -> None:
         """Forget every tile."""
@@ -126,10 +126,10 @@ class TiledLevels:
         rows, cols = self._axes(level)
         down, top, bottom = area_weights(rows, box.top, box.bottom)
         across, left, right = area_weights(cols, box.left, box.right)
-        pixels, held = self.read_held(level - 1, Box(top, left, bottom, right))
+        pixels, readable = self.read_masked(level - 1, Box(top, left, bottom, right))
         opacity = np.full((box.height, box.width, 1), WHITE, np.uint8)
-        if held is not None:
-            lacking = across @ (down @ (~held).astype(np.float32)).T  # (w, h)
+        if readable is not None:
+            lacking = across @ (down @ (~readable).astype(np.float32)).T  # (w, h)
             opacity[..., 0] = np.where(lacking.T > 0, 0, WHITE)
         return np.concatenate([weigh(pixels, down, across), opacity], axis=2)
 
@@ -148,7 +148,8 @@ class TiledLevels:
     def _explain(self, level: int, row: int, col: int) -> None:
         """Raise what is wrong with a tile of which pixels cannot be read, not even from a finer level."""
         self._sources[level].decode(row, col)
-        raise NoBytesError(f"{self._name}: level {level}, tile in row {row}, column {col}: pixels without bytes")
+        where = f"{self._name}: level {level}, tile in row {row}, column {col}"
+        raise NoBytesError(f"{where}: the file holds no data for some of its pixels")
 
 
 class TiledSlide(Slide):
@@ -160,9 +161,9 @@ class TiledSlide(Slide):
         """Pixels of `box` in that level's pixels; see `Slide.read`."""
         return self._tiles.read(level, Box(*box))
 
-    def read_held(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, Held | None]:
-        """Pixels of `box`, and which can be read; see `protocol.read_held`."""
-        return self._tiles.read_held(level, Box(*box))
+    def read_masked(self, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, ReadableMask | None]:
+        """Pixels of `box`, and which can be read; see `protocol.read_masked`."""
+        return self._tiles.read_masked(level, Box(*box))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box, Frame
 from scanner.slides.pixels.colour import shown_as_rgb
-from scanner.slides.pixels.protocol import WHITE, Held, Pixels, Slide, read_held
+from scanner.slides.pixels.protocol import WHITE, Pixels, ReadableMask, Slide, read_masked
 
 Edges = npt.NDArray[np.intp]
 
@@ -110,10 +110,10 @@ def _edges(cells: float, cell_px: float, length: int) -> Edges:
     return np.append(np.minimum(starts, length - 1), length)
 
 
-def _read_cells(slide: Slide, plan: _CellPlan, cells: Box) -> Iterator[tuple[Box, Pixels, Held | bool]]:
+def _read_cells(slide: Slide, plan: _CellPlan, cells: Box) -> Iterator[tuple[Box, Pixels, ReadableMask | bool]]:
     """Boxes that make up `cells`, each with its mean colours, and which of them can be read."""
     try:
-        pixels, held = read_held(slide, plan.level, plan.level_box(cells))
+        pixels, readable = read_masked(slide, plan.level, plan.level_box(cells))
     except UnreadableRegionError:
         if max(cells.height, cells.width) <= SMALLEST_CUT:
             yield cells, np.full((1, 1, 3), WHITE, np.uint8), False
@@ -121,16 +121,17 @@ def _read_cells(slide: Slide, plan: _CellPlan, cells: Box) -> Iterator[tuple[Box
         for half in _halves(cells):
             yield from _read_cells(slide, plan, half)
     else:
-        yield cells, _cell_means(shown_as_rgb(pixels), plan, cells), True if held is None else _all(held, plan, cells)
+        are_readable = True if readable is None else _all(readable, plan, cells)
+        yield cells, _cell_means(shown_as_rgb(pixels), plan, cells), are_readable
 
 
-def _all(held: Held, plan: _CellPlan, cells: Box) -> Held:
+def _all(readable: ReadableMask, plan: _CellPlan, cells: Box) -> ReadableMask:
     """Which cells hold no pixel that cannot be read: (h, w) of the level -> (rows, cols)."""
-    rows, cols = (edges[first:last] - edges[first] for edges, first, last in
-                  ((plan.row_edges, cells.top, cells.bottom), (plan.col_edges, cells.left, cells.right)))  # fmt: skip
-    lacking = np.logical_or.reduceat(np.logical_or.reduceat(~held, rows, axis=0), cols, axis=1)
-    readable: Held = ~lacking
-    return readable
+    rows = plan.row_edges[cells.top : cells.bottom] - plan.row_edges[cells.top]
+    cols = plan.col_edges[cells.left : cells.right] - plan.col_edges[cells.left]
+    lacking = np.logical_or.reduceat(np.logical_or.reduceat(~readable, rows, axis=0), cols, axis=1)
+    whole: ReadableMask = ~lacking
+    return whole
 
 
 def _cell_means(pixels: Pixels, plan: _CellPlan, cells: Box) -> Pixels:

@@ -68,7 +68,7 @@ def plan_colour(page: TiffPage, name: str, *, pixels: ElementTree.Element | None
         return lambda values: np.take(palette, values[:, :, 0].astype(np.intp), axis=0)
     is_ycbcr_jpeg = kind == PHOTOMETRIC.YCBCR and page.compression in {*JPEG, *WEBP}
     if samples < RGB or not (kind == PHOTOMETRIC.RGB or is_ycbcr_jpeg):
-        raise UnsupportedSlideError(f"{name}: its pixels are {_kind(page)}, not the colours of brightfield; {_WAY_OUT}")
+        raise UnsupportedSlideError(f"{name}: its pixels are {_kind(page)}, not brightfield RGB; {_WAY_OUT}")
     alpha = page.extrasamples[0] if samples == 4 and page.extrasamples else None
     if alpha == 1:
         return lambda values: composite_premultiplied(eight(values))

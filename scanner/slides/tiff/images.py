@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tifffile import FILETYPE, TiffFile, TiffPage
 
-from scanner.slides.metadata.overviews import names_an_overview
+from scanner.slides.metadata.overviews import is_overview_name
 from scanner.slides.pixels.protocol import ImageKind
 from scanner.slides.tiff.likeness import likeness
 from scanner.slides.tiff.metadata import is_aperio
@@ -16,7 +16,7 @@ from scanner.slides.tiff.ome import OmeImage, ome_images
 from scanner.slides.tiff.pyramid import (
     area_of,
     is_alike,
-    is_named_an_overview,
+    is_marked_overview,
     name_of,
     pages_of,
     size_of,
@@ -92,7 +92,7 @@ def find_images(tiff: TiffFile, path: Path) -> tuple[list[TiffImage], list[str]]
 
 
 def _from_ome(described: OmeImage, path: Path) -> TiffImage:
-    kind = ImageKind.OVERVIEW if names_an_overview(described.name) else ImageKind.IMAGE
+    kind = ImageKind.OVERVIEW if is_overview_name(described.name) else ImageKind.IMAGE
     image = TiffImage(described.name, kind, [described.pages] if described.pages else [], described)
     if described.pages:
         image.take_sub_levels(path)
@@ -139,7 +139,7 @@ def _place_stacks(image: TiffImage, pages: Sequence[TiffPage]) -> list[TiffPage]
 
 def _place(page: TiffPage, images: list[TiffImage], path: Path) -> list[str]:
     """Make a page a level or an image; returns a note if it is neither."""
-    is_overview = is_named_an_overview(page, images[0].page) or not is_alike(page, images[0].page)
+    is_overview = is_marked_overview(page, images[0].page) or not is_alike(page, images[0].page)
     if not is_overview and not page.subfiletype & FILETYPE.PAGE:
         if (owner := _owner(page, images)) is not None:
             owner.add([page])
@@ -179,7 +179,7 @@ def _repeats(page: TiffPage, largest: TiffPage) -> bool:
 
 
 def _is_flagged(page: TiffPage) -> bool:
-    return bool(page.subfiletype & FILETYPE.REDUCEDIMAGE) or is_named_an_overview(page)
+    return bool(page.subfiletype & FILETYPE.REDUCEDIMAGE) or is_marked_overview(page)
 
 
 def _size(page: TiffPage) -> str:

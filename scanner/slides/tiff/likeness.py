@@ -15,7 +15,7 @@ from scanner.slides.pixels.mosaic import assemble
 from scanner.slides.pixels.protocol import Level, Pixels
 from scanner.slides.tiff.page import TiffLevel, plan_level
 
-#: Places a side, the means compared a side of each, and pixels of the larger page a side that are read for one at most.
+#: Compared squares per side of the page, cells per side of a square, and most pixels per side that are read for one.
 PLACES, MEANS, MAX_SIDE = 3, 8, 1024
 #: Grey values: below this spread a place is as good as blank; blank ones are alike within the tolerance.
 BLANK_SPREAD, BLANK_TOLERANCE = 2.0, 16.0
@@ -31,7 +31,7 @@ def likeness(small: TiffPage, large: TiffPage) -> float | None:
     """
     try:
         planned = plan_level(small, "small"), plan_level(large, "large")
-    except SlideError:  # Of a kind that is not read: said by name where the image is opened.
+    except SlideError:  # A kind of page that is not read: reported where the image is opened.
         return None
     products = powers_small = powers_large = 0.0
     is_seen = False

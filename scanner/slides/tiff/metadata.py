@@ -1,4 +1,4 @@
-"""What the tags and the description of a TIFF say about its slide."""
+"""The slide's metadata in the tags and the description of a TIFF."""
 
 from __future__ import annotations
 

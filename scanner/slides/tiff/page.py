@@ -18,13 +18,10 @@ from tifffile import COMPRESSION, TiffPage
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 from scanner.slides.files.compressed import check_declared_size
+from scanner.slides.pixels.limits import MAX_SIDE, MAX_TILE_AREA
 from scanner.slides.pixels.protocol import RGB, Pixels
 from scanner.slides.tiff.colour import ToPixels, plan_colour
 
-#: A longer side is no slide (a 300 mm slide at 0.05 um/px has 6e6) but a broken header.
-MAX_SIDE = 2**24  # px
-#: A TIFF tile, or a strip, is decoded whole.
-MAX_TILE_AREA = 2**28  # px
 #: Rows that are read at once where the pixels lie uncompressed in one run.
 BAND_ROWS = 64
 
@@ -45,10 +42,6 @@ COMPRESSIONS = {
     COMPRESSION.JPEG2000,
     COMPRESSION.APERIO_JP2000_RGB,
 }
-
-
-class UnsupportedCompressionError(UnsupportedSlideError):
-    """Perhaps OpenSlide can."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +171,7 @@ def _join(planes: list[TiffLevel], name: str) -> TiffLevel:
 
 def _plan_pixels(page: TiffPage, name: str, to_pixels: ToPixels) -> TiffLevel:
     if page.compression not in COMPRESSIONS:
-        raise UnsupportedCompressionError(f"{name}: {_refusal(int(page.compression))}")
+        raise UnsupportedSlideError(f"{name}: {_refusal(int(page.compression))}")
     height, width = page.imagelength, page.imagewidth
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise DamagedSlideError(f"{name}: {width} x {height} px is not the size of a slide")

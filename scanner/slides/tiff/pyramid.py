@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 from tifffile import FILETYPE, TiffFile, TiffFrame, TiffPage
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
-from scanner.slides.metadata.levels import is_reduction
-from scanner.slides.metadata.overviews import names_an_overview
-from scanner.slides.metadata.padding import is_filled_up, stated_ratio
-from scanner.slides.metadata.resolution import level_contradiction
+from scanner.slides.metadata.levels import StoredLevel, why_no_reduction
+from scanner.slides.metadata.overviews import is_overview_name
 from scanner.slides.tiff.metadata import description_of, is_aperio, stated_by_tags
+from scanner.slides.tiff.page import COMPRESSIONS
 
 #: A file with more pages is a stack, or loops.
 MAX_PAGES = 256
@@ -52,6 +52,13 @@ def pages_of(tiff: TiffFile, path: Path) -> list[TiffPage]:
     if not pages:
         raise DamagedSlideError(f"{path}: holds no TIFF page")
     return pages
+
+
+def has_known_compressions(path: Path) -> bool:
+    """Whether `page` decodes the tiled pages of a TIFF, which are its levels; True if the file is damaged."""
+    with suppress(Exception), TiffFile(path) as tiff:  # What is wrong with it is reported where it is opened.
+        return all(page.compression in COMPRESSIONS for page in pages_of(tiff, path) if page.is_tiled)
+    return True
 
 
 def sub_pages(page: TiffPage, path: Path) -> list[TiffPage]:
@@ -122,31 +129,23 @@ def is_alike(page: TiffPage, level0: TiffPage) -> bool:
     )
 
 
-def is_named_an_overview(page: TiffPage, beside: TiffPage | None = None) -> bool:
+def is_marked_overview(page: TiffPage, beside: TiffPage | None = None) -> bool:
     """Whether a page is flagged as a macro picture or mask, or called so in difference to the page `beside` it."""
     name = name_of(page)
-    is_called = names_an_overview(name) and (beside is None or name != name_of(beside))
+    is_called = is_overview_name(name) and (beside is None or name != name_of(beside))
     return is_called or bool(page.subfiletype & (FILETYPE.MASK | FILETYPE.MACRO))
 
 
-def tile_of(page: TiffPage) -> tuple[int, int]:
-    """(height, width) of the TIFF tiles up to which a page may be filled; (1, 1) of one in strips."""
-    return (page.tilelength, page.tilewidth) if page.is_tiled else (1, 1)
+def stored_level(page: TiffPage) -> StoredLevel:
+    """A page as what may be a level; one in strips is not filled up."""
+    tile = (page.tilelength, page.tilewidth) if page.is_tiled else (1, 1)
+    return StoredLevel(size_of(page), tile, stated_by_tags(page))
 
 
 def why_no_level(page: TiffPage, level0: TiffPage) -> str | None:
-    """What speaks against a page as a level of another; None if nothing does.
-
-    That both have the same proportions is no reason for it: the next scene of a slide may have them too.
-    """
-    if is_named_an_overview(page, level0):
+    """What speaks against a page as a level of another; None if nothing does."""
+    if is_marked_overview(page, level0):
         return f"it is called {name_of(page)!r}, with a NewSubfileType of {int(page.subfiletype)}"
     if not is_alike(page, level0):
         return "its pixels or its layout are of another kind"
-    ratio = stated_ratio(stated_by_tags(page), stated_by_tags(level0))
-    if is_filled_up(size_of(page), size_of(level0), ratio, tile_of(page)):
-        return None
-    if not is_reduction(size_of(page), size_of(level0)):
-        return f"it is no reduction of {level0.imagewidth} x {level0.imagelength} px"
-    downsample = level0.imagewidth / page.imagewidth
-    return level_contradiction(stated_by_tags(level0), stated_by_tags(page), downsample)
+    return why_no_reduction(stored_level(page), stored_level(level0))

@@ -27,9 +27,7 @@ from scanner.slides.tiff.pyramid import COPY, check_begin
 class TiffSlide(TiledSlide):
     """A TIFF whose pages are the levels of a slide, or a plain field in a TIFF; read as RGB, or as its channels."""
 
-    def __init__(
-        self, path: Path, mpp: float | None = None, *, channels: int | None = RGB, image: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, channels: int | None = RGB, image: int | None = None) -> None:
         self.path = path
         check_begin(path)
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged TIFF"), TiffFile(path) as tiff:
@@ -43,7 +41,8 @@ class TiffSlide(TiledSlide):
             self.levels = self.image.levels
             self.sample_bits = significant_bits(chosen.page, None if chosen.ome is None else chosen.ome.pixels)
             self.has_icc = "InterColorProfile" in chosen.page.tags
-            self.mpp, self.mpp_source = contents.settle_mpp(chosen, mpp)
+            self.file_mpp = contents.mpps[self.image.index]
+            self.mpp, self.mpp_source = self.file_mpp.value, self.file_mpp.source
         sources = [
             TileSource((level.tile_height, level.tile_width), partial(self._read_tile, index))
             for index, level in enumerate(self._tiff_levels)
@@ -61,7 +60,7 @@ class TiffSlide(TiledSlide):
             raise SlideError(f"{self.path} is closed")
         what = f"{self.path}: level {level}, TIFF tile in row {row}, column {col}"
         if not self._tiff_levels[level].has_bytes(row, col):
-            raise NoBytesError(f"{what}: the file has no bytes for it")
+            raise NoBytesError(f"{what}: the file holds no data for it")
         with reading_region(self.path, what):
             return self._tiff_levels[level].read_tile(self._file.fileno(), row, col)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,11 @@ import zarr
 from scanner.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from scanner.slides.files.foreign import foreign_errors_become
 from scanner.slides.metadata.contents import FileContents
-from scanner.slides.metadata.levels import is_reduction
+from scanner.slides.metadata.levels import StoredLevel, plan_levels, why_no_reduction
 from scanner.slides.metadata.ome_xml import parse_ome
-from scanner.slides.metadata.overviews import names_an_overview, tell_overviews
-from scanner.slides.metadata.padding import is_filled_up, levels_by_resolution, stated_ratio
-from scanner.slides.metadata.resolution import level_contradiction, settle_field_mpp, settle_slide_mpp
-from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Level, levels_from_sizes
+from scanner.slides.metadata.overviews import is_overview_name, mark_overviews
+from scanner.slides.metadata.resolution import Mpp, Stated, settle_mpp
+from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Level
 from scanner.slides.zarr.metadata import Multiscale, ome_attributes, plan_axes, read_multiscales
 
 ZarrNode = zarr.Array[Any] | zarr.Group
@@ -43,37 +43,38 @@ class ZarrImage:
         """Of its arrays."""
         return ("y", "x", "c")[: self.arrays[0][1].ndim] if self.multiscale is None else self.multiscale.axes
 
-    def settle_mpp(self, path: Path, override: float | None, *, is_slide: bool) -> tuple[float | None, str]:
-        """(mpp, source); see `settle_slide_mpp` and `settle_field_mpp`."""
-        stated = None if self.multiscale is None else self.multiscale.resolution
-        return (settle_slide_mpp if is_slide else settle_field_mpp)(path, stated, override)
+    @property
+    def stated(self) -> Stated:
+        """What is stated of its pixel size."""
+        return None if self.multiscale is None else self.multiscale.resolution
 
 
 class ZarrContents:
-    """The images of a Zarr, and what they state."""
+    """The images of a Zarr, with their levels and mpp."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.found = list(_find_images(zarr.open(str(path), mode="r"), path))
         self.notes = tuple(note for image in self.found for note in image.notes)
-        #: A slide that does not state its mpp is refused; a plain field may be silent.
-        self.is_slide = any(len(image.arrays) > 1 for image in self.found)
-        stated = [None if image.multiscale is None else image.multiscale.resolution for image in self.found]
-        silent = {index for index, resolution in enumerate(stated) if resolution is None}
-        self.images = tell_overviews([self._describe(index, image) for index, image in enumerate(self.found)], silent)
+        is_slide = any(len(image.arrays) > 1 for image in self.found)
+        #: Of each image, as the metadata state it.
+        self.mpps = [settle_mpp(image.stated, is_slide=is_slide) for image in self.found]
+        silent = {index for index, image in enumerate(self.found) if image.stated is None}
+        self.images = mark_overviews([self._describe(index) for index in range(len(self.found))], silent)
 
-    def _describe(self, index: int, image: ZarrImage) -> ImageInfo:
-        kind = ImageKind.OVERVIEW if names_an_overview(image.name) else ImageKind.IMAGE
+    def _describe(self, index: int) -> ImageInfo:
+        image, mpp = self.found[index], self.mpps[index]
+        kind = ImageKind.OVERVIEW if is_overview_name(image.name) else ImageKind.IMAGE
         info = ImageInfo(index, image.name, kind, (), None, "", 0)
         try:
             _, _, channel = plan_axes(image.axes, image.arrays[0][1].shape, "level 0", channels=None)
             info = replace(info, levels=_levels(image))
-            info = replace(info, channels=1 if channel is None else int(image.arrays[0][1].shape[channel]))
-            mpp, source = image.settle_mpp(self.path, None, is_slide=self.is_slide)
         except SlideError as error:
-            problem = str(error).removeprefix(f"{self.path}: ")
-            return replace(info, problem="" if kind is ImageKind.OVERVIEW else problem)
-        return replace(info, mpp=mpp, mpp_source=source)
+            mpp = Mpp(None, "", str(error).removeprefix(f"{self.path}: "))
+        else:
+            info = replace(info, channels=1 if channel is None else int(image.arrays[0][1].shape[channel]))
+        problem = "" if kind is ImageKind.OVERVIEW else mpp.problem
+        return replace(info, mpp=mpp.value, mpp_source=mpp.source, problem=problem)
 
 
 def describe_zarr(path: Path) -> FileContents:
@@ -97,12 +98,12 @@ def _find_images(node: ZarrNode, path: Path) -> Iterator[ZarrImage]:
         for index, place in enumerate(_series(node)):
             group = node[place]
             if not isinstance(group, zarr.Group):
-                raise DamagedSlideError(f"{path}: series {place!r} is no group")
+                raise DamagedSlideError(f"{path}: series {place!r} is not a group")
             yield from _of_group(group, f"{place}/", path, names[index] if index < len(names) else "")
         return
     found = list(_of_group(node, "", path, ""))
     if not found:
-        raise UnsupportedSlideError(f"{path}: a Zarr group without OME's multiscales is no slide")
+        raise UnsupportedSlideError(f"{path}: a Zarr group without OME multiscales metadata is not a slide")
     yield from found
 
 
@@ -112,7 +113,7 @@ def _refuse_plate(attributes: Mapping[str, Any], path: Path) -> None:
             places = [str(part.get("path")) for part in attributes[kind].get(parts, ()) if isinstance(part, Mapping)]
             there = f"; it holds {', '.join(places[:4])}{' ...' if len(places) > 4 else ''}" if places else ""
             raise UnsupportedSlideError(
-                f"{path}: a {kind} of a high-content screen is no slide{there}; name the folder of one image in it"
+                f"{path}: a {kind} of a high-content screen is not a slide{there}; name the folder of one image in it"
             )
 
 
@@ -144,7 +145,7 @@ def _of_group(group: zarr.Group, place: str, path: Path, name: str) -> Iterator[
         for dataset in multiscale.paths:
             array = group[dataset]
             if not isinstance(array, zarr.Array):
-                raise DamagedSlideError(f"{path}: level {dataset!r} is no array")
+                raise DamagedSlideError(f"{path}: level {dataset!r} is not an array")
             arrays.append((dataset, array))
         kept, notes = _without_contradictions(multiscale, arrays, place, path)
         yield ZarrImage(name or multiscale.name, attributes, multiscale, tuple(kept), tuple(notes))
@@ -156,50 +157,34 @@ def _without_contradictions(
     """The levels that are reductions of the first, by their sizes and by what they state; and notes of the others."""
     kept, notes = [arrays[0]], []
     try:
-        sizes = [_size(multiscale.axes, array) for _, array in arrays]
-    except SlideError:  # Said where the image is opened.
+        stored = [
+            _stored_level(multiscale.axes, array, stated)
+            for (_, array), stated in zip(arrays, multiscale.stated_by_levels, strict=True)
+        ]
+    except SlideError:  # Reported where the image is opened.
         return list(arrays), []
-    for index, (level, size) in enumerate(zip(arrays, sizes, strict=True)):
-        if not index:
-            continue
-        if size[0] > sizes[0][0] or size[1] >= sizes[0][1]:
-            raise DamagedSlideError(f"{path}: levels of {sizes[0]} and {size} px do not make a pyramid")
-        reason = level_contradiction(
-            multiscale.resolution, multiscale.stated_by_levels[index], sizes[0][1] / max(1, size[1])
-        )
-        ratio = stated_ratio(multiscale.stated_by_levels[index], multiscale.stated_by_levels[0])
-        if is_filled_up(size, sizes[0], ratio, _chunk(multiscale.axes, level[1])):
-            reason = None
-        elif not is_reduction(size, sizes[0]):
-            reason = f"it is no reduction of {sizes[0][1]} x {sizes[0][0]} px"
-        if any(_size(multiscale.axes, array) == size for _, array in kept):
-            reason = "there is a level of that size"
+    level0, sizes = stored[0], {stored[0].size}
+    for array, level in zip(arrays[1:], stored[1:], strict=True):
+        if level.size[0] > level0.size[0] or level.size[1] >= level0.size[1]:
+            raise DamagedSlideError(f"{path}: levels of {level0.size} and {level.size} px do not make a pyramid")
+        reason = "there is a level of that size" if level.size in sizes else why_no_reduction(level, level0)
         if reason is None:
-            kept.append(level)
+            kept.append(array)
+            sizes.add(level.size)
         else:
-            notes.append(f"level {place}{level[0]} of {size[1]} x {size[0]} px is left out: {reason}")
-    return sorted(kept, key=lambda one: -_area(_size(multiscale.axes, one[1]))), notes
+            notes.append(f"level {place}{array[0]} of {level.size[1]} x {level.size[0]} px is left out: {reason}")
+    return sorted(kept, key=lambda one: -prod(_stored_level(multiscale.axes, one[1]).size)), notes
 
 
 def _levels(image: ZarrImage) -> tuple[Level, ...]:
-    sizes = [_size(image.axes, array) for _, array in image.arrays]
     if image.multiscale is None:
-        return levels_from_sizes(sizes)
+        return plan_levels([_stored_level(image.axes, array) for _, array in image.arrays])
     stated = dict(zip(image.multiscale.paths, image.multiscale.stated_by_levels, strict=True))
-    own = [stated[place] for place, _ in image.arrays]
-    return levels_by_resolution(sizes, own, [_chunk(image.axes, array) for _, array in image.arrays])
+    return plan_levels([_stored_level(image.axes, array, stated[place]) for place, array in image.arrays])
 
 
-def _size(axes: tuple[str, ...], array: zarr.Array[Any]) -> tuple[int, int]:
+def _stored_level(axes: tuple[str, ...], array: zarr.Array[Any], stated: Stated = None) -> StoredLevel:
+    """An array as what may be a level; it may be filled up to whole chunks."""
     row, col, _ = plan_axes(axes, array.shape, "level", channels=None)
-    return int(array.shape[row]), int(array.shape[col])
-
-
-def _chunk(axes: tuple[str, ...], array: zarr.Array[Any]) -> tuple[int, int]:
-    """(height, width) of the chunks up to which a level may be filled."""
-    row, col, _ = plan_axes(axes, array.shape, "level", channels=None)
-    return int(array.chunks[row]), int(array.chunks[col])
-
-
-def _area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
+    size, chunk = ((int(sides[row]), int(sides[col])) for sides in (array.shape, array.chunks))
+    return StoredLevel(size, chunk, stated)

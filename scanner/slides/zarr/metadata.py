@@ -1,4 +1,4 @@
-"""What OME-Zarr's metadata (0.4 and 0.5) say about a slide: which arrays are its levels, their axes, their mpp."""
+"""OME-Zarr metadata (0.4 and 0.5) of a slide: which arrays are its levels, their axes, their mpp."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def _resolution(axes: Sequence[Mapping[str, Any]], scaled: Sequence[Mapping[str,
 
 
 def _side(axis: Mapping[str, Any], index: int, scaled: Sequence[Mapping[str, Any]]) -> Length:
-    steps = [str(step["scale"][index]) for part in scaled for step in part.get("coordinateTransformations") or ()
-             if step.get("type") == "scale"]  # fmt: skip
+    transformations = [step for part in scaled for step in part.get("coordinateTransformations") or ()]
+    steps = [str(step["scale"][index]) for step in transformations if step.get("type") == "scale"]
     number = steps[0] if len(steps) == 1 else None
     if len(steps) > 1:
         try:
@@ -108,5 +108,5 @@ def plan_axes(
         raise UnsupportedSlideError(f"{name}: {', '.join(longer)}: a scan needs one plane")
     channel = axes.index("c") if "c" in axes else None
     if channels == RGB and channel is not None and shape[channel] not in (1, RGB):
-        raise UnsupportedSlideError(f"{name}: c = {shape[channel]}: a model of stained tissue needs the three of RGB")
+        raise UnsupportedSlideError(f"{name}: c = {shape[channel]}: a model of stained tissue needs three, as RGB")
     return axes.index("y"), axes.index("x"), channel

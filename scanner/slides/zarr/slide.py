@@ -16,9 +16,9 @@ from scanner.geometry.frames import Box
 from scanner.slides.files.foreign import check_still_there, foreign_errors_become, reading_region
 from scanner.slides.metadata.contents import choose_image
 from scanner.slides.pixels.colour import rgb_from_grey
+from scanner.slides.pixels.limits import MAX_SIDE, MAX_TILE_AREA
 from scanner.slides.pixels.protocol import RGB, Pixels
 from scanner.slides.pixels.read_through import Tile, TiledLevels, TiledSlide, TileSource
-from scanner.slides.tiff.page import MAX_SIDE, MAX_TILE_AREA
 from scanner.slides.zarr.contents import ZarrContents, ZarrImage
 from scanner.slides.zarr.holes import may_have_holes, with_other_fill
 from scanner.slides.zarr.metadata import plan_axes, refuse_stains
@@ -71,8 +71,8 @@ class _ZarrLevel:
             return shown
         is_there = pixels == self._ordered(np.asarray(self.other_fill[where]), where)
         # A colour without one of its three is none; of other channels the writer leaves out those that are dark.
-        held = is_there.all(axis=2) if self.is_rgb else is_there.any(axis=2)
-        return shown if held.all() else np.dstack([shown, held.astype(np.uint8)])
+        readable = is_there.all(axis=2) if self.is_rgb else is_there.any(axis=2)
+        return shown if readable.all() else np.dstack([shown, readable.astype(np.uint8)])
 
     @cached_property
     def other_fill(self) -> zarr.Array[Any]:
@@ -93,9 +93,7 @@ class ZarrSlide(TiledSlide):
     A chunk that is not there has no bytes, whatever the array's fill value: the writer left it out, or it was lost.
     """
 
-    def __init__(
-        self, path: Path, mpp: float | None = None, *, channels: int | None = RGB, image: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, channels: int | None = RGB, image: int | None = None) -> None:
         self.path = path
         with foreign_errors_become(DamagedSlideError, f"{path}: damaged Zarr"):
             contents = ZarrContents(path)
@@ -105,7 +103,8 @@ class ZarrSlide(TiledSlide):
             self._zarr_levels = _plan_levels(chosen, path, channels)
             self.channels = self._zarr_levels[0].channels
             self.levels = self.image.levels
-        self.mpp, self.mpp_source = chosen.settle_mpp(path, mpp, is_slide=contents.is_slide)
+            self.file_mpp = contents.mpps[self.image.index]
+            self.mpp, self.mpp_source = self.file_mpp.value, self.file_mpp.source
         sources = [TileSource(one.tile_shape, partial(self._read_tile, at)) for at, one in enumerate(self._zarr_levels)]
         self._tiles = TiledLevels(self.levels, sources, name=str(path), channels=self.channels)
         self._is_closed = False

@@ -15,7 +15,8 @@ from service.client import Client
 from tests.conftest import ROOT
 from tests.factories.vendor import write_mirax
 from tests.house.pages import blocks
-from tests.service.conftest import Server, make_field, png
+from tests.service.fields import make_field, png
+from tests.service.server_process import Server
 
 PAGE = ROOT / "docs" / "service" / "recipes.md"
 RECIPES = blocks(PAGE, "sh")
@@ -44,11 +45,9 @@ def test_the_python_example_runs(server: Server, example_slide: Path, tmp_path: 
     (example,) = blocks(PAGE, "python")
     shutil.copy(example_slide, tmp_path / "slide.svs")
     script = example.replace("http://127.0.0.1:8000", str(server.client.base_url).rstrip("/"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    place = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, **place, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "report.html" in done.stdout
     assert (tmp_path / "detections.geojson").stat().st_size > 0

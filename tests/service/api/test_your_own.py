@@ -20,7 +20,7 @@ from playwright.sync_api import Page
 from models import load_model
 from scanner.training.recipe import Augmentation, Recipe
 from tests.conftest import ROOT
-from tests.service.conftest import Server
+from tests.service.server_process import Server
 
 TEXT = (ROOT / "docs" / "how-to" / "own-task.md").read_text()
 #: Height and width of a field, and the radius of its cells.

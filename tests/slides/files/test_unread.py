@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "ND2": (lambda: b"\xda\xce\xbe\x0a" + bytes(100), "Nikon ND2"),
     "ZVI": (lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "OLE container, as Zeiss ZVI"),
     "IMS": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "HDF5, as Imaris IMS"),
-    "a database": (a_database, "SQLite, and no slide"),
+    "a database": (a_database, "an SQLite database that is not"),
     "JP2": (lambda: by_pil("JPEG2000"), "JPEG 2000 is not read; save it as PNG"),
     "a JPEG 2000 codestream": (lambda: imagecodecs.jpeg2k_encode(FIELD, codecformat="j2k"), "JPEG 2000"),
     "JPEG XL": (lambda: imagecodecs.jpegxl_encode(FIELD), "JPEG XL"),
@@ -88,13 +88,13 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "JPEG XR": (lambda: imagecodecs.jpegxr_encode(FIELD), "JPEG XR"),
     "AVIF": (lambda: imagecodecs.avif_encode(FIELD), "AVIF"),
     "HEIC": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "HEIC"),
-    "MP4": (lambda: b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(50), "a film"),
+    "MP4": (lambda: b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(50), "a video"),
     "GIF": (lambda: by_pil("GIF"), "GIF"),
     "ICO": (lambda: by_pil("ICO"), "an icon"),
     "PPM": (lambda: by_pil("PPM"), "PNM"),
     "PDF": (lambda: by_pil("PDF"), "PDF is not read; open it in its own program"),
     "EPS": (lambda: by_pil("EPS"), "PostScript"),
-    "SVG": (lambda: b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG, drawn and not pixels"),
+    "SVG": (lambda: b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', r"SVG \(vector graphics\)"),
     "DZI": (
         lambda: b'<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" TileSize="254"/>',
         "Deep Zoom list .*the slide that it was made from",
@@ -139,17 +139,23 @@ def test_a_folder_of_another_kind_beside_a_tiff_is_no_matter(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("file", "kind"),
-    [("CT_small.dcm", "CT"), ("MR_small.dcm", "MR"), ("SC_rgb_jpeg.dcm", "secondary capture"),
-     ("reportsi.dcm", "a report"), ("rtdose.dcm", "radiotherapy"), ("MR_small_bigendian.dcm", "MR"),
-     ("meta_missing_tsyntax.dcm", "")],
-)  # fmt: skip
+    [
+        ("CT_small.dcm", "CT"),
+        ("MR_small.dcm", "MR"),
+        ("SC_rgb_jpeg.dcm", "secondary capture"),
+        ("reportsi.dcm", "a report"),
+        ("rtdose.dcm", "radiotherapy"),
+        ("MR_small_bigendian.dcm", "MR"),
+        ("meta_missing_tsyntax.dcm", ""),
+    ],
+)
 def test_dicom_that_is_no_slide_says_what_it_is(tmp_path: Path, file: str, kind: str) -> None:
     pydicom = pytest.importorskip("pydicom", reason="needs the extra `dicom`")
     source = Path(pydicom.__file__).parent / "data" / "test_files" / file
     if not source.is_file():
         pytest.skip(f"this pydicom has no {file}")
     shutil.copy(source, tmp_path / "slide.dcm")
-    with pytest.raises(UnsupportedSlideError, match=rf"slide\.dcm: DICOM of {kind}.* is no whole slide .*PNG or TIFF"):
+    with pytest.raises(UnsupportedSlideError, match=rf"slide\.dcm: DICOM of {kind}.* is not a whole slide .*PNG"):
         open_slide(tmp_path / "slide.dcm")
 
 

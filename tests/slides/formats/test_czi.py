@@ -75,7 +75,7 @@ def test_of_sixteen_bits_the_upper_eight_are_used(tmp_path: Path) -> None:
 
 def test_what_is_no_plane_of_colours_is_refused(tmp_path: Path) -> None:
     write_czi(tmp_path / "grey.czi", [Scene(ONE[:, :, 0])])
-    with pytest.raises(UnsupportedSlideError, match=r"grey\.czi: pixels of the kind Gray8 are not brightfield RGB"):
+    with pytest.raises(UnsupportedSlideError, match=r"grey\.czi: pixels of type Gray8 are not brightfield RGB"):
         open_slide(tmp_path / "grey.czi")
     write_czi(tmp_path / "stack.czi", [Scene(ONE)], planes=3)
     with pytest.raises(UnsupportedSlideError, match=r"stack\.czi: Z = 3: a scan needs one plane"):
@@ -97,7 +97,7 @@ def test_without_the_extra_it_is_refused_with_the_way_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_czi(tmp_path / "slide.czi", [Scene(ONE)])
-    monkeypatch.setattr("scanner.slides.opening.has_czi_reader", lambda: False)
+    monkeypatch.setattr("scanner.slides.readers.has_czi_reader", lambda: False)
     with pytest.raises(UnsupportedSlideError, match=r"OpenSlide does not read this CZI \(.+\); pip install .*\[czi\]"):
         open_slide(tmp_path / "slide.czi")
 

@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 from scanner.errors import UnsupportedSlideError
 from scanner.slides import ImageKind, Slide, describe_file, open_slide
 from scanner.slides.dicom.header import series_of
-from scanner.slides.pixels.protocol import KnowsHoles
+from scanner.slides.pixels.protocol import ReadsMasked
 from scanner.slides.pixels.read_through import NoBytesError
 from tests.factories.dicom import Coding, filled_up, write_dicom_series
 from tests.factories.holes import reduced
@@ -66,7 +66,7 @@ def test_label_overview_and_thumbnail_are_named_beside_the_volume(tmp_path: Path
         ("macro", 50, ImageKind.OVERVIEW),
         ("thumbnail", 40, ImageKind.OVERVIEW),
     ]
-    with pytest.raises(UnsupportedSlideError, match="'label' is an overview beside the slide, and no slide"):
+    with pytest.raises(UnsupportedSlideError, match="'label' is an overview beside the slide, not the slide"):
         open_slide(tmp_path / named, image=1)
 
 
@@ -87,7 +87,7 @@ def test_several_planes_are_refused_by_name(tmp_path: Path, named: str, key: str
 def test_planes_in_files_of_their_own_are_refused_by_name(tmp_path: Path) -> None:
     write_dicom_series(tmp_path, LEVELS)
     change(tmp_path / "level-0.dcm", tmp_path / "other.dcm")
-    with pytest.raises(UnsupportedSlideError, match=r"level-0\.dcm and other\.dcm of its series are of the same size"):
+    with pytest.raises(UnsupportedSlideError, match=r"level-0\.dcm and other\.dcm of its series have the same size"):
         open_slide(tmp_path / "level-1.dcm")
 
 
@@ -181,17 +181,17 @@ def test_the_size_of_the_slide_says_what_a_missing_spacing_does_not(tmp_path: Pa
 def test_frames_that_a_sparse_series_lacks_are_no_glass(tmp_path: Path) -> None:
     decoded = write_dicom_series(tmp_path, LEVELS, coding="jpeg2000", lost={0: {8}, 1: {0, 3}})
     with open_slide(tmp_path / "level-0.dcm") as slide:
-        assert isinstance(slide, KnowsHoles)
-        pixels, held = slide.read_held(0, (0, 0, 301, 421))
+        assert isinstance(slide, ReadsMasked)
+        pixels, readable = slide.read_masked(0, (0, 0, 301, 421))
         expected = np.ones((301, 421), np.bool_)
         expected[64:128, 64:128] = False  # 7 frames in a row.
-        np.testing.assert_array_equal(held, expected)
+        np.testing.assert_array_equal(readable, expected)
         np.testing.assert_array_equal(pixels[expected], decoded[0][expected])
         with pytest.raises(NoBytesError, match="level 0"):
             slide.read(0, (100, 100, 101, 101))
         # Of level 1, frame 3 is drawn from what level 0 has, frame 0 but for what that lacks.
-        _, held = slide.read_held(1, (0, 0, 150, 210))
-        lacks = np.argwhere(~held if held is not None else np.zeros((0, 0)))
+        _, readable = slide.read_masked(1, (0, 0, 150, 210))
+        lacks = np.argwhere(~readable if readable is not None else np.zeros((0, 0)))
         assert (lacks.min(axis=0).tolist(), lacks.max(axis=0).tolist()) == ([32, 32], [63, 63])
         drawn = slide.read(1, (0, 192, 64, 210))
         np.testing.assert_allclose(drawn, reduced(decoded[0][:128, 384:420], 2), rtol=0, atol=1.01)

@@ -12,6 +12,8 @@ import tifffile
 
 from scanner.errors import DamagedSlideError, ResolutionError, SlideError, UnreadableRegionError
 from scanner.slides import open_slide
+from scanner.slides.opening import open_with
+from scanner.slides.readers import OPENSLIDE
 from scanner.slides.tiff.slide import TiffSlide
 from scanner.slides.vendor import VendorSlide
 from tests.factories.slides import texture, write_pyramid
@@ -78,8 +80,8 @@ def test_one_damaged_tile_does_not_spoil_the_reads_that_follow(tmp_path: Path) -
 def test_a_slide_without_mpp_is_refused(tmp_path: Path) -> None:
     write_pyramid(tmp_path / "slide.svs", texture(200, 200), mpp=None)
     with pytest.raises(ResolutionError, match=r"slide\.svs.*--mpp"):
-        VendorSlide(tmp_path / "slide.svs")
-    with VendorSlide(tmp_path / "slide.svs", mpp=0.5) as slide:
+        open_with(OPENSLIDE, tmp_path / "slide.svs")
+    with open_with(OPENSLIDE, tmp_path / "slide.svs", mpp=0.5) as slide:
         assert (slide.mpp, slide.mpp_source) == (0.5, "override")
 
 

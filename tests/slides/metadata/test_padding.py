@@ -72,12 +72,19 @@ def test_filled_up_levels_of_other_formats_are_as_they_state(tmp_path: Path, wri
             for index, level in enumerate(filled):
                 resolution = (1e4 / 0.25 / 2**index,) * 2
                 file.write(
-                    level, tile=tile, photometric="rgb", subfiletype=int(index > 0), resolution=resolution,
-                    resolutionunit="CENTIMETER", metadata=None,
-                )  # fmt: skip
+                    level,
+                    tile=tile,
+                    photometric="rgb",
+                    subfiletype=int(index > 0),
+                    resolution=resolution,
+                    resolutionunit="CENTIMETER",
+                    metadata=None,
+                )
     with open_slide(path) as slide:
         assert [(level.height, level.width, level.downsample) for level in slide.levels] == [
-            (650, 850, 1.0), (325, 425, 2.0), (163, 213, 4.0)
-        ]  # fmt: skip
+            (650, 850, 1.0),
+            (325, 425, 2.0),
+            (163, 213, 4.0),
+        ]
         for index, level in enumerate(levels):
             np.testing.assert_array_equal(slide.read(index, (0, 0, *level.shape[:2])), level)

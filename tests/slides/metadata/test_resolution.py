@@ -171,4 +171,4 @@ def test_an_aperio_description_without_mpp_states_nothing(description: str) -> N
 
 @pytest.mark.parametrize("said", ["MPP = x", "MPP = 1.2.3"])
 def test_an_aperio_description_without_a_number_states_what_is_unusable(said: str) -> None:
-    assert resolution_from_aperio(f"Aperio|{said}") == Unusable(said, "aperio description", "is no number")
+    assert resolution_from_aperio(f"Aperio|{said}") == Unusable(said, "aperio description", "is not a number")

@@ -63,9 +63,12 @@ def is_proportional(height: int, width: int) -> bool:
 
 
 @settings(
-    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 @given(structure=structures())
 def test_what_is_taken_is_what_was_written(tmp_path: Path, structure: Structure) -> None:
     note(str(structure))

@@ -16,7 +16,7 @@ from scanner.geometry.frames import Box
 from scanner.slides import open_slide
 from scanner.slides.pixels import read_through
 from scanner.slides.pixels.mosaic import TileCache
-from scanner.slides.pixels.protocol import KnowsHoles, Level, levels_from_sizes
+from scanner.slides.pixels.protocol import Level, ReadsMasked, levels_from_sizes
 from scanner.slides.pixels.read_through import FinerAxis, NoBytesError, TiledLevels, TileSource, area_weights
 from scanner.slides.pixels.resampling import ONE
 from tests.factories.holes import leave_out, reduced
@@ -72,15 +72,15 @@ def test_level_0_without_bytes_cannot_be_read(tmp_path: Path, writer: str, tag: 
     leave_out(path, 0, [1], tag=tag)
     lost = Box(64, 0, 128, 640) if "strips" in writer else Box(0, 128, 128, 256)
     with open_slide(path) as slide:
-        with pytest.raises(NoBytesError, match=r"slide\.tif: level 0, TIFF tile in row \d, column \d: .* no bytes"):
+        with pytest.raises(NoBytesError, match=r"slide\.tif: level 0, TIFF tile in row \d, column \d: .* no data"):
             slide.read(0, (lost.bottom - 1, lost.right - 1, lost.bottom, lost.right))
         np.testing.assert_array_equal(slide.read(0, (128, 0, 512, 640)), before[128:])
-        assert isinstance(slide, KnowsHoles)
-        pixels, held = slide.read_held(0, (0, 0, 512, 640))
-    assert held is not None
+        assert isinstance(slide, ReadsMasked)
+        pixels, readable = slide.read_masked(0, (0, 0, 512, 640))
+    assert readable is not None
     expected = np.ones((512, 640), np.bool_)
     expected[lost.slices()] = False
-    np.testing.assert_array_equal(held, expected)
+    np.testing.assert_array_equal(readable, expected)
     np.testing.assert_array_equal(pixels, np.where(expected[..., None], before, 255))
 
 
@@ -152,12 +152,12 @@ def test_any_tiles_may_be_missing(lost: list[set[tuple[int, int]]], box: tuple[i
     around = np.full((wanted.height, wanted.width, 3), 255.0)
     if inside.area:
         around[inside.shifted(-wanted.top, -wanted.left).slices()] = expected[inside.slices()]
-    is_held = ~np.isnan(around).any(axis=2)
-    pixels, held = slide.read_held(level, wanted)
-    np.testing.assert_array_equal(np.ones_like(is_held) if held is None else held, is_held)
-    np.testing.assert_allclose(pixels[is_held], around[is_held], rtol=0, atol=level * ROUNDING)
-    assert (pixels[~is_held] == 255).all()
-    if is_held.all():
+    is_readable = ~np.isnan(around).any(axis=2)
+    pixels, readable = slide.read_masked(level, wanted)
+    np.testing.assert_array_equal(np.ones_like(is_readable) if readable is None else readable, is_readable)
+    np.testing.assert_allclose(pixels[is_readable], around[is_readable], rtol=0, atol=level * ROUNDING)
+    assert (pixels[~is_readable] == 255).all()
+    if is_readable.all():
         np.testing.assert_array_equal(slide.read(level, wanted), pixels)
     else:
         with pytest.raises(UnreadableRegionError):

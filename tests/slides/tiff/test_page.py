@@ -58,7 +58,7 @@ def test_a_palette_is_looked_up(tmp_path: Path) -> None:
     [
         (GREY.astype(np.float32), {}, "32-bit float32"),
         (GREY.astype(np.int16), {}, "int16"),
-        (RGBA, {"photometric": "separated"}, "are CMYK, not the colours of brightfield; write it as RGB of 8 bits"),
+        (RGBA, {"photometric": "separated"}, "are CMYK, not brightfield RGB; write it as RGB of 8 bits"),
         (GREY, {"compression": "lzma"}, "compression"),
         (np.stack([GREY] * 3), {"photometric": "minisblack", "metadata": {"axes": "CYX"}, "ome": True}, "SizeC = 3"),
         (np.stack([RGB] * 3), {"photometric": "rgb"}, "several pages of full size"),

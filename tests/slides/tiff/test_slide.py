@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -17,11 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
-from scanner.errors import DamagedSlideError, SlideError, UnreadableRegionError
+from scanner.errors import SlideError
 from scanner.slides import Slide, open_slide
 from scanner.slides.tiff.slide import TiffSlide
 from scanner.slides.vendor import VendorSlide
-from tests.factories.slides import Pixels, aperio_description, pyramid, texture, write_pyramid
+from tests.factories.slides import Pixels, aperio_description, pyramid, texture, whole, write_pyramid
 from tests.inference.threads import assert_threads_read_the_same
 
 CODECS: dict[str, dict[str, Any]] = {
@@ -40,10 +39,6 @@ LOSSLESS = ("deflate", "LZW", "zstd", "uncompressed", "JPEG 2000")
 def by_openslide(path: Path, level: int) -> Pixels:
     with openslide.OpenSlide(path) as slide:
         return np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level]))[:, :, :3]
-
-
-def whole(slide: Slide, level: int = 0) -> Pixels:
-    return slide.read(level, (0, 0, slide.levels[level].height, slide.levels[level].width))
 
 
 def test_pixels_of_the_example_equal_openslide(example_slide: Path) -> None:
@@ -174,80 +169,6 @@ def test_every_layout_gives_the_same_pixels(tmp_path: Path, options: dict[str, A
 def test_four_threads_read_what_one_reads(example_slide: Path) -> None:
     boxes = [(top, left, top + 500, left + 500) for top in range(0, 2900, 400) for left in range(0, 2200, 400)]
     assert_threads_read_the_same(example_slide, boxes, level=0)
-
-
-def test_tiles_left_out_by_the_scanner_cannot_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "sparse.tif"
-    array = texture(128, 128)
-    tiles = [array[:64, :64].tobytes(), b"", b"", array[64:, 64:].tobytes()]
-    tifffile.imwrite(path, iter(tiles), shape=array.shape, dtype=np.uint8, tile=(64, 64), photometric="rgb")
-    with open_slide(path) as slide:
-        with pytest.raises(UnreadableRegionError, match=r"level 0, TIFF tile in row 0, column 1: .* no bytes"):
-            slide.read(0, (0, 64, 64, 128))
-        np.testing.assert_array_equal(slide.read(0, (64, 64, 128, 128)), array[64:, 64:])
-
-
-def test_a_damaged_tile_spoils_its_own_pixels_only(tmp_path: Path) -> None:
-    path = tmp_path / "slide.svs"
-    write_pyramid(path, texture(256, 256), levels=1, compression="jpeg")
-    with open_slide(path) as slide:
-        whole_before = whole(slide)
-    with tifffile.TiffFile(path) as tiff:
-        offset = tiff.pages.first.dataoffsets[3]
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(b"\0" * 64)
-    with open_slide(path) as slide:
-        np.testing.assert_array_equal(slide.read(0, (0, 0, 128, 256)), whole_before[:128])
-        with pytest.raises(UnreadableRegionError, match=r"slide\.svs: level 0, TIFF tile in row 1, column 1"):
-            slide.read(0, (100, 100, 140, 140))
-        np.testing.assert_array_equal(slide.read(0, (0, 0, 256, 128)), whole_before[:, :128])
-
-
-@pytest.fixture(scope="module")
-def whole_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Pyramids with their headers at different places."""
-    folder = tmp_path_factory.mktemp("whole")
-    for style in ("aperio", "ome"):
-        write_pyramid(folder / style, texture(400, 380), levels=2, style=style, compression="jpeg")
-    array = texture(256, 256)
-    # An Aperio writer that puts its headers first: tifffile does so for uncompressed tiles.
-    description = aperio_description(array, 0.25)
-    tifffile.imwrite(folder / "first", array, tile=(128, 128), photometric="rgb", description=description)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@given(st.sampled_from(["aperio", "ome", "first"]), st.floats(0, 1, exclude_max=True))
-def test_a_copy_that_was_broken_off_is_no_slide(
-    whole_files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, name: str, share: float
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "short.svs"
-    path.write_bytes(whole_files[name][: int(len(whole_files[name]) * share)])
-    with pytest.raises(SlideError, match=r"short\.svs"):
-        open_slide(path)
-
-
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.9])
-@pytest.mark.parametrize("name", ["aperio", "ome", "first"])
-def test_a_broken_off_copy_is_named_with_its_place_and_the_way_out(
-    whole_files: dict[str, bytes], tmp_path: Path, name: str, share: float
-) -> None:
-    content = whole_files[name][: max(16, int(len(whole_files[name]) * share))]
-    (tmp_path / "short.svs").write_bytes(content)
-    reason = rf"short\.svs: the file is cut off at byte {len(content)}: .* \d+; copy it again"
-    with pytest.raises(DamagedSlideError, match=reason):
-        open_slide(tmp_path / "short.svs")
-
-
-def test_a_slide_cut_short_while_it_is_open_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    path = tmp_path / "short.svs"
-    array = texture(256, 256)
-    tifffile.imwrite(path, array, tile=(128, 128), photometric="rgb", description=aperio_description(array, 0.25))
-    with open_slide(path) as slide:
-        os.truncate(path, path.stat().st_size - 100)
-        np.testing.assert_array_equal(slide.read(0, (0, 0, 128, 256)), array[:128])
-        with pytest.raises(UnreadableRegionError, match="100 bytes early"):
-            slide.read(0, (128, 128, 256, 256))
 
 
 def test_a_closed_slide_says_so(example_slide: Path) -> None:
