@@ -150,13 +150,6 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         default=3, ge=1, description="Most times that a job is started; it fails if its worker has crashed each time."
     )
-    queue_poll_s: float = Field(default=0.01, gt=0, description="Seconds between a worker's polls for a job.")
-    queue_idle_poll_s: float = Field(
-        default=0.25,
-        gt=0,
-        description="Seconds between polls after a minute without a new job, or while no worker is free.",
-    )
-    heartbeat_s: float = Field(default=2.0, gt=0, description="Seconds between a worker's heartbeats.")
     dead_after_s: float = Field(default=15.0, gt=0, description="Seconds without a heartbeat until a worker is dead.")
     keep_days: float = Field(default=30.0, gt=0, description="Days that ended jobs, uploads and results are kept.")
     quota_bytes: int = Field(

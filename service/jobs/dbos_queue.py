@@ -18,7 +18,6 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
 from service.jobs.lifecycle import Job, Priority
-from service.settings import Settings
 
 NAME = "mitoscan"
 QUEUE = "mitoscan-scans"
@@ -44,6 +43,8 @@ FETCHES_POLL_INTERVAL = 0.5  # seconds
 FORGOTTEN_AT_ONCE = 500
 #: Each further pause before a webhook is called again is this many times as long.
 WEBHOOK_BACKOFF = 3.0
+#: Seconds between a worker's polls for a job, and after a while without a new job, or while no worker is free.
+POLL_S, IDLE_POLL_S = 0.01, 0.25
 #: Without a new job for this long, workers poll less often.
 QUIET_AFTER = 60.0  # seconds
 #: A scan that has run for this long is not expected to end soon.
@@ -68,7 +69,6 @@ class WorkflowHandlers:
 class QueueTiming:
     """Intervals and attempts of a worker's queues, in seconds."""
 
-    poll_s: float
     webhook_attempts: int
     webhook_pause_s: float
     #: When to clean, as a cron expression (UTC).
@@ -173,7 +173,7 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, handlers: WorkflowHandle
 
 def _register_queues(timing: QueueTiming, cleaning: Callable[[datetime, Any], None]) -> None:
     """Register the queues, and the schedule of the cleaning."""
-    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=timing.poll_s)
+    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_S)
     DBOS.register_queue(FETCHES, worker_concurrency=FETCHES_AT_ONCE, polling_interval_sec=FETCHES_POLL_INTERVAL)
     DBOS.register_queue(
         BACKGROUND, worker_concurrency=BACKGROUND_AT_ONCE, polling_interval_sec=BACKGROUND_POLL_INTERVAL
@@ -190,12 +190,11 @@ def _register_queues(timing: QueueTiming, cleaning: Callable[[datetime, Any], No
     )
 
 
-def choose_interval(settings: Settings, *, asked_s: float | None, free_workers: int, youngest_s: float | None) -> float:
+def choose_interval(*, asked_s: float | None, free_workers: int, youngest_s: float | None) -> float:
     """Seconds between two polls of the workers: each poll costs a transaction.
 
     Parameters
     ----------
-    settings : Settings
     asked_s : float or None
         Seconds since the newest job was submitted.
     free_workers : int
@@ -206,7 +205,7 @@ def choose_interval(settings: Settings, *, asked_s: float | None, free_workers: 
     is_quiet = asked_s is None or asked_s > QUIET_AFTER
     # If all running scans are long ones, no worker will be free soon.
     is_full = free_workers <= 0 and (youngest_s is None or youngest_s > LONG_SCAN)
-    return settings.queue_idle_poll_s if is_quiet or is_full else settings.queue_poll_s
+    return IDLE_POLL_S if is_quiet or is_full else POLL_S
 
 
 def set_interval(seconds: float) -> None:

@@ -74,9 +74,7 @@ def _handlers(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> d
 
 
 def _timing(settings: Settings) -> dbos_queue.QueueTiming:
-    return dbos_queue.QueueTiming(
-        settings.queue_poll_s, settings.webhook_attempts, settings.webhook_pause_s, settings.cleaning_schedule
-    )
+    return dbos_queue.QueueTiming(settings.webhook_attempts, settings.webhook_pause_s, settings.cleaning_schedule)
 
 
 def _wait(must_stop: threading.Event, parent: int | None) -> None:

@@ -39,7 +39,6 @@ class Takeover:
             self._take_over(dead, running)
         now, newest_created_at = time.time(), self._store.newest_created_at()
         interval = dbos_queue.choose_interval(
-            self._settings,
             asked_s=None if newest_created_at is None else now - newest_created_at,
             free_workers=len(alive - {job.worker for job in running}),
             youngest_s=min((now - (job.started_at or now) for job in running), default=None),

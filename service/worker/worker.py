@@ -31,6 +31,8 @@ from service.worker.takeover import Takeover
 
 #: A scan that does not react to a stop is given this long before the process ends itself.
 STOP_GRACE = 20.0  # seconds
+#: Heartbeats that a worker sends in the time after which it would be taken for dead.
+HEARTBEATS = 7
 #: Exit code of a worker that ended itself so that another can go on.
 EXIT_RESTART = 75
 
@@ -83,7 +85,7 @@ class Worker:
 
     def send_heartbeats(self) -> None:
         """Send heartbeats and take over from dead workers, until this one stops."""
-        while not self._stopping.wait(self.settings.heartbeat_s):
+        while not self._stopping.wait(self.settings.dead_after_s / HEARTBEATS):
             try:
                 self.send_heartbeat()
                 self._takeover.check_workers()

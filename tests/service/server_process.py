@@ -20,7 +20,7 @@ import httpx
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_TIMEOUT = 180.0  # seconds; two slow cores start an interpreter with torch in about five
 #: Workers speak often and are taken for dead soon, so that tests need not wait.
-QUICK = {"MITOSCAN_HEARTBEAT_S": "0.5", "MITOSCAN_DEAD_AFTER_S": "3", "MITOSCAN_WORKER_NICE": "0"}
+QUICK = {"MITOSCAN_DEAD_AFTER_S": "3", "MITOSCAN_WORKER_NICE": "0"}
 #: A line of the log about a request that had its answer.
 ANSWERED_WELL = re.compile(r'"method": "GET".*"status": [23]\d\d')
 

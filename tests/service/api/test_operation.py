@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.jobs.dbos_queue import LONG_SCAN, QUIET_AFTER, choose_interval
+from service.jobs.dbos_queue import IDLE_POLL_S, LONG_SCAN, POLL_S, QUIET_AFTER, choose_interval
 from service.settings import Settings
 from service.worker.process import own_device
 from tests.service.fields import make_field, png
@@ -98,11 +98,10 @@ def test_not_ready_without_a_worker_or_the_model(tmp_path: Path, models_folder: 
 
 @given(asked_s=st.none() | st.floats(0, 1e6), free=st.integers(-3, 10), youngest_s=st.none() | st.floats(0, 1e6))
 def test_workers_look_often_while_a_job_could_be_taken(asked_s, free, youngest_s) -> None:
-    settings = Settings(queue_poll_s=0.04, queue_idle_poll_s=0.25)
-    interval = choose_interval(settings, asked_s=asked_s, free_workers=free, youngest_s=youngest_s)
+    interval = choose_interval(asked_s=asked_s, free_workers=free, youngest_s=youngest_s)
     is_awaited = asked_s is not None and asked_s <= QUIET_AFTER
     could_be_taken = free > 0 or (youngest_s is not None and youngest_s <= LONG_SCAN)
-    assert interval == (0.04 if is_awaited and could_be_taken else 0.25)
+    assert interval == (POLL_S if is_awaited and could_be_taken else IDLE_POLL_S)
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
