@@ -2,6 +2,7 @@
 #   make demo    scan the example slide with the shipped model
 #   make serve   run the service on 127.0.0.1:8000
 #   make test    run all tests
+#   make docs    build the documentation as a site, into site/
 #   make test-machines   run those of the dense net and of scans as on other machines
 #   make         format check, lint, types and the fast tests
 
@@ -20,7 +21,7 @@ PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= 2
 
 .DEFAULT_GOAL := check
-.PHONY: demo serve test test-machines check fmt bench train image-test setup setup-dev clean
+.PHONY: demo serve test test-machines docs check fmt bench train image-test setup setup-dev clean
 
 # A stamp is made when an installation succeeded; it is made anew when what is to be installed changes.
 RUNTIME := $(VENV)/.installed
@@ -42,7 +43,7 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEV): $(RUNTIME)
-	$(INSTALL) --editable '.[dev,czi,dicom,cluster,onnx,objects,oidc,otel,tensorboard,timm]'
+	$(INSTALL) --editable '.[dev,docs,czi,dicom,cluster,onnx,objects,oidc,otel,tensorboard,timm]'
 	@touch $@
 
 # The scripts of the service's pages, as the lock file has them. npm comes by pip where the machine has none; without
@@ -85,6 +86,11 @@ test-machines: $(DEV)
 	empty=$$(mktemp -d) && CXX=none XDG_CACHE_HOME=$$empty $(PYTEST) -n $(WORKERS) --dist loadfile $(MACHINE_TESTS); \
 	  code=$$?; rm -rf "$$empty"; exit $$code
 
+# Without warnings and without network. NO_MKDOCS_2_WARNING: the theme advertises its successor otherwise.
+docs: $(DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Open site/index.html"
+
 check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -110,4 +116,4 @@ image-test:
 	./tests/image/run
 
 clean:
-	rm -rf $(VENV) $(OUT) service/viewer/node_modules tests/service/tus_js/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUT) site service/viewer/node_modules tests/service/tus_js/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,7 +20,7 @@ import torch
 from models import DEFAULT_MODEL, Model, load_model
 from models.registry import load_folds
 from scanner import scan
-from scanner.bench.report import describe_machine
+from scanner.dense.capabilities import describe_machine
 from scanner.detections.detection import Detection
 from scanner.evaluation.evaluate import unseen_by
 from scanner.labels.fields import LabelledField, read_fields
@@ -110,12 +110,15 @@ def table(counts: Counter[str], model: Model) -> list[str]:
     """Lines of the report."""
     share = counts["close px"] / counts["map px"]
     lines = [
-        describe_machine(), "",
+        describe_machine(),
+        "",
         f"{model.card.name} {model.card.version}, {counts['fields']} labelled fields of all cases, each by the fold "
         f"that never saw its case, {counts['figures']} figures; tissue everywhere. "
-        f"{share:.1%} of the map was looked at closely.", "",
-        "| scan | processor time, s | detections | labelled figures found |", "|---|---|---|---|",
-    ]  # fmt: skip
+        f"{share:.1%} of the map was looked at closely.",
+        "",
+        "| scan | processor time, s | detections | labelled figures found |",
+        "|---|---|---|---|",
+    ]
     for name, title in SCANS.items():
         seconds, detections = counts[f"{name} seconds"], counts[f"{name} detections"]
         lines.append(f"| {title} | {seconds:.1f} | {detections} | {counts[f'{name} figures']} |")

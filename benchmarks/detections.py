@@ -21,7 +21,7 @@ from benchmarks.coarse_to_fine import MPP, spread
 from models import DEFAULT_MODEL, Model, load_model
 from models.registry import load_folds
 from scanner import scan
-from scanner.bench.report import describe_machine
+from scanner.dense.capabilities import describe_machine
 from scanner.dense.native import library
 from scanner.detections.detection import Detection
 from scanner.evaluation.evaluate import unseen_by

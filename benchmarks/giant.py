@@ -95,10 +95,17 @@ def write_part(path: Path, layout: Layout, box: Box) -> None:
         for level in range(LEVELS):
             shape = (box.height // DOWNSAMPLE**level, box.width // DOWNSAMPLE**level, 3)
             writer.write(
-                layout.tiles(level, box), shape=shape, dtype=np.uint8, tile=(TILE, TILE), photometric="ycbcr",
-                subsampling=(2, 2), compression="jpeg", subfiletype=int(level > 0), metadata=None,
+                layout.tiles(level, box),
+                shape=shape,
+                dtype=np.uint8,
+                tile=(TILE, TILE),
+                photometric="ycbcr",
+                subsampling=(2, 2),
+                compression="jpeg",
+                subfiletype=int(level > 0),
+                metadata=None,
                 description=said if level == 0 else None,
-            )  # fmt: skip
+            )
 
 
 def quarters(side: int) -> list[Box]:

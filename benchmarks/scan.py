@@ -14,7 +14,8 @@ import torch
 
 from benchmarks.slides import write_slide
 from models import DEFAULT_MODEL, load_model
-from scanner.bench.slide import bench_slide, lines_of_slide_bench
+from scanner.cli.bench_slide import bench_slide, lines_of_slide_bench
+from scanner.settings import ScanSettings
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         slide = Path(folder) / "slide.svs"
         write_slide(slide, options.side, options.side)
-        found = bench_slide(slide, load_model(DEFAULT_MODEL), stride=options.stride)
+        found = bench_slide(slide, load_model(DEFAULT_MODEL), ScanSettings(stride=options.stride))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print("\n".join(lines_of_slide_bench(found)))
     print(f"Peak RSS: {peak:.2f} GiB.")

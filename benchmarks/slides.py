@@ -29,10 +29,16 @@ def write_slide(path: Path, height: int, width: int, *, mpp: float = 0.25, level
             shape = (height // _DOWNSAMPLE**level, width // _DOWNSAMPLE**level, 3)
             writer.write(
                 _laid_out(tiles, shape, seed=level),
-                shape=shape, dtype=np.uint8, tile=(TILE, TILE), photometric="ycbcr", subsampling=(2, 2),
-                compression="jpeg", subfiletype=int(level > 0), metadata=None,
+                shape=shape,
+                dtype=np.uint8,
+                tile=(TILE, TILE),
+                photometric="ycbcr",
+                subsampling=(2, 2),
+                compression="jpeg",
+                subfiletype=int(level > 0),
+                metadata=None,
                 description=description if level == 0 else None,
-            )  # fmt: skip
+            )
 
 
 def _laid_out(tiles: list[bytes], shape: tuple[int, ...], *, seed: int) -> Iterator[bytes]:

@@ -6,10 +6,11 @@ import argparse
 
 import torch
 
-from scanner.bench.measure import Case, measure
-from scanner.bench.report import describe_machine, peak_resident_bytes
-from scanner.bench.subjects import subjects
+from benchmarks.dense.measure import Case, measure
+from benchmarks.dense.report import peak_resident_bytes
+from benchmarks.dense.subjects import subjects
 from scanner.dense import densify
+from scanner.dense.capabilities import describe_machine
 
 #: Sides of the scored area: tiles, and then 1 to 64 Mpx.
 SIDES = [256, 512, 1024, 2048, 4096, 8192]

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scanner.bench.report import describe_machine
+from scanner.dense.capabilities import describe_machine
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "CMU-1-Small-Region.svs"
 COMMANDS = (

@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from scanner.bench.measure import Case, measure
-from scanner.bench.report import describe_machine
-from scanner.bench.subjects import Subject, subjects
+from benchmarks.dense.measure import Case, measure
+from benchmarks.dense.subjects import Subject, subjects
 from scanner.dense import densify
+from scanner.dense.capabilities import describe_machine
 from scanner.devices.device_queue import HostQueue, StageSeconds
 
 

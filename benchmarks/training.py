@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.dense.measure import Case, measure
 from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
-from scanner.bench.measure import Case, measure
 from scanner.dense import Form, densify
 
 NETWORKS: dict[str, DanNetConfig] = {"DNN1": DNN1, "DNN2": DNN2}

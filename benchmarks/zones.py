@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scanner.bench.measure import Case, measure
+from benchmarks.dense.measure import Case, measure
 from scanner.dense import PatchwiseNet, score_patches
 from scanner.dense.zones import zone
 

@@ -61,7 +61,16 @@ class Measurement:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Identity, contract and provenance of a patch classifier."""
+    """Identity, contract and provenance of a patch classifier.
+
+    Examples
+    --------
+    >>> from models import ModelCard
+    >>> arguments = {"stages": [[4, 3], [4, 3]], "patch_size": 21, "hidden": 8}
+    >>> card = ModelCard("small", "1", "dannet", arguments, patch_size=21, mpp=0.25, threshold=0.4)
+    >>> card.target, card.threshold
+    ('mitosis', 0.4)
+    """
 
     name: str
     version: str

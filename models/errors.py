@@ -10,7 +10,17 @@ ModelError
 
 
 class ModelError(Exception):
-    """Base of everything that `models` raises on purpose."""
+    """Base of everything that `models` raises on purpose.
+
+    Examples
+    --------
+    >>> from models import ModelError, load_model
+    >>> try:
+    ...     load_model("nosuch")
+    ... except ModelError as error:
+    ...     print(type(error).__name__)
+    ModelNotFoundError
+    """
 
 
 class ModelNotFoundError(ModelError, LookupError):

@@ -45,9 +45,16 @@ def join_models(models: Sequence[Model], name: str) -> Model:
     nets = [model.net for model in models]
     committee = Committee(nets, views).eval()
     card = replace(
-        first, name=name, version="1", architecture="committee", arguments={"columns": columns},
-        patch_size=committee.patch_size, sha256="", training=_provenance([model.card for model in models]), measured=(),
-    )  # fmt: skip
+        first,
+        name=name,
+        version="1",
+        architecture="committee",
+        arguments={"columns": columns},
+        patch_size=committee.patch_size,
+        sha256="",
+        training=_provenance([model.card for model in models]),
+        measured=(),
+    )
     return Model(card, committee)
 
 

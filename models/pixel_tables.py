@@ -1,4 +1,4 @@
-"""8-bit pixels to network input: look-up tables and optical density, as tensors."""
+"""8-bit pixels to network input: look-up tables, as tensors."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import torch
 from torch import Tensor
 
 from models.normalisation import Normalisation, NormalisationKind, StainStatistics
+from models.optical_density import OPTICAL_DENSITY
 
 #: Thousandths of red, green and blue in a pixel's luminance: whole numbers, so that grey stays what it is.
 LUMINANCE = (299, 587, 114)
-
-
-def optical_density(values: Tensor) -> Tensor:
-    """Optical density (base 10) of 8-bit `values`: white is 0, black about 2.4."""
-    return -torch.log10((values.to(torch.float64) + 1.0) / 256.0)
 
 
 def normalisation_table(normalisation: Normalisation, statistics: StainStatistics | None = None) -> Tensor:
@@ -35,7 +31,7 @@ def normalisation_table(normalisation: Normalisation, statistics: StainStatistic
         source, mean, std = values / 255.0, normalisation.mean, normalisation.std
     else:
         reference = statistics or StainStatistics(normalisation.mean, normalisation.std)
-        source, mean, std = optical_density(values), reference.mean, reference.std
+        source, mean, std = torch.from_numpy(OPTICAL_DENSITY), reference.mean, reference.std
     rows = [(source - m) / s for m, s in zip(mean, std, strict=True)]
     return torch.stack(rows).to(torch.float32)  # (C, 256)
 

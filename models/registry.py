@@ -29,7 +29,15 @@ CERTIFICATE_NAME = "certificate.json"
 
 @dataclass(frozen=True)
 class Model:
-    """A patch classifier and what must be known to run it."""
+    """A patch classifier and what must be known to run it.
+
+    Examples
+    --------
+    >>> from models import load_model
+    >>> model = load_model("mitosis-1")
+    >>> model.card.classes, model.is_code
+    (('background', 'mitosis'), False)
+    """
 
     card: ModelCard
     #: (N, C, P, P) normalised float32 -> logits (N, classes); in eval mode.
@@ -41,7 +49,14 @@ class Model:
 
 
 def list_models() -> list[ModelCard]:
-    """Cards of the shipped models, by name."""
+    """Cards of the shipped models, by name.
+
+    Examples
+    --------
+    >>> from models import list_models
+    >>> [card.name for card in list_models()]
+    ['dannet-2013', 'membrane-1', 'mitosis-1']
+    """
     return [read_card(folder.parent) for folder in sorted(ZOO.glob("*/card.toml"))]
 
 
@@ -63,6 +78,15 @@ def load_model(name_or_path: str | Path, *, allow_code: bool = False) -> Model:
         The weights are unreadable, have another checksum, or do not fit the architecture.
     CodeRefusedError
         It is TorchScript, and code is not allowed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from models import load_model
+    >>> model = load_model("mitosis-1")
+    >>> side = model.card.patch_size
+    >>> model.net(torch.rand(4, 3, side, side)).shape  # Logits of four patches.
+    torch.Size([4, 2])
     """
     source = find_source(name_or_path)
     if source.is_code and not allow_code:
@@ -91,6 +115,12 @@ def load_folds(name_or_folder: str | Path) -> tuple[Model, ...]:
 
     They show how good the recipe is on cases never seen, which the model itself, trained on all cases, cannot. Empty
     where the model folder holds none.
+
+    Examples
+    --------
+    >>> from models import load_folds
+    >>> [sorted(fold.card.training["held_out"]) for fold in load_folds("mitosis-1")]
+    [['H03'], ['H04'], ['H07', 'H12'], ['H11', 'H15'], ['H17']]
     """
     folds = find_folder(name_or_folder) / FOLDS_NAME
     return tuple(load_model(card.parent) for card in sorted(folds.glob("*/card.toml")))
@@ -100,6 +130,15 @@ def save_model(folder: str | Path, model: Model) -> Model:
     """Write card and weights into `folder`; returns the model with its checksum in the card.
 
     A network of no registered family is written whole, as a torch.export program, if its card says `exported`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from models import load_model, save_model
+    >>> with TemporaryDirectory() as folder:
+    ...     saved = save_model(folder, load_model("mitosis-1"))
+    ...     load_model(folder).card == saved.card
+    True
     """
     from models.networks import write_network
 

@@ -23,11 +23,33 @@ ScannerError
 
 
 class ScannerError(Exception):
-    """Base of everything that `scanner` raises on purpose."""
+    """Base of everything that `scanner` raises on purpose.
+
+    Examples
+    --------
+    >>> from scanner import ScannerError, open_slide
+    >>> try:
+    ...     open_slide("nowhere.svs")
+    ... except ScannerError as error:
+    ...     print(error)
+    nowhere.svs: No such file or directory
+    """
 
 
 class InexactLayerError(ScannerError, ValueError):
-    """A layer of the classifier cannot be made dense exactly."""
+    """A layer of the classifier cannot be made dense exactly.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from scanner import InexactLayerError, densify
+    >>> padded = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 9 * 9, 2)).eval()
+    >>> try:
+    ...     densify(padded, patch_size=9)
+    ... except InexactLayerError as error:
+    ...     print(error.layer)
+    0
+    """
 
     def __init__(self, layer: str, reason: str) -> None:
         super().__init__(f"layer {layer!r} cannot be made dense exactly: {reason}")

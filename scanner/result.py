@@ -20,7 +20,18 @@ from scanner.survey.tissue import TissueMask
 
 @dataclass(frozen=True)
 class ScanResult:
-    """Everything found on one slide."""
+    """Everything found on one slide.
+
+    Examples
+    --------
+    >>> from models import load_model
+    >>> from scanner import scan
+    >>> result = scan("examples/CMU-1-Small-Region.svs", load_model("mitosis-1"), stride=64)
+    >>> result.report["mpp"], result.map.shape
+    (0.499, (93, 70))
+    >>> all(one.score >= 0.3 for one in result.detections)
+    True
+    """
 
     #: At or above the threshold, best first. Those on the slide's true border are marked, and not counted.
     detections: tuple[Detection, ...]

@@ -73,6 +73,26 @@ def scan(
     ------
     ScannerError
         One of its kinds; the message holds the value and the way out.
+
+    Examples
+    --------
+    >>> from models import load_model
+    >>> from scanner import scan
+    >>> model = load_model("mitosis-1")
+    >>> result = scan("examples/CMU-1-Small-Region.svs", model, stride=64)  # A quick look: the model's own stride is 8.
+    >>> result.report["mpp"], round(result.report["area_mm2"]["tissue"], 3)
+    (0.499, 0.659)
+    >>> len(result.candidates) >= len(result.detections)
+    True
+
+    With a folder, `scan` writes the files that the command line writes:
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     result = scan("examples/CMU-1-Small-Region.svs", model, out=folder, stride=64)
+    ...     (Path(folder) / "run.json").exists()
+    True
     """
     settings = ScanSettings(**keywords)
     choose_device(settings.device, precision=settings.precision)  # Refused before the slide is looked at.

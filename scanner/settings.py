@@ -24,6 +24,8 @@ FINE_STRIDE = 2
 
 #: Numbers that a network may be run in; all but the first are off by what run.json says.
 PRECISIONS = ("float32", "tf32", "bfloat16")
+#: How a classifier runs over a tile: `scanner.inference.engine` says what each means.
+ENGINES = ("dense", "zones", "patch")
 #: How a dense net runs on a GPU: in cuDNN's dilated convolutions, or in the fastest of all forms there, measured on one
 #: tile: fragments, Triton kernels and CUDA graphs as well, of which none has a committed measurement of a card.
 GPU_FORMS = ("dilation", "measured")
@@ -62,7 +64,18 @@ class SettingsKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """Choices of one scan; None means the model card's value."""
+    """Choices of one scan; None means the model card's value.
+
+    Examples
+    --------
+    >>> from scanner.settings import ScanSettings
+    >>> ScanSettings(stride=4).threshold is None  # The card's.
+    True
+    >>> ScanSettings(stride=0)
+    Traceback (most recent call last):
+        ...
+    scanner.errors.SettingsError: stride = 0 is impossible
+    """
 
     #: Distance of two scanned positions, in grid pixels.
     stride: int | None = None
@@ -124,7 +137,7 @@ class ScanSettings:
             "batch_size": self.batch_size >= 1,
             "workers": self.workers is None or self.workers >= 1,
             "verify_places": self.verify_places >= 0,
-            "engine": self.engine in {"dense", "zones", "patch"},
+            "engine": self.engine in ENGINES,
             "coarse_to_fine": not self.coarse_to_fine or self.engine == "dense",
             "precision": self.precision in PRECISIONS,
             "gpu_form": self.gpu_form in GPU_FORMS,

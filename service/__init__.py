@@ -1,1 +1,1 @@
-"""Who asks, and when: the HTTP service around the scanner."""
+"""The HTTP service around the scanner: uploads, jobs, workers, results."""

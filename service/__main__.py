@@ -1,4 +1,4 @@
-"""`python -m service`: the API and its workers, as settings say. Processes that it spawns do not load it again."""
+"""`python -m service`: runs the API and its workers. Child processes do not import this file."""
 
 from service.settings import Settings
 from service.supervisor import run_server

@@ -1,7 +1,7 @@
 """The command `mitoscan`: the scanner's commands, and those that run the service.
 
-A command imports what it needs once it knows what is asked: help and mistakes of use load neither torch nor the
-service, and the API process never needs torch.
+A command imports what it needs when it runs: help and usage errors load neither torch nor the service, and the API
+process never loads torch.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
-Data = Annotated[Path | None, typer.Option(help="Folder of the store, the uploads and the results.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of the job database, uploads and results.")]
 
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; other than loopback needs keys.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; any but loopback requires API keys.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = None,
     data: Data = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Worker processes started beside the API.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Number of worker processes to start.")] = None,
 ) -> None:
-    """Run the HTTP service, by default on 127.0.0.1:8000; research use only."""
+    """Run the HTTP service, by default on 127.0.0.1:8000."""
     from service.supervisor import run_server
 
     settings = _settings(host=host, port=port, data=data, workers=workers)
@@ -46,15 +46,15 @@ def worker(
     number: Annotated[int | None, typer.Option(hidden=True)] = None,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run scans for the service of that data folder: one worker per GPU, on any host that sees store and files."""
+    """Run a worker for the service of that data folder: one per GPU, on any host that has its database and files."""
     from scanner.cli.options import fail_cleanly
     from scanner.devices.device import choose_device
-    from service.worker.worker import own_device, run_worker
+    from service.worker.process import own_device, run_worker
 
     settings = _settings(data=data, device=device)
     if number is not None:
         settings = settings.model_copy(update={"device": own_device(settings.device, number)})
-    fail_cleanly(lambda: choose_device(settings.device))  # Else every job would fail of it.
+    fail_cleanly(lambda: choose_device(settings.device))  # Otherwise every job would fail.
     _with_store(lambda: run_worker(settings, worker_id, parent=parent))
 
 
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _with_store(run: Callable[[], None]) -> None:
-    """Run a process of the service; one line and exit code 1 if its store or its folder cannot be had."""
+    """Run a process of the service; one line and exit code 1 if its database or data folder cannot be opened."""
     from service.jobs.database import StoreUnavailableError
 
     try:
@@ -84,12 +84,18 @@ def _with_store(run: Callable[[], None]) -> None:
 
 
 def _settings(**options: Any) -> Settings:
-    """The options that were given; the others come from the environment and the TOML file."""
-    from service.settings import read_settings
+    """Settings from options, environment and TOML file; one line and exit code 2 if they are invalid."""
+    from pydantic import ValidationError
+
+    from service.settings import Settings
 
     try:
-        return read_settings({name: value for name, value in options.items() if value is not None})
-    except ValueError as error:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
+        typer.echo(f"settings: {'; '.join(wrong)}", err=True)
+        raise typer.Exit(2) from error
+    except (OSError, ValueError) as error:  # The TOML file.
         typer.echo(f"settings: {error}", err=True)
         raise typer.Exit(2) from error
 

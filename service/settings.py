@@ -7,10 +7,10 @@ import os
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from croniter import croniter
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,21 +21,21 @@ from pydantic_settings import (
 from standardwebhooks import Webhook
 
 GIB = 1024**3
-#: With less, a worker has no room for the smallest tiles.
+#: With less, a worker cannot scan even the smallest tiles.
 MIN_WORKER_MEMORY = 2 * GIB
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class LogFormat(StrEnum):
-    """How a log line is written."""
+    """Format of log lines."""
 
     AUTO = "auto"  # text on a terminal, JSON elsewhere
-    JSON = "json"  # one object a line
-    TEXT = "text"  # for people
+    JSON = "json"  # one object per line
+    TEXT = "text"  # for reading
 
 
 class LogLevel(StrEnum):
-    """The least that is logged."""
+    """Lowest level that is logged."""
 
     DEBUG = "DEBUG"  # every request, tiles too
     INFO = "INFO"  # requests, jobs
@@ -44,57 +44,52 @@ class LogLevel(StrEnum):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Lists and tables are written as JSON in the environment."""
+    """All settings. Lists and tables are written as JSON in environment variables."""
 
     model_config = SettingsConfigDict(env_prefix="MITOSCAN_", extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    data: Path = Field(default=Path("mitoscan-data"), description="Folder of the store, the uploads and the results.")
-    database_url: str | None = Field(
-        default=None, description="Postgres URL of the store; without it, an SQLite file in the data folder."
-    )
-    models: Path | None = Field(default=None, description="Folder of further model folders, beside the shipped models.")
-    default_model: str | None = Field(default=None, description="Model of a request that names none.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    data: Path = Field(default=Path("mitoscan-data"), description="Folder of the job database, uploads and results.")
+    database_url: str | None = Field(default=None, description="PostgreSQL URL; unset: SQLite in the data folder.")
+    models: Path | None = Field(default=None, description="Folder with further models, each in a folder of its own.")
+    default_model: str | None = Field(default=None, description="Model for requests that name none.")
     device: str = Field(default="auto", description="Device of the workers: auto, cpu, cuda, cuda:1.")
     gpu_form: Literal["dilation", "measured"] = Field(
         default="dilation",
-        description="How networks run on a GPU: dilation, by cuDNN; measured, in the fastest form on the card.",
+        description="How networks run on a GPU: dilation, by cuDNN's dilated convolutions; "
+        "measured, in the form that is fastest on that GPU.",
     )
-    workers: int = Field(
-        default=1, ge=0, le=64, description="Worker processes that `serve` starts beside itself: one per GPU."
-    )
-    worker_nice: int = Field(
-        default=5, ge=0, le=19, description="Niceness of those workers, so that the API stays quick."
-    )
+    workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `serve` starts: one per GPU.")
+    worker_nice: int = Field(default=5, ge=0, le=19, description="Niceness of the workers, so that the API is quick.")
 
     worker_memory_bytes: int = Field(
         default=0,
         ge=0,
-        description="Memory that a worker may take, beside a GPU's, 2 GiB at least; "
+        description="Host memory that a worker may allocate, at least 2 GiB; "
         "0: three quarters of the machine or container, divided among `workers`.",
     )
 
     api_keys: dict[str, str] = Field(
         default_factory=dict,
         description="Client name -> 'role:SHA-256 of the key in hex'; roles: read, submit, admin. "
-        "Without any, keys are off on loopback and one is made at the first start elsewhere.",
+        "Without any, loopback needs no key, and any other address gets an admin key at the first start.",
     )
     oidc_issuer: str | None = Field(
-        default=None, description="OpenID Connect issuer whose tokens are accepted beside keys; its https address."
+        default=None, description="OpenID Connect issuer (https URL) whose tokens are accepted as well as API keys."
     )
     oidc_audience: str | None = Field(default=None, description="Audience that tokens must name; 'mitoscan' if unset.")
     oidc_role_claim: str = Field(default="roles", description="Claim of a token that holds its roles or groups.")
     oidc_roles: dict[str, Literal["read", "submit", "admin"]] = Field(
         default={"mitoscan-read": "read", "mitoscan-submit": "submit", "mitoscan-admin": "admin"},
-        description="Value of that claim -> role here; a token without any of them is refused.",
+        description="Value of that claim -> role; a token without any of them is refused.",
     )
     cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API from a browser.")
     slide_folders: tuple[Path, ...] = Field(
-        default=(), description="Server folders that {'source': {'path'}} may read from."
+        default=(), description="Folders of the server that {'source': {'path'}} may name slides in; none: off."
     )
     url_prefixes: tuple[str, ...] = Field(
-        default=(), description="URL prefixes that {'source': {'url'}} may fetch from."
+        default=(), description="URL prefixes that {'source': {'url'}} may fetch slides from; none: off."
     )
 
     webhook_prefixes: tuple[str, ...] = Field(
@@ -103,64 +98,72 @@ class Settings(BaseSettings):
     webhook_secret: str | None = Field(
         default=None,
         repr=False,
-        description="Key that webhooks are signed with, base64 after 'whsec_'; without one, webhooks are off.",
+        description="Key that signs webhooks, base64 after 'whsec_'; unset: webhooks are off.",
     )
-    webhook_attempts: int = Field(default=6, ge=1, le=20, description="A webhook that fails this often is given up.")
+    webhook_attempts: int = Field(default=6, ge=1, le=20, description="Most attempts to deliver a webhook.")
     webhook_pause_s: float = Field(
-        default=5.0, gt=0, description="Pause before a webhook is tried again; each further one is three times as long."
+        default=5.0,
+        gt=0,
+        description="Seconds before a webhook is tried again; each further pause is three times as long.",
     )
 
-    max_upload_bytes: int = Field(default=20 * GIB, ge=1, description="Largest slide file accepted.")
+    max_upload_bytes: int = Field(default=20 * GIB, ge=1, description="Largest slide accepted, in bytes.")
     max_pixels: int = Field(default=200_000_000_000, ge=1, description="Largest slide accepted, in level-0 pixels.")
     max_field_pixels: int = Field(
-        default=400_000_000, ge=1, description="Largest PNG or JPEG: it is decoded as a whole."
+        default=400_000_000, ge=1, description="Largest PNG or JPEG accepted, in pixels: it is decoded as a whole."
     )
     max_side: int = Field(default=1_000_000, ge=1, description="Longest side accepted, in level-0 pixels.")
     sync_max_pixels: int = Field(
-        default=10_000_000, ge=0, description="Up to this size /detect answers with the result."
+        default=10_000_000,
+        ge=0,
+        description="Largest image, in pixels, for which /detect waits and answers with the result.",
     )
-    sync_timeout_s: float = Field(default=60.0, ge=0, description="After this, /detect answers 202 whatever the size.")
+    sync_timeout_s: float = Field(
+        default=60.0, ge=0, description="Longest that /detect waits for a result, in seconds; then it answers 202."
+    )
     max_open_jobs: int = Field(
-        default=1000, ge=1, description="Waiting and running jobs of all clients; more answer 503."
+        default=1000, ge=1, description="Most waiting and running jobs of all clients; further ones are answered 503."
     )
     max_client_jobs: int = Field(
-        default=200, ge=1, description="Waiting and running jobs of one client; more answer 429."
+        default=200, ge=1, description="Most waiting and running jobs of one client; further ones are answered 429."
     )
-    requests_per_minute: int = Field(default=6000, ge=1, description="Requests of one client; more answer 429.")
-    min_free_bytes: int = Field(default=GIB // 2, ge=0, description="Uploads are refused when less disk space is free.")
+    requests_per_minute: int = Field(
+        default=6000, ge=1, description="Most requests of one client per minute; further ones are answered 429."
+    )
+    min_free_bytes: int = Field(
+        default=GIB // 2, ge=0, description="Free disk space, in bytes, below which uploads are refused."
+    )
 
     client_quota_bytes: int = Field(
         default=0,
         ge=0,
-        description="Bytes of slides that one client may keep here, unfinished uploads among them; more answer 413. "
-        "0: no limit.",
+        description="Most bytes of slides that one client may store, unfinished uploads included; "
+        "more are answered 413. 0: no limit.",
     )
     client_timeout_s: int = Field(
         default=30,
         ge=1,
-        description="Seconds without a byte of a request, or with an answer untaken, after which a client is given up.",
+        description="Seconds that receiving a request or sending an answer may stall; then the connection is closed.",
     )
 
-    job_timeout_s: float = Field(default=6 * 3600.0, gt=0, description="A scan that takes longer fails.")
-    max_attempts: int = Field(default=3, ge=1, description="A job whose worker died this often fails.")
-    queue_poll_s: float = Field(default=0.01, gt=0, description="How often a worker looks for a job.")
+    job_timeout_s: float = Field(default=6 * 3600.0, gt=0, description="Longest that a scan may take, in seconds.")
+    max_attempts: int = Field(
+        default=3, ge=1, description="Most times that a job is started; it fails if its worker has crashed each time."
+    )
+    queue_poll_s: float = Field(default=0.01, gt=0, description="Seconds between a worker's polls for a job.")
     queue_idle_poll_s: float = Field(
-        default=0.25, gt=0, description="The same after a minute without a new job, and while no worker is free."
+        default=0.25,
+        gt=0,
+        description="Seconds between polls after a minute without a new job, or while no worker is free.",
     )
-    heartbeat_s: float = Field(default=2.0, gt=0, description="How often a worker says that it lives.")
-    dead_after_s: float = Field(default=15.0, gt=0, description="A worker silent for longer is taken for dead.")
-    keep_days: float = Field(
-        default=30.0, gt=0, description="Finished jobs, their uploads and results are kept this long."
-    )
+    heartbeat_s: float = Field(default=2.0, gt=0, description="Seconds between a worker's heartbeats.")
+    dead_after_s: float = Field(default=15.0, gt=0, description="Seconds without a heartbeat until a worker is dead.")
+    keep_days: float = Field(default=30.0, gt=0, description="Days that ended jobs, uploads and results are kept.")
     quota_bytes: int = Field(
-        default=0, ge=0, description="Uploads and results kept at most, oldest go first; 0: no limit."
+        default=0, ge=0, description="Most bytes of uploads and results; the oldest are removed first. 0: no limit."
     )
-    cleaning_schedule: str = Field(
-        default="*/10 * * * *", description="When what is past its time is removed: a cron expression, in UTC."
-    )
-    audit_keep_days: int = Field(
-        default=365, ge=1, description="Days of the audit trail that are kept, in audit/ of the data folder."
-    )
+    cleaning_schedule: str = Field(default="*/10 * * * *", description="When expired files are removed: cron, in UTC.")
+    audit_keep_days: int = Field(default=365, ge=1, description="Days that the audit trail, in audit/, is kept.")
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
     otel: bool = Field(
@@ -173,7 +176,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_enough(cls, size: int) -> int:
         if 0 < size < MIN_WORKER_MEMORY:
-            raise ValueError(f"{size} bytes are not enough for a scan: at least {MIN_WORKER_MEMORY}")
+            raise ValueError(f"{size} bytes are not enough for a scan: set at least {MIN_WORKER_MEMORY}")
         return size
 
     @field_validator("webhook_secret")
@@ -199,9 +202,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del dotenv_settings, file_secret_settings  # A .env file found by chance must not open a server.
+        del dotenv_settings, file_secret_settings  # A stray .env file must not change the settings of a server.
         config = os.environ.get("MITOSCAN_CONFIG")
-        if config and not Path(config).is_file():  # Passed over, a server would run with settings that nobody chose.
+        if config and not Path(config).is_file():  # Ignoring it would run a server with settings that nobody chose.
             raise FileNotFoundError(f"MITOSCAN_CONFIG names {config}, which is not a file")
         try:
             toml = TomlConfigSettingsSource(settings_cls, config)
@@ -210,7 +213,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, toml
 
     def to_environment(self) -> dict[str, str]:
-        """The environment variables that make these settings."""
+        """The environment variables that reproduce these settings."""
         values = self.model_dump(mode="json", exclude_none=True).items()
         return {
             f"MITOSCAN_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values
@@ -218,7 +221,7 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """SQLAlchemy URL of the store."""
+        """SQLAlchemy URL of the job database."""
         if self.database_url is None:
             return f"sqlite:///{self.data.resolve() / 'store.sqlite'}"
         scheme, _, rest = self.database_url.partition("://")
@@ -243,20 +246,3 @@ class Settings(BaseSettings):
     def results(self) -> Path:
         """Folder of results, each under its result key."""
         return self.data.resolve() / "results"
-
-
-def read_settings(options: dict[str, Any]) -> Settings:
-    """The settings of these options, of the environment and of the TOML file.
-
-    Raises
-    ------
-    ValueError
-        One of them makes no sense; names all that do not, in one line.
-    """
-    try:
-        return Settings(**options)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
-        raise ValueError("; ".join(problems)) from error
-    except OSError as error:  # The TOML file.
-        raise ValueError(str(error)) from error

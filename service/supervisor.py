@@ -1,4 +1,4 @@
-"""serve: the API in this process, workers beside it, each restarted when it dies."""
+"""`mitoscan serve`: the API in this process, and worker processes that are restarted when they exit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.telemetry.logs import configure_logs
 from service.telemetry.tracing import start_tracing, stop_tracing
 from service.worker.stop_times import REQUESTS_STOP_S, WORKER_STOP_S
 
-#: A worker that dies sooner than this after its start is restarted ever more slowly.
+#: A worker that exits sooner than this after its start is restarted with growing pauses.
 QUICK_DEATH = 10.0  # seconds
 MAX_PAUSE = 30.0  # seconds
 
@@ -31,7 +31,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class WorkerKeeper(threading.Thread):
-    """Keeps one worker process alive. Its successors have its name, so they take up its job at once."""
+    """Keeps one worker process running. A restarted worker has the same id, so that it resumes its job at once."""
 
     def __init__(self, settings: Settings, number: int) -> None:
         super().__init__(daemon=True, name=f"worker-keeper-{number}")
@@ -43,7 +43,7 @@ class WorkerKeeper(threading.Thread):
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
-        """Start the worker, and again whenever it has ended."""
+        """Start the worker, and restart it whenever it exits."""
         pause = 0.0
         while not self._stopping.wait(pause):
             started = time.monotonic()
@@ -53,16 +53,16 @@ class WorkerKeeper(threading.Thread):
                 return
             died_quickly = time.monotonic() - started < QUICK_DEATH
             pause = min(MAX_PAUSE, max(1.0, pause * 2)) if died_quickly else 0.0
-            _log.warning("worker ended, another is started", code=code, pause_s=pause)
+            _log.warning("worker exited, starting another", code=code, pause_s=pause)
 
-    def tell_to_stop(self) -> None:
-        """Have the worker give its job back and end."""
+    def request_stop(self) -> None:
+        """Tell the worker to give its job back and exit."""
         self._stopping.set()
         if self._process is not None:
             self._process.terminate()
 
     def stop(self) -> None:
-        """Wait for the worker that was told to stop; kill it if it does not."""
+        """Wait for the worker to exit; kill it if it does not."""
         if self._process is not None:
             try:
                 self._process.wait(WORKER_STOP_S)
@@ -86,17 +86,17 @@ class WorkerKeeper(threading.Thread):
         process = subprocess.Popen(command, env=self._environment)  # noqa: S603  (our own command)
         try:
             os.setpriority(os.PRIO_PROCESS, process.pid, self._nice)
-        except OSError:  # It may have ended already, or may not be made nicer here.
-            _log.info("the worker's niceness was not set")
+        except OSError:  # It may have exited already, or the system forbids it.
+            _log.info("the worker's niceness could not be set")
         return process
 
 
 def run_server(settings: Settings) -> None:
-    """Run the API in this process and its workers beside it."""
+    """Run the API in this process, and start its workers."""
     configure_logs(settings, process="api")
     start_tracing(settings, process="api")
     settings.data.mkdir(parents=True, exist_ok=True)
-    open_store(settings.store_url).dispose()  # Before anything that would have to end again without it.
+    open_store(settings.store_url).dispose()  # First: without its database nothing else should start.
     keys, new_key = load_keys(settings)
     if new_key:
         print(f"API key (shown once, role admin): {new_key}", file=sys.stderr, flush=True)
@@ -115,20 +115,20 @@ def run_server(settings: Settings) -> None:
         timeout_keep_alive=settings.client_timeout_s,
         http=TimedConnection,
     )
-    # uvicorn, once it has shut down, sends itself the signal again: it must not end us before the workers have ended.
+    # After its shutdown uvicorn raises the signal again: that must not end this process before the workers have exited.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     try:
         _AnnouncingServer(config).run()
     finally:
         for keeper in keepers:
-            keeper.tell_to_stop()
+            keeper.request_stop()
         for keeper in keepers:
             keeper.stop()
         stop_tracing()
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Says where it listens, which with port 0 nobody else knows."""
+    """Prints the address it listens on, which with port 0 is not known before."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -20,7 +20,7 @@ from benchmarks.gpu.bounds import Bounds, measure_bounds
 from benchmarks.gpu.layers import layer_table
 from benchmarks.gpu.networks import Order, network_table, subjects
 from benchmarks.gpu.stages import loop_table, stage_table
-from scanner.inference.scorer import PRECISIONS
+from scanner.settings import PRECISIONS
 
 RESULTS = Path(__file__).parent.parent / "results"
 

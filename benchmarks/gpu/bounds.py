@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from scanner.inference.scorer import PRECISIONS
+from scanner.inference.scorer import dtype_of
+from scanner.settings import PRECISIONS
 
 #: One measurement lasts at least so long: shorter ones measure the clock.
 MIN_SECONDS = 0.02
@@ -34,7 +35,10 @@ class Bounds:
 
 
 def timed(run: Callable[[], object], device: torch.device, *, rounds: int) -> float:
-    """Seconds of one run: the median of `rounds`, after one that sets it up."""
+    """Seconds of one run: the median of `rounds`, after one that sets it up.
+
+    `torch.utils.benchmark` needs setuptools, which a host with torch alone may lack.
+    """
     run()
     once = _seconds(run, device, 1)
     repeat = max(1, round(MIN_SECONDS / max(once, 1e-6))) if device.type == "cuda" else 1
@@ -57,8 +61,8 @@ def measure_bounds(device: torch.device, *, rounds: int) -> Bounds:
     is_gpu = device.type == "cuda"
     side, size = (8192, 1 << 30) if is_gpu else (256, 1 << 24)
     matrix = {}
-    for name, dtype in PRECISIONS.items():
-        left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    for name in PRECISIONS:
+        left, right = (torch.randn(side, side, device=device).to(dtype_of(name)) for _ in range(2))
         with matrix_products(allow_tf32=name == "tf32"):
             matrix[name] = 2 * side**3 / timed(lambda a=left, b=right: a @ b, device, rounds=rounds)
     source, target = (torch.empty(size, dtype=torch.uint8, device=device) for _ in range(2))

@@ -21,7 +21,7 @@ from scanner.dense.network.layers import Step
 from scanner.devices.cuda_queue import exact_convolutions
 from scanner.devices.gpu_forms import GpuForm, reason_of
 from scanner.errors import SettingsError
-from scanner.inference.scorer import PRECISIONS
+from scanner.inference.scorer import dtype_of
 
 #: Outputs a side of the image that errors are measured on.
 _ERROR_OUTPUTS = 24
@@ -75,14 +75,14 @@ def prepare(subject: Subject, stride: int, precision: str, device: torch.device)
     groups = group_units(dense.graph)
     assert groups is not None  # All subjects are chains.
     units = tuple(plan_unit(dense.graph, dense.layout, *group) for group in groups)
-    return Prepared(dense.to(device, PRECISIONS[precision]), units)
+    return Prepared(dense.to(device, dtype_of(precision)), units)
 
 
 def image_of(subject: Subject, side: int, precision: str, device: torch.device) -> Tensor:
     """A tile of side x side px that is answered for, channels last in memory, in [-1, 1]."""
     length = side + subject.patch_size - 1
     image = torch.rand((1, 3, length, length), generator=torch.Generator().manual_seed(7)) * 2 - 1
-    return image.to(device, PRECISIONS[precision]).contiguous(memory_format=torch.channels_last)
+    return image.to(device, dtype_of(precision)).contiguous(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ from models.card import ModelCard
 from models.pixel_tables import normalisation_table
 from scanner.dense import densify
 from scanner.devices.device_queue import StageSeconds
-from scanner.inference.scorer import IN_FLIGHT, PRECISIONS, Scorer
+from scanner.inference.scorer import IN_FLIGHT, Scorer, dtype_of
 from scanner.maps.peaks_on_gpu import disk_mean
 
 #: Tiles that go through the loop.
@@ -27,12 +27,21 @@ _MPP = 0.25
 def scorer_of(subject: Subject, stride: int, precision: str, device: torch.device) -> Scorer:
     """A scorer as a scan has it."""
     card = ModelCard(
-        name=subject.name, version="0", architecture="none", arguments={}, patch_size=subject.patch_size, mpp=_MPP,
-        stride=stride, threshold=0.5, radius_um=7.5, smoothing_um=3.2, margin_um=3.0,
-    )  # fmt: skip
-    net = densify(subject.net, subject.patch_size, stride).to(device, PRECISIONS[precision])
+        name=subject.name,
+        version="0",
+        architecture="none",
+        arguments={},
+        patch_size=subject.patch_size,
+        mpp=_MPP,
+        stride=stride,
+        threshold=0.5,
+        radius_um=7.5,
+        smoothing_um=3.2,
+        margin_um=3.0,
+    )
+    net = densify(subject.net, subject.patch_size, stride).to(device, dtype_of(precision))
     table = normalisation_table(card.normalisation).to(device)
-    return Scorer(net, table, card, device, dtype=PRECISIONS[precision], is_tf32=precision == "tf32")
+    return Scorer(net, table, card, device, dtype=dtype_of(precision), is_tf32=precision == "tf32")
 
 
 @torch.inference_mode()

@@ -68,17 +68,24 @@ def _batch_norm(a: Arguments) -> Built:
 
 def _max_pool(a: Arguments) -> Built:
     layer = nn.MaxPool2d(
-        _pair(a["kernel_size"]), _pair(a.get("stride") or a["kernel_size"]), _pair(a.get("padding", 0)),
-        _pair(a.get("dilation", 1)), ceil_mode=a.get("ceil_mode", False),
-    )  # fmt: skip
+        _pair(a["kernel_size"]),
+        _pair(a.get("stride") or a["kernel_size"]),
+        _pair(a.get("padding", 0)),
+        _pair(a.get("dilation", 1)),
+        ceil_mode=a.get("ceil_mode", False),
+    )
     return layer, [_input(a)]
 
 
 def _average_pool(a: Arguments) -> Built:
     layer = nn.AvgPool2d(
-        _pair(a["kernel_size"]), _pair(a.get("stride") or a["kernel_size"]), _pair(a.get("padding", 0)),
-        a.get("ceil_mode", False), a.get("count_include_pad", True), a.get("divisor_override"),
-    )  # fmt: skip
+        _pair(a["kernel_size"]),
+        _pair(a.get("stride") or a["kernel_size"]),
+        _pair(a.get("padding", 0)),
+        a.get("ceil_mode", False),
+        a.get("count_include_pad", True),
+        a.get("divisor_override"),
+    )
     return layer, [_input(a)]
 
 
@@ -176,13 +183,21 @@ _ACTIVATIONS: dict[str, Callable[[Arguments], nn.Module]] = {
     "hardtanh.default": lambda a: nn.Hardtanh(a.get("min_val", -1.0), a.get("max_val", 1.0)),
     "softplus.default": lambda a: nn.Softplus(a.get("beta", 1.0), a.get("threshold", 20.0)),
     **dict.fromkeys(
-        ("dropout.default", "feature_dropout.default", "alpha_dropout.default", "clone.default", "contiguous.default",
-         "detach.default", "alias.default", "lift_fresh_copy.default"),
+        (
+            "dropout.default",
+            "feature_dropout.default",
+            "alpha_dropout.default",
+            "clone.default",
+            "contiguous.default",
+            "detach.default",
+            "alias.default",
+            "lift_fresh_copy.default",
+        ),
         _plain(nn.Identity),
     ),
     "adaptive_avg_pool2d.default": lambda a: nn.AdaptiveAvgPool2d(tuple(a["output_size"])),
     "adaptive_max_pool2d.default": lambda a: nn.AdaptiveMaxPool2d(tuple(a["output_size"])),
-}  # fmt: skip
+}
 
 #: By the operation's name without "aten."; in-place ones are named as those that are not.
 HANDLERS: dict[str, Callable[[Arguments], Built]] = {
@@ -198,8 +213,11 @@ HANDLERS: dict[str, Callable[[Arguments], Built]] = {
     "squeeze.dims": _function(torch.squeeze, "dim"),
     "unsqueeze.default": _function(torch.unsqueeze, "dim"),
     "permute.default": _function(torch.permute, "dims"),
-    **{f"{name}.{kind}": _binary(function) for kind in ("Tensor", "Scalar") for name, function in (
-        ("add", torch.add), ("sub", torch.sub), ("mul", torch.mul), ("div", torch.div))},
+    **{
+        f"{name}.{kind}": _binary(function)
+        for kind in ("Tensor", "Scalar")
+        for name, function in (("add", torch.add), ("sub", torch.sub), ("mul", torch.mul), ("div", torch.div))
+    },
     "rsub.Scalar": _reversed_subtraction,
     **{f"{name}.default": _function(getattr(torch, name)) for name in ("exp", "log", "sqrt", "rsqrt", "neg", "abs")},
     "pow.Tensor_Scalar": _function(torch.pow, "exponent"),
@@ -211,7 +229,7 @@ HANDLERS: dict[str, Callable[[Arguments], Built]] = {
     **dict.fromkeys(("pad.default", "constant_pad_nd.default"), _pad),
     "softmax.int": _softmax(torch.softmax),
     "log_softmax.int": _softmax(torch.log_softmax),
-    **dict.fromkeys(("mean.dim", ), _reduce(torch.mean)),
+    **dict.fromkeys(("mean.dim",), _reduce(torch.mean)),
     "sum.dim_IntList": _reduce(torch.sum),
     "amax.default": _reduce(torch.amax),
-}  # fmt: skip
+}

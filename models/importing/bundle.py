@@ -45,7 +45,16 @@ def read_bundle_card(config: Path) -> ModelCard:
         elif name != "ToTensor":
             raise CardError(f"{config}: transform {name!r} is not known; known: Resize, ToTensor, Normalize")
     return ModelCard(
-        name=str(entry.get("name") or config.parent.name), version=str(entry.get("version", "0")),
-        architecture="torchscript", arguments=arguments, patch_size=side, mpp=mpp, classes=classes, target=classes[-1],
-        normalisation=Normalisation(mean=mean, std=std), stride=side, radius_um=side * mpp / 2, smoothing_um=0.0,
-    )  # fmt: skip
+        name=str(entry.get("name") or config.parent.name),
+        version=str(entry.get("version", "0")),
+        architecture="torchscript",
+        arguments=arguments,
+        patch_size=side,
+        mpp=mpp,
+        classes=classes,
+        target=classes[-1],
+        normalisation=Normalisation(mean=mean, std=std),
+        stride=side,
+        radius_um=side * mpp / 2,
+        smoothing_um=0.0,
+    )

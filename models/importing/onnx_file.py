@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from models.errors import ExtraMissingError, ModelDamagedError
-from models.importing.onnx_ops import OPERATIONS, Operation
+from models.importing.onnx_operation import Operation
+from models.importing.onnx_ops import OPERATIONS
 from models.importing.onnx_sizes import SIZE_OPERATIONS
 from models.importing.program import Program, ProgramBuilder, Ref, as_float
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.errors import ModelDamagedError
-from models.importing.onnx_ops import Built, Operation
+from models.importing.onnx_operation import Built, Operation
 
 
 def _plain(value: Any) -> Any:

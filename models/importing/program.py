@@ -130,9 +130,16 @@ def convolution(weight: Tensor, bias: Tensor | None, window: Window, *, groups: 
     if weight.dim() != 4:
         raise ModelDamagedError(f"a convolution over {weight.dim() - 2} axes; only images are known")
     layer = nn.Conv2d(
-        weight.shape[1] * groups, weight.shape[0], (weight.shape[2], weight.shape[3]), window.stride,
-        window.padding, window.dilation, groups, bias=bias is not None, device="meta",
-    )  # fmt: skip
+        weight.shape[1] * groups,
+        weight.shape[0],
+        (weight.shape[2], weight.shape[3]),
+        window.stride,
+        window.padding,
+        window.dilation,
+        groups,
+        bias=bias is not None,
+        device="meta",
+    )
     layer.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
     if bias is not None:
         layer.bias = nn.Parameter(bias.contiguous(), requires_grad=False)

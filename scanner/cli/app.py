@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from models import DEFAULT_MODEL, list_models
 from models.card import NOTICE
-from scanner.batch.outcomes import assumed_mpp
+from scanner.cli.bench_command import bench_command
 from scanner.cli.import_command import committee_command, import_command
 from scanner.cli.info_command import info_command
 from scanner.cli.options import (
-    DeviceOption,
-    ModelOption,
-    PrecisionOption,
     fail_cleanly,
     open_model,
-    say_assumption,
 )
 from scanner.cli.scan_command import challenge_command, scan_command
 from scanner.cli.training_commands import evaluate_command, train_command
-from scanner.slides.files.fingerprint import fingerprint
 
 app = typer.Typer(
     name="mitoscan",
@@ -99,53 +93,7 @@ def doctor_command(
     raise typer.Exit(not all(finding.is_fine for finding in findings))
 
 
-@app.command("bench")
-def bench_command(
-    slide: Annotated[
-        Path | None, typer.Argument(help="A slide: where the time of its scan goes, instead of the dense net's alone.")
-    ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "float32",
-    network: Annotated[list[str] | None, typer.Option(help="DNN1, DNN2 or the shipped model; all if left out.")] = None,
-    stride: Annotated[list[int] | None, typer.Option(help="Output strides; 1 and 4 if left out.")] = None,
-    tile: Annotated[int, typer.Option(help="Side of the scored area, px.")] = 512,
-    rounds: Annotated[int, typer.Option(help="Interleaved rounds; the median counts.")] = 5,
-    threads: Annotated[int, typer.Option(help="Threads of the processor.")] = 1,
-    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes of patch loops; 16 if left out.")] = None,
-    compiled: Annotated[bool, typer.Option("--compiled", help="Race torch.compile too: it takes a minute.")] = False,
-) -> None:
-    """Measure the dense net on this machine, beside the patch loop and other engines; or a whole scan.
-
-    Example: mitoscan bench --network DNN2 --stride 4
-    """
-    if slide is not None:
-        keywords: Any = {"device": device, "precision": precision, "stride": stride[0] if stride else None}
-        lines: Iterator[str] = _slide_bench(slide, model, threads, keywords)
-    else:
-        from scanner.bench.report import markdown_of_bench
-        from scanner.bench.run import BenchSettings, run_bench
-
-        settings = BenchSettings(
-            tuple(network or ()), tuple(stride or (1, 4)), tile, rounds, threads, tuple(batch or (16,)), compiled
-        )
-        lines = markdown_of_bench(run_bench(settings))
-    while (line := fail_cleanly(lambda: next(lines, None))) is not None:
-        typer.echo(line)
-
-
-def _slide_bench(slide: Path, model: str, threads: int, keywords: Any) -> Iterator[str]:
-    fingerprint(slide)  # Raises if it is not there, before torch is loaded.
-    import torch
-
-    from scanner.bench.slide import bench_slide, lines_of_slide_bench
-
-    torch.set_num_threads(threads)
-    found = bench_slide(slide, open_model(model), **keywords)
-    say_assumption(str(slide), assumed_mpp(found.result.report))
-    yield from lines_of_slide_bench(found)
-
-
+app.command("bench")(bench_command)
 app.command("info")(info_command)
 app.command("import")(import_command)
 app.command("committee")(committee_command)

@@ -17,7 +17,8 @@ from scanner.devices.gpu_forms import DEFAULT_FORM, GpuForm, reason_of
 from scanner.errors import SettingsError
 from scanner.inference.form_choice import SET_UP
 from scanner.inference.form_comparison import WrongScoresError, as_logits, probe_pixels, refuse_other_scores
-from scanner.inference.scorer import PRECISIONS, Scorer, prepare_scorer
+from scanner.inference.scorer import Scorer, prepare_scorer
+from scanner.settings import PRECISIONS
 
 #: Side of the scored area of the tile, in grid px.
 SIDE = 512

@@ -40,6 +40,9 @@ from scanner.settings import ScanSettings, SettingsKeywords
 if TYPE_CHECKING:
     from scanner.batch.worklist import FoundSlide
 
+#: Places that --verify-tiling scans again.
+VERIFIED_PLACES = 16
+
 
 def scan_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results: one sub-folder per slide.")],
@@ -80,7 +83,6 @@ def scan_command(
     verify_tiling: Annotated[
         bool, typer.Option("--verify-tiling", help="Scan some places again with shifted tiles, and compare.")
     ] = False,
-    verify_places: Annotated[int, typer.Option(min=1, help="Number of places for --verify-tiling.")] = 16,
     cluster: Annotated[str | None, typer.Option(help='Address of a Ray cluster, or "local".')] = None,
 ) -> None:
     """Scan slides: detections, map, overview and report of each in a folder of its own.
@@ -105,7 +107,7 @@ def scan_command(
         "keep_ink": keep_ink,
         "any_stain": any_stain,
         "background": background,
-        "verify_places": verify_places if verify_tiling else 0,
+        "verify_places": VERIFIED_PLACES if verify_tiling else 0,
         "mask": mask,
         "hotspot": hotspot,
         "hotspots": hotspots,

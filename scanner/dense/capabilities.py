@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -99,6 +102,20 @@ def capabilities() -> Capabilities:
     )
 
 
+def describe_machine(*packages: str) -> str:
+    """Processor, instruction set, threads, software with torch and `packages` (if installed), and date, in one line."""
+    found = []
+    for package in ("torch", *packages):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    threads = f"{torch.get_num_threads()} of {os.cpu_count()} processors"
+    processor, capability = capabilities().processor, torch.backends.cpu.get_cpu_capability()
+    day = datetime.datetime.now(datetime.UTC).date()
+    return f"{processor} ({capability}), {threads}, Python {platform.python_version()}, {', '.join(found)}, {day}"
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
@@ -128,10 +145,13 @@ def _gpu(index: int) -> Gpu:
     # Cards of AMD answer to the same calls; their numbers mean another thing.
     is_nvidia = torch.version.hip is None
     return Gpu(
-        device=f"cuda:{index}", name=found.name, memory_bytes=found.total_memory,
-        compute_capability=(found.major, found.minor), has_tf32=is_nvidia and is_recent,
+        device=f"cuda:{index}",
+        name=found.name,
+        memory_bytes=found.total_memory,
+        compute_capability=(found.major, found.minor),
+        has_tf32=is_nvidia and is_recent,
         has_bfloat16=is_recent or not is_nvidia,
-    )  # fmt: skip
+    )
 
 
 def offers_of(device: torch.device, machine: Capabilities | None = None) -> dict[str, Offer]:

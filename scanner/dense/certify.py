@@ -1,8 +1,7 @@
 """A certificate that a scan says of every patch what the classifier says of it: measured, not claimed.
 
-Compared are whole outputs on small images that ask for trouble: noise; the slide's border, mirrored; flat colour (every
-max-pooling a tie), blocks (ties inside windows), black and white stripes (saturated units), a ramp; each as a whole,
-and cut into tiles.
+Compared are whole outputs on the small images of `scanner.dense.certificate_images`, each as a whole, and cut into
+tiles.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from models.identity import contract_sha256
 from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model
 from scanner.dense.capabilities import offers_of
+from scanner.dense.certificate_images import IMAGES
 from scanner.dense.conversion.patchwise import PatchwiseNet, score_patches
 from scanner.dense.dense_net import Form, densify
 from scanner.dense.symmetric import with_symmetries, without_symmetries
@@ -236,46 +235,3 @@ def describe_certificate(model: Model, comparisons: list[Comparison]) -> dict[st
         "software": {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()},
         "comparisons": [asdict(comparison) for comparison in comparisons],
     }
-
-
-def _noise(side: int, channels: int, _margin: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(side)
-    return torch.randint(0, 256, (side, side, channels), generator=generator, dtype=torch.uint8)
-
-
-def _border(side: int, channels: int, margin: int) -> Tensor:
-    """The slide's top left corner, as a scan sees it: mirrored, the edge not repeated."""
-    inner = _noise(max(side - margin, margin + 1), channels).permute(2, 0, 1)[None].float()
-    mirrored = F.pad(inner, (margin, 0, margin, 0), mode="reflect")[0].permute(1, 2, 0)
-    return mirrored[:side, :side].to(torch.uint8)
-
-
-def _flat(side: int, channels: int, _margin: int) -> Tensor:
-    return torch.full((side, side, channels), 200, dtype=torch.uint8)
-
-
-def _blocks(side: int, channels: int, _margin: int) -> Tensor:
-    """4 x 4 pixels of one colour: most windows of a pooling hold equal values."""
-    coarse = _noise(-(-side // 4), channels)
-    return coarse.repeat_interleave(4, dim=0).repeat_interleave(4, dim=1)[:side, :side]
-
-
-def _stripes(side: int, channels: int, _margin: int) -> Tensor:
-    rows = torch.arange(side) // 3 % 2 * 255
-    return rows.to(torch.uint8)[:, None, None].expand(side, side, channels).contiguous()
-
-
-def _ramp(side: int, channels: int, _margin: int) -> Tensor:
-    index = torch.arange(side)
-    return ((index[:, None] * 3 + index[None, :]) % 256).to(torch.uint8)[..., None].repeat(1, 1, channels)
-
-
-#: Kind of the positions in each image, and the image: side, channels and half a patch -> (side, side, channels).
-IMAGES: dict[str, tuple[str, Callable[[int, int, int], Tensor]]] = {
-    "noise": ("random", _noise),
-    "border": ("border", _border),
-    "flat": ("adversarial", _flat),
-    "blocks": ("adversarial", _blocks),
-    "stripes": ("adversarial", _stripes),
-    "ramp": ("adversarial", _ramp),
-}

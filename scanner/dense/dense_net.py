@@ -28,7 +28,14 @@ from scanner.errors import SettingsError
 
 
 class Form(StrEnum):
-    """How the shared values lie in memory; the numbers are the same."""
+    """How the shared values lie in memory; the numbers are the same.
+
+    Examples
+    --------
+    >>> from scanner.dense import Form
+    >>> Form("dilation") is Form.DILATION
+    True
+    """
 
     AUTO = "auto"  # chosen by `choose_form`
     DILATION = "dilation"  # one map per layer, kernels spread
@@ -46,6 +53,17 @@ class DenseNet(nn.Module):
 
     Output row r, column c is the patch whose top left is (r * stride, c * stride); the patch's centre lies
     `patch_size // 2` further along both axes. rows = (H - patch_size) // stride + 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scanner.dense import densify
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 33), torch.nn.Flatten()).eval()
+    >>> dense = densify(net, patch_size=33, stride=4)
+    >>> dense.stride, dense.patch_size
+    (4, 33)
+    >>> dense(torch.rand(1, 3, 100, 120)).shape  # (100 - 33) // 4 + 1 rows, (120 - 33) // 4 + 1 columns
+    torch.Size([1, 2, 17, 22])
     """
 
     def __init__(
@@ -199,6 +217,22 @@ def densify(
         Names the first layer that cannot be made dense exactly, and the reason.
     SettingsError
         `patch_size` or `stride` is not positive, or `form` is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 8, 4), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(8 * 15 * 15, 2)
+    ... ).eval()
+    >>> from scanner import densify
+    >>> dense = densify(net, patch_size=33)
+    >>> image = torch.rand(1, 3, 100, 120)
+    >>> maps = dense(image)
+    >>> maps.shape
+    torch.Size([1, 2, 68, 88])
+    >>> patch = image[:, :, 10:43, 20:53]  # Its top left is row 10, column 20.
+    >>> torch.allclose(maps[:, :, 10, 20], net(patch), rtol=0, atol=1e-5)
+    True
     """
     if min(shape_of_patch(patch_size)) < 1 or stride < 1:
         raise SettingsError(f"patch_size = {patch_size} and stride = {stride} must be positive")

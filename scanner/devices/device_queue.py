@@ -20,7 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Pixels = npt.NDArray[np.uint8]
+from scanner.geometry.arrays import Pixels as Pixels
+
 FloatMap = npt.NDArray[np.float32]
 #: (N, h, w, 3) uint8 on a device -> (N, K, rows, cols) float32 on it.
 Compute = Callable[[Tensor], Tensor]

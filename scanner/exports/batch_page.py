@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from html import escape
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
 
-from scanner.exports.html import MM2, picture, write_html
+from scanner.exports.html import MM2, Picture, picture, write_html
 from scanner.files.printable import printable
 from scanner.files.result_names import OVERVIEW_NAME, PAGE_NAME, REPORT_NAME
 
 BATCH_PAGE_NAME = "batch.html"
 #: Longest side of a slide's picture in the table.
 THUMBNAIL_PX = 320
-HEAD = ("", "slide", "status")
 NUMBERS = ("count", f"tissue {MM2}", f"unreadable {MM2}", f"per {MM2}", "hotspot", "seconds")
 
 
@@ -38,23 +37,36 @@ def write_batch_page(out: Path, content: dict[str, Any]) -> None:
     OutputError
         The file cannot be written.
     """
-    statuses = ", ".join(f"{content.get(status, 0)} {status}" for status in ("ok", "skipped", "failed"))
-    rows = "".join(_row(out, slide) for slide in content["slides"])
-    head = "".join(f"<th>{name}</th>" for name in HEAD) + "".join(f'<th class="number">{name}</th>' for name in NUMBERS)
-    body = [f"<p>{content['total']} slides: {statuses}.</p>", f"<table>\n<tr>{head}</tr>\n{rows}</table>"]
-    write_html(out / BATCH_PAGE_NAME, f"{os.path.basename(os.path.abspath(out))}: scanned slides", body)
+    write_html(
+        out / BATCH_PAGE_NAME,
+        "batch.html",
+        title=f"{os.path.basename(os.path.abspath(out))}: scanned slides",
+        total=content["total"],
+        statuses=", ".join(f"{content.get(status, 0)} {status}" for status in ("ok", "skipped", "failed")),
+        numbers=NUMBERS,
+        rows=(_row(out, slide) for slide in content["slides"]),
+    )
 
 
-def _row(out: Path, slide: dict[str, Any]) -> str:
-    folder = out / slide["folder"] if slide["folder"] else None
-    path, base = printable(slide["slide"]), printable(_name(slide))
-    name = f'<span title="{escape(path)}">{escape(base)}</span>'
-    if slide["status"] == "failed" or folder is None:
-        reason = f'<td colspan="{len(NUMBERS)}">{escape(printable(slide["reason"]))}</td>'
-        return f'<tr><td></td><td>{name}</td><td class="failed">failed</td>{reason}</tr>\n'
-    link = f'<a href="{quote(os.fsencode(Path(slide["folder"], PAGE_NAME)))}">{name}</a>'
-    cells = "".join(f'<td class="number">{cell}</td>' for cell in _numbers(folder, slide))
-    return f"<tr><td>{_thumbnail(folder)}</td><td>{link}</td><td>{slide['status']}</td>{cells}</tr>\n"
+@dataclass(frozen=True)
+class _Row:
+    """A slide: with a link to its page, or the reason why it has none."""
+
+    path: str
+    name: str
+    status: str
+    reason: str = ""
+    link: str = ""
+    picture: Picture | None = None
+    cells: Sequence[str] = ()
+
+
+def _row(out: Path, slide: dict[str, Any]) -> _Row:
+    row = _Row(printable(slide["slide"]), printable(_name(slide)), slide["status"])
+    if slide["status"] == "failed" or not slide["folder"]:
+        return replace(row, reason=printable(slide["reason"]))
+    folder, link = out / slide["folder"], quote(os.fsencode(Path(slide["folder"], PAGE_NAME)))
+    return replace(row, link=link, picture=_thumbnail(folder), cells=tuple(_numbers(folder, slide)))
 
 
 def _name(slide: dict[str, Any]) -> str:
@@ -82,9 +94,9 @@ def _report(folder: Path) -> dict[str, Any]:
     return report
 
 
-def _thumbnail(folder: Path) -> str:
+def _thumbnail(folder: Path) -> Picture | None:
     try:
         with Image.open(folder / OVERVIEW_NAME) as overview:
             return picture(overview, text="overview", longest_px=THUMBNAIL_PX)
     except OSError:
-        return ""
+        return None

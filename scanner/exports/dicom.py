@@ -6,7 +6,6 @@ slide, so that a second scan gives the same files.
 
 from __future__ import annotations
 
-import copy
 import json
 import uuid
 import warnings
@@ -18,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.card import NOTICE
 from scanner.detections.detection import Detection, counted
 from scanner.errors import OutputError, SettingsError
+from scanner.exports.dicom_source import find_source
 from scanner.exports.map_picture import pool_map
 from scanner.files.atomic import replacing
 from scanner.geometry.frames import Frame
@@ -30,17 +31,13 @@ from scanner.slides.pixels.protocol import Slide
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 #: Codes of ours: DICOM has none for figures. Designators that begin with 99 are private.
 SCHEME = "99MITOSCAN"
+#: Of UIDs that stand for content.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://mitoscan.invalid/dicom")
 #: The map is pooled by powers of two to at most this many pixels: it is made in memory.
 LARGEST_MAP_PX = 2**26
 TILE_PX = 512
-#: What the copied header must have, though it may be empty.
-_EXPECTED = tuple(
-    "PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime".split()
-)
 
 
 def check_dicom(slide: Slide) -> None:
@@ -55,7 +52,7 @@ def check_dicom(slide: Slide) -> None:
         import highdicom  # noqa: F401
     except ImportError as error:
         raise SettingsError("exports = 'dicom' needs highdicom; install mitoscan[dicom]") from error
-    _find_source(slide)
+    find_source(slide)
 
 
 def write_annotations(path: Path, result: ScanResult, prepared: PreparedSlide) -> None:
@@ -103,18 +100,28 @@ def write_parametric_map(path: Path, result: ScanResult, prepared: PreparedSlide
     shape = -(-frame.map_height // pooling), -(-frame.map_width // pooling)
     values = pool_map(result.map.read, frame, shape, px_um=frame.map_mpp * pooling)
     mapping = RealWorldValueMapping(
-        lut_label="probability", lut_explanation="probability of a mitotic figure", unit=codes.UCUM.NoUnits,
-        value_range=(0, 255), slope=1 / 255, intercept=0.0,
-    )  # fmt: skip
+        lut_label="probability",
+        lut_explanation="probability of a mitotic figure",
+        unit=codes.UCUM.NoUnits,
+        value_range=(0, 255),
+        slope=1 / 255,
+        intercept=0.0,
+    )
     with _written(path, "map", result, prepared) as (source, shared):
         spacing = [frame.map_mpp * pooling / 1000] * 2
         dataset = ParametricMap(
-            [source], values, contains_recognizable_visual_features=False, real_world_value_mappings=[mapping],
+            [source],
+            values,
+            contains_recognizable_visual_features=False,
+            real_world_value_mappings=[mapping],
             voi_lut_transformations=[hd.VOILUTTransformation(window_center=128.0, window_width=256.0)],
             pixel_measures=hd.PixelMeasuresSequence(spacing, slice_thickness=0.001),
-            plane_positions=[_position(source, frame, pooling)], tile_pixel_array=True, tile_size=(TILE_PX, TILE_PX),
-            content_label="PROBABILITY", **shared,
-        )  # fmt: skip
+            plane_positions=[_position(source, frame, pooling)],
+            tile_pixel_array=True,
+            tile_size=(TILE_PX, TILE_PX),
+            content_label="PROBABILITY",
+            **shared,
+        )
         _save(path, dataset)
 
 
@@ -135,14 +142,18 @@ def _groups(parts: dict[str, tuple[Detection, ...]], prepared: PreparedSlide, re
         scores = np.array([point.score for point in points], np.float32)
         groups.append(
             AnnotationGroup(
-                number=len(groups) + 1, uid=_uid(f"group {label}", result), label=label,
+                number=len(groups) + 1,
+                uid=_uid(f"group {label}", result),
+                label=label,
                 annotated_property_category=CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
                 annotated_property_type=CodedConcept("mitotic-figure", SCHEME, "Mitotic figure"),
-                graphic_type="POINT", graphic_data=places, algorithm_type="AUTOMATIC",
+                graphic_type="POINT",
+                graphic_data=places,
+                algorithm_type="AUTOMATIC",
                 algorithm_identification=algorithm,
                 measurements=[Measurements(CodedConcept("score", SCHEME, "Score"), scores, codes.UCUM.NoUnits)],
             )
-        )  # fmt: skip
+        )
     return groups
 
 
@@ -151,7 +162,7 @@ def _written(
     path: Path, kind: str, result: ScanResult, prepared: PreparedSlide
 ) -> Iterator[tuple[Dataset, dict[str, Any]]]:
     """The slide's header, and what every object of ours says; highdicom's complaints become an OutputError."""
-    source = _find_source(prepared.slide)
+    source = find_source(prepared.slide)
     shared = {
         "series_instance_uid": _uid(f"series {kind}", result),
         "series_number": 1000,
@@ -161,7 +172,7 @@ def _written(
         "manufacturer_model_name": prepared.model.card.name,
         "software_versions": version("mitoscan"),
         "device_serial_number": "0",
-        "content_description": "Research use only. Not a medical device.",
+        "content_description": NOTICE,
         "content_date": source.ContentDate,
         "content_time": source.ContentTime,
     }
@@ -185,54 +196,6 @@ def _save(path: Path, dataset: Dataset) -> None:
         item.DimensionOrganizationUID = organisation
     with replacing(path) as temporary:
         dataset.save_as(temporary)
-
-
-def _find_source(slide: Slide) -> Dataset:
-    """Header of the file that holds level 0, with what older files leave out."""
-    import pydicom
-
-    level0 = slide.levels[0]
-    folder = slide.path if slide.path.is_dir() else slide.path.parent
-    others = sorted(path for path in folder.iterdir() if path.is_file() and path != slide.path)
-    series = None
-    for path in [slide.path, *others] if slide.path.is_file() else others:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                header = pydicom.dcmread(path, stop_before_pixels=True)
-        except (pydicom.errors.InvalidDicomError, OSError):
-            if series is None and path == slide.path:
-                break
-            continue
-        series = series or header.get("SeriesInstanceUID")
-        size = header.get("TotalPixelMatrixRows"), header.get("TotalPixelMatrixColumns")
-        is_level0 = header.get("SOPClassUID") == WHOLE_SLIDE and size == (level0.height, level0.width)
-        if is_level0 and header.SeriesInstanceUID == series:
-            return _completed(header)
-    raise SettingsError(f"exports = 'dicom' needs a DICOM slide, which {slide.path.name} is not")
-
-
-def _completed(header: Dataset) -> Dataset:
-    from pydicom import Dataset
-
-    complete = copy.deepcopy(header)
-    for keyword in _EXPECTED:
-        if keyword not in complete:
-            setattr(complete, keyword, None)
-    if "TotalPixelMatrixOriginSequence" not in complete:
-        origin = Dataset()
-        origin.XOffsetInSlideCoordinateSystem = origin.YOffsetInSlideCoordinateSystem = 0.0
-        complete.TotalPixelMatrixOriginSequence = [origin]
-    defaults = {
-        "ImageOrientationSlide": [0.0, -1.0, 0.0, -1.0, 0.0, 0.0],
-        "FrameOfReferenceUID": header.SeriesInstanceUID,
-        "ContentDate": header.get("StudyDate") or "19700101",
-        "ContentTime": header.get("StudyTime") or "000000",
-    }
-    for keyword, value in defaults.items():
-        if not complete.get(keyword):
-            setattr(complete, keyword, value)
-    return complete
 
 
 def _position(source: Dataset, frame: Frame, pooling: int) -> Any:

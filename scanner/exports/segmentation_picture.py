@@ -17,9 +17,15 @@ from scanner.maps.segmentation import ClassArea, Segmentation, sample_labels
 PICTURE_PX = 4096
 #: Of the classes that have a map, in the card's order, over again where there are more.
 CLASS_COLOURS: tuple[Colour, ...] = (
-    (220, 40, 40), (30, 110, 220), (40, 160, 70), (235, 150, 20), (150, 60, 190), (20, 170, 180), (200, 90, 140),
+    (220, 40, 40),
+    (30, 110, 220),
+    (40, 160, 70),
+    (235, 150, 20),
+    (150, 60, 190),
+    (20, 170, 180),
+    (200, 90, 140),
     (130, 120, 40),
-)  # fmt: skip
+)
 #: Of the class that is everything else, and of what was not scanned.
 REST_COLOUR: Colour = (245, 245, 245)
 NOT_SCANNED_COLOUR: Colour = (160, 160, 160)

@@ -32,12 +32,6 @@ def write_table(path: Path, detections: Iterable[Detection]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_table(path: Path) -> tuple[Detection, ...]:
-    """The detections that `write_table` wrote to `path`."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(_detection(cells) for cells in csv.DictReader(file))
-
-
 def _cells(detection: Detection) -> tuple[str, ...]:
     lengths = (detection.col, detection.row, detection.col_um, detection.row_um)
     return (
@@ -46,17 +40,4 @@ def _cells(detection: Detection) -> tuple[str, ...]:
         detection.label,
         str(int(detection.border)),
         "" if detection.raw_score is None else f"{detection.raw_score:.9g}",
-    )
-
-
-def _detection(cells: dict[str, str]) -> Detection:
-    return Detection(
-        row=float(cells["y"]),
-        col=float(cells["x"]),
-        row_um=float(cells["y_um"]),
-        col_um=float(cells["x_um"]),
-        score=float(cells["score"]),
-        label=cells["label"],
-        border=cells["border"] == "1",
-        raw_score=float(cells["raw_score"]) if cells["raw_score"] else None,
     )

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from scipy import ndimage
 
 from scanner.errors import MaskError
 from scanner.files.texts import decode
-from scanner.geometry.features import Ring, features_of, shapes_of
+from scanner.geometry.features import Feature, Ring, features_of, shapes_of
 from scanner.geometry.frames import Box
 
 #: Row and column of a corner of cells.
@@ -51,7 +50,7 @@ def areas_from_geojson(content: bytes, path: Path) -> list[Area]:
         raise MaskError(f"{path}: not GeoJSON: {error}") from error
     try:
         features = features_of(parsed, str(path))
-        drawn = [(_class_of(feature.properties), shapes_of(feature).polygons) for feature in features]
+        drawn = [(_name_of(feature), shapes_of(feature).polygons) for feature in features]
     except ValueError as error:
         raise MaskError(f"{path}: not GeoJSON as QuPath writes it: {error}") from error
     areas = [Area(name, polygons) for name, polygons in drawn if polygons]
@@ -148,8 +147,6 @@ def _turn(heading: Corner, step: Corner) -> int:
     return heading[1] * step[0] - heading[0] * step[1]
 
 
-def _class_of(properties: dict[str, Any]) -> str:
+def _name_of(feature: Feature) -> str:
     """The class or name of a feature; empty if it has none."""
-    classification = properties.get("classification")
-    name = classification.get("name") if isinstance(classification, dict) else classification
-    return str(name or properties.get("name") or "")
+    return feature.class_name or str(feature.properties.get("name") or "")

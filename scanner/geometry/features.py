@@ -26,6 +26,15 @@ class Feature:
     properties: dict[str, Any]
     geometry: dict[str, Any]
 
+    @property
+    def class_name(self) -> str:
+        """Its classification, as QuPath shows it; empty if it has none."""
+        classification = self.properties.get("classification") or {}
+        if not isinstance(classification, dict):
+            return str(classification)
+        names = classification.get("names") or [classification.get("name", "")]
+        return ": ".join(str(name) for name in names if name)
+
 
 @dataclass(frozen=True)
 class Shapes:

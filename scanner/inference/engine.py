@@ -12,8 +12,7 @@ from scanner.dense.symmetric import SymmetricNet, with_symmetries
 from scanner.dense.zones import ZonedNet, zone
 from scanner.dense.zones.cuts import patch_cost
 from scanner.errors import InexactLayerError, SettingsError
-
-ENGINES = ("dense", "zones", "patch")
+from scanner.settings import ENGINES
 
 
 def choose_network(model: Model, *, stride: int, engine: str = "dense") -> nn.Module:

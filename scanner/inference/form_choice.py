@@ -186,10 +186,8 @@ def choice_key(scorer: Scorer, tile_shape: tuple[int, ...]) -> str | None:
     if card is None:
         return None
     network = [scorer.card.name, scorer.card.sha256, [list(weights.shape) for weights in scorer.net.parameters()]]
-    software = [
-        torch.__version__, torch.version.cuda, torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-        _version("triton"), _version("mitoscan"),
-    ]  # fmt: skip
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    software = [torch.__version__, torch.version.cuda, cudnn, _version("triton"), _version("mitoscan")]
     content = [*card, software, network, scorer.stride, scorer.precision, list(tile_shape)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from scanner.devices.device_queue import Pixels, StageSeconds
+from scanner.devices.device_queue import StageSeconds
 from scanner.errors import UnreadableRegionError
+from scanner.geometry.arrays import Pixels
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
 

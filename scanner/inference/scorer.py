@@ -116,7 +116,7 @@ class Scorer:
 
     @property
     def precision(self) -> str:
-        """A key of PRECISIONS."""
+        """Its name in `scanner.settings.PRECISIONS`."""
         return "tf32" if self.is_tf32 else str(self.dtype).removeprefix("torch.")
 
     @property
@@ -173,12 +173,9 @@ class Scorer:
         return HostQueue(self.compute, seconds, at_once=self.at_once if batches >= SEVERAL else 1)
 
 
-#: Numbers that a network may be run in, by the name of the setting.
-PRECISIONS = {
-    "float32": torch.float32,
-    "tf32": torch.float32,
-    "bfloat16": torch.bfloat16,
-}
+def dtype_of(precision: str) -> torch.dtype:
+    """Type of a network's numbers in one of PRECISIONS: "tf32" is float32, multiplied in another way."""
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def prepare_scorer(
@@ -202,16 +199,16 @@ def prepare_scorer(
     device : str
         A torch device, or "auto": the GPU if there is one.
     engine : str
-        A key of `scanner.inference.engine.ENGINES`.
+        Of `scanner.settings.ENGINES`.
     precision : str
-        A key of PRECISIONS; only "float32" is exact.
+        Of `scanner.settings.PRECISIONS`; only "float32" is exact.
 
     Raises
     ------
     UnavailableError
         There is no such device, or it has no such precision.
     """
-    chosen, dtype = choose_device(device, precision=precision), PRECISIONS[precision]
+    chosen, dtype = choose_device(device, precision=precision), dtype_of(precision)
     with _on_one_thread():
         net = choose_network(model, stride=stride, engine=engine)
     table = normalisation_table(model.card.normalisation, stain)

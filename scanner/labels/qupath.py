@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from scanner.errors import SettingsError
 from scanner.files.texts import read_text
@@ -37,14 +36,6 @@ def _marks(feature: Feature, classes: Sequence[str], path: Path) -> Iterator[Mar
     shapes = shapes_of(feature, is_lenient=True)
     if not (shapes.points or shapes.polygons):
         return
-    kind = class_of(_class_name(feature.properties), classes, source=f"{where},")
+    kind = class_of(feature.class_name, classes, source=f"{where},")
     yield from (Mark(kind, place, where=where) for place in shapes.points)
     yield from (mark_of_rings(kind, rings, where=where) for rings in shapes.polygons)
-
-
-def _class_name(properties: dict[str, Any]) -> str:
-    classification = properties.get("classification") or {}
-    if not isinstance(classification, dict):
-        return str(classification)
-    names = classification.get("names") or [classification.get("name", "")]
-    return ": ".join(str(name) for name in names if name)

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.errors import SettingsError
-
-#: Corners (row, col) along the edges of pixels, where 0 is the field's corner; float64 (N, 2).
-Ring = npt.NDArray[np.float64]
+from scanner.geometry.features import Ring
+from scanner.geometry.filling import cells_within
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Mark:
     kind: int | None
     #: (row, col), pixel centres at whole numbers.
     centre: tuple[float, float]
-    #: The outline and its holes.
+    #: The outline and its holes, along the edges of pixels, where 0 is the field's corner.
     rings: tuple[Ring, ...] = field(default=())
     #: Where it stands, for messages: the file, and which of its labels.
     where: str = ""
@@ -86,28 +85,9 @@ def paint_marks(marks: Iterable[Mark], shape: tuple[int, int]) -> npt.NDArray[np
     ndarray of shape `shape`, uint8
     """
     painted = np.zeros(shape, np.uint8)
+    rows, cols = (np.arange(side) + 0.5 for side in shape)
     for mark in marks:
         if mark.rings and mark.kind is not None:
-            _paint(painted, mark.rings, mark.kind)
+            place, inside = cells_within(mark.rings, rows, cols)
+            painted[place][inside] = mark.kind
     return painted
-
-
-def _paint(painted: npt.NDArray[np.uint8], rings: Sequence[Ring], kind: int) -> None:
-    """Even-odd filling, a row of pixel centres at a time, of the rows that the outline reaches."""
-    first = max(0, int(np.floor(min(ring[:, 0].min() for ring in rings))))
-    last = min(painted.shape[0], int(np.ceil(max(ring[:, 0].max() for ring in rings))))
-    for row in range(first, last):
-        crossings = np.sort(np.concatenate([_crossings(ring, row + 0.5) for ring in rings]))
-        for start, stop in zip(crossings[::2], crossings[1::2], strict=False):
-            left, right = (int(np.ceil(edge - 0.5)) for edge in (start, stop))
-            painted[row, max(0, left) : max(0, right)] = kind
-
-
-def _crossings(ring: Ring, level: float) -> npt.NDArray[np.float64]:
-    """Where the edges of a ring cross a row: columns."""
-    after = np.roll(ring, -1, axis=0)
-    crosses = (ring[:, 0] <= level) != (after[:, 0] <= level)
-    start, stop = ring[crosses], after[crosses]
-    share = (level - start[:, 0]) / (stop[:, 0] - start[:, 0])
-    columns: npt.NDArray[np.float64] = start[:, 1] + share * (stop[:, 1] - start[:, 1])
-    return columns

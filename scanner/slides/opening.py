@@ -45,6 +45,15 @@ def open_slide(
         A slide does not state a plausible mpp. (A plain field may be silent: its `mpp` is then None.)
     SettingsError
         `mpp` is impossible, or the file has no such image (ImageNotFoundError).
+
+    Examples
+    --------
+    >>> from scanner import open_slide
+    >>> with open_slide("examples/CMU-1-Small-Region.svs") as slide:
+    ...     print(slide.mpp, slide.mpp_source, len(slide.levels))
+    ...     slide.read(0, (100, 200, 164, 296)).shape  # Rows 100 to 163, columns 200 to 295 of level 0.
+    0.499 aperio description 1
+    (64, 96, 3)
     """
     slide = open_image(Path(path), mpp, channels=channels, image=image)
     try:
@@ -97,6 +106,13 @@ def describe_file(path: str | os.PathLike[str]) -> FileContents:
     ------
     SlideError
         As `open_slide` does, but for what concerns one image only: that is its `problem`.
+
+    Examples
+    --------
+    >>> from scanner.slides import describe_file
+    >>> contents = describe_file("examples/CMU-1-Small-Region.svs")
+    >>> [(image.index, image.name, image.kind.value) for image in contents.images]
+    [(0, '', 'image'), (1, 'thumbnail', 'overview'), (2, 'label', 'overview'), (3, 'macro', 'overview')]
     """
     path = Path(path)
     return choose_reader(path).describe(path)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from scanner.slides.pixels.colour import OPTICAL_DENSITY
+from models.optical_density import OPTICAL_DENSITY
 
 Mask = npt.NDArray[np.bool_]
 Colours = npt.NDArray[np.uint8]

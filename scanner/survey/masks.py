@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from scanner.errors import MaskError
 from scanner.geometry.areas import Area, areas_from_geojson
-from scanner.geometry.features import Ring
+from scanner.geometry.filling import cells_within
 from scanner.survey.mask_files import read_outlines
 from scanner.survey.mask_pictures import read_picture
 from scanner.survey.tissue import Mask, TissueMask
@@ -65,34 +65,9 @@ def _cover(tissue: TissueMask, areas: list[Area], origin: tuple[int, int]) -> Ma
     covered = np.zeros_like(tissue.values)
     for area in areas:
         for rings in area.polygons:
-            _fill(covered, [ring + origin for ring in rings], rows, cols)
+            place, inside = cells_within([ring + origin for ring in rings], rows, cols)
+            covered[place] |= inside
     return covered
-
-
-def _fill(cells: Mask, rings: list[Ring], rows: Centres, cols: Centres) -> None:
-    """Add to `cells` those whose centres lie within an odd number of rings.
-
-    Each edge of a ring flips, in every row that it crosses, all cells to its right. An edge holds its upper end and
-    not its lower one, so that a corner counts once.
-    """
-    top, bottom = (int(np.searchsorted(rows, extreme)) for extreme in _extremes(rings, 0))
-    left, right = (int(np.searchsorted(cols, extreme)) for extreme in _extremes(rings, 1))
-    flips = np.zeros((bottom - top, right - left + 1), np.bool_)
-    for ring in rings:
-        for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-            upper, lower = (start, end) if start[0] <= end[0] else (end, start)
-            first, last = np.searchsorted(rows, [upper[0], lower[0]])
-            if first == last:
-                continue
-            share = (rows[first:last] - upper[0]) / (lower[0] - upper[0])
-            crossed = np.searchsorted(cols, upper[1] + share * (lower[1] - upper[1]))
-            flips[np.arange(first, last) - top, crossed.clip(left, right) - left] ^= True
-    cells[top:bottom, left:right] |= np.logical_xor.accumulate(flips, axis=1)[:, :-1]
-
-
-def _extremes(rings: list[Ring], axis: int) -> tuple[float, float]:
-    places = np.concatenate(rings)[:, axis]
-    return float(places.min()), float(places.max())
 
 
 def _sample(tissue: TissueMask, picture: Mask) -> Mask:

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from models.normalisation import STAINED_CHANNELS, Normalisation, StainStatistics
-from models.pixel_tables import optical_density
+from models.optical_density import OPTICAL_DENSITY
 from scanner.errors import UnreadableRegionError
+from scanner.geometry.arrays import Pixels
 from scanner.geometry.frames import Box
 from scanner.slides.pixels.grid import Grid
 from scanner.survey.tissue import TissueMask, absorbs_light
-
-Pixels = npt.NDArray[np.uint8]
 
 #: Blocks that are sampled at most, and their side in grid px: 4 million pixels in all.
 MAX_BLOCKS, BLOCK_PX = 64, 256
@@ -122,7 +120,7 @@ def _read_blocks(grid: Grid, boxes: Iterable[Box]) -> Iterator[Pixels]:
 
 def _stain_from_counts(counts: npt.NDArray[np.int64]) -> StainStatistics:
     """Weighted mean and spread of the density of each channel's 256 values."""
-    density = optical_density(torch.arange(256)).numpy()
+    density = OPTICAL_DENSITY
     means = counts @ density / counts.sum(axis=1)
     variances = [float(row @ (density - mean) ** 2 / row.sum()) for row, mean in zip(counts, means, strict=True)]
     stds = tuple(max(MIN_STD, variance**0.5) for variance in variances)

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from models.optical_density import OPTICAL_DENSITY
 from scanner.geometry.circles import areas_within_circle
 from scanner.geometry.frames import Box, Frame
-from scanner.slides.pixels.colour import OPTICAL_DENSITY
 from scanner.slides.pixels.protocol import Slide
 from scanner.slides.pixels.thumbnail import Thumbnail, read_thumbnail
 from scanner.survey.ink import find_ink
+from scanner.survey.morphology import grown, without_edge, without_gaps, without_specks
 
 Mask = npt.NDArray[np.bool_]
 
@@ -186,9 +186,11 @@ def find_tissue(slide: Slide, frame: Frame, *, keep_ink: bool = False) -> Tissue
     thumbnail = read_thumbnail(slide, frame, cell_um=cell_um)
     is_stained = absorbs_light(thumbnail.colours)
     is_ink, is_clean = (None, np.ones_like(is_stained)) if keep_ink else _find_ink(thumbnail, is_stained)
-    is_tissue = _without_gaps((is_stained & is_clean) | ~thumbnail.is_readable, cell_um) & is_clean
-    is_tissue = _without_specks(is_tissue, cell_um, slide_um2=frame.area_mm2 * 1e6)
-    return TissueMask(_grown(is_tissue, RIM_UM / cell_um) & is_clean, is_tissue, cell_um, frame, is_ink)
+    found = (is_stained & is_clean) | ~thumbnail.is_readable
+    is_tissue = without_gaps(found, radius=CLOSING_UM / cell_um, hole_cells=HOLE_UM2 / cell_um**2) & is_clean
+    speck_um2 = min(SPECK_UM2, SPECK_SHARE * frame.area_mm2 * 1e6)
+    is_tissue = without_specks(is_tissue, cells=speck_um2 / cell_um**2)
+    return TissueMask(grown(is_tissue, RIM_UM / cell_um) & is_clean, is_tissue, cell_um, frame, is_ink)
 
 
 def full_tissue(frame: Frame) -> TissueMask:
@@ -215,45 +217,8 @@ def _find_ink(thumbnail: Thumbnail, is_stained: Mask) -> tuple[Mask | None, Mask
 
     Black that reaches the slide's edge was not scanned, and is no ink.
     """
-    colours, is_black = thumbnail.colours, thumbnail.colours.max(axis=2) < BLACK
-    islands, _ = ndimage.label(is_black, structure=np.ones((3, 3)))
-    at_edge = np.unique(np.concatenate([islands[0], islands[-1], islands[:, 0], islands[:, -1]]))
-    is_black &= ~np.isin(islands, at_edge[at_edge > 0])
+    colours = thumbnail.colours
+    is_black = without_edge(colours.max(axis=2) < BLACK)
     touched = find_ink(colours, is_stained | is_black, thumbnail.cell_um) & thumbnail.is_readable
     is_ink = touched & (is_stained | is_black)
     return (is_ink if is_ink.any() else None), ~touched
-
-
-def _without_gaps(mask: Mask, cell_um: float) -> Mask:
-    radius = CLOSING_UM / cell_um
-    # Distances are measured within the slide alone, so closing does not eat into the tissue from the slide's border.
-    closed = _shrunk(_grown(mask, radius), radius)
-    # A frame of glass joins all gaps that reach the slide's edge: only what tissue encloses is a hole.
-    gaps, _ = ndimage.label(np.pad(~closed, 1, constant_values=True))
-    is_gap: Mask = _large_islands(gaps, HOLE_UM2 / cell_um**2) | (gaps == gaps[0, 0])
-    return ~is_gap[1:-1, 1:-1]
-
-
-def _without_specks(mask: Mask, cell_um: float, *, slide_um2: float) -> Mask:
-    islands, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-    return _large_islands(islands, min(SPECK_UM2, SPECK_SHARE * slide_um2) / cell_um**2)
-
-
-def _large_islands(labels: npt.NDArray[np.int32], cells: float) -> Mask:
-    """Labelled islands (0 is sea) of more than `cells` cells."""
-    is_large = np.bincount(labels.ravel()) > cells
-    is_large[0] = False
-    large: Mask = is_large[labels]
-    return large
-
-
-def _grown(mask: Mask, radius: float) -> Mask:
-    """Cells within `radius` cells of the mask."""
-    if not mask.any():
-        return mask.copy()
-    grown: Mask = ndimage.distance_transform_edt(~mask) <= radius
-    return grown
-
-
-def _shrunk(mask: Mask, radius: float) -> Mask:
-    return ~_grown(~mask, radius)

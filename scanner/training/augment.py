@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.optical_density import OPTICAL_DENSITY
 from scanner.training.recipe import Augmentation
 from scanner.training.stain import Array, Stain, exchange_matrix
 
@@ -21,6 +22,8 @@ from scanner.training.stain import Array, Stain, exchange_matrix
 BLUR_PX = (0.4, 1.3)
 NOISE_LEVELS = (1.0, 7.0)
 
+#: Optical density of each 8-bit value, as the network sees it.
+_DENSITIES = OPTICAL_DENSITY.astype(np.float32)
 #: Most that an unsharp mask adds, as scanners do.
 SHARPEN = 0.8
 
@@ -128,7 +131,7 @@ def compress(
 
 def normalise(images: npt.NDArray[np.uint8], changes: list[StainChange]) -> Tensor:
     """Network input (N, 3, H, W): optical density by each crop's own statistics, channels-last memory."""
-    density = -torch.log10((torch.from_numpy(images).float() + 1.0) / 256.0)  # (N, H, W, 3)
+    density = torch.from_numpy(_DENSITIES[images])  # (N, H, W, 3)
     mean = _stack([change.mean for change in changes])[:, None, None]
     std = _stack([change.std for change in changes])[:, None, None]
     return ((density - mean) / std).permute(0, 3, 1, 2)

@@ -157,6 +157,7 @@ def _take_step(state: TrainingState, recipe: Recipe) -> float:
 
 @torch.no_grad()
 def _average(averaged: nn.Module, net: nn.Module, decay: float) -> None:
+    """One step of the averaged weights; `swa_utils.AveragedModel` has one decay for all steps, and first copies."""
     for mean, value in zip(_tensors(averaged), _tensors(net), strict=True):
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)

@@ -58,19 +58,6 @@ def dense_loss(
     return F.cross_entropy(logits, targets, weight, ignore_index=IGNORED, label_smoothing=smoothing)
 
 
-def patch_loss(net: nn.Module, images: Tensor, targets: Tensor, *, patch_size: int, stride: int) -> Tensor:
-    """The same mean, patch by patch: the slow reference. Equal, and with equal gradients, if `net` is in eval mode."""
-    total, count = images.new_zeros(()), 0
-    for row in range(targets.shape[1]):
-        for col in range(targets.shape[2]):
-            top, left = row * stride, col * stride
-            patches = images[:, :, top : top + patch_size, left : left + patch_size]
-            wanted = targets[:, row, col]
-            total = total + F.cross_entropy(net(patches), wanted, ignore_index=IGNORED, reduction="sum")
-            count += int((wanted != IGNORED).sum())
-    return total / count
-
-
 def _linear_as_convolution(layer: nn.Linear, maps: Tensor) -> Tensor:
     channels = maps.shape[1]
     side = math.isqrt(layer.in_features // channels)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.optical_density import OPTICAL_DENSITY
 from scanner.labels.fields import LabelledField, Points
-from scanner.slides.pixels.colour import OPTICAL_DENSITY
 from scanner.survey.tissue import absorbs_light
 
 Array = npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Allow list: which addresses the service itself may call. Without an entry, none."""
+"""Allow list: which URLs the service itself may call; none without an entry."""
 
 from __future__ import annotations
 

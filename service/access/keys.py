@@ -1,4 +1,4 @@
-"""Who asks: by API keys, known only by their SHA-256, or by tokens of an identity provider; and with which role."""
+"""Which client sends a request, in which role: API keys, stored only as SHA-256, and tokens of an identity provider."""
 
 from __future__ import annotations
 
@@ -10,35 +10,42 @@ from enum import IntEnum
 from pathlib import Path
 
 from service.access.oidc import InvalidTokenError, IssuerUnreachableError, TokenVerifier
+from service.problems import ReportedError
 from service.settings import Settings
 
 KEYS_FILE = "api-keys.txt"
 MAX_CLIENT_NAME = 128
 
 
-class NotAuthenticatedError(Exception):
-    """No key, or one that is not known."""
+class NotAuthenticatedError(ReportedError):
+    """The request has no API key, or an unknown one."""
+
+    problem_type = "not-authenticated"
 
 
-class IdentityProviderError(Exception):
-    """Who asks cannot be found out now."""
+class IdentityProviderError(ReportedError):
+    """The identity provider cannot be reached, so that a token cannot be checked."""
+
+    problem_type = "identity-unknown"
 
 
-class NotAllowedError(Exception):
+class NotAllowedError(ReportedError):
     """The key's role does not allow this."""
+
+    problem_type = "not-allowed"
 
 
 class Role(IntEnum):
-    """What a key allows; each role allows what the smaller ones do."""
+    """What a client may do; each role includes the lower ones."""
 
-    READ = 1  # look at one's own jobs
-    SUBMIT = 2  # ask for scans, cancel one's own
-    ADMIN = 3  # all clients' jobs, metrics
+    READ = 1  # see its own jobs
+    SUBMIT = 2  # submit scans, cancel its own jobs
+    ADMIN = 3  # see the jobs of all clients, and metrics
 
 
 @dataclass(frozen=True)
 class Client:
-    """Who asks."""
+    """The client that sends a request."""
 
     name: str
     role: Role
@@ -46,10 +53,12 @@ class Client:
     def require(self, role: Role) -> None:
         """NotAllowedError unless the client has at least this role."""
         if self.role < role:
-            raise NotAllowedError(f"{self.name!r} has the role {self.role.name.lower()}, not {role.name.lower()}")
+            raise NotAllowedError(
+                f"{self.name!r} has the role {self.role.name.lower()}; this needs the role {role.name.lower()}"
+            )
 
 
-#: Who asks where keys are off.
+#: The client of every request where keys are off.
 LOCAL = Client("local", Role.ADMIN)
 
 
@@ -61,7 +70,7 @@ class Tokens:
         self._roles = {value: Role[role.upper()] for value, role in roles.items()}
 
     def identify(self, token: str) -> Client:
-        """The client of whom the token speaks, with the highest role that any of its claim's values stands for."""
+        """The client that the token identifies, with the highest of the roles that its claim maps to."""
         try:
             identity = self._verifier.verify(token)
         except InvalidTokenError as error:
@@ -70,7 +79,7 @@ class Tokens:
             raise IdentityProviderError(str(error)) from error
         roles = [self._roles[value] for value in identity.roles if value in self._roles]
         if not roles:
-            raise NotAllowedError("none of the token's roles stands for one of this service's")
+            raise NotAllowedError("the token has no role that the setting oidc_roles lists")
         return Client(f"oidc:{identity.subject}"[:MAX_CLIENT_NAME], max(roles))
 
 
@@ -86,31 +95,31 @@ class KeyRing:
 
     @property
     def is_open(self) -> bool:
-        """True if no key is asked for."""
+        """True if requests need no key."""
         return not self._clients and self._tokens is None
 
     def identify(self, key: str | None) -> Client:
-        """The client whose key this is."""
+        """The client that this key or token belongs to."""
         if self.is_open:
             return LOCAL
         if not key:
-            raise NotAuthenticatedError("send the key as 'X-API-Key' or as 'Authorization: Bearer'")
+            raise NotAuthenticatedError("send an API key in the header 'X-API-Key' or 'Authorization: Bearer'")
         if self._tokens and key.count(".") == 2:  # The three parts of a JSON web token.
             return self._tokens.identify(key)
-        # Keys are long and random, so looking a digest up tells an attacker nothing that helps.
+        # Keys are long and random, so the timing of this look-up does not help an attacker.
         client = self._clients.get(hash_key(key))
         if client is None:
-            raise NotAuthenticatedError("the API key is not known")
+            raise NotAuthenticatedError("unknown API key")
         return client
 
 
 def hash_key(key: str) -> str:
-    """What the settings hold of a key."""
+    """SHA-256 of a key, as the settings hold it."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def load_keys(settings: Settings) -> tuple[KeyRing, str | None]:
-    """The key ring of `settings`, and a new key to be shown once if one had to be made."""
+    """The key ring of `settings`, and a new key to show once if one had to be created."""
     tokens = _load_tokens(settings)
     if settings.api_keys or tokens:
         return KeyRing(settings.api_keys, tokens), None
@@ -129,7 +138,7 @@ def _load_tokens(settings: Settings) -> Tokens | None:
 
 
 def _own_key(path: Path) -> tuple[KeyRing, str | None]:
-    """A network address without keys: one admin key, kept as its hash in the data folder."""
+    """The key ring of a server on a network address without keys: one admin key, its hash stored in the data folder."""
     if path.exists():
         return KeyRing({"admin": path.read_text(encoding="utf-8").strip()}), None
     key = secrets.token_urlsafe(32)

@@ -1,4 +1,4 @@
-"""How much one client, and all together, may ask for."""
+"""Limits on requests, uploads and disk space, per client and in all."""
 
 from __future__ import annotations
 
@@ -9,107 +9,110 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import limits
-import sqlalchemy as sa
 from anyio import to_thread
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from service.jobs.store import Store
+from service.problems import ReportedError
 from service.settings import Settings
 
 T = TypeVar("T")
-#: Jobs are inserted one at a time; a few more may read meanwhile what they need for it.
+#: Jobs are inserted one at a time; a few more requests may meanwhile read what they need.
 SUBMISSIONS_AT_ONCE = 4
-#: A request that waits for its turn longer than this is sent away.
+#: A request that has to wait longer than this is refused.
 SUBMISSION_PATIENCE = 20.0  # seconds
 
 
-class TooManyRequestsError(Exception):
-    """One client asks too much."""
+class TooManyRequestsError(ReportedError):
+    """One client sends too many requests, or has too many jobs or uploads open."""
+
+    problem_type = "too-many-requests"
 
 
-class BusyError(Exception):
-    """All together ask too much."""
+class BusyError(ReportedError):
+    """The service has as much work as it takes."""
+
+    problem_type = "busy"
 
 
-class TooLargeError(Exception):
+class TooLargeError(ReportedError):
     """More bytes or pixels than the service accepts."""
 
-
-class QuotaExceededError(Exception):
-    """One client keeps more bytes here than it may."""
+    problem_type = "too-large"
 
 
-class StorageFullError(Exception):
-    """The disk is nearly full."""
+class QuotaExceededError(ReportedError):
+    """An upload exceeds the client's storage quota."""
+
+    problem_type = "quota-exceeded"
 
 
-class IdempotencyConflictError(Exception):
-    """The key came with another request before."""
+class StorageFullError(ReportedError):
+    """The service's disk is full, or nearly."""
+
+    problem_type = "storage-full"
+
+
+class SlowClientError(ReportedError):
+    """A request's body stalls or arrives too slowly."""
+
+    problem_type = "too-slow"
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """How many bytes one upload may have."""
+    """How large one upload may be."""
 
-    #: Of any slide.
+    #: Most bytes of any slide.
     cap: int
-    #: Left of the client's quota; None without one.
+    #: Bytes left of the client's quota; None without one.
     quota_left: int | None = None
 
     def require(self, size: int) -> None:
-        """Raise if so many bytes are too many."""
+        """Raise TooLargeError or QuotaExceededError if an upload of `size` bytes is too large."""
         if size > self.cap:
-            raise TooLargeError(f"the slide has more than {self.cap} bytes")
+            raise TooLargeError(f"the slide is larger than the limit of {self.cap} bytes")
         if self.quota_left is not None and size > self.quota_left:
             raise QuotaExceededError(
-                f"{max(0, self.quota_left)} bytes are left of what this client may keep here: "
-                "DELETE /uploads/{id} or DELETE /jobs/{job_id}?purge=true makes room"
+                f"{max(0, self.quota_left)} bytes are left of this client's storage quota: "
+                "free some by DELETE /uploads/{id} or DELETE /jobs/{job_id}?purge=true"
             )
 
 
 class RateLimit:
-    """So many requests of each client within any minute."""
+    """Limits the requests of each client per minute."""
 
     def __init__(self, per_minute: int) -> None:
         self._item = limits.RateLimitItemPerMinute(per_minute)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def take(self, client: str) -> None:
-        """Count one request; TooManyRequestsError if the client has had all of a minute's."""
+        """Count one request; TooManyRequestsError beyond the limit."""
         if not self._limiter.hit(self._item, client):
-            raise TooManyRequestsError(f"this client sends more than {self._item.amount} requests a minute")
+            raise TooManyRequestsError(f"this client has sent more than {self._item.amount} requests a minute")
 
 
-class Turns:
-    """So many requests add a job at a time; the others wait in order, without a thread or a connection."""
+class SubmissionLimiter:
+    """Lets a few requests at a time add a job; others wait in order, without a thread or a database connection."""
 
     def __init__(self, at_once: int = SUBMISSIONS_AT_ONCE, *, patience: float = SUBMISSION_PATIENCE) -> None:
         self._places = asyncio.Semaphore(at_once)
         self._patience = patience
 
     async def run(self, submission: Callable[[], T]) -> T:
-        """What the submission returns, in a thread; BusyError if others take too long before it."""
+        """Run `submission` in a thread and return its result; BusyError if it would have to wait too long."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._places.acquire()
         except TimeoutError as error:
-            raise BusyError("too many requests for scans at the same moment") from error
+            raise BusyError("too many scans are being submitted at once") from error
         try:
             return await to_thread.run_sync(submission)
         finally:
             self._places.release()
 
 
-def require_room(store: Store, settings: Settings, client: str, *, connection: sa.Connection) -> None:
-    """Raise if one more job is too much for the queue, or for this client, as that transaction sees it."""
-    if store.count_open(client, connection=connection) >= settings.max_client_jobs:
-        raise TooManyRequestsError(f"{settings.max_client_jobs} jobs of this client are open")
-    if store.count_open(connection=connection) >= settings.max_open_jobs:
-        raise BusyError(f"{settings.max_open_jobs} jobs are open")
-
-
 def require_disk(settings: Settings, further_bytes: int = 0) -> None:
-    """Raise if the data folder's disk is nearly full, or would be with so much more on it."""
+    """StorageFullError if the data folder's disk is nearly full, or would be with `further_bytes` more."""
     if shutil.disk_usage(settings.data).free - further_bytes < settings.min_free_bytes:
-        raise StorageFullError("free disk space is below the service's minimum")
+        raise StorageFullError("free disk space is below the service's minimum (min_free_bytes)")

@@ -1,4 +1,4 @@
-"""OpenID Connect: tokens of an identity provider, checked with the keys that it publishes. The extra `oidc`."""
+"""OpenID Connect: verifies tokens with the keys that the identity provider publishes (extra `oidc`)."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import httpx
 if TYPE_CHECKING:
     from jwt import PyJWKClient
 
-#: Signatures by a private key alone: a shared secret or "none" would let others make tokens.
+#: Only asymmetric signatures: with a shared secret or "none" others could make tokens.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-#: Clocks may differ by so much.
+#: Tolerated difference of clocks.
 LEEWAY = 30.0  # seconds
 TIMEOUT = 10.0  # seconds
 MAX_TOKEN = 8192
 
 
 class InvalidTokenError(Exception):
-    """The token is not one of the issuer's for this service, or no longer holds."""
+    """The token is not from the issuer, not for this service, or expired."""
 
 
 class IssuerUnreachableError(Exception):
-    """The issuer's keys cannot be had."""
+    """The issuer's keys cannot be fetched."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a token speaks of."""
+    """The subject and roles of a token."""
 
     subject: str
     #: Values of the claim that holds roles or groups.
@@ -37,7 +37,7 @@ class Identity:
 
 
 class TokenVerifier:
-    """Checks tokens of one issuer."""
+    """Verifies tokens of one issuer."""
 
     def __init__(self, issuer: str, audience: str, *, role_claim: str) -> None:
         try:
@@ -50,14 +50,14 @@ class TokenVerifier:
         self._lock = Lock()
 
     def verify(self, token: str) -> Identity:
-        """Whom the token speaks of.
+        """The identity in a token.
 
         Raises
         ------
         InvalidTokenError
-            Its signature, issuer, audience or times are not right.
+            Its signature, issuer, audience or times are wrong.
         IssuerUnreachableError
-            The issuer does not tell its keys.
+            The issuer's keys cannot be fetched.
         """
         if len(token) > MAX_TOKEN:
             raise InvalidTokenError("the token is too long")
@@ -73,9 +73,9 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
         except self._jwt.exceptions.PyJWKClientConnectionError as error:
-            raise IssuerUnreachableError("the identity provider does not answer") from error
+            raise IssuerUnreachableError("the identity provider cannot be reached") from error
         except (self._jwt.exceptions.PyJWTError, ValueError) as error:
-            raise InvalidTokenError(f"the token does not hold: {error}") from error
+            raise InvalidTokenError(f"the token is not valid: {error}") from error
         return Identity(str(claims["sub"]), _as_roles(claims.get(self._role_claim)))
 
     def _key_client(self) -> PyJWKClient:
@@ -85,15 +85,15 @@ class TokenVerifier:
             return self._keys
 
     def _find_keys(self) -> str:
-        """Where the issuer publishes its keys, as its own description says."""
+        """URL of the issuer's keys, from its discovery document."""
         address = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
             answer = httpx.get(address, timeout=TIMEOUT, follow_redirects=False, trust_env=False).raise_for_status()
             return str(answer.json()["jwks_uri"])
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            raise IssuerUnreachableError("the identity provider does not answer") from error
+            raise IssuerUnreachableError("the identity provider cannot be reached") from error
 
 
 def _as_roles(claim: Any) -> tuple[str, ...]:
-    """The claim as a tuple: issuers write one string, several with spaces between, or a list."""
+    """The claim as a tuple: issuers write one string, several separated by spaces, or a list."""
     return tuple(claim.split()) if isinstance(claim, str) else tuple(map(str, claim or ()))

@@ -1,4 +1,4 @@
-"""create_app: the parts of the service, wired together."""
+"""create_app: builds the FastAPI application and the parts of the service."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from models.card import NOTICE
 from service.access.keys import KeyRing, load_keys
-from service.access.limits import RateLimit, Turns
+from service.access.limits import RateLimit, SubmissionLimiter
+from service.api.body_timeout import BodyTimeout
 from service.api.contract import errors
 from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
-from service.api.contract.schemas import RESEARCH_USE
-from service.api.pace import BodyPace
+from service.api.contract.tus_protocol import EXPOSED
 from service.api.routes import detect, files, jobs, operation, pages, tus, uploads, viewer
 from service.api.running.context import Service
 from service.api.running.metrics import instrument
 from service.api.running.readiness import Readiness
 from service.api.security_headers import SecurityHeaders
 from service.api.targets import PlainTargets
+from service.api.tus_headers import TusHeaders
 from service.jobs import dbos_queue
 from service.jobs.catalog import Catalog
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.migrating import open_store
 from service.jobs.presence import Presence
 from service.jobs.store import Store
 from service.jobs.waiting import JobWaiter
 from service.results.results import Results
-from service.results.viewer_tiles import TileMaker
+from service.results.tile_processes import TileMaker
 from service.settings import Settings
 from service.slides_in.appending import Appender
 from service.telemetry.audit import AuditTrail
-from service.telemetry.logs import RequestLog
+from service.telemetry.request_log import RequestLog
 
 #: A slide coarser than this many times the model's mpp is refused; equal to scanner.scanning.COARSEST.
 COARSEST = 4.0
@@ -45,12 +47,12 @@ DESCRIPTION = f"""
 Finds mitotic figures in whole slides and fields: every position of the tissue is scored by a patch classifier,
 exactly, and the peaks of that map are the detections. Coordinates are level-0 pixels from the top left.
 
-**{RESEARCH_USE}**
+**{NOTICE}**
 """
 
 
 def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
-    """The API over the store and the data folder that `settings` names. Workers are processes of their own."""
+    """The API for the job database and data folder in `settings`. Workers are separate processes."""
     keys = keys or load_keys(settings)[0]
     catalog = Catalog(settings.models, settings.default_model)
     app = FastAPI(
@@ -62,9 +64,9 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.registry = instrument(app)
-    app.add_middleware(BodyPace, timeout_s=settings.client_timeout_s)
+    app.add_middleware(BodyTimeout, timeout_s=settings.client_timeout_s)
     app.add_middleware(PlainTargets)
-    app.add_middleware(tus.TusHeaders)
+    app.add_middleware(TusHeaders)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AuditTrail, folder=settings.audit_folder, keep_days=settings.audit_keep_days)
     if settings.cors_origins:
@@ -73,7 +75,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Location", *tus.EXPOSED],
+            expose_headers=["Location", *EXPOSED],
         )
     app.add_middleware(RequestLog)
     for part in (detect, tus, uploads, jobs, files, viewer, operation, pages):
@@ -101,7 +103,7 @@ def _lifespan(settings: Settings, keys: KeyRing, catalog: Catalog) -> Callable[[
 
 
 def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service:
-    """The parts of the service, its folders and tables made where they are missing."""
+    """The parts of the service; creates missing folders and tables."""
     for folder in (settings.uploads, settings.results):
         folder.mkdir(parents=True, exist_ok=True)
     engine = open_store(settings.store_url)
@@ -111,13 +113,13 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
         settings=settings,
         store=store,
         presence=Presence(engine),
-        measures=Measures(engine),
+        counters=Counters(engine),
         queue=queues,
         catalog=catalog,
         results=Results(settings.results),
         keys=keys,
         rate=RateLimit(settings.requests_per_minute),
-        turns=Turns(),
+        submissions=SubmissionLimiter(),
         readiness=Readiness(settings, catalog),
         waiter=JobWaiter(store),
         tiles=TileMaker(),
@@ -126,7 +128,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
 
 
 def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_keys: bool) -> dict[str, Any]:
-    """The OpenAPI document with what FastAPI cannot know: streamed bodies, the models offered, whether keys are on."""
+    """The OpenAPI document with what FastAPI cannot know: streamed bodies, available models, whether keys are on."""
     document = openapi()
     schema = DetectSource.model_json_schema(ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= schema.pop("$defs") | {"DetectSource": schema}

@@ -1,7 +1,8 @@
-"""Connections: HTTP as uvicorn speaks it, with a time for everything that it would wait for without end.
+"""Connections: uvicorn's HTTP protocol with timeouts where uvicorn would wait forever.
 
-A client has `timeout_keep_alive` seconds for the head of a request, for taking what was sent to it, and, once it has
-its answer, for ending what it is still sending: that is read and dropped meanwhile, so that it can read the answer.
+A client has `timeout_keep_alive` seconds to send the head of a request, to read what was sent to it, and, if it was
+answered before it had sent its whole body, to finish sending: those bytes are read and dropped, so that the client gets
+to read the answer.
 """
 
 from __future__ import annotations
@@ -13,49 +14,49 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 
 class TimedConnection(H11Protocol):
-    """Is cut off when a time is over."""
+    """A connection that is closed when a timeout expires."""
 
     _head_clock: asyncio.TimerHandle | None = None
     _reading_clock: asyncio.TimerHandle | None = None
     _rest_clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request."""
+        """Start the timeout of the first request's head."""
         super().connection_made(transport)
         self._time_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all clocks."""
+        """Cancel all timeouts."""
         for clock in (self._head_clock, self._reading_clock, self._rest_clock):
             if clock:
                 clock.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request, and time the head of one that is not whole."""
+        """Parse received bytes; start or cancel the timeout of a request's head."""
         super().data_received(data)
         self._time_head()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; for the rest of this one, if its answer came before its end."""
+        """After an answer: start the timeout of the rest of the request, if its body is still being sent."""
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY:
             self._rest_clock = self.loop.call_later(self.timeout_keep_alive, self._cut_off_rest, self.cycle)
 
     def pause_writing(self) -> None:
-        """Stop sending until the client has read."""
+        """Stop sending until the client has read, and start the timeout of that."""
         super().pause_writing()
         self._reading_clock = self._reading_clock or self._cut_off_later()
 
     def resume_writing(self) -> None:
-        """Go on sending."""
+        """Resume sending."""
         super().resume_writing()
         if self._reading_clock:
             self._reading_clock.cancel()
             self._reading_clock = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, whether or not the client takes what was sent last."""
+        """Close an idle connection, even if the client has not read what was sent last."""
         super().timeout_keep_alive_handler()
         self._reading_clock = self._reading_clock or self._cut_off_later()
 

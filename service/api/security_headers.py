@@ -1,4 +1,4 @@
-"""What every response says to browsers: no sniffing, no framing, nothing from elsewhere."""
+"""Security headers of every response: no content sniffing, no framing, nothing loaded from other hosts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SecurityHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, adding headers on the way back."""
+        """Call the application and add the headers to its response."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,1 +1,1 @@
-"""A job from submission to its end: its states, the store, the queue."""
+"""Jobs from submission to their end: states, database, queue, webhooks, retention."""

@@ -1,4 +1,4 @@
-"""The models a client may name, read from their cards alone: the API process never loads a network (nor torch)."""
+"""The available models, read from their cards alone: the API process loads neither networks nor torch."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from models import DEFAULT_MODEL
 from models.card import CARD_NAME
 from models.registry import file_sha256
 from models.sources import CODE, FORMAT_OF, ZOO
+from service.problems import ReportedError
 
 
-class UnknownModelError(LookupError):
+class UnknownModelError(ReportedError, LookupError):
     """No model has this name."""
+
+    problem_type = "model-not-found"
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A model as the service offers it."""
+    """An available model."""
 
     name: str
     folder: Path
-    #: Of the weights.
+    #: SHA-256 of the weights.
     sha256: str
-    #: Of all that the card says: threshold, radius and calibration change a result as the weights do.
+    #: SHA-256 of the whole card: threshold, radius and calibration affect a result as the weights do.
     card_sha256: str
     mpp: float
     #: The whole card, as written.
@@ -40,7 +43,7 @@ class Catalog:
     def __init__(self, extra: Path | None, default: str | None) -> None:
         roots = [ZOO, *([extra] if extra else [])]
         entries = [read_entry(path) for root in roots for path in sorted(root.glob(f"*/{CARD_NAME}"))]
-        # TorchScript is code: the service runs none that it is handed.
+        # TorchScript is code: the service runs none that comes from outside.
         self.entries = {entry.name: entry for entry in entries if entry.card.get("architecture") not in CODE}
         self._default = default
 
@@ -55,12 +58,12 @@ class Catalog:
         """The model of that name, or the default one."""
         wanted = name or self.default
         if wanted not in self.entries:
-            raise UnknownModelError(f"model {wanted!r} is not offered; offered: {', '.join(self.entries) or 'none'}")
+            raise UnknownModelError(f"no model {wanted!r}; available: {', '.join(self.entries) or 'none'}")
         return self.entries[wanted]
 
 
 def read_entry(path: Path) -> CatalogEntry:
-    """The model of a card."""
+    """The model that a card describes."""
     card = tomllib.loads(path.read_text(encoding="utf-8"))
     card_sha256 = hashlib.sha256(json.dumps(card, sort_keys=True, default=str).encode()).hexdigest()
     sha256 = card.get("sha256") or _weights_sha256(path.parent)

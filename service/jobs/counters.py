@@ -1,4 +1,4 @@
-"""Measures: what workers count and report, in the store, where every host's API can read it."""
+"""Counters: totals and gauges that workers write to the job database, for the metrics of every API process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from service.jobs.database import metadata, reading, writing
 
-_measures = sa.Table(
+_counters = sa.Table(
     "mitoscan_measures",
     metadata,
     sa.Column("name", sa.String(64), primary_key=True),
@@ -21,13 +21,13 @@ STAGE_SECONDS = "stage_seconds"
 SCANNED_MM2 = "scanned_mm2"
 JOBS_ENDED = "jobs_ended"
 FAILURES = "failures"
-#: As it is now: label is the worker.
+#: Gauges: label is the worker.
 GPU_USED_BYTES = "gpu_used_bytes"
 GPU_TOTAL_BYTES = "gpu_total_bytes"
 
 
-class Measures:
-    """Named numbers with a label each."""
+class Counters:
+    """Numbers by name and label."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -35,32 +35,32 @@ class Measures:
     def add(self, name: str, amounts: Mapping[str, float]) -> None:
         """Add to totals: label -> amount."""
         for label, amount in amounts.items():
-            self._write(name, label, _measures.c.value + amount, amount)
+            self._write(name, label, _counters.c.value + amount, amount)
 
     def put(self, name: str, label: str, value: float) -> None:
-        """Say how something stands now."""
+        """Set a gauge."""
         self._write(name, label, sa.literal(value), value)
 
     def read(self) -> dict[str, dict[str, float]]:
-        """All of them: name -> label -> value."""
+        """All numbers: name -> label -> value."""
         found: dict[str, dict[str, float]] = {}
         with reading(self._engine) as connection:
-            for name, label, value in connection.execute(sa.select(_measures)):
+            for name, label, value in connection.execute(sa.select(_counters)):
                 found.setdefault(name, {})[label] = value
         return found
 
     def forget(self, name: str, label: str) -> None:
-        """Drop one, e.g. of a worker that is gone."""
+        """Remove a number, such as that of a worker that no longer exists."""
         with writing(self._engine) as connection:
-            connection.execute(_measures.delete().where(_place(name, label)))
+            connection.execute(_counters.delete().where(_place(name, label)))
 
     def _write(self, name: str, label: str, changed: sa.ColumnElement[float], first: float) -> None:
-        change = _measures.update().where(_place(name, label)).values(value=changed)
-        for _ in range(2):  # Two workers may both be the first: the second of them finds the row.
+        change = _counters.update().where(_place(name, label)).values(value=changed)
+        for _ in range(2):  # If two workers insert the row at once, the second one then updates it.
             try:
                 with writing(self._engine) as connection:
                     if connection.execute(change).rowcount == 0:
-                        connection.execute(_measures.insert().values(name=name, label=label, value=first))
+                        connection.execute(_counters.insert().values(name=name, label=label, value=first))
             except sa.exc.IntegrityError:
                 continue
             else:
@@ -68,4 +68,4 @@ class Measures:
 
 
 def _place(name: str, label: str) -> sa.ColumnElement[bool]:
-    return (_measures.c.name == name) & (_measures.c.label == label)
+    return (_counters.c.name == name) & (_counters.c.label == label)

@@ -1,6 +1,6 @@
-"""Deleting: what its owner wants gone is gone, where nobody else's job needs it.
+"""Deleting jobs and uploads on request; files that another client's job needs are kept.
 
-The store forgets first, files go after it: what a crash leaves between the two is removed by retention.
+Rows are deleted before files: files that a crash leaves behind are removed by retention.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path, PurePosixPath
 from anyio import to_thread
 
 from service.access.keys import Client, Role
-from service.api.running.context import Service
 from service.jobs import lifecycle
+from service.jobs.backend import JobBackend
 from service.jobs.lifecycle import Job, TransitionError
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in import tus
-from service.slides_in.holdings import find_holding, is_held, let_go
+from service.slides_in.holdings import find_holding, is_held, release
 from service.slides_in.store_slide import incoming_folder, is_sha256
 from service.slides_in.tus import UploadNotFoundError
 
@@ -29,16 +30,20 @@ from service.slides_in.tus import UploadNotFoundError
 STOP_PATIENCE = 20.0
 
 
-class StillRunningError(Exception):
-    """A worker still has the job."""
+class StillRunningError(ReportedError):
+    """A worker is still running the job."""
+
+    problem_type = "job-running"
 
 
-class UploadInUseError(Exception):
-    """A job that has not ended reads the upload."""
+class UploadInUseError(ReportedError):
+    """A job that has not ended uses the upload."""
+
+    problem_type = "upload-in-use"
 
 
-async def purge_job(service: Service, job: Job) -> None:
-    """Cancel a job if it has not ended; then forget it, and its result and upload where nobody else's job needs them.
+async def purge_job(backend: JobBackend, job: Job) -> None:
+    """Cancel a job if it has not ended; then delete it, and its result and upload unless another job needs them.
 
     Raises
     ------
@@ -48,84 +53,84 @@ async def purge_job(service: Service, job: Job) -> None:
     if not job.state.is_final:
         cancelling = partial(lifecycle.request_cancel, now=time.time())
         with suppress(TransitionError):  # It has just ended.
-            await to_thread.run_sync(service.store.update, job.id, cancelling)
-        job = await service.waiter.wait(job.id, timeout_s=STOP_PATIENCE)
+            await to_thread.run_sync(backend.store.update, job.id, cancelling)
+        job = await backend.waiter.wait(job.id, timeout_s=STOP_PATIENCE)
         if not job.state.is_final:
-            raise StillRunningError("the job is being cancelled; ask again once it has stopped")
-    await to_thread.run_sync(_forget, service, job)
+            raise StillRunningError("the job is being cancelled: repeat the request once it has stopped")
+    await to_thread.run_sync(_forget, backend, job)
 
 
-def delete_upload(service: Service, client: Client, upload_id: str) -> None:
-    """Give an unfinished upload up, or have a stored one forgotten, its bytes gone where nobody else needs them.
+def delete_upload(backend: JobBackend, client: Client, upload_id: str) -> None:
+    """Delete an unfinished upload, or a stored one with its bytes unless another client needs them.
 
-    An admin who does not hold the upload deletes it for everyone.
+    An admin who does not keep the upload deletes it for all clients.
 
     Raises
     ------
     UploadNotFoundError
         The client has no such upload.
     UploadBusyError
-        Bytes of it are coming in.
+        A request is sending bytes of it.
     UploadInUseError
-        A job of the client that has not ended reads it.
+        A job of the client that has not ended uses it.
     """
-    settings, sha256 = service.settings, upload_id
+    settings, sha256 = backend.settings, upload_id
     if tus.is_id(upload_id):
         upload = tus.find(settings, upload_id)
         tus.require_owner(upload, client)
         if upload.sha256 is None:
-            with tus.claimed(settings, upload_id):
+            with tus.locked(settings, upload_id):
                 tus.remove(settings, upload_id)
             return
         sha256 = upload.sha256
     if not is_sha256(sha256):
         raise UploadNotFoundError(f"no upload {upload_id!r}")
-    _delete_slide(service, client, sha256)
+    _delete_slide(backend, client, sha256)
     if sha256 != upload_id:
         tus.remove(settings, upload_id)
 
 
-def _delete_slide(service: Service, client: Client, sha256: str) -> None:
-    settings = service.settings
+def _delete_slide(backend: JobBackend, client: Client, sha256: str) -> None:
+    settings = backend.settings
     is_own = find_holding(settings, client.name, sha256) is not None
     if not (is_own or client.role >= Role.ADMIN) or not _place(settings, sha256).is_dir():
-        let_go(settings, sha256, client=client.name)
+        release(settings, sha256, client=client.name)
         raise UploadNotFoundError(f"no upload {sha256!r}")
-    readers = service.store.list_reading(_relative(sha256))
+    readers = backend.store.list_reading(_relative(sha256))
     blocking = [job for job in readers if not job.state.is_final and (not is_own or job.client == client.name)]
     if blocking:
         raise UploadInUseError(
-            f"job {blocking[0].id} is {blocking[0].state} and reads it: cancel it, or wait for its end"
+            f"job {blocking[0].id} is {blocking[0].state} and uses it: cancel the job, or wait until it has ended"
         )
-    let_go(settings, sha256, client=client.name if is_own else None)
+    release(settings, sha256, client=client.name if is_own else None)
     is_wanted = is_own and any(job.client != client.name for job in readers)
     if not is_wanted and not is_held(settings, sha256):
-        _remove_slide(service, sha256)
+        _remove_slide(backend, sha256)
 
 
-def _forget(service: Service, job: Job) -> None:
-    service.store.delete(job.id)
-    service.results.discard_work(job.id)
-    if not service.store.has_result_key(job.request.result_key):
-        service.results.remove(job.request.result_key)
+def _forget(backend: JobBackend, job: Job) -> None:
+    backend.store.delete(job.id)
+    backend.results.discard_work(job.id)
+    if not backend.store.has_result_key(job.request.result_key):
+        backend.results.remove(job.request.result_key)
     slide = PurePosixPath(job.request.slide)
     if not job.request.slide or slide.is_absolute():  # Not fetched yet, or a file of the server's own folders.
         return
     sha256 = slide.parent.name
-    readers = service.store.list_reading(_relative(sha256))
+    readers = backend.store.list_reading(_relative(sha256))
     if all(reader.client != job.client for reader in readers):
-        let_go(service.settings, sha256, client=job.client)
-    if not readers and not is_held(service.settings, sha256):
-        _remove_slide(service, sha256)
+        release(backend.settings, sha256, client=job.client)
+    if not readers and not is_held(backend.settings, sha256):
+        _remove_slide(backend, sha256)
 
 
-def _remove_slide(service: Service, sha256: str) -> None:
-    """Remove a slide's files, unless a job that reads them was asked for at this very moment."""
-    place, gone = _place(service.settings, sha256), incoming_folder(service.settings) / uuid.uuid4().hex
+def _remove_slide(backend: JobBackend, sha256: str) -> None:
+    """Remove a slide's files, unless a job that uses them was submitted at this very moment."""
+    place, gone = _place(backend.settings, sha256), incoming_folder(backend.settings) / uuid.uuid4().hex
     gone.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         os.rename(place, gone)
-        if any(not job.state.is_final for job in service.store.list_reading(_relative(sha256))):
+        if any(not job.state.is_final for job in backend.store.list_reading(_relative(sha256))):
             with suppress(OSError):  # Sent again meanwhile.
                 os.rename(gone, place)
         shutil.rmtree(gone, ignore_errors=True)

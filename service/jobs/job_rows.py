@@ -1,4 +1,4 @@
-"""A job as a row of the store, and back; what a newer version has written is told from what this one can read."""
+"""Converts jobs to database rows and back; rows of other versions that cannot be read are recognised."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.jobs.lifecycle import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
+from service.problems import ReportedError
 
 
-class UnreadableJobError(Exception):
+class UnreadableJobError(ReportedError):
     """Another version of mitoscan has written this job."""
+
+    problem_type = "job-unreadable"
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,13 @@ def job_from_row(row: sa.RowMapping) -> Job:
     Raises
     ------
     UnreadableJobError
-        It says something that this version does not know, and that may change the result.
+        The row has a value that this version does not know and that may affect the result.
     """
     try:
         return _job_from_row(dict(row))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableJobError(
-            f"job {row['id']!r} was written by another version of mitoscan ({error}): that version can show it"
+            f"job {row['id']!r} was written by another version of mitoscan and cannot be read by this one: {error}"
         ) from error
 
 
@@ -69,7 +72,9 @@ def _job_from_row(fields: dict[str, Any]) -> Job:
     del fields["result_key"], fields["reason"], fields["slide"]
     fields["state"] = JobState(fields["state"])
     request = json.loads(fields["request"])
-    options = _known(JobOptions, request.pop("options", {}))  # None of them changes the result.
+    options = _known(
+        JobOptions, request.pop("options", {})
+    )  # Unknown options are ignored: options never affect the result.
     fetch = request.pop("fetch", None)
     fields["fetch"] = Fetch(**_known(Fetch, fetch)) if fetch else None
     fields["options"] = JobOptions(**options | {"priority": Priority(options.get("priority", Priority.NORMAL))})

@@ -1,4 +1,4 @@
-"""Job: one scan asked of the service, and what may become of it. Pure: the clock's reading is passed in.
+"""Job: one scan asked of the service, and its state transitions. Pure functions: the time is passed in.
 
 QUEUED ──start──> RUNNING ──finish──> SUCCEEDED
    │                 ├─────fail─────> FAILED
@@ -13,9 +13,11 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
+from service.problems import ReportedError
+
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "QUEUED"  # waits for a worker
     RUNNING = "RUNNING"  # a worker scans
@@ -25,28 +27,30 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True if nothing will change any more."""
+        """True for states that a job never leaves."""
         return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 
 
-class TransitionError(Exception):
-    """The job is no longer in a state that allows this."""
+class TransitionError(ReportedError):
+    """The job is not in a state that allows this."""
+
+    problem_type = "job-finished"
 
 
 @dataclass(frozen=True)
 class ScanRequest:
-    """What is to be scanned, and how."""
+    """The slide to scan, the model and the settings."""
 
     #: The slide file: relative to the data folder, or absolute in an allowed folder of the server; empty while
     #: it is still to be fetched.
     slide: str
     #: Identity of the slide's bytes: SHA-256 of an upload, a fingerprint of a file on the server.
     slide_sha256: str
-    #: What the client calls it. Shown, never used as a path.
+    #: The client's name for the slide. Shown, never used as a path.
     slide_name: str
     model: str
     model_sha256: str
-    #: Of the model's whole card; empty in jobs of before it was noted.
+    #: SHA-256 of the model's whole card; empty in jobs of versions that did not store it.
     card_sha256: str = ""
     threshold: float | None = None
     stride: int | None = None
@@ -54,17 +58,17 @@ class ScanRequest:
     #: Index of the image of the slide's file; None: the first that is no overview.
     image: int | None = None
     keep_ink: bool = False
-    #: Files beyond those of every scan, in the order of names.
+    #: Exports, in alphabetical order.
     exports: tuple[str, ...] = ()
 
     @property
     def result_key(self) -> str:
-        """Address of the result: the same bytes, model and settings have the same one."""
+        """Key of the result: the same for the same bytes, model and settings."""
         identity = asdict(self)
         del identity["slide"], identity["slide_name"]
         if not self.card_sha256:
             del identity["card_sha256"]
-        if self.image is None:  # As it was before there was a choice.
+        if self.image is None:  # So that keys of versions without this choice stay valid.
             del identity["image"]
         if not self.keep_ink:
             del identity["keep_ink"]
@@ -72,7 +76,7 @@ class ScanRequest:
 
 
 class Priority(StrEnum):
-    """Which waiting jobs go first; within one priority, the oldest does."""
+    """Order among waiting jobs; within one priority the oldest goes first."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -81,37 +85,37 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a client wants of a job beside the scan: none of it changes the result."""
+    """Options of a job that do not affect its result."""
 
     priority: Priority = Priority.NORMAL
     #: Seconds that the scan may take; None: as long as the service allows.
     timeout_s: float | None = None
-    #: Where to tell that the job has ended.
+    #: URL to call when the job has ended.
     webhook: str | None = None
-    #: The case that the slide belongs to, as the client calls it. Shown, never used as a path.
+    #: The client's name for the case that the slide belongs to. Shown, never used as a path.
     case: str = ""
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """A slide that the service fetches itself, from an address that the client has named."""
+    """A slide that a worker fetches from a URL."""
 
     url: str
     bytes_done: int = 0
-    #: None where the other side does not say.
+    #: None if the server does not state it.
     bytes_total: int | None = None
-    #: True once the slide is here.
+    #: True once the slide is stored.
     is_done: bool = False
 
     @property
     def identity(self) -> str:
-        """What stands for the slide's bytes until they are here."""
+        """Stands for the hash of the slide's bytes until they are fetched."""
         return hashlib.sha256(self.url.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a scan is."""
+    """Progress of a scan."""
 
     tiles_done: int = 0
     tiles_total: int = 0
@@ -125,7 +129,7 @@ class Job:
 
     id: str
     request: ScanRequest
-    #: Name of the API key that asked, or "local".
+    #: Name of the client that submitted it, or "local".
     client: str
     created_at: float
     options: JobOptions = field(default_factory=JobOptions)
@@ -153,8 +157,8 @@ class Job:
         return self.fetch is not None and not self.fetch.is_done
 
     @property
-    def asked(self) -> ScanRequest:
-        """The request as the client made it, when the slide at an address was not known yet."""
+    def original_request(self) -> ScanRequest:
+        """The request as submitted: for a slide at a URL, before its hash was known."""
         return replace(self.request, slide_sha256=self.fetch.identity) if self.fetch else self.request
 
 
@@ -171,39 +175,39 @@ def start(job: Job, *, worker: str, now: float) -> Job:
 
 
 def advance(job: Job, progress: JobProgress) -> Job:
-    """The job, further on."""
+    """The job with new progress."""
     _require(job, JobState.RUNNING)
     return replace(job, progress=progress)
 
 
 def advance_fetch(job: Job, *, bytes_done: int, bytes_total: int | None) -> Job:
-    """The job, more of its slide here."""
+    """The job, with more of its slide fetched."""
     _require(job, JobState.QUEUED)
     assert job.fetch
     return replace(job, fetch=replace(job.fetch, bytes_done=bytes_done, bytes_total=bytes_total))
 
 
-def arrive(job: Job, request: ScanRequest) -> Job:
-    """The job, its slide here: ready for a worker."""
+def finish_fetch(job: Job, request: ScanRequest) -> Job:
+    """The job with its slide fetched: ready to be scanned."""
     _require(job, JobState.QUEUED)
     assert job.fetch
     return replace(job, request=request, fetch=replace(job.fetch, is_done=True))
 
 
 def finish(job: Job, *, now: float, cached: bool = False) -> Job:
-    """The job, its result written."""
+    """The job, succeeded: its result is written."""
     _require(job, JobState.QUEUED, JobState.RUNNING)
     return replace(job, state=JobState.SUCCEEDED, finished_at=now, cached=cached, worker=None)
 
 
 def fail(job: Job, *, problem: dict[str, object], now: float) -> Job:
-    """The job, given up for a stated reason."""
+    """The job, failed, with the reason."""
     _require(job, JobState.QUEUED, JobState.RUNNING)
     return replace(job, state=JobState.FAILED, problem=problem, finished_at=now, worker=None)
 
 
 def request_cancel(job: Job, *, now: float) -> Job:
-    """The job, cancelled at once if it waits, or marked for its worker to stop."""
+    """The job, cancelled if it was waiting, or marked so that its worker stops."""
     _require(job, JobState.QUEUED, JobState.RUNNING)
     if job.state is JobState.QUEUED:
         return cancel(job, now=now)
@@ -211,13 +215,13 @@ def request_cancel(job: Job, *, now: float) -> Job:
 
 
 def cancel(job: Job, *, now: float) -> Job:
-    """The job, stopped because its client asked for it."""
+    """The job, cancelled."""
     _require(job, JobState.QUEUED, JobState.RUNNING)
     return replace(job, state=JobState.CANCELLED, cancel_requested=True, finished_at=now, worker=None)
 
 
 def requeue(job: Job) -> Job:
-    """The job, given back by a worker that stops."""
+    """The job, queued again by a worker that stops."""
     _require(job, JobState.RUNNING)
     return replace(job, state=JobState.QUEUED, worker=None)
 

@@ -1,4 +1,4 @@
-"""Migrating: brings the store's tables to this version's schema, at every start of a process that uses them."""
+"""Migrations: bring the database to this version's schema, whenever a process that uses it starts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from alembic.script import ScriptDirectory
 from service.jobs import dbos_queue
 from service.jobs.database import StoreUnavailableError, make_engine, writing
 
-#: Advisory lock on Postgres: any number of its own.
-MIGRATION_TURN = 7061461
+#: Advisory lock on PostgreSQL: any unique number.
+MIGRATION_LOCK = 7061461
 VERSION_TABLE = "mitoscan_schema"
 
-#: A store that is away when a process starts may be starting too, as where one command starts all containers.
+#: A database that is unreachable when a process starts may be starting too, as under `docker compose up`.
 START_PATIENCE = 30.0  # seconds
 PAUSE = 1.0  # seconds
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_store(url: str) -> sa.Engine:
-    """The engine of the store, with its tables and the queue's made, or brought to this version.
+    """An engine for the job database; creates its tables and those of the queue, or migrates them.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def open_store(url: str) -> sa.Engine:
     Raises
     ------
     StoreUnavailableError
-        The store is away, also after START_PATIENCE, or is none; says which and why.
+        The database cannot be opened, even after START_PATIENCE; the message says which one and why.
     """
     until = time.monotonic() + START_PATIENCE
     while True:
@@ -53,7 +53,7 @@ def open_store(url: str) -> sa.Engine:
 
 def _open_store(url: str) -> sa.Engine:
     engine = make_engine(url)
-    # Before the queue's, which would wait for its store without end.
+    # First, because DBOS would wait for a missing database forever.
     migrate_store(engine)
     dbos_queue.migrate(url)
     return engine
@@ -65,23 +65,26 @@ def _describe(url: str, error: Exception) -> str:
     try:
         name = sa.make_url(url).render_as_string(hide_password=True)
     except sa.exc.ArgumentError:
-        name = "MITOSCAN_STORE_URL"
-    return f"the store {name} cannot be opened: {reason}"
+        name = "MITOSCAN_DATABASE_URL"
+    return f"the job database {name} cannot be opened: {reason}"
 
 
 def migrate_store(engine: sa.Engine, *, revision: str = "head") -> None:
-    """Run the steps that are missing, all or none; of processes that start at once, one does it.
+    """Run the missing migrations in one transaction; of processes that start together, one does it.
 
-    A store that a newer version has migrated stays as it is: its columns are ours and more, and rows that cannot be
-    read are told from the others.
+    A database with a newer schema stays as it is: it has all columns of this version, and rows that cannot be read are
+    recognised.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    with writing(engine, turn=MIGRATION_TURN) as connection:
+    with writing(engine, lock=MIGRATION_LOCK) as connection:
         current = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if current is not None and current not in known:
-            _log.warning("the store's schema %s is newer than this version of mitoscan knows", current)
+            _log.warning(
+                "the database schema %s is newer than this version of mitoscan; its tables are left as they are",
+                current,
+            )
             return
         config.attributes.update(connection=connection, table=VERSION_TABLE)
         command.upgrade(config, revision)

@@ -1,4 +1,4 @@
-"""Presence: which workers live, by the database's clock: those of hosts may differ by more than a heartbeat."""
+"""Heartbeats of workers, by the clock of the database: clocks of hosts may differ by more than a heartbeat."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WorkerRow:
     host: str
     device: str
     started_at: float
-    #: Seconds since it was last heard of; those since 1970 once it has stopped on purpose.
+    #: Seconds since its last heartbeat; since 1970 if it has stopped on purpose.
     silent_s: float = 0.0
 
 
@@ -37,8 +37,8 @@ class Presence:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def beat(self, worker: WorkerRow, *, is_last: bool = False) -> None:
-        """Note that a worker lives, or that it stops on purpose."""
+    def record_heartbeat(self, worker: WorkerRow, *, is_last: bool = False) -> None:
+        """Record that a worker is alive, or, with `is_last`, that it stops on purpose."""
         seen_at = sa.literal(0.0) if is_last else now_of(self._engine)
         values = {"host": worker.host, "device": worker.device, "started_at": worker.started_at, "seen_at": seen_at}
         with writing(self._engine) as connection:
@@ -55,7 +55,7 @@ class Presence:
             return [WorkerRow(**row) for row in rows]
 
     def remove_worker(self, worker_id: str, *, silent_s: float) -> None:
-        """Forget a worker that has not been heard of for longer."""
+        """Delete the row of a worker without a heartbeat for `silent_s`."""
         where = (_workers.c.id == worker_id) & (_workers.c.seen_at < now_of(self._engine) - silent_s)
         with writing(self._engine) as connection:
             connection.execute(_workers.delete().where(where))

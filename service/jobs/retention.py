@@ -1,7 +1,7 @@
-"""Retention: what is old, or more than the quota, goes; never what an open job needs, nor what is not the service's.
+"""Retention: removes what is expired or beyond the quota, but nothing that an open job needs, and no file of others.
 
-Any worker may do this at any time: everything here is read from the store first and removed twice without harm. What
-cannot be removed is left for the next time, and keeps nothing else from being removed.
+Any worker may do this at any time, even two at once. What cannot be removed is left for the next time, and does not
+keep the rest from being removed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from service.jobs.lifecycle import Job
 from service.jobs.store import Store
 from service.results.results import Results
 from service.settings import Settings
-from service.slides_in.holdings import holdings_folder, let_go
+from service.slides_in.holdings import holdings_folder, release
 from service.slides_in.store_slide import folder_size, incoming_folder, is_sha256
 from service.slides_in.tus import KEEP_S, is_id, tus_folder
 
 DAY = 86_400.0  # seconds
-#: An upload that nobody has asked a scan of, or a broken one, is given this long.
+#: An upload that no job uses, or an incomplete one, is kept this long.
 GRACE = 3600.0  # seconds
-#: The folder of a job's scan, or of a later attempt of it.
+#: Name of the work folder of a job, or of a later attempt.
 _WORK = re.compile(r"([0-9a-f]{32})(\.\d+)?")
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,10 @@ def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> 
         needed = (_remove_results, _remove_work, _remove_slides)
         steps += [partial(remove, kept, settings, older_than=old) for remove in needed]
     else:
-        _log.warning("no file is removed: %d jobs of another version may need it", len(rows) - len(readable))
+        _log.warning(
+            "no results or uploads are removed: %d jobs written by another version may need them",
+            len(rows) - len(readable),
+        )
     steps += [
         partial(_remove_old, incoming_folder(settings), older_than=old),
         partial(_remove_old, tus_folder(settings), older_than=old - KEEP_S),
@@ -58,7 +61,7 @@ def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> 
         try:
             step()
         except Exception:  # One folder that cannot be read must not keep the disk from being cleaned.
-            _log.exception("cleaning has left something")
+            _log.exception("a step of the cleaning failed")
 
 
 def split_by_age(jobs: list[Job], *, before: float) -> tuple[list[Job], list[Job]]:
@@ -97,7 +100,7 @@ def _remove_results(jobs: list[Job], settings: Settings, *, older_than: float) -
 
 
 def _remove_work(jobs: list[Job], settings: Settings, *, older_than: float) -> None:
-    """Remove what scans have left whose jobs have ended, or are not known."""
+    """Remove work folders whose jobs have ended or do not exist."""
     open_jobs = {job.id for job in jobs if not job.state.is_final}
     for folder in _entries(settings.results / "work"):
         match = _WORK.fullmatch(folder.name)
@@ -113,18 +116,18 @@ def _remove_slides(jobs: list[Job], settings: Settings, *, older_than: float) ->
 
 
 def _remove_old(folder: Path, *, older_than: float) -> None:
-    """Remove what grows here, an upload each, and has not grown for long."""
+    """Remove incomplete uploads that have not grown for long."""
     for part in _entries(folder):
         if is_id(part.name) and _last_changed_at(part) < older_than:
             _remove(part)
 
 
 def _forget_holdings(settings: Settings) -> None:
-    """Forget who keeps slides that are gone."""
+    """Remove the records of who keeps slides that no longer exist."""
     held = {path.name for path in holdings_folder(settings).glob("*/*") if is_sha256(path.name)}
     for sha256 in held:
         if not (settings.uploads / sha256).exists():
-            let_go(settings, sha256)
+            release(settings, sha256)
 
 
 def _upload_of(job: Job, settings: Settings) -> list[Path]:
@@ -134,13 +137,13 @@ def _upload_of(job: Job, settings: Settings) -> list[Path]:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """What lies in a folder, as it was when asked; nothing if there is none."""
+    """The entries of a folder at this moment; none if it does not exist."""
     with suppress(FileNotFoundError):
         yield from list(folder.iterdir())
 
 
 def _changed_at(path: Path) -> float:
-    """When a file or folder was last changed itself; never, as far as cleaning goes, if it is gone."""
+    """Time of the last change of a file or folder itself; infinity if it no longer exists."""
     try:
         return path.lstat().st_mtime
     except FileNotFoundError:
@@ -148,7 +151,7 @@ def _changed_at(path: Path) -> float:
 
 
 def _last_changed_at(path: Path) -> float:
-    """The same, of all that is within a folder: one whose file grows does not change itself."""
+    """Time of the last change of a folder or anything in it: a folder does not change when a file in it grows."""
     return max((_changed_at(part) for part in (path, *path.rglob("*")) if part.exists()), default=float("inf"))
 
 

@@ -1,4 +1,4 @@
-"""Store: the table of jobs, in SQLite or Postgres, beside DBOS's own tables."""
+"""Store: the table of jobs, in SQLite or PostgreSQL, beside the tables of DBOS."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from service.jobs.database import StoreUnavailableError, metadata, reading, writing
 from service.jobs.job_rows import UnreadableJob, job_from_row, read_row, row_from_job
 from service.jobs.lifecycle import Job, JobState
+from service.problems import ReportedError
 
-#: Advisory lock on Postgres: any number of its own.
+#: Advisory lock on PostgreSQL: any unique number.
 INSERT_LOCK = 7061462
-#: A worker asks again after this long for a database that is away.
+#: A worker tries again after this long while the database is away.
 AWAY_INTERVAL = 1.0  # seconds
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ _jobs = sa.Table(
     sa.Column("result_key", sa.String(64), nullable=False, index=True),
     sa.Column("idempotency_key", sa.String(255)),
     sa.Column("request", sa.Text, nullable=False),
-    sa.Column("slide", sa.Text, index=True),  # Of `request`, for who asks which jobs read a file.
+    sa.Column("slide", sa.Text, index=True),  # Copied from `request`, to find the jobs that use a file.
     sa.Column("tiles_done", sa.Integer, nullable=False),
     sa.Column("tiles_total", sa.Integer, nullable=False),
     sa.Column("mm2_done", sa.Double, nullable=False),
@@ -49,8 +50,10 @@ _jobs = sa.Table(
 )
 
 
-class JobNotFoundError(LookupError):
+class JobNotFoundError(ReportedError, LookupError):
     """No job has this id, or it belongs to another client."""
+
+    problem_type = "job-not-found"
 
 
 class DuplicateJobError(Exception):
@@ -58,7 +61,7 @@ class DuplicateJobError(Exception):
 
 
 class OnEnd(Protocol):
-    """Told of a job that has ended, within the transaction that says so."""
+    """Called with a job that has ended, within the transaction that ends it."""
 
     def __call__(self, connection: sa.Connection, job: Job) -> object:
         """The job has ended."""
@@ -70,13 +73,8 @@ class Store:
     def __init__(self, engine: sa.Engine, on_end: OnEnd | None = None, *, is_patient: bool = False) -> None:
         self.engine = engine
         self._on_end = on_end
-        #: Of a worker: its job must not end because the store is away. A request is answered 503 instead.
+        #: True in a worker, which waits for a database that is away; a request is answered 503 instead.
         self._is_patient = is_patient
-
-    def ping(self) -> None:
-        """Raise if the store cannot be reached."""
-        with reading(self.engine) as connection:
-            connection.execute(sa.select(1))
 
     def insert(
         self,
@@ -85,22 +83,22 @@ class Store:
         enqueue: Callable[[sa.Connection], object],
         admit: Callable[[sa.Connection], object] = lambda _connection: None,
     ) -> None:
-        """Write a new job and hand it to the queue, both or neither; one job at a time.
+        """Write a new job and enqueue it in one transaction; one job at a time.
 
         `admit` may raise before anything is written: no other job is inserted between its reading and this job.
         """
         try:
-            with writing(self.engine, turn=INSERT_LOCK) as connection:
+            with writing(self.engine, lock=INSERT_LOCK) as connection:
                 admit(connection)
                 connection.execute(_jobs.insert().values(row_from_job(job, _jobs.columns.keys())))
                 enqueue(connection)
-                self._tell(connection, job)
+                self._notify_end(connection, job)
         except sa.exc.IntegrityError as error:
             raise DuplicateJobError(job.idempotency_key) from error
 
     def get(self, job_id: str) -> Job:
         """The job of that id."""
-        return self._once_there(lambda: self._get(job_id))
+        return self._retry_while_away(lambda: self._get(job_id))
 
     def _get(self, job_id: str) -> Job:
         with reading(self.engine) as connection:
@@ -109,20 +107,14 @@ class Store:
             raise JobNotFoundError(f"no job {job_id!r}")
         return job_from_row(row)
 
-    def get_many(self, job_ids: Iterable[str]) -> list[Job]:
-        """The jobs of those ids that exist."""
-        with reading(self.engine) as connection:
-            rows = connection.execute(sa.select(_jobs).where(_jobs.c.id.in_(list(job_ids)))).mappings().all()
-        return [job_from_row(row) for row in rows]
-
     def versions(self, job_ids: Iterable[str]) -> dict[str, int]:
-        """How often each of those jobs has changed."""
+        """Number of changes of each of those jobs."""
         query = sa.select(_jobs.c.id, _jobs.c.version).where(_jobs.c.id.in_(list(job_ids)))
         with reading(self.engine) as connection:
             return {row.id: row.version for row in connection.execute(query)}
 
     def find_by_idempotency_key(self, client: str, key: str) -> Job | None:
-        """The job that this client asked for with this key."""
+        """The job that this client submitted with this key."""
         query = sa.select(_jobs).where(_jobs.c.client == client, _jobs.c.idempotency_key == key)
         with reading(self.engine) as connection:
             row = connection.execute(query).mappings().first()
@@ -135,12 +127,12 @@ class Store:
         *,
         then: Callable[[sa.Connection, Job], object] | None = None,
     ) -> Job:
-        """Apply a transition to the job as it stands now, and do `then` in the same transaction.
+        """Apply a transition to the current job, and do `then` in the same transaction.
 
         TransitionError if the job's state forbids it.
         """
         while True:
-            changed = self._once_there(lambda: self._try_update(job_id, transition, then))
+            changed = self._retry_while_away(lambda: self._try_update(job_id, transition, then))
             if changed is not None:
                 return changed
 
@@ -150,7 +142,7 @@ class Store:
         transition: Callable[[Job], Job],
         then: Callable[[sa.Connection, Job], object] | None,
     ) -> Job | None:
-        """The changed job; None if somebody else has changed it meanwhile."""
+        """The changed job; None if another process has changed it meanwhile."""
         job = self._get(job_id)
         changed = transition(job)
         if changed is job:
@@ -160,13 +152,13 @@ class Store:
         with writing(self.engine) as connection:
             if connection.execute(_jobs.update().where(where).values(values)).rowcount != 1:
                 return None
-            self._tell(connection, changed)
+            self._notify_end(connection, changed)
             if then:
                 then(connection, changed)
         return replace(changed, version=job.version + 1)
 
-    def _once_there(self, call: Callable[[], T]) -> T:
-        """What the call returns; if this store is a worker's, once the database is there."""
+    def _retry_while_away(self, call: Callable[[], T]) -> T:
+        """The result of `call`; a worker's store repeats it until the database answers."""
         while True:
             try:
                 return call()
@@ -175,7 +167,7 @@ class Store:
                     raise
                 time.sleep(AWAY_INTERVAL)
 
-    def _tell(self, connection: sa.Connection, job: Job) -> None:
+    def _notify_end(self, connection: sa.Connection, job: Job) -> None:
         if self._on_end and job.state.is_final:
             self._on_end(connection, job)
 
@@ -189,7 +181,7 @@ class Store:
     def list_rows(
         self, *, client: str | None = None, state: JobState | None = None, before: float | None = None, limit: int = 100
     ) -> list[Job | UnreadableJob]:
-        """Jobs, newest first, those of other versions among them."""
+        """Jobs, newest first, including those that this version cannot read."""
         query = sa.select(_jobs).order_by(_jobs.c.created_at.desc(), _jobs.c.id).limit(limit)
         if client is not None:
             query = query.where(_jobs.c.client == client)
@@ -213,21 +205,21 @@ class Store:
             return connection.execute(query).first() is not None
 
     def count_open(self, client: str | None = None, *, connection: sa.Connection | None = None) -> int:
-        """Jobs that wait or run, as a transaction sees them if it asks."""
+        """Number of waiting and running jobs; with a `connection`, as its transaction sees them."""
         query = sa.select(sa.func.count()).where(_jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
         if client is not None:
             query = query.where(_jobs.c.client == client)
         with nullcontext(connection) if connection is not None else reading(self.engine) as within:
             return int(within.execute(query).scalar_one())
 
-    def last_asked_at(self) -> float | None:
-        """When the newest job was asked for."""
+    def newest_created_at(self) -> float | None:
+        """When the newest job was submitted."""
         with reading(self.engine) as connection:
             found: float | None = connection.execute(sa.select(sa.func.max(_jobs.c.created_at))).scalar_one()
         return found
 
     def oldest_waiting_since(self) -> float | None:
-        """When the job that has waited longest was asked for."""
+        """When the oldest waiting job was submitted."""
         query = sa.select(sa.func.min(_jobs.c.created_at)).where(_jobs.c.state == JobState.QUEUED)
         with reading(self.engine) as connection:
             found: float | None = connection.execute(query).scalar_one()
@@ -241,6 +233,6 @@ class Store:
         return {str(state): counts.get(str(state), 0) for state in JobState}
 
     def delete(self, job_id: str) -> None:
-        """Forget a job."""
+        """Delete a job."""
         with writing(self.engine) as connection:
             connection.execute(_jobs.delete().where(_jobs.c.id == job_id))

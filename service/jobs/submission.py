@@ -1,4 +1,4 @@
-"""Submission: from a stored slide and the client's choices to a job, or to the answer that is known already."""
+"""Submission: makes a job from a stored slide and the client's choices, or reuses a result that exists."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from service.access.keys import Client
-from service.access.limits import IdempotencyConflictError, require_disk, require_room
-from service.api.running.context import Service
+from service.access.limits import BusyError, TooManyRequestsError, require_disk
 from service.jobs import lifecycle
+from service.jobs.backend import JobBackend
 from service.jobs.lifecycle import Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
 from service.jobs.store import DuplicateJobError
+from service.problems import ReportedError
 from service.slides_in.image_headers import Header
 from service.slides_in.remote import check_url, name_in
 from service.slides_in.server_paths import SourceNotFoundError, find_path
@@ -24,7 +25,7 @@ from service.slides_in.store_slide import StoredSlide, clean_name
 
 @dataclass(frozen=True)
 class Choices:
-    """What the client chose beside the slide; None means the model's value."""
+    """The client's choices; None means the model's default."""
 
     model: str | None = None
     threshold: float | None = None
@@ -36,54 +37,62 @@ class Choices:
     priority: Priority = Priority.NORMAL
     timeout_s: float | None = None
     webhook: str | None = None
-    #: What the slide is to be called, instead of its file's name.
+    #: Name to show instead of the slide's file name.
     name: str | None = None
     case: str = ""
     idempotency_key: str | None = None
 
 
-class ExportImpossibleError(Exception):
-    """A file was asked for that cannot be made of this slide."""
+class IdempotencyConflictError(ReportedError):
+    """The idempotency key was used for another request."""
+
+    problem_type = "idempotency-conflict"
 
 
-def submit(service: Service, client: Client, slide: StoredSlide, choices: Choices) -> Job:
-    """A new job in the queue, or done if its result is there; the earlier job of the same idempotency key."""
+class ExportImpossibleError(ReportedError):
+    """An export was requested that cannot be made from this slide."""
+
+    problem_type = "export-impossible"
+
+
+def submit(backend: JobBackend, client: Client, slide: StoredSlide, choices: Choices) -> Job:
+    """A new job, queued, or succeeded if its result exists; or the earlier job with the same idempotency key."""
     check_exports(choices.exports, slide)
-    request = _request(service, choices, slide=slide.path, sha256=slide.sha256, name=slide.name)
-    return _add(service, _job(client, request, choices))
+    request = _request(backend, choices, slide=slide.path, sha256=slide.sha256, name=slide.name)
+    return _add(backend, _job(client, request, choices))
 
 
-def submit_url(service: Service, client: Client, url: str, choices: Choices) -> Job:
-    """A new job whose slide a worker fetches first; the earlier job of the same idempotency key."""
-    check_url(url, service.settings)
-    require_disk(service.settings)
+def submit_url(backend: JobBackend, client: Client, url: str, choices: Choices) -> Job:
+    """A new job whose slide a worker fetches first; or the earlier job with the same idempotency key."""
+    check_url(url, backend.settings)
+    require_disk(backend.settings)
     fetch = Fetch(url)
-    request = _request(service, choices, slide="", sha256=fetch.identity, name=clean_name(name_in(url)))
-    return _add(service, replace(_job(client, request, choices), fetch=fetch))
+    request = _request(backend, choices, slide="", sha256=fetch.identity, name=clean_name(name_in(url)))
+    return _add(backend, replace(_job(client, request, choices), fetch=fetch))
 
 
 def check_exports(exports: tuple[str, ...], slide: StoredSlide) -> None:
-    """Raise ExportImpossibleError if a file was asked for that cannot be made of this slide."""
+    """Raise ExportImpossibleError if an export cannot be made from this slide."""
     if "dicom" in exports and slide.header.suffix != ".dcm":
         raise ExportImpossibleError("export=dicom needs a DICOM slide")
 
 
-def resubmit(service: Service, client: Client, job: Job, *, key: str | None) -> Job:
-    """A new job that asks for the same as one that has failed or was cancelled."""
+def resubmit(backend: JobBackend, client: Client, job: Job, *, key: str | None) -> Job:
+    """A new job with the request of one that has failed or was cancelled."""
     if job.state not in {JobState.FAILED, JobState.CANCELLED}:
-        raise TransitionError(f"job {job.id} is {job.state}: only what has failed or was cancelled is tried again")
+        raise TransitionError(f"job {job.id} is {job.state}: only failed or cancelled jobs can be retried")
     request, fetch = job.request, job.fetch and Fetch(job.fetch.url)
-    if fetch:  # Fetched again: what lies there may be another slide by now.
-        check_url(fetch.url, service.settings)
-        request = replace(job.asked, slide="")
+    if fetch:  # Fetch it again: the URL may have another slide by now.
+        check_url(fetch.url, backend.settings)
+        request = replace(job.original_request, slide="")
     elif Path(request.slide).is_absolute():  # It may have changed since, or no longer be allowed.
-        request = replace(request, slide_sha256=find_path(request.slide, service.settings).sha256)
-    elif not (service.settings.data.resolve() / request.slide).exists():
+        request = replace(request, slide_sha256=find_path(request.slide, backend.settings).sha256)
+    elif not (backend.settings.data.resolve() / request.slide).exists():
         raise SourceNotFoundError("the upload has been removed")
-    entry = service.catalog.find(request.model)
+    entry = backend.catalog.find(request.model)
     request = replace(request, model_sha256=entry.sha256, card_sha256=entry.card_sha256)
     again = Job(uuid.uuid4().hex, request, client.name, time.time(), job.options, fetch, idempotency_key=key)
-    return _add(service, again)
+    return _add(backend, again)
 
 
 def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
@@ -92,35 +101,42 @@ def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
     return Job(uuid.uuid4().hex, request, client.name, time.time(), options, idempotency_key=key)
 
 
-def _add(service: Service, job: Job) -> Job:
-    """The job, written and handed on; the earlier one of its idempotency key, if there is one."""
-    known = _find_known(service, job)
+def _add(backend: JobBackend, job: Job) -> Job:
+    """The job, stored and enqueued; or the earlier one with its idempotency key."""
+    known = _find_known(backend, job)
     if known:
         return known
     try:
-        if service.results.has(job.request.result_key):
+        if backend.results.has(job.request.result_key):
             job = lifecycle.finish(job, now=time.time(), cached=True)
-            service.store.insert(job, enqueue=lambda _connection: None)
+            backend.store.insert(job, enqueue=lambda _connection: None)
         else:
-            service.store.insert(job, admit=partial(_admit, service, job), enqueue=partial(_enqueue, service, job))
+            backend.store.insert(job, admit=partial(_admit, backend, job), enqueue=partial(_enqueue, backend, job))
     except DuplicateJobError:  # The same key came twice at the same moment.
-        known = _find_known(service, job)
+        known = _find_known(backend, job)
         if known is None:
             raise
         return known
     return job
 
 
-def _admit(service: Service, job: Job, connection: sa.Connection) -> None:
-    require_room(service.store, service.settings, job.client, connection=connection)
+def _admit(backend: JobBackend, job: Job, connection: sa.Connection) -> None:
+    """Raise if the client or the service has too many open jobs, as that transaction sees them."""
+    store, settings = backend.store, backend.settings
+    if store.count_open(job.client, connection=connection) >= settings.max_client_jobs:
+        raise TooManyRequestsError(
+            f"this client has {settings.max_client_jobs} open jobs, the most allowed (max_client_jobs)"
+        )
+    if store.count_open(connection=connection) >= settings.max_open_jobs:
+        raise BusyError(f"{settings.max_open_jobs} jobs are open, the most allowed (max_open_jobs)")
 
 
-def _enqueue(service: Service, job: Job, connection: sa.Connection) -> None:
-    (service.queue.enqueue_fetch if job.awaits_slide else service.queue.enqueue)(connection, job)
+def _enqueue(backend: JobBackend, job: Job, connection: sa.Connection) -> None:
+    (backend.queue.enqueue_fetch if job.awaits_slide else backend.queue.enqueue)(connection, job)
 
 
-def _request(service: Service, choices: Choices, *, slide: str, sha256: str, name: str) -> ScanRequest:
-    entry = service.catalog.find(choices.model)
+def _request(backend: JobBackend, choices: Choices, *, slide: str, sha256: str, name: str) -> ScanRequest:
+    entry = backend.catalog.find(choices.model)
     return ScanRequest(
         slide=slide,
         slide_sha256=sha256,
@@ -137,14 +153,14 @@ def _request(service: Service, choices: Choices, *, slide: str, sha256: str, nam
     )
 
 
-def _find_known(service: Service, job: Job) -> Job | None:
+def _find_known(backend: JobBackend, job: Job) -> Job | None:
     key = job.idempotency_key
-    known = service.store.find_by_idempotency_key(job.client, key) if key else None
-    if known and known.asked.result_key != job.asked.result_key:
-        raise IdempotencyConflictError("the key came with another slide, model or setting before")
+    known = backend.store.find_by_idempotency_key(job.client, key) if key else None
+    if known and known.original_request.result_key != job.original_request.result_key:
+        raise IdempotencyConflictError("the key was used before with another slide, model or setting")
     return known
 
 
 def is_small(header: Header, limit_pixels: int) -> bool:
-    """True if a client can wait for the slide's scan."""
+    """True if the slide is small enough for a client to wait for its scan."""
     return header.pixels is not None and header.pixels <= limit_pixels

@@ -1,6 +1,6 @@
-"""Waiting: one loop reads the store for everyone who waits for a job, so that a hundred clients cost one query.
+"""Waiting for jobs: one loop reads the database for all requests that wait, so that a hundred of them cost one query.
 
-Where the store can say for next to nothing that it has changed, which SQLite can, the query waits for that.
+With SQLite, a cheap check tells whether the database has changed at all; the query runs only then.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from service.jobs.database import StoreUnavailableError
 from service.jobs.lifecycle import Job
 from service.jobs.store import Store
 
-#: Seconds between two looks at the store: few while somebody has only begun to wait, for a field's scan is short, more
-#: for those who have waited longer. So nobody waits much more than a hundredth longer than the scan takes.
+#: Seconds between two polls: short for a request that has just begun to wait, since the scan of a field is short, and
+#: longer the longer it has waited, so that polling delays an answer by about one per cent of the scan's time.
 POLL_INTERVAL = 0.005
 LONGEST_INTERVAL = 0.1
 PATIENCE = 0.01
-#: The same while the store does not answer.
+#: Seconds between two polls while the database does not answer.
 AWAY_INTERVAL = 1.0
 
 
 def choose_pause(waiting_since: Iterable[float], now: float) -> float:
-    """Seconds until the next look, by who has waited least."""
+    """Seconds until the next query, by the request that has waited least."""
     return min(LONGEST_INTERVAL, max(POLL_INTERVAL, PATIENCE * (now - max(waiting_since, default=now))))
 
 
-class ChangeMark:
-    """Tells whether another process may have written since the last look."""
+class ChangeDetector:
+    """Detects whether another process may have written to the database since the last check."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._connection = engine.raw_connection() if engine.dialect.name == "sqlite" else None
         self._seen: object = None
         if self._connection:
-            self._connection.cursor().execute("PRAGMA busy_timeout=0")  # It is asked within the event loop.
+            self._connection.cursor().execute("PRAGMA busy_timeout=0")  # It runs in the event loop and must not block.
 
-    def has_moved(self) -> bool:
-        """False if nothing was written; True also where only a query can tell."""
+    def has_changed(self) -> bool:
+        """False if nothing was written; True also where only a query can tell, as with PostgreSQL."""
         if self._connection is None:
             return True
         try:
@@ -52,39 +52,39 @@ class ChangeMark:
         return bool(mark != seen)
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the connection."""
         if self._connection:
             self._connection.close()
 
 
 class JobWaiter:
-    """Tells subscribers about the changes of a job."""
+    """Notifies requests of the changes of a job."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        #: Of each job: who waits for it, and since when.
+        #: Job id -> event of each request that waits for the job, and since when it waits.
         self._subscribers: dict[str, dict[asyncio.Event, float]] = {}
         self._versions: dict[str, int] = {}
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
-        """Look at the store for as long as anyone waits. Runs until cancelled."""
-        mark, is_due = ChangeMark(self._store.engine), True
+        """Poll the database while any request waits. Runs until cancelled."""
+        mark, is_due = ChangeDetector(self._store.engine), True
         try:
             while True:
                 if not self._subscribers:
                     self._wake.clear()
                     await self._wake.wait()
-                is_due = mark.has_moved() or is_due
+                is_due = mark.has_changed() or is_due
                 if is_due:
-                    is_due = not await self._look()
+                    is_due = not await self._poll()
                 since = [began for events in self._subscribers.values() for began in events.values()]
                 await asyncio.sleep(choose_pause(since, time.monotonic()))
         finally:
             mark.close()
 
-    async def _look(self) -> bool:
-        """Tell of what has changed; False if the store does not answer: those who wait outlive that."""
+    async def _poll(self) -> bool:
+        """Notify of changed jobs; False if the database does not answer, in which case the requests go on waiting."""
         try:
             versions = await to_thread.run_sync(self._store.versions, list(self._subscribers))
         except StoreUnavailableError:
@@ -98,9 +98,9 @@ class JobWaiter:
         return True
 
     async def changes(self, job_id: str, *, timeout_s: float | None = None) -> AsyncGenerator[Job]:
-        """The job as it is, then whenever it has changed, until it is final or the time is over.
+        """The current job, then the job after each change, until it is final or the time is over.
 
-        While the store is away nothing is heard of the job, and that is waited for: the job is not lost by it.
+        While the database is away this waits: the job is not lost.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         changed = asyncio.Event()
@@ -124,7 +124,7 @@ class JobWaiter:
                 except TimeoutError:
                     return
         finally:
-            self._leave(job_id, changed)
+            self._unsubscribe(job_id, changed)
 
     async def wait(self, job_id: str, *, timeout_s: float) -> Job:
         """The job once it is final, or as it is when the time is over."""
@@ -134,7 +134,7 @@ class JobWaiter:
         assert last is not None
         return last
 
-    def _leave(self, job_id: str, event: asyncio.Event) -> None:
+    def _unsubscribe(self, job_id: str, event: asyncio.Event) -> None:
         events = self._subscribers[job_id]
         del events[event]
         if not events:

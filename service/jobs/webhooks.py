@@ -1,7 +1,7 @@
-"""Webhooks: telling a client's server that a job has ended, signed, and only where the settings allow it.
+"""Webhooks: signed calls to a client's server when a job has ended, only to URLs on the allow list.
 
-Signed as Standard Webhooks (standardwebhooks.com) has it: HMAC-SHA256 over id, time and body. The receiver checks the
-signature with the shared secret, and refuses what is older than a few minutes.
+Signed by Standard Webhooks (standardwebhooks.com): HMAC-SHA256 over id, time and body. The receiver checks the
+signature with the shared secret, and refuses messages that are older than a few minutes.
 """
 
 from __future__ import annotations
@@ -14,21 +14,24 @@ import httpx
 from standardwebhooks import Webhook
 
 from service.access.allowlist import is_allowed
-from service.api.contract.schemas import summary_from_job
 from service.jobs.lifecycle import Job
 from service.jobs.store import JobNotFoundError, Store
+from service.jobs.summary import summary_from_job
+from service.problems import ReportedError
 from service.settings import Settings
 
 TIMEOUT = 10.0  # seconds
 _log = logging.getLogger(__name__)
 
 
-class WebhookForbiddenError(Exception):
-    """Not on the allow list, or webhooks are off."""
+class WebhookForbiddenError(ReportedError):
+    """The webhook is not on the allow list, or webhooks are off."""
+
+    problem_type = "webhook-forbidden"
 
 
 class WebhookFailedError(Exception):
-    """The receiver did not say that it has it."""
+    """The receiver did not answer 2xx."""
 
 
 def check_webhook(url: str | None, settings: Settings) -> None:
@@ -38,23 +41,23 @@ def check_webhook(url: str | None, settings: Settings) -> None:
     if not settings.webhook_secret or not settings.webhook_prefixes:
         raise WebhookForbiddenError("webhooks are off: webhook_secret and webhook_prefixes are not set")
     if not url.startswith(("http://", "https://")) or not is_allowed(url, settings.webhook_prefixes):
-        raise WebhookForbiddenError("the webhook is not on this service's allow list")
+        raise WebhookForbiddenError("the webhook is not on this service's allow list (webhook_prefixes)")
 
 
-def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
-    """Tell the webhook of a job that it has ended; WebhookFailedError unless it answers 2xx."""
+def call_webhook(store: Store, settings: Settings, job_id: str) -> None:
+    """Call the webhook of a job that has ended; WebhookFailedError unless it answers 2xx."""
     try:
         job = store.get(job_id)
         check_webhook(job.options.webhook, settings)
     except (JobNotFoundError, WebhookForbiddenError) as error:  # Removed, or no longer allowed, in the meantime.
-        _log.warning("webhook of job %s is not told: %s", job_id, error)
+        _log.warning("the webhook of job %s is not called: %s", job_id, error)
         return
     if job.options.webhook is None:
         return
-    body = message(job)
+    body = webhook_body(job)
     headers = sign(body, settings.webhook_secret or "", message_id=f"job-{job.id}", now=datetime.now(UTC))
     try:
-        # No redirects and no proxies of the environment: the allow list says where this goes.
+        # No redirects, and no proxy from the environment: only the allow list decides where this goes.
         with httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
             answer = client.post(job.options.webhook, content=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -63,8 +66,8 @@ def tell_webhook(store: Store, settings: Settings, job_id: str) -> None:
         raise WebhookFailedError(f"the webhook answered {answer.status_code}")
 
 
-def message(job: Job) -> str:
-    """What is told of a job: that it has ended, and where everything of it is."""
+def webhook_body(job: Job) -> str:
+    """The body of the call: the job's end, its summary and links."""
     told = summary_from_job(job).model_dump(mode="json")
     return json.dumps({"type": f"job.{job.state.lower()}", "timestamp": told["finished_at"], "data": told})
 

@@ -1,4 +1,4 @@
-"""The map of a running scan as far as it is: read from its store beside the worker, which does not notice."""
+"""A picture of a running scan's map, read from the worker's map store without disturbing the worker."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from service.results.results import NotFinishedError
 
 #: Longest side of the picture.
 MAX_SIDE = 1024  # px
-#: Laid over what has not been scanned: the slide grows light where it has. Red, green, blue, opacity.
+#: Drawn over the part of the slide that has not been scanned. Red, green, blue, opacity.
 VEIL = (30, 25, 35, 130)
 
 
 class GrowingMap:
-    """A reduced picture of a map in the making. A tile of the scan is a chunk, read once when it is there."""
+    """A reduced picture of a growing map. Each tile of the scan is a chunk, read once when it is complete."""
 
     def __init__(self, store: Path) -> None:
         self._array = cast(Any, zarr.open_array(str(store), mode="r"))
@@ -37,7 +37,7 @@ class GrowingMap:
         self.is_scanned: npt.NDArray[np.bool_] = np.zeros(shape, np.bool_)
 
     def update(self) -> None:
-        """Take in the chunks that have been written since."""
+        """Read the chunks that have been written since the last call."""
         for chunk in sorted(self._chunks.glob("*/*")):
             if chunk not in self._read and chunk.name.isdecimal():
                 self._take(int(chunk.parent.name), int(chunk.name))
@@ -51,7 +51,7 @@ class GrowingMap:
             (np.arange(values.shape[0]) + top) // self._factor,
             (np.arange(values.shape[1]) + left) // self._factor,
         )
-        # The maximum of each square: a mean would make lone figures vanish.
+        # The maximum of each square: a mean would hide single figures.
         reduced = np.maximum.reduceat(values, np.flatnonzero(np.diff(rows, prepend=-1)), axis=0)
         reduced = np.maximum.reduceat(reduced, np.flatnonzero(np.diff(cols, prepend=-1)), axis=1)
         place = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
@@ -60,14 +60,14 @@ class GrowingMap:
 
 
 def growing_map_picture(work: Path) -> bytes:
-    """The map that grows in a running job's folder, as PNG; NotFinishedError before it has begun."""
+    """The growing map in a running job's folder, as PNG; NotFinishedError before its first tile."""
     store = next(work.glob(f"{WORK_NAME}/map.zarr/zarr.json"), None)
     if store is None:
-        raise NotFinishedError("the scan has not begun to write its map")
+        raise NotFinishedError("the scan has not written any of its map yet")
     try:
         growing = _open(store.parent)
         growing.update()
-    except FileNotFoundError as error:  # It has ended while we looked.
+    except FileNotFoundError as error:  # The scan has ended meanwhile.
         raise NotFinishedError("the scan has ended") from error
     picture = colours_from_levels(growing.levels)
     picture[~growing.is_scanned] = VEIL

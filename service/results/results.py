@@ -1,6 +1,6 @@
-"""Results: the folder of one result, shared by all jobs with the same result key, and the answer read from it.
+"""Results: one folder per result, shared by all jobs with the same result key, and the answer stored in it.
 
-The worker writes into a folder of its own and renames it when complete: what lies at results/<key> is whole.
+The worker writes into a work folder and renames it when complete: a folder results/<key> is always complete.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from service.problems import ReportedError
+
 ANSWER = "answer.json"
-#: Tissue, hotspots and what could not be read, in level-0 pixels, for the viewer.
+#: Outlines of tissue, hotspots and unreadable areas, in level-0 pixels, for the viewer.
 REGIONS = "regions.json"
 _CSV, _GEOJSON, _DICOM = "text/csv; charset=utf-8", "application/geo+json", "application/dicom"
 #: Files of every result that a client may fetch, and their media types.
@@ -30,11 +32,11 @@ FILES = {
     "report.html": "text/html; charset=utf-8",
     "run.json": "application/json",
 }
-#: A scan looks for as many hotspots; equal to scanner.settings.ScanSettings.hotspots.
+#: Most hotspots of a scan; equal to scanner.settings.ScanSettings.hotspots.
 MAX_HOTSPOTS = 3
-#: Files of results with as many hotspots.
+#: One picture for each hotspot.
 HOTSPOT_FILES = {f"hotspot-{rank}.png": "image/png" for rank in range(1, MAX_HOTSPOTS + 1)}
-#: Those that a client has asked for: name of the export -> its files.
+#: Files of exports that a client may request: name of the export -> its files.
 EXPORT_FILES = {
     "dicom": {"annotations.dcm": _DICOM, "map.dcm": _DICOM},
     "grand-challenge": {"mitotic-figures.json": "application/json"},
@@ -44,30 +46,36 @@ MEDIA_TYPES = FILES | HOTSPOT_FILES | {name: kind for files in EXPORT_FILES.valu
 ZARR = "map.ome.zarr"
 
 
-GONE = "the result has been removed; ask for the scan again"
+GONE = "the result has been removed: submit the slide again"
 
 
-class NotFinishedError(Exception):
-    """The job has no result, or none yet."""
+class NotFinishedError(ReportedError):
+    """The job has no result, or not yet."""
+
+    problem_type = "job-not-finished"
 
 
-class ResultGoneError(Exception):
-    """The result was removed after its time."""
+class ResultGoneError(ReportedError):
+    """The result has expired and was removed."""
+
+    problem_type = "result-gone"
 
 
-class FileNotInResultError(LookupError):
+class FileNotInResultError(ReportedError, LookupError):
     """A result has no file of this name."""
+
+    problem_type = "file-not-found"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a scan found, as the API says it."""
+    """The result of a scan, as the API returns it."""
 
     model: dict[str, Any]
     #: width, height, mpp, mpp_source.
     image: dict[str, Any]
     count: int
-    #: The threshold of the scan; `candidates` go further down.
+    #: The threshold of the scan; `candidates` have lower scores too.
     threshold: float
     candidate_floor: float
     #: x, y, x_um, y_um, score, label, border; by falling score.
@@ -89,21 +97,21 @@ class Results:
         self._folder = folder
 
     def has(self, key: str) -> bool:
-        """True if the result is there, whole."""
+        """True if the result exists."""
         return (self._folder / key / ANSWER).is_file()
 
     def work_path(self, job_id: str) -> Path:
-        """Where the files of a running job grow."""
+        """Path of a running job's work folder."""
         return self._folder / "work" / job_id
 
     def work_folder(self, job_id: str) -> Path:
-        """The folder for the files of a running job: what an earlier attempt has left there is gone on from."""
+        """The work folder of a running job; an earlier attempt may have left files to resume from."""
         folder = self.work_path(job_id)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def publish(self, work: Path, key: str, answer: Answer) -> None:
-        """Make a running job's files the result of `key`. Who comes second has the same files, and drops them."""
+        """Make a work folder the result of `key`; if that exists already, with the same files, remove the folder."""
         (work / ANSWER).write_text(json.dumps(vars(answer)), encoding="utf-8")
         try:
             os.rename(work, self._folder / key)
@@ -113,12 +121,12 @@ class Results:
             shutil.rmtree(work, ignore_errors=True)
 
     def discard_work(self, job_id: str) -> None:
-        """Remove what the attempts of a job that is final have left."""
+        """Remove the work folders of a job that has ended."""
         for work in (self._folder / "work").glob(f"{job_id}*"):
             shutil.rmtree(work, ignore_errors=True)
 
     def answer(self, key: str) -> Answer:
-        """What the scan of that key found."""
+        """The answer of a result."""
         path = self._folder / key / ANSWER
         try:
             return _load_answer(path, path.stat().st_mtime_ns)
@@ -133,11 +141,11 @@ class Results:
         path = root / name
         is_listed = name in MEDIA_TYPES or path.resolve().is_relative_to((root / ZARR).resolve())
         if not is_listed or not path.is_file():
-            raise FileNotInResultError(f"this result has {', '.join(self.names(key))}")
+            raise FileNotInResultError(f"this result has no file {name!r}, but {', '.join(self.names(key))}")
         return path
 
     def names(self, key: str) -> list[str]:
-        """Those of MEDIA_TYPES that a result has."""
+        """Names of the files that a result has, of those in MEDIA_TYPES."""
         return [name for name in MEDIA_TYPES if (self._folder / key / name).is_file()]
 
     def has_zarr(self, key: str) -> bool:

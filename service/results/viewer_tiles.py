@@ -1,71 +1,49 @@
-"""Tiles: pieces of a slide for the viewer, decoded in processes of their own, so that no file can take the API down.
+"""Tiles, thumbnails and crops of a slide for the viewer, as JPEG. They run in the processes of tile_processes.py.
 
 Frames: level-0 pixels, and the pixels of a DeepZoom level, of which the last one is level 0 and each before it half.
 """
 
 from __future__ import annotations
 
-import asyncio
-import faulthandler
 import io
 import math
-import multiprocessing
-import os
-import resource
-import signal
-import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scanner.errors import DamagedSlideError, UnreadableRegionError
+from scanner.errors import UnreadableRegionError
 from scanner.geometry.frames import Box
 from scanner.slides import Slide
 from scanner.slides.opening import open_image
 from scanner.slides.pixels.colour import shown_as_rgb
 from scanner.slides.pixels.protocol import read_masked
+from service.problems import ReportedError
 
 TILE_SIDE = 512  # px of a DeepZoom level
 JPEG_QUALITY = 85
 THUMBNAIL_SIDE = 128  # px
 #: Side of the picture of a detection.
 CROP_SIDE = 128  # px
-PROCESSES = 2
-#: Address space of a tile process: a decoder that wants more fails, and not the machine.
-MEMORY_LIMIT = 6 * 1024**3
 #: Level pixels read at once where a slide has no level that is small enough.
 STRIP_PX = 2**24
-#: A slide with spoilt places is shown all the same, with grey for them.
+#: Grey value of places that cannot be read.
 UNREADABLE_GREY = 128
 UNREADABLE_SIDE = 64  # px of a level
-TIMEOUT = 30.0  # seconds of making one tile
-#: A decoder that has not given up by then takes its process with it.
-GRACE = 5.0  # seconds
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
-class TileOutsideError(LookupError):
+class TileOutsideError(ReportedError, LookupError):
     """The slide has no such tile."""
 
-
-class TileTooSlowError(Exception):
-    """The tile could not be made in time."""
+    problem_type = "tile-not-found"
 
 
 @dataclass(frozen=True)
 class TileSource:
-    """The image that a job scans, or has scanned."""
+    """The slide image of a job."""
 
     path: Path
     mpp: float | None = None
@@ -95,7 +73,7 @@ class Pyramid:
         return int(2 ** (self.levels - 1 - level))
 
     def level0_box(self, level: int, row: int, col: int) -> Box:
-        """What a tile shows; TileOutsideError if that is nothing."""
+        """The box that a tile shows; TileOutsideError if it is empty."""
         if not 0 <= level < self.levels:
             raise TileOutsideError(f"the slide has levels 0 to {self.levels - 1}")
         side = TILE_SIDE * self.downsample(level)
@@ -103,65 +81,6 @@ class Pyramid:
         if box.area == 0:
             raise TileOutsideError(f"level {level} has no tile {col}_{row}")
         return box
-
-
-class TileMaker:
-    """Makes tiles in other processes, and new processes when those die."""
-
-    def __init__(self) -> None:
-        self._pool = _Pool(PROCESSES)
-        #: What was in a process's hands, or next, when it died is made again here, one by one: one of them is to blame.
-        self._quarantine = _Pool(1)
-        self._turn = asyncio.Lock()
-
-    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What `function` returns in another process. DamagedSlideError if it is what makes that process die."""
-        assert not kwargs
-        try:
-            return await self._pool.run(function, *args)
-        except BrokenProcessPool:
-            pass
-        async with self._turn:
-            try:
-                return await self._quarantine.run(function, *args)
-            except BrokenProcessPool as error:
-                raise DamagedSlideError("the slide could not be decoded") from error
-
-    def close(self) -> None:
-        """End the processes."""
-        self._pool.close()
-        self._quarantine.close()
-
-
-class _Pool:
-    """Processes that are started when they are needed, and again once they have died."""
-
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
-        self._executor: ProcessPoolExecutor | None = None
-
-    async def run(self, function: Callable[..., R], *args: object) -> R:
-        """What `function` returns; BrokenProcessPool if a process of the pool dies meanwhile."""
-        executor = self._executor = self._executor or self._start()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(executor, _in_time, function, *args)
-        except BrokenProcessPool:
-            if self._executor is executor:
-                self.close()
-            raise
-
-    def close(self) -> None:
-        """End the processes."""
-        executor, self._executor = self._executor, None
-        if executor:
-            processes = list((executor._processes or {}).values())
-            executor.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.kill()
-
-    def _start(self) -> ProcessPoolExecutor:
-        spawn = multiprocessing.get_context("spawn")  # A fork would share the API's sockets and locks.
-        return ProcessPoolExecutor(self._processes, mp_context=spawn, initializer=_begin_process)
 
 
 def slide_tile(source: TileSource, level: int, place: tuple[int, int]) -> bytes:
@@ -231,7 +150,7 @@ def read_reduced(slide: Slide, box: Box, downsample: int) -> npt.NDArray[np.uint
 
 
 def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np.uint8]:
-    """Pixels of a level, (height, width, 3); grey where they cannot be read, perhaps to UNREADABLE_SIDE."""
+    """Pixels of a level, (height, width, 3); grey where they cannot be read, to within UNREADABLE_SIDE."""
     try:
         found, readable = read_masked(slide, level, box)
         shown = shown_as_rgb(found)
@@ -252,33 +171,3 @@ def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np
 @lru_cache(maxsize=8)
 def _open(source: TileSource) -> Slide:
     return open_image(source.path, source.mpp, channels=None, image=source.image)
-
-
-def _in_time(function: Callable[..., R], *args: object) -> R:
-    """What `function` returns, if it takes no longer than TIMEOUT; a decoder that hears no signal ends the process."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TileTooSlowError(f"the tile took longer than {TIMEOUT:g} s")
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, TIMEOUT)
-    faulthandler.dump_traceback_later(TIMEOUT + GRACE, exit=True)
-    try:
-        return function(*args)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        faulthandler.cancel_dump_traceback_later()
-
-
-def _begin_process() -> None:
-    """Bound the memory, and end with the API process, however that ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the API, which ends this process.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(0)

@@ -1,1 +1,1 @@
-"""How a slide arrives: uploads, forms, archives, URLs, paths of the server."""
+"""How slides arrive: uploads, forms, archives, URLs, paths on the server."""

@@ -1,4 +1,4 @@
-"""Holdings: which client keeps which upload here, by which name, and how many bytes that is.
+"""Holdings: which client keeps which stored slide, under which name, and how many bytes that is.
 
 A holding is a small file uploads/clients/<client>/<SHA-256 of the slide>; clients' names are hashed in paths.
 """
@@ -17,11 +17,11 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class Holding:
-    """One upload of one client."""
+    """One stored slide that a client keeps."""
 
     #: SHA-256 of the stored slide.
     upload: str
-    #: What the client calls it.
+    #: The client's name for it.
     name: str
     size: int
 
@@ -32,7 +32,7 @@ def holdings_folder(settings: Settings) -> Path:
 
 
 def hold(settings: Settings, client: str, holding: Holding) -> None:
-    """Note that a client keeps an upload; whole or not at all."""
+    """Record atomically that a client keeps a slide."""
     folder = _folder_of(settings, client)
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{uuid.uuid4().hex}"
@@ -50,8 +50,8 @@ def is_held(settings: Settings, upload: str) -> bool:
     return any(True for _ in holdings_folder(settings).glob(f"*/{upload}"))
 
 
-def let_go(settings: Settings, upload: str, *, client: str | None = None) -> None:
-    """Forget that the client, or anyone, keeps the upload."""
+def release(settings: Settings, upload: str, *, client: str | None = None) -> None:
+    """Remove the record that the client, or any client, keeps the slide."""
     folder = holdings_folder(settings)
     paths = folder.glob(f"*/{upload}") if client is None else [_folder_of(settings, client) / upload]
     for path in paths:
@@ -72,5 +72,5 @@ def _folder_of(settings: Settings, client: str) -> Path:
 def _read(path: Path) -> Holding | None:
     try:
         return Holding(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # Gone meanwhile, or not ours.
+    except (OSError, ValueError, TypeError):  # Removed meanwhile, or not a holding.
         return None

@@ -1,7 +1,7 @@
 """Width and height from a file's first bytes: a few bounded reads, nothing decoded.
 
-The API process looks at hostile files, so no image library is let near them here: libraries follow every offset and
-keep every chunk that a file claims to have. The worker, which may die of a file, opens it properly.
+Files may be hostile, so the API process uses no image library: libraries follow every offset and load every chunk that
+a file claims to have. The worker, which may crash, opens the file properly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from scanner.errors import DamagedSlideError, UnsupportedSlideError
 
-#: JPEG segments, and entries of a TIFF directory, that are looked at.
+#: Most JPEG segments, and entries of a TIFF directory, that are read.
 MAX_SEGMENTS = 5_000
 MAX_ENTRIES = 4_096
 
@@ -26,7 +26,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes say."""
+    """Format and size of a file, from its first bytes."""
 
     #: Suffix by which the file is stored, from its content and never from its name.
     suffix: str
@@ -100,7 +100,7 @@ def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
             height, width = struct.unpack(">xHH", file.read(5))
             return width, height
         file.seek(max(length - 2, 0), 1)
-    raise DamagedSlideError("the JPEG file has no frame")
+    raise DamagedSlideError("the JPEG file has no frame header")
 
 
 def _tiff_size(file: BinaryIO, order: str, is_big: bool) -> tuple[int | None, int | None]:

@@ -1,4 +1,4 @@
-"""Forms: the files within a multipart body, found as it streams by."""
+"""Multipart forms: finds the files in a body while it is being received."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from urllib.parse import unquote_to_bytes
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-#: A part's headers may be this long in all.
+from service.problems import ReportedError
+
+#: Most bytes of a part's headers.
 MAX_PART_HEADERS = 8192
 #: The form field that holds the slide.
 FIELD = b"file"
-#: What a file without a name is called.
+#: Name of a file that comes without one.
 UNNAMED = "upload"
-#: `filename*=UTF-8''M%C3%BCller.svs` (RFC 5987), which some clients send for what is not ASCII.
+#: `filename*=UTF-8''M%C3%BCller.svs` (RFC 5987), which some clients send for names that are not ASCII.
 _EXTENDED = re.compile(rb";\s*filename\*\s*=\s*\"?([A-Za-z0-9_-]+)'[^']*'([^;\s\"]+)", re.IGNORECASE)
 
 
-class BadRequestError(Exception):
-    """The body cannot be understood."""
+class BadRequestError(ReportedError):
+    """The request cannot be parsed."""
+
+    problem_type = "bad-request"
 
 
 class Form:
-    """Finds the fields `file` in a multipart body as it streams by; other fields are skipped, not kept."""
+    """Finds the fields `file` in a multipart body while it is being received; other fields are skipped."""
 
     def __init__(self, content_type: str) -> None:
         _, options = parse_options_header(content_type)
         if not options.get(b"boundary"):
-            raise BadRequestError("multipart body: the Content-Type names no boundary")
+            raise BadRequestError("multipart body: the Content-Type has no boundary")
         self.is_complete = False
         self._headers: dict[bytes, bytes] = {}
         self._field, self._value = b"", b""
@@ -49,7 +53,7 @@ class Form:
         )
 
     def feed(self, chunk: bytes) -> list[str | bytes]:
-        """Within the next piece of the body: the name of each file that begins, and bytes of the last one begun."""
+        """Parse the next piece of the body: the names of files that begin in it, and the bytes of files."""
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
@@ -90,7 +94,7 @@ class Form:
 
 
 def _name_of(disposition: bytes, plain: bytes) -> str:
-    """The file's name: that with its encoding before the plain one, which is UTF-8, or Latin-1 of older programs."""
+    """The file's name: `filename*` if present, else `filename` as UTF-8, or as Latin-1 from older programs."""
     if extended := _EXTENDED.search(disposition):
         encoding, value = extended[1].decode("ascii"), unquote_to_bytes(extended[2])
         with suppress(LookupError, ValueError):

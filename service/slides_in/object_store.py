@@ -1,7 +1,7 @@
 """Object stores (s3, gs, az), read through obstore: the extra `objects`.
 
-Who the service is to the store, and where the store is, says the environment, as for every other program: AWS_REGION,
-AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on.
+Credentials and endpoint come from the environment variables of the store's own tools: AWS_REGION, AWS_ACCESS_KEY_ID,
+AWS_ENDPOINT_URL and so on.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class ObjectNotFoundError(LookupError):
 
 
 class ObjectStoreError(Exception):
-    """The store does not answer, or not to us."""
+    """The store cannot be reached, or denies access."""
 
 
 async def open_object(url: str) -> tuple[int, AsyncIterator[bytes]]:
-    """Bytes in an object, and its content as it comes.
+    """Size of an object, and its content as a stream.
 
     Raises
     ------
@@ -61,11 +61,8 @@ def _own_errors() -> Iterator[None]:
 
     try:
         yield
-    except (
-        FileNotFoundError,
-        exceptions.NotFoundError,
-        ValueError,
-    ) as error:  # ValueError: it cannot be a name of one.
+    # obstore raises ValueError for what is not a valid name of an object.
+    except (FileNotFoundError, exceptions.NotFoundError, ValueError) as error:
         raise ObjectNotFoundError("no such object") from error
     except (exceptions.BaseError, OSError) as error:
         raise ObjectStoreError(type(error).__name__) from error

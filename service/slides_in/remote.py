@@ -1,4 +1,4 @@
-"""Remote slides: at an allowed URL or in an allowed object store, opened as a stream. By default none is allowed."""
+"""Remote slides: opened as a stream, from a URL or object store on the allow list. By default nothing is allowed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from service.access.allowlist import is_allowed
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
 from service.slides_in.server_paths import SourceForbiddenError, SourceNotFoundError
@@ -17,15 +18,17 @@ from service.slides_in.server_paths import SourceForbiddenError, SourceNotFoundE
 URL_TIMEOUT = 30.0  # seconds without a byte
 
 
-class SourceFetchError(Exception):
+class SourceFetchError(ReportedError):
     """The URL could not be fetched."""
+
+    problem_type = "source-unreachable"
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A slide elsewhere, opened."""
+    """An open remote slide."""
 
-    #: Bytes, if the other side says.
+    #: Bytes, if the server states them.
     size: int | None
     chunks: AsyncIterator[bytes]
 
@@ -33,13 +36,13 @@ class Remote:
 def check_url(url: str, settings: Settings) -> None:
     """Raise SourceForbiddenError unless this service may fetch from there."""
     if not is_allowed(url, settings.url_prefixes):
-        raise SourceForbiddenError("the URL is not on this service's allow list")
+        raise SourceForbiddenError("the URL is not on this service's allow list (url_prefixes)")
     if urlsplit(url).scheme in SCHEMES and ("?" in url or "#" in url):
-        raise SourceForbiddenError("an object's URL has neither a query nor a fragment")
+        raise SourceForbiddenError("the URL of an object must not have a query or a fragment")
 
 
 def name_in(url: str) -> str:
-    """What the slide at a URL is called."""
+    """The file name in a URL."""
     return urlsplit(url).path.rsplit("/", 1)[-1]
 
 

@@ -1,6 +1,6 @@
-"""Sources: slides that a client names instead of sending, and that are here: a server path, an earlier upload.
+"""Slides on the server that a request refers to: a path in an allowed folder, or an earlier upload.
 
-Nothing is reachable that the settings do not list: no folder by default.
+Only folders in the setting slide_folders can be read: by default none.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import os
 from itertools import islice
 from pathlib import Path
 
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.holdings import find_holding
-from service.slides_in.multifile import LEADERS, MAX_FILES
+from service.slides_in.multifile import MAIN_FILES, MAX_FILES
 from service.slides_in.multipart import BadRequestError
 from service.slides_in.store_slide import StoredSlide, check_header, clean_name, is_sha256
 from service.slides_in.tus import find_finished
@@ -21,18 +22,22 @@ from service.slides_in.tus import find_finished
 SAMPLE = 1 << 20
 
 
-class SourceForbiddenError(Exception):
-    """Not on the allow list."""
+class SourceForbiddenError(ReportedError):
+    """The source is not on the allow list."""
+
+    problem_type = "source-forbidden"
 
 
-class SourceNotFoundError(LookupError):
-    """On the allow list, but not there."""
+class SourceNotFoundError(ReportedError, LookupError):
+    """The source is allowed, but does not exist."""
+
+    problem_type = "source-not-found"
 
 
 def find_path(path: str, settings: Settings) -> StoredSlide:
     """The slide at a server path within an allowed folder; links that lead out of it are refused."""
     if "\0" in path:
-        raise BadRequestError("a path has no NUL in it")
+        raise BadRequestError("a path must not contain NUL")
     for folder in settings.slide_folders:
         root = folder.resolve()
         found = _resolved(root / path)
@@ -40,11 +45,11 @@ def find_path(path: str, settings: Settings) -> StoredSlide:
             if not found.is_file():
                 raise SourceNotFoundError("no such file")
             return StoredSlide(str(found), fingerprint(found), clean_name(found.name), check_header(found, settings))
-    raise SourceForbiddenError("the path lies in no folder that this service may read from")
+    raise SourceForbiddenError("the path is outside the folders that this service may read (slide_folders)")
 
 
 def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSlide:
-    """The slide uploaded before under this id, by the name that the client gave it: of any kind of upload, if whole."""
+    """The slide of an earlier, complete upload, resumable or not, under the name that the client gave it."""
     resumed = find_finished(settings, upload_id)
     upload_id = (resumed and resumed.sha256) or upload_id
     folder = settings.uploads / upload_id
@@ -53,7 +58,7 @@ def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSli
     found = next(folder.glob("slide.*"), None)
     if found is None:
         raise SourceNotFoundError("the upload has been removed")
-    os.utime(folder)  # A client may name an old upload at the moment when it would be cleaned away.
+    os.utime(folder)  # Keeps the cleaning from removing an old upload at the moment when a job refers to it.
     relative = str(found.relative_to(settings.data.resolve()))
     held = find_holding(settings, client, upload_id)
     name = resumed.name if resumed else held.name if held else found.name
@@ -61,7 +66,7 @@ def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSli
 
 
 def fingerprint(path: Path) -> str:
-    """Identity of a large slide on the server: place, sizes, times of change, and both ends of the file named."""
+    """Identity of a slide on the server: path, sizes and times of its files, and both ends of the file at the path."""
     status = path.stat()
     digest = hashlib.sha256(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
     with path.open("rb") as file:
@@ -76,7 +81,7 @@ def fingerprint(path: Path) -> str:
 
 def _companions(path: Path, start: bytes) -> list[Path]:
     """The further files of a slide in several files, at most MAX_FILES of them."""
-    in_own_folder = LEADERS.get(path.suffix.lower())
+    in_own_folder = MAIN_FILES.get(path.suffix.lower())
     if in_own_folder is None and start[128:132] != b"DICM":
         return []
     folder = path.with_suffix("") if in_own_folder else path.parent

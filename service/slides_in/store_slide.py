@@ -1,6 +1,6 @@
-"""Intake: a request's body, streamed to disk under a byte cap, hashed on its way.
+"""Storing slides: a request's body is streamed to disk under a size limit, and hashed on the way.
 
-A stored slide lies at uploads/<SHA-256>/slide<suffix>, its further files beside it: no client's file name becomes a
+A stored slide is at uploads/<SHA-256>/slide<suffix>, its further files beside it: a client's file name never becomes a
 path.
 """
 
@@ -22,24 +22,28 @@ from anyio import CancelScope, to_thread
 
 from scanner.errors import UnsupportedSlideError
 from service.access.limits import Allowance, TooLargeError, require_disk
-from service.api.contract.requests import MAX_NAME
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.archives import is_archive, unpack
 from service.slides_in.image_headers import Header, read_header
-from service.slides_in.multifile import LEADERS, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
+from service.slides_in.multifile import MAIN_FILES, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
 from service.slides_in.multipart import BadRequestError, Form
 from service.slides_in.sink import FileSink
 
+#: Characters of a slide's or a case's name, as it is shown.
+MAX_NAME = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class EmptyUploadError(Exception):
-    """There are no bytes."""
+class EmptyUploadError(ReportedError):
+    """The upload has no bytes."""
+
+    problem_type = "empty-upload"
 
 
 @dataclass(frozen=True)
 class StoredSlide:
-    """A slide that lies on the server's disk."""
+    """A slide on the server's disk."""
 
     #: Relative to the data folder if it was uploaded, absolute otherwise.
     path: str
@@ -49,7 +53,7 @@ class StoredSlide:
 
 
 class Sink:
-    """A temporary folder that takes the files of a body under one allowance, and becomes a stored slide."""
+    """A temporary folder for the files of a body, under one allowance, which becomes a stored slide."""
 
     def __init__(self, settings: Settings, allowance: Allowance) -> None:
         self._settings = settings
@@ -65,27 +69,27 @@ class Sink:
     async def __aexit__(self, *exc: type[BaseException] | BaseException | TracebackType | None) -> None:
         for _, file in self._files:
             file.abandon()
-        with CancelScope(shield=True):  # A client that goes away leaves nothing behind.
+        with CancelScope(shield=True):  # Also when the client has disconnected.
             await to_thread.run_sync(partial(shutil.rmtree, self._folder, ignore_errors=True))
 
     async def begin(self, name: str) -> None:
-        """What is written from now on is a file of this name."""
+        """Begin the next file; what is written from now on goes to it."""
         await to_thread.run_sync(self._finish_file)
         if len(self._files) >= MAX_FILES:
             raise TooLargeError(f"a slide has at most {MAX_FILES} files")
         self._files.append((name, FileSink(self._folder / f"{len(self._files):05}", self._settings)))
 
     async def write(self, chunk: bytes) -> None:
-        """Take more bytes; TooLargeError or QuotaExceededError beyond the allowance."""
+        """Append bytes to the current file; TooLargeError or QuotaExceededError beyond the allowance."""
         self.size += len(chunk)
         self._allowance.require(self.size)
         await self._files[-1][1].write(chunk)
 
     def store(self) -> StoredSlide:
-        """Put the slide in its place, once it is known to be acceptable."""
+        """Check the slide and move it to its place."""
         self._finish_file()
         if self.size == 0:
-            raise EmptyUploadError("there are no bytes in it")
+            raise EmptyUploadError("the upload has no bytes")
         files = [ReceivedFile(name, file.path, file.digest.hexdigest()) for name, file in self._files]
         if len(files) == 1:
             return store_file(files[0], self._settings)
@@ -101,7 +105,7 @@ class Sink:
 
 
 def incoming_folder(settings: Settings) -> Path:
-    """Where bodies grow until they are whole; what lies there is of no use to anyone else."""
+    """Folder of bodies that are still being received."""
     return settings.uploads / "incoming"
 
 
@@ -109,7 +113,8 @@ def store_file(file: ReceivedFile, settings: Settings) -> StoredSlide:
     """Move a file to its place: a slide, or a zip with the files of one."""
     if is_archive(file.path):
         return _store_archive(file, settings)
-    if Path(file.name).suffix.lower() in LEADERS:  # Without its files it would pass for the small JPEG that it also is.
+    # A lone .mrxs is also a valid small JPEG, and must not be stored as one.
+    if Path(file.name).suffix.lower() in MAIN_FILES:
         return _store_several([replace(file, name=clean_name(file.name))], file.name, settings)
     header = check_header(file.path, settings)
     place = settings.uploads / file.sha256 / f"slide{header.suffix}"
@@ -129,7 +134,7 @@ def _store_archive(file: ReceivedFile, settings: Settings) -> StoredSlide:
         if len(files) != 1:
             return _store_several(files, file.name, settings)
         if is_archive(files[0].path):
-            raise UnsupportedSlideError("a zip within a zip is not unpacked")
+            raise UnsupportedSlideError("a zip inside a zip is not unpacked")
         return store_file(files[0], settings)
 
 
@@ -146,7 +151,8 @@ def _relative(place: Path, settings: Settings) -> str:
 
 def check_header(path: Path, settings: Settings) -> Header:
     """The file's header, if its dimensions are acceptable."""
-    if path.suffix.lower() in LEADERS:  # Such a file says nothing of the slide: of a MIRAX it is a small JPEG.
+    # The main file does not have the slide's size: that of a MIRAX is a small JPEG.
+    if path.suffix.lower() in MAIN_FILES:
         return Header(path.suffix.lower(), None, None)
     header = read_header(path)
     if header.width is not None and header.height is not None:
@@ -162,7 +168,7 @@ def check_size(width: int, height: int, settings: Settings, *, is_plain: bool = 
 
 
 def is_sha256(name: str) -> bool:
-    """True for what could name a stored slide."""
+    """True if the name has the form of a stored slide's id."""
     return _SHA256.fullmatch(name) is not None
 
 
@@ -172,7 +178,7 @@ def stored_size(slide: StoredSlide, settings: Settings) -> int:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of the files in a folder, less what is removed meanwhile."""
+    """Bytes of the files in a folder; files that are removed meanwhile do not count."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
@@ -183,7 +189,7 @@ def folder_size(folder: Path) -> int:
 async def receive_raw(
     stream: AsyncIterable[bytes], settings: Settings, *, allowance: Allowance, name: str = "upload"
 ) -> StoredSlide:
-    """The slide that a request's whole body is."""
+    """Store the slide that is a request's whole body."""
     async with Sink(settings, allowance) as sink:
         await sink.begin(name)
         async for chunk in stream:
@@ -194,7 +200,7 @@ async def receive_raw(
 async def receive_form(
     stream: AsyncIterable[bytes], settings: Settings, *, allowance: Allowance, content_type: str
 ) -> StoredSlide:
-    """The slide in the field `file` of a multipart/form-data body, or its files, if the field comes several times."""
+    """Store the slide in the field `file` of a multipart body, or its files if there are several such fields."""
     form = Form(content_type)
     async with Sink(settings, allowance) as sink:
         async for chunk in stream:
@@ -204,12 +210,12 @@ async def receive_form(
                 else:
                     await sink.write(piece)
         if not form.is_complete:
-            raise BadRequestError("multipart body: it ends early or has no field 'file'")
+            raise BadRequestError("multipart body: ends early, or has no field 'file'")
         return await to_thread.run_sync(sink.store)
 
 
 def clean_name(name: str) -> str:
-    """A client's file name, fit to be shown: its last component, printable, not too long."""
+    """A client's file name, made safe to show: its last component, printable characters only, at most MAX_NAME."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(character for character in last if character.isprintable())
     return printable[-MAX_NAME:] or "upload"

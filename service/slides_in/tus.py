@@ -1,7 +1,7 @@
-"""Resumable uploads as they lie on disk, so that they go on after any break: of the line, of the API, of the machine.
+"""Resumable uploads on disk: they survive a broken connection, and a crash of the API or the machine.
 
-An upload is a folder uploads/tus/<id>: its note says who owns it and how long it will be; its bytes are a file whose
-size is the offset from which the client goes on. A whole one becomes a stored slide, and its note says which.
+An upload is a folder uploads/tus/<id> with a note (owner, name, length) and the bytes so far, in a file whose size is
+the offset. A complete upload becomes a stored slide, and its note says which.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from pathlib import Path
 
 from service.access.keys import Client, Role
 from service.access.limits import StorageFullError, TooManyRequestsError, require_disk
+from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.holdings import Holding, hold
 from service.slides_in.multifile import ReceivedFile
 from service.slides_in.store_slide import StoredSlide, store_file, stored_size
 
-#: Seconds after its last byte at which an unfinished upload is given up.
+#: Seconds after its last byte at which an unfinished upload expires.
 KEEP_S = 2 * 86_400.0
 #: Unfinished uploads that one client may have.
 MAX_UNFINISHED = 100
@@ -37,12 +38,16 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _FALLOC_FL_KEEP_SIZE = 1  # linux/falloc.h
 
 
-class UploadNotFoundError(LookupError):
-    """No upload has this id, or it belongs to another client, or its time is over."""
+class UploadNotFoundError(ReportedError, LookupError):
+    """No upload has this id, or it belongs to another client, or it has expired."""
+
+    problem_type = "upload-not-found"
 
 
-class UploadBusyError(Exception):
-    """Another request works on this upload."""
+class UploadBusyError(ReportedError):
+    """Another request is using this upload."""
+
+    problem_type = "upload-busy"
 
 
 @dataclass(frozen=True)
@@ -52,36 +57,38 @@ class Upload:
     id: str
     #: Name of the client.
     owner: str
-    #: What the client calls the slide.
+    #: The client's name for the slide.
     name: str
-    #: Bytes in all; None until the client says.
+    #: Total bytes; None until the client states them.
     length: int | None
     #: As the client sent it, for its own use.
     metadata: str = ""
-    #: Of the stored slide that it has become.
+    #: SHA-256 of the stored slide that it has become.
     sha256: str | None = None
 
 
 def tus_folder(settings: Settings) -> Path:
-    """Where resumable uploads grow."""
+    """Folder of resumable uploads."""
     return settings.uploads / "tus"
 
 
 def is_id(upload_id: str) -> bool:
-    """True for what could be the id of a resumable upload; those of stored slides are longer."""
+    """True if the id has the form of a resumable upload's; those of stored slides are longer."""
     return _ID.fullmatch(upload_id) is not None
 
 
 def require_owner(upload: Upload, client: Client) -> None:
-    """UploadNotFoundError unless the client may have to do with this upload."""
+    """UploadNotFoundError unless the client owns this upload or is an admin."""
     if upload.owner != client.name and client.role < Role.ADMIN:
         raise UploadNotFoundError(f"no upload {upload.id!r}")
 
 
 def create(settings: Settings, upload: Upload) -> None:
-    """Begin an upload, its promised bytes reserved on the disk."""
+    """Create an upload, and reserve its declared length on the disk."""
     if len(list(unfinished(settings, upload.owner))) >= MAX_UNFINISHED:
-        raise TooManyRequestsError(f"{MAX_UNFINISHED} uploads of this client are unfinished; DELETE some")
+        raise TooManyRequestsError(
+            f"this client has {MAX_UNFINISHED} unfinished uploads, the most allowed: DELETE some"
+        )
     require_disk(settings, upload.length or 0)
     folder = tus_folder(settings) / upload.id
     folder.mkdir(parents=True)
@@ -103,7 +110,7 @@ def find(settings: Settings, upload_id: str) -> Upload:
 
 
 def offset_of(settings: Settings, upload: Upload) -> int:
-    """Bytes that are here."""
+    """Bytes received so far."""
     if upload.sha256:
         return upload.length or 0
     try:
@@ -113,7 +120,7 @@ def offset_of(settings: Settings, upload: Upload) -> int:
 
 
 def expires_at(settings: Settings, upload: Upload) -> float:
-    """When an unfinished upload is given up, unless more of it comes."""
+    """When an unfinished upload expires, unless more bytes arrive."""
     try:
         return (tus_folder(settings) / upload.id / BYTES).stat().st_mtime + KEEP_S
     except FileNotFoundError:
@@ -121,7 +128,7 @@ def expires_at(settings: Settings, upload: Upload) -> float:
 
 
 def set_length(settings: Settings, upload: Upload, length: int) -> Upload:
-    """The upload, its length known: the bytes that are still to come are reserved on the disk."""
+    """The upload with its length set; reserves the missing bytes on the disk."""
     require_disk(settings, length - offset_of(settings, upload))
     _reserve(tus_folder(settings) / upload.id / BYTES, length)
     upload = replace(upload, length=length)
@@ -130,8 +137,8 @@ def set_length(settings: Settings, upload: Upload, length: int) -> Upload:
 
 
 @contextmanager
-def claimed(settings: Settings, upload_id: str) -> Iterator[None]:
-    """Have the upload to oneself, among all processes; UploadBusyError at once if another has it."""
+def locked(settings: Settings, upload_id: str) -> Iterator[None]:
+    """Lock the upload among all processes; UploadBusyError at once if it is locked."""
     folder = tus_folder(settings) / upload_id
     try:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
@@ -141,23 +148,23 @@ def claimed(settings: Settings, upload_id: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UploadBusyError("another request is sending this upload; ask again in a second") from error
+            raise UploadBusyError("another request is sending this upload: try again in a second") from error
         yield
     finally:
         os.close(descriptor)
 
 
 def finish(settings: Settings, upload: Upload) -> Upload:
-    """The upload, whole: its slide stored and held by its owner. It is removed if it is nothing that is scanned."""
+    """Store the complete upload as a slide of its owner; an upload that is not a slide is removed."""
     folder = tus_folder(settings) / upload.id
     with (folder / BYTES).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     whole = folder / WHOLE
     whole.unlink(missing_ok=True)
-    os.link(folder / BYTES, whole)  # The bytes stay until the note says what they have become.
+    os.link(folder / BYTES, whole)  # The bytes are kept until the note has the slide's id.
     try:
         slide = store_file(ReceivedFile(upload.name, whole, sha256), settings)
-    except StorageFullError:  # There may be room for a zip's files later.
+    except StorageFullError:  # A zip may be unpacked later, when there is room.
         whole.unlink(missing_ok=True)
         raise
     except Exception:
@@ -172,11 +179,11 @@ def finish(settings: Settings, upload: Upload) -> Upload:
 
 
 def find_finished(settings: Settings, upload_id: str) -> Upload | None:
-    """The upload of that id if it has become a slide; one that was whole when the API ended becomes it now."""
+    """The upload of that id if it is a stored slide; one that was complete when the API crashed is stored now."""
     try:
         upload = find(settings, upload_id)
         if upload.sha256 is None and offset_of(settings, upload) == upload.length:
-            with claimed(settings, upload_id):
+            with locked(settings, upload_id):
                 upload = find(settings, upload_id)
                 upload = upload if upload.sha256 else finish(settings, upload)
     except UploadNotFoundError:
@@ -185,34 +192,34 @@ def find_finished(settings: Settings, upload_id: str) -> Upload | None:
 
 
 def remove(settings: Settings, upload_id: str) -> None:
-    """Forget an upload, and its bytes unless they have become a slide."""
+    """Remove an upload, and its bytes unless they have become a slide."""
     shutil.rmtree(tus_folder(settings) / upload_id, ignore_errors=True)
 
 
 def unfinished(settings: Settings, owner: str) -> Iterator[Upload]:
-    """A client's uploads that are not whole."""
+    """A client's incomplete uploads."""
     for path in tus_folder(settings).glob(f"*/{NOTE}"):
         upload = _read_note(path.parent)
         if upload and upload.owner == owner and upload.sha256 is None:
             yield upload
 
 
-def promised_bytes(settings: Settings, owner: str, *, but: str = "") -> int:
-    """Bytes that a client's unfinished uploads have or will have, but one's."""
+def promised_bytes(settings: Settings, owner: str, *, besides: str = "") -> int:
+    """Bytes that a client's unfinished uploads have or will have, without the upload `besides`."""
     total = 0
     for upload in unfinished(settings, owner):
-        if upload.id != but:
+        if upload.id != besides:
             total += upload.length if upload.length is not None else offset_of(settings, upload)
     return total
 
 
 def hold_slide(settings: Settings, client: str, slide: StoredSlide) -> None:
-    """Note that a client keeps a slide that was stored."""
+    """Record that a client keeps a stored slide."""
     hold(settings, client, Holding(slide.sha256, slide.name, stored_size(slide, settings)))
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Have the file system set `size` bytes aside for a file, whose size stays; where it cannot, nothing."""
+    """Reserve `size` bytes on the disk for a file without changing its size, where the file system can."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         if size == 0 or not sys.platform.startswith("linux"):
@@ -229,7 +236,7 @@ def _reserve(path: Path, size: int) -> None:
 def _read_note(folder: Path) -> Upload | None:
     try:
         return Upload(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # Being removed, or not ours.
+    except (OSError, ValueError, TypeError):  # Being removed, or not an upload.
         return None
 
 

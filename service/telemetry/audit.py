@@ -1,6 +1,6 @@
-"""Audit trail: who asked for what, and what came of it, one JSON object a line.
+"""Audit trail: which client requested what, and the status of the answer, one JSON object per line.
 
-Names of slides are not in it: they may be patients'. Jobs and slides are named by their ids, and the store knows more.
+It has no names of slides: those may be names of patients. It has ids of jobs and slides, which the database resolves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FILE_NAME = "audit.jsonl"
-#: What tells nothing of a slide, or is part of looking at one that was noted already.
+#: Not recorded: what shows nothing of a slide, or is a part of a view that was recorded already.
 _UNNOTED = re.compile(
     r"/|/docs|/openapi\.json|/static/.*|/models|/healthz|/readyz|/metrics|/jobs|"
     r"/jobs/[^/]+/(view|events|live-map\.png|slide_files/.*|slide\.dzi)"
@@ -25,17 +25,17 @@ MAX_PATH = 300
 
 
 def shown_path(path: str) -> str:
-    """The path of a request without what may be a patient's name: that of an upload by PUT."""
+    """The path of a request without the name of an upload by PUT, which may be a patient's."""
     return "/uploads" if path.startswith("/uploads/") and not path.startswith("/uploads/tus") else path[:MAX_PATH]
 
 
-def note(request: Request, **facts: str) -> None:
-    """Add to what the audit trail says of this request."""
+def add_audit_fields(request: Request, **facts: str) -> None:
+    """Add fields to the audit trail's entry of this request."""
     request.scope.setdefault("mitoscan.audit", {}).update(facts)
 
 
 class AuditTrail:
-    """Writes a line for every request that asks for a slide or a result, and for every one that is refused."""
+    """Writes an entry for every request for a slide or a result, and for every request that is refused."""
 
     def __init__(self, app: ASGIApp, *, folder: Path, keep_days: int) -> None:
         self._app = app
@@ -44,20 +44,22 @@ class AuditTrail:
             folder / FILE_NAME, when="midnight", utc=True, backupCount=keep_days, encoding="utf-8", delay=True
         )
         handler.setFormatter(logging.Formatter("%(message)s"))
-        self._log = logging.Logger("mitoscan.audit")  # Not of the tree of loggers: nothing turns it off.
+        self._log = logging.Logger(
+            "mitoscan.audit"
+        )  # Outside the tree of loggers, so that no configuration turns it off.
         self._log.addHandler(handler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; write the line when the answer begins."""
+        """Call the application; write the entry when the answer begins."""
         facts: dict[str, str] = {}
         scope["mitoscan.audit"] = facts
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._write(scope, int(message["status"]), facts)
             await send(message)
 
-        await self._app(scope, receive, send_and_note if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_and_record if scope["type"] == "http" else send)
 
     def _write(self, scope: Scope, status: int, facts: dict[str, str]) -> None:
         is_refused = status in {401, 403, 429}

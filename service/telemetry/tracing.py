@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry, where the settings ask for them: FastAPI's own spans of requests, and one for each scan."""
+"""Traces by OpenTelemetry, if the settings enable them: spans of requests, and one for each scan."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from opentelemetry import trace
 
 from service.settings import Settings
 
-#: Makes spans that go nowhere until `start_tracing` has said where to.
+#: Its spans are dropped until `start_tracing` has set up an exporter.
 tracer = trace.get_tracer("mitoscan")
 
 
 class TracingError(Exception):
-    """Tracing was asked for and is not installed."""
+    """Tracing is enabled but not installed."""
 
 
 def start_tracing(settings: Settings, *, process: str) -> None:
-    """Send the spans of this process to OTEL_EXPORTER_OTLP_ENDPOINT, if the settings ask for it.
+    """Send the spans of this process to OTEL_EXPORTER_OTLP_ENDPOINT, if the settings enable it.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def start_tracing(settings: Settings, *, process: str) -> None:
 
 
 def stop_tracing() -> None:
-    """Send what has not been sent."""
+    """Send the spans that have not been sent."""
     provider = trace.get_tracer_provider()
-    if hasattr(provider, "shutdown"):  # The SDK's: the one that goes nowhere has nothing to send.
+    if hasattr(provider, "shutdown"):  # Only the SDK's provider has it.
         provider.shutdown()

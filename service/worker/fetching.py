@@ -1,6 +1,6 @@
-"""Fetching: a worker brings a job's slide from where the client says it is, while scans go on, and enqueues its scan.
+"""Fetching: a worker downloads a job's slide from its URL, beside running scans, and then enqueues the job's scan.
 
-Done again after a crash it begins anew; a job whose slide is here stays as it is.
+After a crash a fetch starts from the beginning; a job whose slide is stored already does not change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from service.slides_in.store_slide import StoredSlide, receive_raw
 from service.worker import resource_bounds
 from service.worker.reporter import Reporter
 
-#: Seconds between two notes of how far a fetch is, which are also when a cancelled one ends.
+#: Seconds between two records of a fetch's progress; a cancelled fetch ends at the next one.
 NOTE_INTERVAL = 0.5
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -43,7 +43,7 @@ class Fetcher:
     reporter: Reporter
 
     def fetch_slide(self, job_id: str) -> None:
-        """Fetch the slide of a job and enqueue its scan, or end the job with the reason why that cannot be."""
+        """Fetch the slide of a job and enqueue its scan; fail the job if that is impossible."""
         try:
             job = self.store.get(job_id)
         except JobNotFoundError:
@@ -55,10 +55,10 @@ class Fetcher:
                 request = asyncio.run(self._fetch(job))
             except (TransitionError, JobNotFoundError):
                 raise
-            except Exception as error:  # Whatever it is, the job must end and the client be told.
+            except Exception as error:  # Whatever the error, the job must end with a problem.
                 self._fail(job, error)
             else:
-                self.store.update(job.id, partial(lifecycle.arrive, request=request), then=self.queues.enqueue)
+                self.store.update(job.id, partial(lifecycle.finish_fetch, request=request), then=self.queues.enqueue)
                 _log.info("slide fetched", job=job.id, slide=request.slide_sha256)
 
     async def _fetch(self, job: Job) -> ScanRequest:
@@ -75,7 +75,7 @@ class Fetcher:
         return _request_for(job, slide)
 
     async def _watched(self, remote: Remote, job: Job) -> AsyncIterator[bytes]:
-        """The slide's bytes; notes how many there are, and ends when the job has ended or its time is over."""
+        """The slide's bytes; records progress, and raises when the job has ended or its time is over."""
         done, next_note = 0, 0.0
         deadline = time.monotonic() + resource_bounds.timeout_s(job, self.settings)
         async for chunk in remote.chunks:
@@ -83,7 +83,7 @@ class Fetcher:
             now = time.monotonic()
             if now > deadline:
                 raise SourceFetchError(
-                    f"the slide did not come within {resource_bounds.timeout_s(job, self.settings):g} s"
+                    f"the slide was not fetched within {resource_bounds.timeout_s(job, self.settings):g} s"
                 )
             if now >= next_note:
                 next_note = now + NOTE_INTERVAL

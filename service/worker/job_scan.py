@@ -1,4 +1,4 @@
-"""One job's scan: the call of scan(), what it reports on its way, and why it may be told to stop."""
+"""One job's scan: calls scan(), records its progress, and stops it when it must."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from service.settings import Settings
 from service.slides_in.server_paths import SourceNotFoundError, fingerprint
 from service.slides_in.store_slide import check_size
 
-#: Seconds between two readings of what a client wants, and between two notes of progress.
+#: Seconds between two checks for cancelling, and between two records of progress.
 CHECK_INTERVAL = 0.25
 #: Stages of a scan that run.json times; reading and the network overlap.
 STAGES = ("read", "net", "post", "total")
@@ -41,9 +41,9 @@ class Stop(StrEnum):
     """Why a scan stops early."""
 
     CANCEL = "cancel"  # its client asked for it
-    SHUTDOWN = "shutdown"  # its worker ends, another will go on
+    SHUTDOWN = "shutdown"  # its worker stops, another will resume it
     TIMEOUT = "timeout"  # it took too long
-    TAKEN = "taken"  # this worker was taken for dead, and another has the job
+    TAKEN = "taken"  # this worker counted as dead, and another runs the job
 
 
 class ScanStoppedError(Exception):
@@ -54,8 +54,8 @@ class ScanStoppedError(Exception):
         self.why = why
 
 
-class Watch:
-    """Looks between tiles whether the scan shall go on, and notes how far it is."""
+class ScanMonitor:
+    """Checks between tiles whether the scan should stop, and records its progress."""
 
     def __init__(self, store: Store, job: Job, *, timeout_s: float) -> None:
         self.job = job
@@ -72,7 +72,7 @@ class Watch:
         self.why = self.why or why
 
     def should_stop(self) -> bool:
-        """What scan() asks between tiles."""
+        """True if the scan should stop; scan() calls this between tiles."""
         now = time.monotonic()
         if self.why is None and now >= self._next_check:
             self._next_check = now + CHECK_INTERVAL
@@ -80,9 +80,9 @@ class Watch:
         return self.why is not None
 
     def on_progress(self, progress: Progress) -> None:
-        """What scan() says between tiles."""
+        """Record the progress; scan() calls this between tiles."""
         now = time.monotonic()
-        # What comes after the last tile says so again and again.
+        # The stages after the last tile report the same count of tiles again and again.
         is_last_tile = progress.tiles_done == progress.tiles_total and not progress.is_after_network
         if now < self._next_note and not is_last_tile:
             return
@@ -94,7 +94,7 @@ class Watch:
             self._next_check = 0.0
 
     def is_overdue(self, grace_s: float) -> bool:
-        """True if the scan should have stopped by now, whoever noticed."""
+        """True if the scan should have stopped `grace_s` ago and has not."""
         now = time.monotonic()
         self.why = self.why or self._reason(now)
         if self.why is not None and self._overdue_since is None:
@@ -118,27 +118,27 @@ class Watch:
 
 @dataclass(frozen=True)
 class Scanned:
-    """A scan that has run to its end, its files written."""
+    """A completed scan, its files written."""
 
     answer: Answer
-    #: Of each of STAGES.
+    #: Seconds of each of STAGES.
     stage_seconds: dict[str, float]
 
 
-def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watch: Watch) -> Scanned:
-    """Scan for `job` into the folder `work`; ScanStoppedError if the watch ended it."""
+def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, monitor: ScanMonitor) -> Scanned:
+    """Scan for `job` into the folder `work`; ScanStoppedError if the monitor ended it."""
     request = job.request
     model = _find_model(job, catalog)
     path = _find_slide(job, settings)
     try:
         with open_for(path, model.card, ScanSettings(mpp=request.mpp, image=request.image)) as slide:
-            check_size(slide.levels[0].width, slide.levels[0].height, settings)  # Not every header tells its size.
+            check_size(slide.levels[0].width, slide.levels[0].height, settings)  # Not every header has the size.
             result = scan(
                 slide,
                 model,
                 work,
-                on_progress=watch.on_progress,
-                should_stop=watch.should_stop,
+                on_progress=monitor.on_progress,
+                should_stop=monitor.should_stop,
                 threshold=request.threshold,
                 stride=request.stride,
                 mpp=request.mpp,
@@ -151,15 +151,15 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, watc
             said = warn_of_images(slide, request.image)
             answer = answer_from_result(result, warnings=said)
             write_regions(work / REGIONS, result)
-            result.map.close()  # Before the folder is renamed: the map's values lie in it.
+            result.map.close()  # Before the folder with the map's values is renamed.
     except ScanCancelledError as error:
-        raise ScanStoppedError(watch.why or Stop.CANCEL) from error
+        raise ScanStoppedError(monitor.why or Stop.CANCEL) from error
     timing = result.report["timing"]
     return Scanned(answer, {stage: timing[stage] for stage in STAGES})
 
 
 def warn_of_images(slide: Slide, wanted: int | None) -> list[str]:
-    """What a client must know of a file's other images, if it did not choose one, and of what was left out."""
+    """Warnings about other images in the file, if none was chosen, and about parts that were left out."""
     others = others_to_scan(slide.images, slide.image) if wanted is None else ()
     said = [f"Left out of the file: {note}." for note in slide.notes]
     if others:
@@ -169,7 +169,7 @@ def warn_of_images(slide: Slide, wanted: int | None) -> list[str]:
 
 
 def answer_from_result(result: ScanResult, *, warnings: Sequence[str] = ()) -> Answer:
-    """The scan's outcome, as the API says it: here rows and columns become y and x."""
+    """The result as the API returns it: rows and columns become y and x."""
     frame, report = result.frame, result.report
     warnings = [*warnings]
     if report["mpp_source"] == "assumed":
@@ -210,25 +210,25 @@ def _candidate(detection: Any) -> dict[str, Any]:
 
 
 def _find_slide(job: Job, settings: Settings) -> Path:
-    """Where the slide lies. One in a folder of the server may have changed since: its result would be another's."""
-    path = settings.data.resolve() / job.request.slide  # An absolute path stays what it is.
+    """Path of the slide. A file in a folder of the server must not have changed since the job was submitted."""
+    path = settings.data.resolve() / job.request.slide  # An absolute path replaces the data folder.
     if Path(job.request.slide).is_absolute():
         try:
             is_same = fingerprint(path) == job.request.slide_sha256
         except OSError as error:
-            raise SourceNotFoundError("the slide is no longer there") from error
+            raise SourceNotFoundError("the slide file no longer exists") from error
         if not is_same:
-            raise SourceNotFoundError("the slide has changed since the job was asked for")
+            raise SourceNotFoundError("the slide file has changed since the job was submitted")
     return path
 
 
 def _find_model(job: Job, catalog: Catalog) -> Model:
     entry = catalog.find(job.request.model)
-    # The worker may have started before the API, or long before the card changed.
+    # The card may have changed since the worker started.
     now = read_entry(entry.folder / CARD_NAME)
     asked = (job.request.model_sha256, job.request.card_sha256 or now.card_sha256)
     if (now.sha256, now.card_sha256) != asked:
-        raise UnknownModelError(f"model {entry.name!r} has changed since the job was asked for")
+        raise UnknownModelError(f"model {entry.name!r} has changed since the job was submitted")
     return _load(entry.folder, asked)
 
 

@@ -1,4 +1,4 @@
-"""Reporter: what a worker says of itself to the store, for the metrics of every API process."""
+"""Reporter: writes a worker's counters to the database, for the metrics of every API process."""
 
 from __future__ import annotations
 
@@ -7,51 +7,51 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 
 from service.jobs import counters
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.database import StoreUnavailableError
 from service.jobs.lifecycle import Job, JobState
 
 
 class Reporter:
-    """Counts what one worker has ended, and says how much memory its GPU has left."""
+    """Counts the jobs that one worker has ended, and reports the memory of its GPU."""
 
-    def __init__(self, measures_: Measures, worker_id: str) -> None:
-        self._measures = measures_
+    def __init__(self, counts: Counters, worker_id: str) -> None:
+        self._counters = counts
         self._worker_id = worker_id
 
     def scanned(self, mm2: float, stage_seconds: Mapping[str, float]) -> None:
-        """Count a scan that has run to its end."""
-        with _if_there():
-            self._measures.add(counters.SCANNED_MM2, {"": mm2})
-            self._measures.add(counters.STAGE_SECONDS, stage_seconds)
+        """Count a completed scan."""
+        with _ignoring_store_away():
+            self._counters.add(counters.SCANNED_MM2, {"": mm2})
+            self._counters.add(counters.STAGE_SECONDS, stage_seconds)
 
     def ended(self, job: Job) -> None:
         """Count a job that this worker has ended."""
-        with _if_there():
-            self._measures.add(counters.JOBS_ENDED, {job.state.lower(): 1})
+        with _ignoring_store_away():
+            self._counters.add(counters.JOBS_ENDED, {job.state.lower(): 1})
             if job.state is JobState.FAILED and job.problem:
-                self._measures.add(counters.FAILURES, {str(job.problem["type"]): 1})
+                self._counters.add(counters.FAILURES, {str(job.problem["type"]): 1})
 
-    def beat(self) -> None:
-        """Say how full the GPU is, if this process uses one."""
+    def report_memory(self) -> None:
+        """Report the memory of the GPU, if this process uses one."""
         memory = _gpu_memory()
         if memory is not None:
-            self._measures.put(counters.GPU_USED_BYTES, self._worker_id, memory[1] - memory[0])
-            self._measures.put(counters.GPU_TOTAL_BYTES, self._worker_id, memory[1])
+            self._counters.put(counters.GPU_USED_BYTES, self._worker_id, memory[1] - memory[0])
+            self._counters.put(counters.GPU_TOTAL_BYTES, self._worker_id, memory[1])
 
     def forget(self, worker_id: str) -> None:
-        """Drop what a worker that is gone has said."""
+        """Remove the gauges of a worker that no longer exists."""
         for name in (counters.GPU_USED_BYTES, counters.GPU_TOTAL_BYTES):
-            self._measures.forget(name, worker_id)
+            self._counters.forget(name, worker_id)
 
 
-def _if_there() -> AbstractContextManager[None]:
-    """A count is not worth a job: while the store is away it is left out."""
+def _ignoring_store_away() -> AbstractContextManager[None]:
+    """Skip the counting while the database is away: no job may fail because of it."""
     return suppress(StoreUnavailableError)
 
 
 def _gpu_memory() -> tuple[int, int] | None:
-    """Free and all bytes of the GPU; None where no scan has used one."""
+    """Free and total bytes of the GPU; None if no scan has used one."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None

@@ -1,4 +1,4 @@
-"""Bounds on what a worker spends on one job, memory and time, and what the client is told of a job that breaks them."""
+"""Limits of memory and time for one job, and the problems of jobs that exceed them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import resource
 from pathlib import Path
 
 from scanner.inference.memory import SHARE, installed_memory
-from service.api.contract.errors import make_problem, problem_from_exception
 from service.jobs.lifecycle import Job
+from service.problems import make_problem, problem_from_exception
 from service.settings import MIN_WORKER_MEMORY, Settings
 
-#: Place of the bounded kind of memory, data and stack, among the numbers of /proc/self/statm.
+#: Index of data and stack, the memory that is limited, among the numbers in /proc/self/statm.
 _DATA_FIELD = 5
-#: A worker between two jobs may hold this share of its bound: libraries reserve much of the smallest one.
+#: Share of its limit that a worker may hold between two jobs: libraries reserve much of the smallest limit.
 MOST_HELD = 0.75
 
 
 def bound_memory(settings: Settings) -> None:
-    """Bound what this process can allocate: a decoder that wants more fails, and not the machine.
+    """Limit what this process can allocate, so that a decoder that wants more fails, and not the machine.
 
-    Not its address space: CUDA reserves more of that than any machine has memory.
+    The limit is not on address space: CUDA reserves more of that than any machine has memory.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     size = memory_bytes(settings)
@@ -27,16 +27,16 @@ def bound_memory(settings: Settings) -> None:
 
 
 def memory_bytes(settings: Settings) -> int:
-    """What a worker may allocate."""
+    """Bytes that a worker may allocate."""
     share = int(SHARE * installed_memory() / max(1, settings.workers))
     return settings.worker_memory_bytes or max(share, MIN_WORKER_MEMORY)
 
 
 def has_room(settings: Settings) -> bool:
-    """False if what this process holds leaves too little of its bound for the next job."""
+    """False if this process holds so much memory that too little of its limit is left for the next job."""
     try:
         held_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[_DATA_FIELD])
-    except (OSError, ValueError, IndexError):  # No Linux.
+    except (OSError, ValueError, IndexError):  # Not Linux.
         return True
     return held_pages * resource.getpagesize() < MOST_HELD * memory_bytes(settings)
 
@@ -47,12 +47,11 @@ def timeout_s(job: Job, settings: Settings) -> float:
 
 
 def problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, object]:
-    """The problem that the client sees: without the server's paths, with the client's own name for the slide."""
+    """The problem of a failed job: the slide's path on the server is replaced by the client's name for it."""
     if isinstance(error, MemoryError):
-        detail = (
-            f"{job.request.slide_name}: {memory_bytes(settings)} bytes, all that a worker here may use, are too few"
-        )
-        return make_problem(422, "memory-exceeded", "The scan needs too much memory", detail=detail)
+        limit = f"the {memory_bytes(settings)} bytes that a worker may use (worker_memory_bytes)"
+        detail = f"{job.request.slide_name}: the scan needs more memory than {limit}"
+        return make_problem("memory-exceeded", detail=detail)
     path = str(settings.data.resolve() / job.request.slide)
     return problem_from_exception(error, detail=str(error).replace(path, job.request.slide_name))
 
@@ -60,10 +59,10 @@ def problem_of(error: Exception, job: Job, settings: Settings) -> dict[str, obje
 def timeout_problem(job: Job, settings: Settings) -> dict[str, object]:
     """The problem of a job that took too long."""
     detail = f"the scan took longer than {timeout_s(job, settings):g} s"
-    return make_problem(422, "scan-timeout", "The scan took too long", detail=detail)
+    return make_problem("scan-timeout", detail=detail)
 
 
-def deadly_problem(job: Job) -> dict[str, object]:
-    """The problem of a job that its workers die of."""
-    detail = f"{job.attempt} workers have died while they scanned this slide"
-    return make_problem(422, "scan-crashed", "The scan crashed", detail=detail)
+def crash_problem(job: Job) -> dict[str, object]:
+    """The problem of a job whose workers crash."""
+    detail = f"{job.attempt} workers have crashed while scanning this slide"
+    return make_problem("scan-crashed", detail=detail)

@@ -1,42 +1,35 @@
-"""Worker: a process that runs one scan at a time, says that it lives, and takes over from workers that do not."""
+"""Worker: runs one scan at a time, sends heartbeats, and takes over from dead workers."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
 
 import structlog
-import torch
 from structlog.contextvars import bound_contextvars
 
 from scanner.errors import OutputExistsError
-from service.jobs import dbos_queue, lifecycle, retention, webhooks
+from service.jobs import lifecycle
 from service.jobs.catalog import Catalog
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.job_rows import UnreadableJobError
 from service.jobs.lifecycle import Job, JobState, TransitionError
-from service.jobs.migrating import open_store
 from service.jobs.presence import Presence, WorkerRow
 from service.jobs.store import Store
 from service.results.results import Results
 from service.settings import Settings
-from service.telemetry.logs import configure_logs
-from service.telemetry.tracing import start_tracing, stop_tracing, tracer
+from service.telemetry.tracing import tracer
 from service.worker import resource_bounds
-from service.worker.fetching import Fetcher
-from service.worker.job_scan import ScanStoppedError, Stop, Watch, run_scan
+from service.worker.job_scan import ScanMonitor, ScanStoppedError, Stop, run_scan
 from service.worker.reporter import Reporter
 from service.worker.stop_times import GIVE_BACK_S
 from service.worker.takeover import Takeover
 
-#: A job whose scan does not notice that it should stop is given this long before the process ends itself.
+#: A scan that does not react to a stop is given this long before the process ends itself.
 STOP_GRACE = 20.0  # seconds
 #: Exit code of a worker that ended itself so that another can go on.
 EXIT_RESTART = 75
@@ -45,7 +38,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class Worker:
-    """Runs jobs. Every way out leaves each job either finished or to be taken over."""
+    """Runs jobs. However it ends, each of its jobs has ended too, or another worker can take it over."""
 
     def __init__(self, settings: Settings, store: Store, worker_id: str) -> None:
         self.id = worker_id
@@ -56,17 +49,17 @@ class Worker:
         self._started_at = time.time()
         self._stopping = threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._watch: Watch | None = None
+        self._monitor: ScanMonitor | None = None
         self._presence = Presence(store.engine)
-        self.reporter = Reporter(Measures(store.engine), worker_id)
+        self.reporter = Reporter(Counters(store.engine), worker_id)
         self._takeover = Takeover(settings, worker_id, store=store, presence=self._presence, reporter=self.reporter)
 
     def run_job(self, job_id: str) -> None:
-        """Scan for one job, and note how it ended."""
-        # The queue counts what it has begun a moment later: looking often, it hands out two jobs at once now and then.
+        """Scan for one job, and store how it ended."""
+        # DBOS counts a started workflow a moment late: with short polls it sometimes hands out two jobs at once.
         with self._one_at_a_time:
             if self._stopping.is_set():
-                _wait_for_the_end()
+                _wait_for_exit()
             with (
                 bound_contextvars(job=job_id),
                 tracer.start_as_current_span("scan", attributes={"mitoscan.job": job_id}),
@@ -77,7 +70,7 @@ class Worker:
         try:
             job = self._store.update(job_id, self._start)
         except (TransitionError, LookupError, UnreadableJobError) as error:
-            _log.info("job is not run", reason=str(error))
+            _log.info("job not started", reason=str(error))
             return
         if job.state is JobState.FAILED:
             self.reporter.ended(job)
@@ -88,64 +81,64 @@ class Worker:
             return
         self._scan(job)
 
-    def beat_forever(self) -> None:
-        """Say that this worker lives, and look after those that do not, until it stops."""
+    def send_heartbeats(self) -> None:
+        """Send heartbeats and take over from dead workers, until this one stops."""
         while not self._stopping.wait(self.settings.heartbeat_s):
             try:
-                self.beat()
-                self._takeover.look_around()
-                self._takeover.note_heard()
-                self._look_after_stuck_scan()
-            except Exception:  # The store may be away for a while; a worker outlives that.
+                self.send_heartbeat()
+                self._takeover.check_workers()
+                self._takeover.note_store_answered()
+                self._end_stuck_scan()
+            except Exception:  # The database may be away for a while.
                 _log.exception("heartbeat failed")
 
-    def beat(self, *, is_last: bool = False) -> None:
-        """Say that this worker lives, or that it ends."""
+    def send_heartbeat(self, *, is_last: bool = False) -> None:
+        """Send one heartbeat, or, with `is_last`, say that this worker stops."""
         row = WorkerRow(self.id, socket.gethostname(), self.settings.device, self._started_at)
-        self._presence.beat(row, is_last=is_last)
-        self.reporter.beat()
+        self._presence.record_heartbeat(row, is_last=is_last)
+        self.reporter.report_memory()
 
     def stop(self) -> None:
         """Stop the running scan at its next tile and give its job back."""
         self._stopping.set()
-        if self._watch:
-            self._watch.stop(Stop.SHUTDOWN)
-            self._watch.ended.wait(GIVE_BACK_S)
-        self.beat(is_last=True)
+        if self._monitor:
+            self._monitor.stop(Stop.SHUTDOWN)
+            self._monitor.ended.wait(GIVE_BACK_S)
+        self.send_heartbeat(is_last=True)
 
     def _start(self, job: Job) -> Job:
-        """The job, started; or failed, if workers have died of it too often."""
+        """The job, started; or failed, if its workers have crashed too often."""
         if job.state is JobState.RUNNING and job.attempt >= self.settings.max_attempts:
-            return lifecycle.fail(job, problem=resource_bounds.deadly_problem(job), now=time.time())
+            return lifecycle.fail(job, problem=resource_bounds.crash_problem(job), now=time.time())
         return lifecycle.start(job, worker=self.id, now=time.time())
 
     def _scan(self, job: Job) -> None:
-        watch = self._watch = Watch(self._store, job, timeout_s=resource_bounds.timeout_s(job, self.settings))
+        monitor = self._monitor = ScanMonitor(self._store, job, timeout_s=resource_bounds.timeout_s(job, self.settings))
         try:
-            self._scan_into_folder(job, watch)
+            self._scan_into_folder(job, monitor)
             self._end(job, partial(lifecycle.finish, now=time.time()))
         except ScanStoppedError as stopped:
             self._end_stopped(job, stopped)
-        except Exception as error:  # Whatever it is, the job must end and the client be told.
+        except Exception as error:  # Whatever the error, the job must end with a problem.
             self._end(
                 job,
                 partial(lifecycle.fail, problem=resource_bounds.problem_of(error, job, self.settings), now=time.time()),
             )
             if isinstance(error, MemoryError) and not resource_bounds.has_room(self.settings):
-                _log.error("memory does not come back; ending the worker", job=job.id)
+                _log.error("memory is not released, exiting", job=job.id)
                 os._exit(EXIT_RESTART)
         finally:
-            self._watch = None
-            watch.ended.set()
+            self._monitor = None
+            monitor.ended.set()
 
-    def _scan_into_folder(self, job: Job, watch: Watch) -> None:
+    def _scan_into_folder(self, job: Job, monitor: ScanMonitor) -> None:
         work = self._results.work_folder(job.id)
         try:
-            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, watch=watch)
+            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, monitor=monitor)
         except OutputExistsError:
-            # A worker that was taken for dead still holds the folder. It will find that the job is ours.
+            # A worker that counted as dead still holds the folder. It will notice that it has lost the job.
             work = self._results.work_folder(f"{job.id}.{job.attempt}")
-            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, watch=watch)
+            scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, monitor=monitor)
         self._results.publish(work, job.request.result_key, scanned.answer)
         self.reporter.scanned(scanned.answer.area_mm2["scanned"], scanned.stage_seconds)
 
@@ -159,15 +152,15 @@ class Worker:
             )
         elif stopped.why is Stop.SHUTDOWN:
             self._end(job, lifecycle.requeue)
-            assert self._watch
-            self._watch.ended.set()
-            _wait_for_the_end()
+            assert self._monitor
+            self._monitor.ended.set()
+            _wait_for_exit()
         else:
-            # Another worker has the job: to end this workflow normally would end the other's too.
+            # Another worker has the job: a normal end of this workflow would end the other's too.
             os._exit(EXIT_RESTART)
 
     def _end(self, job: Job, transition: Callable[[Job], Job]) -> None:
-        """Note how the job ended, unless another worker has it by now."""
+        """Store how the job ended, unless another worker has it by now."""
         is_ours = False
 
         def if_still_ours(now: Job) -> Job:
@@ -178,7 +171,7 @@ class Worker:
         try:
             ended = self._store.update(job.id, if_still_ours)
         except (TransitionError, LookupError) as error:
-            _log.warning("job cannot be ended", reason=str(error))
+            _log.warning("the end of the job could not be stored", reason=str(error))
             return
         if not is_ours:
             _log.warning("job belongs to another worker", worker=ended.worker)
@@ -189,79 +182,20 @@ class Worker:
             self.reporter.ended(ended)
             self._results.discard_work(job.id)
 
-    def _look_after_stuck_scan(self) -> None:
-        """End this process if a decoder or driver hangs and the scan cannot be stopped any other way."""
-        watch = self._watch
-        if watch is None or not watch.is_overdue(STOP_GRACE):
+    def _end_stuck_scan(self) -> None:
+        """End this process if a hanging decoder or driver keeps the scan from stopping."""
+        monitor = self._monitor
+        if monitor is None or not monitor.is_overdue(STOP_GRACE):
             return
-        _log.error("the scan does not stop; ending the worker", job=watch.job.id)
-        if watch.why is Stop.CANCEL:
-            self._end(watch.job, partial(lifecycle.cancel, now=time.time()))
+        _log.error("the scan does not stop, exiting", job=monitor.job.id)
+        if monitor.why is Stop.CANCEL:
+            self._end(monitor.job, partial(lifecycle.cancel, now=time.time()))
         else:
-            problem = resource_bounds.timeout_problem(watch.job, self.settings)
-            self._end(watch.job, partial(lifecycle.fail, problem=problem, now=time.time()))
+            problem = resource_bounds.timeout_problem(monitor.job, self.settings)
+            self._end(monitor.job, partial(lifecycle.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
 
 
-def own_device(device: str, number: int) -> str:
-    """The device of the worker of that number among those of one host: while there are enough GPUs, one of its own."""
-    gpus = torch.cuda.device_count() if device in {"auto", "cuda"} else 0
-    return f"cuda:{number % gpus}" if gpus else device
-
-
-def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int | None = None) -> None:
-    """Run jobs in this process until it is told to stop, or the process `parent` that has started it is gone."""
-    configure_logs(settings, process="worker")
-    resource_bounds.bound_memory(settings)
-    start_tracing(settings, process="worker")
-    settings.results.mkdir(parents=True, exist_ok=True)
-    engine = open_store(settings.store_url)
-    queues = dbos_queue.QueueClient(engine)
-    store = Store(engine, queues.announce_end, is_patient=True)
-    worker = Worker(settings, store, worker_id or f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}")
-    must_stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        must_stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    worker.beat()
-    _log.info("worker started", worker=worker.id, device=settings.device)
-    dbos_queue.launch_worker(engine, worker.id, duties=_duties(worker, store, queues), pace=_pace(settings))
-    threading.Thread(target=worker.beat_forever, daemon=True).start()
-    _wait(must_stop, parent)
-    try:
-        worker.stop()
-        stop_tracing()
-    finally:
-        # The queue's threads would wait for the job that was just given back, and must not outlive a broken store.
-        os._exit(0)
-
-
-def _duties(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> dbos_queue.Duties:
-    settings = worker.settings
-    return dbos_queue.Duties(
-        run_job=worker.run_job,
-        fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
-        tell_webhook=partial(webhooks.tell_webhook, store, settings),
-        clean=lambda: retention.clean(store, queues, settings, time.time()),
-    )
-
-
-def _pace(settings: Settings) -> dbos_queue.Pace:
-    return dbos_queue.Pace(
-        settings.queue_poll_s, settings.webhook_attempts, settings.webhook_pause_s, settings.cleaning_schedule
-    )
-
-
-def _wait(must_stop: threading.Event, parent: int | None) -> None:
-    """Until told to stop, or orphaned: the parent's successor starts workers of its own."""
-    while not must_stop.wait(0.5):
-        if parent is not None and os.getppid() != parent:
-            return
-
-
-def _wait_for_the_end() -> None:
-    """Never return: the process is about to end, and the workflow must stay open for another worker."""
+def _wait_for_exit() -> None:
+    """Never return: the process is about to exit, and the workflow must stay open for another worker."""
     threading.Event().wait()

@@ -67,8 +67,9 @@ def test_float32_is_on_every_processor_natively_where_there_is_a_kernel() -> Non
 
 def test_a_gpu_has_what_its_hardware_computes() -> None:
     assert {name for name in ("tf32", "bfloat16") if forms(replace(AVX2, gpus=(H200,)), name, CARD)} == {
-        "tf32", "bfloat16",
-    }  # fmt: skip
+        "tf32",
+        "bfloat16",
+    }
     old = offers_of(CARD, replace(AVX2, gpus=(V100,)))
     assert (old["tf32"].forms, old["bfloat16"].forms) == ((), ())
     assert "V100 has no bfloat16 in hardware (compute capability 7.0)" in old["bfloat16"].reason

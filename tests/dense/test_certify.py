@@ -54,12 +54,14 @@ KINDS = {
     "DNN2": (lambda: DanNet(DNN2), 101, "dense"),
     "committee": (_committee, 24, "dense"),
     "residual": (
-        lambda: nn.Sequential(nn.Conv2d(3, 2, 1), CropResidual(2, 3), nn.Flatten(), nn.Linear(200, 2)), 12, "dense",
+        lambda: nn.Sequential(nn.Conv2d(3, 2, 1), CropResidual(2, 3), nn.Flatten(), nn.Linear(200, 2)),
+        12,
+        "dense",
     ),
     "highway": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), Highway(4, 3), nn.Flatten(), nn.Linear(256, 2)), 12, "dense"),
     "padded": (lambda: vgg_like((4, 6), 20), 20, "zones"),
     "gated at once": (lambda: nn.Sequential(nn.GroupNorm(1, 3), Gate(3), nn.Flatten(), nn.Linear(300, 2)), 10, "patch"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -57,14 +57,19 @@ NETWORKS = {
     "validnet": (ValidNet(ValidNetConfig(stem=3, stages=(4,), head=6, patch_size=32)), 32),
     "uneven": (
         nn.Sequential(
-            nn.Conv2d(3, 4, (3, 2), (1, 2), bias=False), nn.ReLU(), nn.MaxPool2d((1, 3), (1, 2)),
-            nn.Conv2d(4, 3, (2, 1), dilation=(2, 1)), nn.Sigmoid(), nn.MaxPool2d(3, 1),
-            nn.Conv2d(3, 2, (11, 1)), nn.Flatten(),
+            nn.Conv2d(3, 4, (3, 2), (1, 2), bias=False),
+            nn.ReLU(),
+            nn.MaxPool2d((1, 3), (1, 2)),
+            nn.Conv2d(4, 3, (2, 1), dilation=(2, 1)),
+            nn.Sigmoid(),
+            nn.MaxPool2d(3, 1),
+            nn.Conv2d(3, 2, (11, 1)),
+            nn.Flatten(),
         ),
         17,
     ),
     "one layer": (nn.Sequential(nn.Conv2d(3, 2, 7), nn.Flatten()), 7),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,10 @@ NETWORKS = {
     "residual": lambda: (residual(), 64),
     "gated": lambda: (nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Gate(4), nn.Flatten(), nn.Linear(1600, 2)), 20),
     "rectangular": lambda: (
-        nn.Sequential(nn.Conv2d(3, 4, (5, 3), padding="same"), nn.Flatten(), nn.Linear(4 * 18 * 25, 2)), (18, 25),
+        nn.Sequential(nn.Conv2d(3, 4, (5, 3), padding="same"), nn.Flatten(), nn.Linear(4 * 18 * 25, 2)),
+        (18, 25),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -14,7 +14,7 @@ from models.card import NOTICE, Measurement, ModelCard
 from scanner.batch.outcomes import Outcome, Status
 from scanner.exports.batch_page import write_batch_page
 from scanner.exports.files import write_results
-from scanner.exports.html import table
+from scanner.exports.html import Table, environment
 from scanner.exports.page import write_page
 from scanner.files.run_report import write_report
 from scanner.inference.prepared_slide import PreparedSlide
@@ -108,14 +108,18 @@ OVERVIEW = Image.new("RGB", (30, 20))
 CARD = {"name": "a", "version": "1", "architecture": "none", "arguments": {}, "patch_size": 9, "mpp": 0.25}
 
 
+def markup_of(table: Table) -> str:
+    return str(environment().get_template("parts.html").module.table(table))
+
+
 def test_columns_of_numbers_are_flush_right_and_others_not() -> None:
-    shown = table([["a", "1"], ["b", "12.5"]], head=["x", "y"], chosen=[1])
+    shown = markup_of(Table(["x", "y"], [["a", "1"], ["b", "12.5"]], chosen=[1]))
     assert shown.count('class="number"') == 3
     assert shown.count('<tr class="chosen"><td>b</td><td class="number">12.5</td></tr>') == 1
 
 
 def test_cells_are_text() -> None:
-    assert "<td>&lt;b&gt;</td>" in table([["<b>"]], head=["x"])
+    assert "<td>&lt;b&gt;</td>" in markup_of(Table(["x"], [["<b>"]]))
 
 
 @pytest.mark.parametrize("has_files", [True, False])

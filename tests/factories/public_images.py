@@ -1,7 +1,7 @@
 """Public images that ship inside installed packages: found at run time, opened, and compared with other readers.
 
-`python -m tests.factories.public_images [FOLDER...]` prints the table of docs/formats.md; a folder is a package's
-unpacked sources.
+`python -m tests.factories.public_images [FOLDER...]` prints the table of docs/reference/formats.md; a folder is a
+package's unpacked sources.
 """
 
 from __future__ import annotations

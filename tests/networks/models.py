@@ -19,9 +19,16 @@ PATCH = 20
 def everything(patch_size: int = PATCH) -> nn.Module:
     """A classifier of many layer kinds, all exact: strided, dilated, grouped, residual, highway, concatenated."""
     layers: list[nn.Module] = [
-        nn.Conv2d(3, 4, (3, 2), bias=False), nn.BatchNorm2d(4), nn.ReLU(), CropResidual(4, 3), nn.MaxPool2d(2),
-        Highway(4, 2), CropConcat(4, 2), nn.Conv2d(6, 6, 2, dilation=2, groups=2), nn.LeakyReLU(0.2),
-    ]  # fmt: skip
+        nn.Conv2d(3, 4, (3, 2), bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        CropResidual(4, 3),
+        nn.MaxPool2d(2),
+        Highway(4, 2),
+        CropConcat(4, 2),
+        nn.Conv2d(6, 6, 2, dilation=2, groups=2),
+        nn.LeakyReLU(0.2),
+    ]
     net = nn.Sequential(*layers).eval()
     flat = net(torch.zeros(1, 3, patch_size, patch_size)).numel()
     return randomise(nn.Sequential(*layers, nn.Flatten(), nn.Dropout(), nn.Linear(flat, 2)), 4).float().eval()
@@ -36,9 +43,17 @@ def padded(patch_size: int = PATCH) -> nn.Module:
 def card_for(architecture: str, *, patch_size: int = PATCH, **changes: Any) -> ModelCard:
     """A card for any of these."""
     fields: dict[str, Any] = {
-        "name": "imported", "version": "1", "architecture": architecture, "arguments": {}, "patch_size": patch_size,
-        "mpp": 0.5, "stride": 2, "radius_um": 3.0, "smoothing_um": 1.0, "margin_um": 1.0,
-    }  # fmt: skip
+        "name": "imported",
+        "version": "1",
+        "architecture": architecture,
+        "arguments": {},
+        "patch_size": patch_size,
+        "mpp": 0.5,
+        "stride": 2,
+        "radius_um": 3.0,
+        "smoothing_um": 1.0,
+        "margin_um": 1.0,
+    }
     return ModelCard(**(fields | changes))
 
 
@@ -71,9 +86,15 @@ def write_bundle(folder: Path, net: nn.Module, *, patch_size: int = PATCH, resiz
     if resize:
         transform.insert(0, {"name": "Resize", "arguments": {"size": resize}})
     config = {
-        "spec_version": "1.0", "architecture": "small", "num_classes": 2, "class_names": ["notumor", "tumor"],
-        "name": "bundle", "patch_size_pixels": patch_size, "spacing_um_px": 0.5, "transform": transform,
-    }  # fmt: skip
+        "spec_version": "1.0",
+        "architecture": "small",
+        "num_classes": 2,
+        "class_names": ["notumor", "tumor"],
+        "name": "bundle",
+        "patch_size_pixels": patch_size,
+        "spacing_um_px": 0.5,
+        "transform": transform,
+    }
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 

@@ -32,9 +32,18 @@ def dot_model(*, stride: int = 1, patch_size: int = 15) -> Model:
     head.bias.data = torch.tensor([0.0, -7.0])
     net = nn.Sequential(filters, nn.MaxPool2d(2), nn.Flatten(), head).eval()
     card = ModelCard(
-        name="dots", version="1", architecture="none", arguments={}, patch_size=patch_size, mpp=0.25, stride=stride,
-        threshold=0.3, radius_um=2.0, smoothing_um=0.5, margin_um=1.0,
-    )  # fmt: skip
+        name="dots",
+        version="1",
+        architecture="none",
+        arguments={},
+        patch_size=patch_size,
+        mpp=0.25,
+        stride=stride,
+        threshold=0.3,
+        radius_um=2.0,
+        smoothing_um=0.5,
+        margin_um=1.0,
+    )
     return Model(card, net)
 
 
@@ -56,10 +65,19 @@ def random_model(
         for parameter in net.parameters():
             parameter *= 2.5
     card = ModelCard(
-        name="random", version="1", architecture="dannet", arguments=arguments, patch_size=patch_size, mpp=0.25,
-        stride=stride, threshold=0.5, radius_um=3.0, smoothing_um=1.0, margin_um=1.0,
+        name="random",
+        version="1",
+        architecture="dannet",
+        arguments=arguments,
+        patch_size=patch_size,
+        mpp=0.25,
+        stride=stride,
+        threshold=0.5,
+        radius_um=3.0,
+        smoothing_um=1.0,
+        margin_um=1.0,
         normalisation=Normalisation(mean=(0.5,) * channels, std=(0.5,) * channels),
-    )  # fmt: skip
+    )
     if stain:
         card = replace(card, normalisation=Normalisation(NormalisationKind.STAIN, (0.2, 0.4, 0.2), (0.1, 0.2, 0.1)))
     return Model(card, net)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.service.conftest import make_field, png
+from tests.service.fields import make_field, png
 from tests.service.slides_in.test_archives import zipped
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.service.conftest import Server, make_large_field, make_tiny_model, png
+from tests.service.fields import make_large_field, make_tiny_model, png
 from tests.service.own_postgres import run_postgres
+from tests.service.server_process import Server
 
 QUERY = {"stride": "1", "threshold": "0.3"}
 #: A job that is killed again and again would fail, as it should: here it must not.
@@ -121,8 +122,9 @@ def main() -> None:
         ):
             found, killed = disturb(server, slides, kills=options.kills, seed=options.seed)
     assert found == expected, "a file has changed"
-    print(f"{options.jobs} jobs, {dict(killed)} killed, {'Postgres' if options.postgres else 'SQLite'}: every job has "
-          "succeeded once, with the files it has undisturbed")  # fmt: skip
+    store_kind = "Postgres" if options.postgres else "SQLite"
+    print(f"{options.jobs} jobs on {store_kind}, {dict(killed)} killed:")
+    print("every job has succeeded once, with the files it has undisturbed")
 
 
 if __name__ == "__main__":

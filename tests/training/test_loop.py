@@ -117,9 +117,14 @@ def test_folded_normalisation_changes_no_output():
 
 def test_folds_are_trained_without_their_cases_and_only_once(data_folder, small_recipe, tmp_path):
     recipe = replace(
-        small_recipe, held_out=(), folds=(("A",), ("B", "C")), steps=4, fold_steps=2, mining=(),
+        small_recipe,
+        held_out=(),
+        folds=(("A",), ("B", "C")),
+        steps=4,
+        fold_steps=2,
+        mining=(),
         card={"threshold": 0.7, "background": {"reference": -2.0}},
-    )  # fmt: skip
+    )
     train(recipe, data_folder, tmp_path / "model", settings=TrainSettings("cpu"))
     model, folds = load_model(tmp_path / "model"), load_folds(tmp_path / "model")
     assert [fold.card.training["held_out"] for fold in folds] == [["A"], ["B", "C"]]

@@ -7,7 +7,8 @@ import torch
 
 from models.dannet import DNN1, DNN2, DanNet
 from models.validnet import ValidNet, ValidNetConfig
-from scanner.training.loss import apply_convolutionally, dense_loss, patch_loss
+from scanner.training.loss import apply_convolutionally, dense_loss
+from tests.networks.reference import patch_loss
 
 # Sums of a few thousand products in float64, in another order.
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-12}

@@ -12,10 +12,11 @@ from models import load_model
 from models.errors import CardError
 from models.layers import Layers, build_layers, describe_layers
 from scanner.errors import SettingsError
-from scanner.training.loss import dense_loss, patch_loss
+from scanner.training.loss import dense_loss
 from scanner.training.own_network import PatchTrained, make_network, own_stride, slides, trainable, trained
 from scanner.training.recipe import Recipe, read_recipe
 from scanner.training.train import train
+from tests.networks.reference import patch_loss
 
 CHAIN = """
 from torch import nn

@@ -81,11 +81,23 @@ def recipe() -> Recipe:
     """A training of seconds."""
     arguments = {"stages": [[8, 4], [16, 3]], "patch_size": 18, "hidden": 16, "channels": 4}
     return Recipe(
-        "spots", "1", "dannet", arguments, network_stride=4, normalisation=NormalisationKind.AFFINE,
-        classes=("background", "cell"), tuned_on=("2",), held_out=("3",), steps=120, batch_size=24, positive_um=0.8,
-        ignored_um=1.6, mining=(0.5,), augmentation=Augmentation(jitter_px=2.0, contrast=0.05, brightness=0.02),
+        "spots",
+        "1",
+        "dannet",
+        arguments,
+        network_stride=4,
+        normalisation=NormalisationKind.AFFINE,
+        classes=("background", "cell"),
+        tuned_on=("2",),
+        held_out=("3",),
+        steps=120,
+        batch_size=24,
+        positive_um=0.8,
+        ignored_um=1.6,
+        mining=(0.5,),
+        augmentation=Augmentation(jitter_px=2.0, contrast=0.05, brightness=0.02),
         card={"radius_um": 2.0, "smoothing_um": 0.4, "margin_um": 0.5, "stride": 2},
-    )  # fmt: skip
+    )
 
 
 def test_what_only_the_fourth_channel_shows_is_learned(folder: Path, recipe: Recipe, tmp_path: Path) -> None:

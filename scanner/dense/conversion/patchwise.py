@@ -21,6 +21,16 @@ class PatchwiseNet(nn.Module):
     """Runs a patch classifier on every `stride`-th patch: called like DenseNet, and hundreds of times dearer.
 
     Weights are copied into channels-last memory, which takes 0.5 to 0.9 of the time on a CPU.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 8, 4), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(8 * 15 * 15, 2)
+    ... ).eval()
+    >>> from scanner.dense import PatchwiseNet
+    >>> PatchwiseNet(net, 33, stride=8)(torch.rand(1, 3, 49, 57)).shape
+    torch.Size([1, 2, 3, 4])
     """
 
     def __init__(
@@ -61,6 +71,18 @@ def score_patches(
     -------
     Tensor of shape (N, classes, rows, cols), or a tuple or dict of such
         Row r, column c is the patch whose top left is (r * stride, c * stride).
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 8, 4), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(8 * 15 * 15, 2)
+    ... ).eval()
+    >>> from scanner.dense import densify, score_patches
+    >>> image = torch.rand(1, 3, 49, 57)
+    >>> slow, fast = score_patches(net, image, 33), densify(net, 33)(image)
+    >>> slow.shape, torch.allclose(slow, fast, rtol=0, atol=1e-5)
+    (torch.Size([1, 2, 17, 25]), True)
     """
     rows, cols = count_positions(images, patch_size, stride)
     patch_rows, patch_cols = shape_of_patch(patch_size)

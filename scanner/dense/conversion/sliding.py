@@ -35,10 +35,16 @@ def convert_functional_convolution(call: Call, tracer: Tracer) -> Traced:
     bound = dict(zip(names, call.args, strict=False)) | call.kwargs
     weight: Tensor = bound["weight"]
     layer = nn.Conv2d(
-        weight.shape[1] * bound.get("groups", 1), weight.shape[0], _pair(weight.shape[2:]),
-        stride=bound.get("stride", 1), padding=bound.get("padding", 0), dilation=bound.get("dilation", 1),
-        groups=bound.get("groups", 1), bias=bound.get("bias") is not None, device="meta",
-    )  # fmt: skip
+        weight.shape[1] * bound.get("groups", 1),
+        weight.shape[0],
+        _pair(weight.shape[2:]),
+        stride=bound.get("stride", 1),
+        padding=bound.get("padding", 0),
+        dilation=bound.get("dilation", 1),
+        groups=bound.get("groups", 1),
+        bias=bound.get("bias") is not None,
+        device="meta",
+    )
     layer.weight, layer.bias = nn.Parameter(weight), None if layer.bias is None else nn.Parameter(bound["bias"])
     return convert_convolution(layer, call, tracer)
 
@@ -63,10 +69,17 @@ def convert_pool(module: nn.Module, call: Call, tracer: Tracer) -> Traced:
     settings: Any = module
     dilation = getattr(settings, "dilation", 1)
     return _any_pool(
-        call, tracer, kernel=settings.kernel_size, stride=settings.stride, padding=settings.padding,
-        dilation=dilation, ceil_mode=settings.ceil_mode, average=isinstance(module, nn.AvgPool2d),
-        divisor=getattr(settings, "divisor_override", None), indices=getattr(settings, "return_indices", False),
-    )  # fmt: skip
+        call,
+        tracer,
+        kernel=settings.kernel_size,
+        stride=settings.stride,
+        padding=settings.padding,
+        dilation=dilation,
+        ceil_mode=settings.ceil_mode,
+        average=isinstance(module, nn.AvgPool2d),
+        divisor=getattr(settings, "divisor_override", None),
+        indices=getattr(settings, "return_indices", False),
+    )
 
 
 def convert_functional_pool(call: Call, tracer: Tracer) -> Traced:
@@ -76,10 +89,17 @@ def convert_functional_pool(call: Call, tracer: Tracer) -> Traced:
     names = ("input", "kernel_size", "stride", "padding", *rest)
     bound = dict(zip(names, call.args, strict=False)) | call.kwargs
     return _any_pool(
-        call, tracer, kernel=bound["kernel_size"], stride=bound.get("stride"), padding=bound.get("padding", 0),
-        dilation=bound.get("dilation", 1), ceil_mode=bound.get("ceil_mode", False), average=average,
-        divisor=bound.get("divisor_override"), indices=bound.get("return_indices", False),
-    )  # fmt: skip
+        call,
+        tracer,
+        kernel=bound["kernel_size"],
+        stride=bound.get("stride"),
+        padding=bound.get("padding", 0),
+        dilation=bound.get("dilation", 1),
+        ceil_mode=bound.get("ceil_mode", False),
+        average=average,
+        divisor=bound.get("divisor_override"),
+        indices=bound.get("return_indices", False),
+    )
 
 
 def _any_pool(call: Call, tracer: Tracer, **settings: Any) -> Traced:

@@ -117,10 +117,16 @@ class TritonChain:
     def _constants(self, runs: Runs, packed: Packed, block: int) -> dict[str, Any]:
         is_tf32 = torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
         return {
-            "RUNS": len(runs.offsets), "RUN": runs.length, "RUN_BLOCK": runs.block, "ALIGNED": runs.aligned,
-            "MAPS_BLOCK": packed.maps_block, "BLOCK": block, "PRECISION": "tf32" if is_tf32 else "ieee",
-            "num_warps": self.tuning.warps, "num_stages": self.tuning.stages,
-        }  # fmt: skip
+            "RUNS": len(runs.offsets),
+            "RUN": runs.length,
+            "RUN_BLOCK": runs.block,
+            "ALIGNED": runs.aligned,
+            "MAPS_BLOCK": packed.maps_block,
+            "BLOCK": block,
+            "PRECISION": "tf32" if is_tf32 else "ieee",
+            "num_warps": self.tuning.warps,
+            "num_stages": self.tuning.stages,
+        }
 
     def run_unit(self, number: int, values: Tensor) -> Tensor:
         """One unit alone: (N, H, W, C), contiguous -> (N, h, w, maps)."""
@@ -135,15 +141,29 @@ class TritonChain:
         gap, rows = max(1, unit.row_gap), self.tuning.rows
         grid = (-(-size.cols // self.tuning.block), gap * -(-size.rows // (gap * rows)), count)
         pooled_convolution[grid](
-            values, result, packed.weights, packed.bias, offsets,
-            values.stride(0), unit.step.rows * pitch.rows, unit.step.cols * pitch.cols,
+            values,
+            result,
+            packed.weights,
+            packed.bias,
+            offsets,
+            values.stride(0),
+            unit.step.rows * pitch.rows,
+            unit.step.cols * pitch.cols,
             unit.pool_dilation.rows * unit.stride.rows * pitch.rows,
             unit.pool_dilation.cols * unit.stride.cols * pitch.cols,
-            result.stride(0), result.stride(1), size.rows, size.cols, gap,
-            MAPS=packed.maps, ACTIVATION=ACTIVATIONS[self._layer(unit).activation], POOL_ROWS=unit.pool.rows,
-            POOL_COLS=unit.pool.cols, IS_SHARED=unit.row_gap > 0, ROWS=rows,
+            result.stride(0),
+            result.stride(1),
+            size.rows,
+            size.cols,
+            gap,
+            MAPS=packed.maps,
+            ACTIVATION=ACTIVATIONS[self._layer(unit).activation],
+            POOL_ROWS=unit.pool.rows,
+            POOL_COLS=unit.pool.cols,
+            IS_SHARED=unit.row_gap > 0,
+            ROWS=rows,
             **self._constants(runs, packed, self.tuning.block),
-        )  # fmt: skip
+        )
         return result
 
     def _run_head(self, values: Tensor) -> Tensor:
@@ -159,11 +179,22 @@ class TritonChain:
         result = torch.empty((count, classes, *size), dtype=torch.float32, device=values.device)
         grid = (-(-size.cols // self.tuning.head_block), size.rows, count)
         classifying_head[grid](
-            values, result, packed.weights, packed.bias, offsets, class_weights, class_bias,
-            values.stride(0), hidden.step.rows * width * channels, hidden.step.cols * channels, size.rows, size.cols,
-            CLASSES=classes, ACTIVATION=ACTIVATIONS[self._layer(hidden).activation],
+            values,
+            result,
+            packed.weights,
+            packed.bias,
+            offsets,
+            class_weights,
+            class_bias,
+            values.stride(0),
+            hidden.step.rows * width * channels,
+            hidden.step.cols * channels,
+            size.rows,
+            size.cols,
+            CLASSES=classes,
+            ACTIVATION=ACTIVATIONS[self._layer(hidden).activation],
             **self._constants(runs, packed, self.tuning.head_block),
-        )  # fmt: skip
+        )
         return result
 
     def _class_weights(self, maps_block: int, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+# Arguments stand in lines by what they are: tensors, distances, what kernels share. One a line would fill pages.
+# fmt: off
+
 #: A maximum is NaN if either side is, as in torch: else a pooling or a ReLU would make background of it.
 NAN: tl.constexpr = tl.constexpr(tl.PropagateNan.ALL)
 
@@ -35,7 +38,7 @@ def convolve(
     source, places, is_inside, weights, runs,
     RUNS: tl.constexpr, RUN: tl.constexpr, RUN_BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
     MAPS_BLOCK: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """Sums under the windows that begin at `places`: (BLOCK, MAPS_BLOCK) float32.
 
     `runs` says how far behind the window's first value each run begins, always a multiple of ALIGNED; RUN values of
@@ -61,17 +64,17 @@ def highest_in_row(
     source, places, is_inside, weights, runs, pool_col, POOL_COLS: tl.constexpr,
     RUNS: tl.constexpr, RUN: tl.constexpr, RUN_BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
     MAPS_BLOCK: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """The largest of the sums in one row of the pooling's window: (BLOCK, MAPS_BLOCK) float32."""
     best = convolve(
         source, places, is_inside, weights, runs,
         RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
-    )  # fmt: skip
+    )
     for col in tl.static_range(1, POOL_COLS):
         sums = convolve(
             source, places + col * pool_col, is_inside, weights, runs,
             RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
-        )  # fmt: skip
+        )
         best = tl.maximum(best, sums, propagate_nan=NAN)
     return best
 
@@ -84,7 +87,7 @@ def pooled_convolution(
     IS_SHARED: tl.constexpr, ROWS: tl.constexpr,
     RUNS: tl.constexpr, RUN: tl.constexpr, RUN_BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
     MAPS_BLOCK: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """One program: ROWS rows, `row_gap` apart, of BLOCK neighbouring outputs with all their maps.
 
     Distances are in values of `source`: `row_step` between two rows of outputs, `pool_row` between two rows of the
@@ -103,7 +106,7 @@ def pooled_convolution(
         upper = highest_in_row(
             start, first * row_step + cols * col_step, (cols < width) & (first < height), weights, runs, pool_col,
             POOL_COLS, RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
-        )  # fmt: skip
+        )
     for number in range(ROWS):
         row = first + number * row_gap
         is_inside = (cols < width) & (row < height)
@@ -112,19 +115,19 @@ def pooled_convolution(
             lower = highest_in_row(
                 start, places + pool_row, is_inside, weights, runs, pool_col,
                 POOL_COLS, RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
-            )  # fmt: skip
+            )
             best = tl.maximum(upper, lower, propagate_nan=NAN)
             upper = lower
         else:
             best = highest_in_row(
                 start, places, is_inside, weights, runs, pool_col,
                 POOL_COLS, RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
-            )  # fmt: skip
+            )
             for pool in tl.static_range(1, POOL_ROWS):
                 below = highest_in_row(
                     start, places + pool * pool_row, is_inside, weights, runs, pool_col,
                     POOL_COLS, RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
-                )  # fmt: skip
+                )
                 best = tl.maximum(best, below, propagate_nan=NAN)
         values = activate(best + shift[None, :], ACTIVATION)
         target = result + image * result_image + row * result_row + cols * MAPS
@@ -138,7 +141,7 @@ def classifying_head(
     CLASSES: tl.constexpr, ACTIVATION: tl.constexpr,
     RUNS: tl.constexpr, RUN: tl.constexpr, RUN_BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
     MAPS_BLOCK: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """One program: the logits of BLOCK neighbouring outputs; `result` is (N, CLASSES, height, width), float32.
 
     The hidden values stay in registers, in float32.
@@ -150,7 +153,7 @@ def classifying_head(
     sums = convolve(
         source + image * source_image, row * row_step + cols * col_step, is_inside, weights, runs,
         RUNS, RUN, RUN_BLOCK, ALIGNED, MAPS_BLOCK, BLOCK, PRECISION,
-    )  # fmt: skip
+    )
     hidden = activate(sums + tl.load(bias + maps)[None, :], ACTIVATION)
     for number in tl.static_range(0, CLASSES):
         factors = tl.load(class_weights + number * MAPS_BLOCK + maps)

@@ -131,7 +131,7 @@ def _compiled(target: Target, cache: Path, *, reason: str = "") -> Kernel | str:
 
 
 def user_cache() -> Path:
-    """The user's folder for what this software has measured or compiled."""
+    """The user's folder for what this software has measured or compiled; a GPU host may have no platformdirs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mitoscan"
 
 

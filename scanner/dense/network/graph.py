@@ -15,7 +15,6 @@ from scanner.dense.network.plan import (
     Placement,
     place_nodes,
     shape_of_patch,
-    used_extent,
 )
 from scanner.errors import InexactLayerError
 
@@ -80,11 +79,6 @@ class Graph:
         """The plan's nodes along the columns."""
         return [node.cols for node in self.nodes]
 
-    @property
-    def receptive_field(self) -> tuple[int, int]:
-        """Rows and columns of the patch that reach the output; dropped remainders are not among them."""
-        return used_extent(self.rows), used_extent(self.cols)
-
     def flops_per_output(self, stride: int = 1) -> float:
         """Floating-point operations of the convolutions (2 per multiply-add) for one dense output pixel."""
         layout = Layout.of(self, stride)
@@ -93,15 +87,6 @@ class Graph:
             weight = convolution_weight(node.layer)
             if weight is not None:
                 total += 2 * weight.numel() * stride * stride / (rows.grid * cols.grid)
-        return total
-
-    def flops_per_patch(self) -> float:
-        """Floating-point operations of the convolutions for one patch on its own."""
-        total = 0.0
-        for node in self.nodes:
-            weight = convolution_weight(node.layer)
-            if weight is not None:
-                total += 2 * weight.numel() * node.rows.extent * node.cols.extent
         return total
 
 

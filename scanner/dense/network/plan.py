@@ -153,22 +153,3 @@ def lengths_needed(nodes: list[Node], placements: list[Placement], blocks: int) 
 def interleave_factor(node: Node, source: Placement, target: Placement) -> int:
     """How many fragments of an input are interleaved into one before the node uses them; 1 if none are."""
     return source.fragments // target.fragments if node.window.stride == 1 else 1
-
-
-def used_extent(nodes: list[Node]) -> int:
-    """Pixels of the patch, along one axis, that reach the output: the receptive field, without dropped remainders."""
-    used = [0] * len(nodes)
-    used[-1] = 1
-    for index in range(len(nodes) - 1, 0, -1):
-        node = nodes[index]
-        if used[index] == 0:
-            continue
-        reached = (used[index] - 1) * node.window.stride + node.window.reach + node.offset
-        for source in node.inputs:
-            used[source] = max(used[source], reached)
-    return used[0]
-
-
-def extent_after(extent: int, window: Window, offset: int = 0) -> int:
-    """Pixels per patch after a window in floor mode."""
-    return (extent - offset - window.reach) // window.stride + 1

@@ -71,9 +71,14 @@ def slide_window(source: Span, node: Node, padding: tuple[int, int], stride: int
     start = source.origin + first * source.step
     phase = (start // source.grid) % thin
     span = Span(
-        node.extent, before, after, source.step * window.stride, source.grid * thin,
-        start - phase * source.grid, phase,
-    )  # fmt: skip
+        node.extent,
+        before,
+        after,
+        source.step * window.stride,
+        source.grid * thin,
+        start - phase * source.grid,
+        phase,
+    )
     if not span.has_middle:
         raise NoMiddleError
     return span

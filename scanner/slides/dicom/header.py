@@ -1,7 +1,8 @@
 """The series that a DICOM file belongs to, and what it holds: a slide is a series, each level a file or several.
 
 OpenSlide opens the whole slide from any of its files, but does not say which they are. Only the head of a file is
-read, and only in the encoding that OpenSlide reads too: explicit lengths, little endian.
+read, and only in the encoding that OpenSlide reads too: explicit lengths, little endian. pydicom takes ten times as
+long, 0.3 ms a file, and a folder may hold thousands.
 """
 
 from __future__ import annotations

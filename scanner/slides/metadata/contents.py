@@ -14,7 +14,15 @@ from scanner.slides.pixels.protocol import ImageInfo, ImageKind, Level, Slide
 
 @dataclass(frozen=True)
 class FileContents:
-    """All that a file holds, as far as slides go."""
+    """All that a file holds, as far as slides go.
+
+    Examples
+    --------
+    >>> from scanner.slides import describe_file
+    >>> contents = describe_file("examples/CMU-1-Small-Region.svs")
+    >>> contents.format, contents.reader, len(contents.images)
+    ('Aperio', 'tifffile', 4)
+    """
 
     path: Path
     #: E.g. "aperio", "OME-TIFF".

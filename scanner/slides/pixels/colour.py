@@ -9,9 +9,6 @@ import numpy.typing as npt
 
 from scanner.slides.pixels.protocol import RGB, WHITE, Pixels
 
-#: Of each 8-bit value (base 10, white 255 = 0), float64.
-OPTICAL_DENSITY = -np.log10((np.arange(256) + 1.0) / 256.0)
-
 
 def eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Values of 8 or 16 bits -> 8 bits. Of 16 the high byte counts, as in PIL and OpenSlide."""

@@ -12,8 +12,7 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-#: (height, width, channels) uint8; RGB, but for a slide that was opened for more channels or fewer.
-Pixels = npt.NDArray[np.uint8]
+from scanner.geometry.arrays import Pixels as Pixels
 
 #: (height, width); False for a pixel that no bytes of the file show, at its level or a finer one.
 ReadableMask = npt.NDArray[np.bool_]
@@ -26,7 +25,15 @@ RGB = 3
 
 @dataclass(frozen=True)
 class Level:
-    """One layer of a slide's pyramid."""
+    """One layer of a slide's pyramid.
+
+    Examples
+    --------
+    >>> from scanner.slides import open_slide
+    >>> with open_slide("examples/CMU-1-Small-Region.svs") as slide:
+    ...     slide.levels[0]
+    Level(height=2967, width=2220, downsample=1.0, stated_mpp=None)
+    """
 
     height: int
     width: int
@@ -37,7 +44,15 @@ class Level:
 
 
 class ImageKind(StrEnum):
-    """What an image of a file shows."""
+    """What an image of a file shows.
+
+    Examples
+    --------
+    >>> from scanner.slides import ImageKind, describe_file
+    >>> images = describe_file("examples/CMU-1-Small-Region.svs").images
+    >>> [image.index for image in images if image.kind is ImageKind.IMAGE]
+    [0]
+    """
 
     IMAGE = "image"  # tissue: it is scanned
     OVERVIEW = "overview"  # label, macro picture, thumbnail, mask: it is named
@@ -45,7 +60,15 @@ class ImageKind(StrEnum):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """One image of a file: a slide's pyramid, or a picture that the scanner keeps beside it."""
+    """One image of a file: a slide's pyramid, or a picture that the scanner keeps beside it.
+
+    Examples
+    --------
+    >>> from scanner.slides import describe_file
+    >>> image = describe_file("examples/CMU-1-Small-Region.svs").images[0]
+    >>> image.mpp, image.mpp_source, image.levels[0].height
+    (0.499, 'aperio description', 2967)
+    """
 
     #: As `--image` takes it: the place among the file's images, from 0.
     index: int
@@ -65,7 +88,16 @@ class ImageInfo:
 
 
 class Slide(Protocol):
-    """An open slide. Reading is thread-safe, closing is not."""
+    """An open slide. Reading is thread-safe, closing is not.
+
+    Examples
+    --------
+    >>> from scanner.slides import open_slide
+    >>> with open_slide("examples/CMU-1-Small-Region.svs") as slide:
+    ...     pixels = slide.read(0, (0, 0, 10, 20))
+    >>> pixels.shape, pixels.dtype
+    ((10, 20, 3), dtype('uint8'))
+    """
 
     path: Path
     #: From level 0 (full resolution) downwards.

@@ -1,1 +1,1 @@
-"""What goes over the wire: requests, answers, problems, examples."""
+"""What requests and answers look like: models, problems, examples."""

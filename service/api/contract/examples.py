@@ -1,8 +1,10 @@
-"""Examples of what the API answers, for its description: one of each kind."""
+"""Example answers for the OpenAPI document, one of each model."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from models.card import NOTICE
 
 _ID = "0d5f6c1e8a5b4f0f9b7a3c2d1e0f9a8b"
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -54,7 +56,7 @@ _JOB = _SUMMARY | {
     "area_mm2": {"tissue": 61.4, "scanned": 61.4, "unreadable": 0.0, "ink": 0.0},
     "warnings": [],
 }
-#: A job that waits: what 202 answers.
+#: A waiting job: the answer with status 202.
 WAITING = _JOB | {
     "status": "QUEUED",
     "started_at": None,
@@ -92,7 +94,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "UploadOut": {"id": _SHA256, "name": "slide-17.svs", "bytes": 734003200, "width": 46000, "height": 32914},
     "ModelsOut": {
-        "notice": "Research use only.",
+        "notice": NOTICE,
         "default": "mitosis-1",
         "models": [{"name": "mitosis-1", "version": "0.1.0", "mpp": 0.25}],
     },

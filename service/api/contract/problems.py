@@ -7,7 +7,7 @@ from typing import Any
 
 from service.api.contract.errors import PROBLEM_JSON, RETRY_AFTER
 
-#: Statuses that any route behind a key may answer: 400 where path or query are no text, 503 while the store is away.
+#: Statuses of any route that needs a key: 400 if path or query are not text, 503 while the database is away.
 ANY = (400, 401, 403, 429, 503)
 #: The header that goes with a new job.
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "the job"}}

@@ -1,4 +1,4 @@
-"""What clients ask for, as pydantic models: the sources, settings and options of a request."""
+"""Pydantic models of requests: where the slide is, and how it is scanned."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.lifecycle import Priority
+from service.slides_in.store_slide import MAX_NAME
 
-#: Free text in a path or query has no control characters: service/api/targets.py refuses these before any route.
+#: Text without control characters; service/api/targets.py refuses those before any route sees them.
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
-#: Characters of a slide's or a case's name.
-MAX_NAME = 200
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
-#: DICOM annotations and map (of DICOM slides alone), the figures as Grand Challenge wants them, the map as OME-Zarr.
+#: DICOM annotations and map (DICOM slides only), the detections as Grand Challenge wants them, the map as OME-Zarr.
 Export = Literal["dicom", "grand-challenge", "zarr"]
 
 
@@ -22,11 +21,11 @@ class PathSource(BaseModel):
     """A file in one of the server's allowed folders."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"path": "2026/slide-17.svs"}})
-    path: Annotated[str, Field(min_length=1, max_length=1024, description="Relative to an allowed folder, or absolute")]
+    path: Annotated[str, Field(min_length=1, max_length=1024, description="relative to an allowed folder, or absolute")]
 
 
 class UploadSource(BaseModel):
-    """A slide uploaded before."""
+    """A slide that was uploaded before."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"upload": "0d5f6c1e" * 8}})
     upload: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{32})$", description="id of an upload")]
@@ -40,16 +39,16 @@ class UrlSource(BaseModel):
 
 
 class DetectSource(BaseModel):
-    """Body of a request that names its slide instead of sending it."""
+    """JSON body of a request that refers to its slide instead of containing it."""
 
     model_config = ConfigDict(extra="forbid")
     source: PathSource | UploadSource | UrlSource
 
 
 class DetectQuery(BaseModel):
-    """How a slide is to be scanned; what is left out is the model's own choice.
+    """How a slide is scanned; the model's card has the defaults.
 
-    What is not known is refused: a scan without what was asked for would be another scan.
+    Unknown parameters are refused: a scan that ignored one would not be the scan that was asked for.
     """
 
     model_config = ConfigDict(protected_namespaces=(), extra="forbid")
@@ -57,31 +56,49 @@ class DetectQuery(BaseModel):
     model: Annotated[ModelName | None, Field(description="name of a model; see /models")] = None
     threshold: Annotated[Threshold | None, Field(description="lowest score of a detection")] = None
     stride: Annotated[
-        int | None, Field(ge=1, le=64, description="distance of two scanned positions, in model pixels")
+        int | None, Field(ge=1, le=64, description="distance between scanned positions, in pixels at the model's mpp")
     ] = None
     name: Annotated[
-        str | None, Field(pattern=PLAIN_TEXT, max_length=MAX_NAME, description="what the slide is to be called; shown")
+        str | None,
+        Field(
+            pattern=PLAIN_TEXT, max_length=MAX_NAME, description="name to show for the slide; by default its file name"
+        ),
     ] = None
     case: Annotated[
-        str, Field(pattern=PLAIN_TEXT, max_length=MAX_NAME, description="the case that it belongs to; shown")
+        str,
+        Field(
+            pattern=PLAIN_TEXT, max_length=MAX_NAME, description="name of the case that the slide belongs to, to show"
+        ),
     ] = ""
     mpp: Annotated[
-        float | None, Field(ge=0.05, le=40, description="um per level-0 pixel, overriding the slide's own")
+        float | None,
+        Field(ge=0.05, le=40, description="micrometres per level-0 pixel, instead of what the slide states"),
     ] = None
     image: Annotated[
         int | None,
-        Field(ge=0, le=9999, description="index of an image of the file; the first that is no overview if left out"),
+        Field(
+            ge=0,
+            le=9999,
+            description="index of the image of the file to scan; by default the first that is no overview",
+        ),
     ] = None
-    keep_ink: Annotated[bool, Field(description="take pen marks and dark dirt for tissue")] = False
+    keep_ink: Annotated[bool, Field(description="scan pen marks and dark dirt too, as if they were tissue")] = False
     exports: Annotated[
         tuple[Export, ...],
-        Field(alias="export", max_length=3, description="files beyond those of every scan; may come several times"),
+        Field(alias="export", max_length=3, description="additional result files; may be given several times"),
     ] = ()
-    priority: Annotated[Priority, Field(description="which waiting jobs go first")] = Priority.NORMAL
+    priority: Annotated[Priority, Field(description="order among waiting jobs")] = Priority.NORMAL
     timeout_s: Annotated[
-        float | None, Field(gt=0, le=1e6, description="seconds that the scan may take, within the service's own limit")
+        float | None,
+        Field(
+            gt=0, le=1e6, description="longest that the scan may take, in seconds; the service's own limit holds too"
+        ),
     ] = None
     webhook: Annotated[
         str | None,
-        Field(pattern=PLAIN_TEXT, max_length=2048, description="allowed URL that is told when the job has ended"),
+        Field(
+            pattern=PLAIN_TEXT,
+            max_length=2048,
+            description="URL on the allow list that is called when the job has ended",
+        ),
     ] = None

@@ -1,4 +1,4 @@
-"""What goes over the wire, as pydantic models: the HTTP door and nothing behind it."""
+"""Pydantic models of answers, and how they are made from jobs and results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from models.card import NOTICE
 from service.jobs.job_rows import UnreadableJob
-from service.jobs.lifecycle import Job, JobState, Priority
-from service.results.results import EXPORT_FILES, FILES, ZARR, Answer
-
-RESEARCH_USE = "Research use only. Not a medical device: no result may decide about a patient."
+from service.jobs.lifecycle import Job
+from service.jobs.summary import JobSummary, link_to_file, summary_fields, summary_from_job
+from service.results.results import Answer
 
 
 class DetectionOut(BaseModel):
@@ -22,9 +22,11 @@ class DetectionOut(BaseModel):
     y: float
     x_um: float
     y_um: float
-    score: Annotated[float, Field(description="Smoothed value of the map, 0 to 1; not a calibrated probability")]
+    score: Annotated[float, Field(description="smoothed value of the map, 0 to 1; not a calibrated probability")]
     label: str
-    border: Annotated[bool, Field(description="Rests on mirrored tissue at the slide's edge; not counted")] = False
+    border: Annotated[
+        bool, Field(description="lies at the slide's border, where the patch shows mirrored tissue; not counted")
+    ] = False
 
 
 class ModelRef(BaseModel):
@@ -38,12 +40,12 @@ class ModelRef(BaseModel):
 class FileImageOut(BaseModel):
     """One image of a slide's file."""
 
-    index: Annotated[int, Field(description="as the query `image` takes it")]
-    name: Annotated[str, Field(description="what the file calls it")]
+    index: Annotated[int, Field(description="value for the query parameter `image`")]
+    name: Annotated[str, Field(description="name of the image in the file")]
     kind: Annotated[str, Field(description="`image`, or `overview`: a label, macro picture, thumbnail or mask")]
     width: Annotated[int | None, Field(description="level-0 pixels")]
     height: Annotated[int | None, Field(description="level-0 pixels")]
-    mpp: Annotated[float | None, Field(description="as the file states it")]
+    mpp: Annotated[float | None, Field(description="as stated by the file")]
 
 
 class ImageOut(BaseModel):
@@ -52,56 +54,10 @@ class ImageOut(BaseModel):
     width: Annotated[int, Field(description="level-0 pixels")]
     height: Annotated[int, Field(description="level-0 pixels")]
     mpp: Annotated[float, Field(description="micrometres per level-0 pixel")]
-    mpp_source: Annotated[str, Field(description="where mpp comes from; 'assumed' if the image does not say")]
-    name: Annotated[str, Field(description="what the client called it")]
+    mpp_source: Annotated[str, Field(description="where mpp comes from; `assumed` if the file does not state it")]
+    name: Annotated[str, Field(description="name of the slide")]
     index: Annotated[int, Field(description="which image of the file was scanned")] = 0
     images: Annotated[list[FileImageOut], Field(description="all images of the file")] = []
-
-
-class ProgressOut(BaseModel):
-    """How far a scan is."""
-
-    tiles_done: int
-    tiles_total: int
-    mm2_done: float
-    mm2_total: float
-    eta_s: Annotated[float | None, Field(description="seconds to go, by the pace so far")] = None
-    bytes_done: Annotated[int | None, Field(description="of a slide that is being fetched; null once it is here")] = (
-        None
-    )
-    bytes_total: Annotated[int | None, Field(description="of a slide that is being fetched, if known")] = None
-
-
-class ProblemOut(BaseModel):
-    """An RFC 9457 problem."""
-
-    model_config = ConfigDict(extra="allow")
-    type: str
-    title: str
-    status: int
-    detail: str | None = None
-
-
-class JobSummary(BaseModel):
-    """A job in a list."""
-
-    id: str
-    status: JobState
-    name: Annotated[str, Field(description="what the client called the slide")]
-    case: Annotated[str, Field(description="the case that it belongs to, as the client calls it")] = ""
-    model_name: str
-    created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    priority: Priority
-    cached: Annotated[bool, Field(description="True if the answer was known from an earlier job")] = False
-    cancel_requested: bool = False
-    attempt: Annotated[int, Field(description="how often a worker has started it")] = 0
-    progress: ProgressOut
-    problem: Annotated[ProblemOut | None, Field(description="why it failed")] = None
-    links: dict[str, str]
-
-    model_config = ConfigDict(protected_namespaces=())
 
 
 class JobOut(JobSummary):
@@ -109,16 +65,16 @@ class JobOut(JobSummary):
 
     model: ModelRef
     image: ImageOut | None = None
-    count: Annotated[int | None, Field(description="detections that count: those away from the slide's edge")] = None
+    count: Annotated[int | None, Field(description="number of detections without those at the slide's border")] = None
     threshold: float | None = None
     detections: list[DetectionOut] | None = None
     hotspots: list[dict[str, Any]] | None = None
     area_mm2: dict[str, Any] | None = None
-    warnings: list[str] = []
+    warnings: list[str] = Field(default=[])
 
 
 class UnreadableOut(BaseModel):
-    """A job that another version of the service has written, in a way that this one cannot read."""
+    """A job that was written by another version of the service and that this one cannot read."""
 
     id: str
     created_at: datetime
@@ -128,8 +84,8 @@ class JobList(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobSummary]
-    unreadable: Annotated[list[UnreadableOut], Field(description="jobs that only another version can show")] = []
-    next: Annotated[str | None, Field(description="where the list goes on")] = None
+    unreadable: Annotated[list[UnreadableOut], Field(description="jobs written by another version of the service")] = []
+    next: Annotated[str | None, Field(description="link to the next page")] = None
 
 
 class DetectionsOut(BaseModel):
@@ -138,7 +94,7 @@ class DetectionsOut(BaseModel):
     id: str
     threshold: float
     candidate_floor: Annotated[float, Field(description="candidates with a lower score are not kept")]
-    count: Annotated[int, Field(description="detections that count: those away from the slide's edge")]
+    count: Annotated[int, Field(description="number of detections without those at the slide's border")]
     detections: list[DetectionOut]
 
 
@@ -155,11 +111,11 @@ class FileList(BaseModel):
     """The files of a result."""
 
     files: list[FileOut]
-    zarr: Annotated[str | None, Field(description="address of the map as OME-Zarr, if it was asked for")] = None
+    zarr: Annotated[str | None, Field(description="link to the map as OME-Zarr, if `export=zarr` was asked for")] = None
 
 
 class UploadOut(BaseModel):
-    """An upload that jobs can name as their source."""
+    """An upload, which jobs can use as their source."""
 
     id: str
     name: str
@@ -169,37 +125,32 @@ class UploadOut(BaseModel):
 
 
 class ModelsOut(BaseModel):
-    """The models offered."""
+    """The available models."""
 
-    notice: str = RESEARCH_USE
+    notice: str = NOTICE
     default: str
     models: list[dict[str, Any]]
 
 
 class HealthOut(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["ok"] = "ok"
 
 
 class ReadyOut(BaseModel):
-    """What a scan needs, piece by piece."""
+    """Whether everything that a scan needs is there, check by check."""
 
     status: Literal["ready", "not ready"]
     checks: dict[str, bool]
 
 
 def list_from_rows(rows: Sequence[Job | UnreadableJob], rest: str | None) -> JobList:
-    """A list of jobs, and of those that only another version can show."""
+    """A list of jobs, with those that this version cannot read listed apart."""
     jobs = [summary_from_job(row) for row in rows if isinstance(row, Job)]
     others = [row for row in rows if isinstance(row, UnreadableJob)]
     unreadable = [UnreadableOut(id=row.id, created_at=datetime.fromtimestamp(row.created_at, UTC)) for row in others]
     return JobList(jobs=jobs, unreadable=unreadable, next=rest)
-
-
-def summary_from_job(job: Job) -> JobSummary:
-    """A job in a list."""
-    return JobSummary(**_common(job))
 
 
 def job_out(job: Job, answer: Answer | None) -> JobOut:
@@ -207,9 +158,9 @@ def job_out(job: Job, answer: Answer | None) -> JobOut:
     request = job.request
     if answer is None:
         model = ModelRef(name=request.model, version="", sha256=request.model_sha256)
-        return JobOut(**_common(job), model=model)
+        return JobOut(**summary_fields(job), model=model)
     pictures = [f"hotspot-{rank}.png" for rank in range(1, len(answer.hotspots) + 1)]
-    common = _common(job)
+    common = summary_fields(job)
     common["links"] |= {name: link_to_file(job, name) for name in pictures}
     return JobOut(
         **common,
@@ -234,59 +185,3 @@ def detections_out(job: Job, answer: Answer, threshold: float | None) -> Detecti
         count=sum(not detection["border"] for detection in found),
         detections=[DetectionOut(**detection) for detection in found],
     )
-
-
-def links_of(job: Job) -> dict[str, str]:
-    """Where everything of a job is."""
-    here = f"/jobs/{job.id}"
-    links = {"self": here, "events": f"{here}/events", "view": f"{here}/view"}
-    if job.state is JobState.SUCCEEDED:
-        asked = [name for export in job.request.exports for name in EXPORT_FILES.get(export, [ZARR])]
-        links |= {"detections": f"{here}/detections", "files": f"{here}/files"}
-        links |= {name: link_to_file(job, name) for name in [*FILES, *asked]}
-    return links
-
-
-def link_to_file(job: Job, name: str) -> str:
-    """Where a file of a job's result is."""
-    return f"/jobs/{job.id}/files/{name}"
-
-
-def _common(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "status": job.state,
-        "name": job.request.slide_name,
-        "case": job.options.case,
-        "model_name": job.request.model,
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
-        "priority": job.options.priority,
-        "cached": job.cached,
-        "cancel_requested": job.cancel_requested,
-        "attempt": job.attempt,
-        "progress": _progress(job),
-        "problem": job.problem,
-        "links": links_of(job),
-    }
-
-
-def _progress(job: Job) -> ProgressOut:
-    progress = ProgressOut(**vars(job.progress), eta_s=_eta_s(job))
-    if not job.awaits_slide:
-        return progress
-    assert job.fetch
-    return progress.model_copy(update={"bytes_done": job.fetch.bytes_done, "bytes_total": job.fetch.bytes_total})
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _eta_s(job: Job) -> float | None:
-    done, total = job.progress.tiles_done, job.progress.tiles_total
-    if job.state is not JobState.RUNNING or job.started_at is None or not 0 < done <= total:
-        return None
-    elapsed = datetime.now(UTC).timestamp() - job.started_at
-    return round(elapsed * (total - done) / done, 1)

@@ -1,4 +1,4 @@
-"""POST /detect: a slide in, detections out, at once or later."""
+"""POST /detect: submits a scan; answers with the result or with a job."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from service.slides_in.image_headers import Header as ImageHeader
 from service.slides_in.multipart import BadRequestError
 from service.slides_in.server_paths import find_path, find_upload
 from service.slides_in.store_slide import StoredSlide, check_header
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 router = APIRouter(tags=["scan"])
 
-#: A file with more bytes than this for each pixel that is waited for is no small image: 16 bits of each channel.
+#: A file with more bytes per pixel than this cannot be a small image: 16 bits for each of four channels.
 MAX_FIELD_BYTES_PER_PIXEL = 8
 _SOURCE_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/DetectSource"}}}
 
@@ -53,10 +53,12 @@ async def detect(
     service: ServiceDep,
     client: SubmitterDep,
     query: Annotated[DetectQuery, Query()],
-    prefer: Annotated[str | None, Header(description="respond-async: do not wait for the result")] = None,
+    prefer: Annotated[
+        str | None, Header(description="`respond-async`: answer 202 at once, do not wait for the result")
+    ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Send the slide as multipart field `file`, as the raw body, or name it: {"source": {"path" | "upload" | "url"}}.
+    """Send the slide as multipart field `file` or as raw body, or refer to it: {"source": {"path" | "upload" | "url"}}.
 
     A slide in several files (MIRAX, VMS, a DICOM series) is sent as a zip, or with a field `file` for each file.
 
@@ -66,22 +68,22 @@ async def detect(
     a URL is fetched after that.
     """
     check_webhook(query.webhook, service.settings)
-    service.catalog.find(query.model)  # An unknown model is refused before gigabytes are taken in.
+    service.catalog.find(query.model)  # An unknown model is refused before gigabytes are received.
     slide = await _receive(request, service, client)
     choices = Choices(**query.model_dump(), idempotency_key=idempotency_key)
     if isinstance(slide, UrlSource):
-        job = await service.turns.run(partial(submit_url, service, client, slide.url, choices))
+        job = await service.submissions.run(partial(submit_url, service, client, slide.url, choices))
     else:
-        note(request, slide=slide.sha256)
-        job = await service.turns.run(partial(submit, service, client, slide, choices))
-    note(request, job=job.id)
+        add_audit_fields(request, slide=slide.sha256)
+        job = await service.submissions.run(partial(submit, service, client, slide, choices))
+    add_audit_fields(request, job=job.id)
     if "respond-async" not in (prefer or "").lower():
         job = await _wait_if_small(service, job, None if isinstance(slide, UrlSource) else slide.header)
     return await to_thread.run_sync(_answer, service, job)
 
 
 async def _wait_if_small(service: Service, job: Job, header: ImageHeader | None) -> Job:
-    """The job once it has ended, if its slide is small; what a slide that is being fetched is like shows on the way."""
+    """The job once it has ended, if its slide is small; a slide at a URL shows its size only while it is fetched."""
     settings = service.settings
     async with aclosing(service.waiter.changes(job.id, timeout_s=settings.sync_timeout_s)) as changes:
         async for job in changes:
@@ -116,7 +118,7 @@ async def _read_json(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON:
-            raise TooLargeError("a JSON body names its source in a few bytes")
+            raise TooLargeError(f"a JSON body has at most {MAX_JSON} bytes")
     return bytes(body)
 
 

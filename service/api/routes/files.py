@@ -1,4 +1,4 @@
-"""The files of a result, with ranges, entity tags and their media types."""
+"""The files of a result: range requests, entity tags and media types."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import FileResponse
+from starlette.datastructures import Headers
+from starlette.staticfiles import StaticFiles
 
 from service.api.contract.problems import problems
-from service.api.contract.schemas import FileList, FileOut, link_to_file
+from service.api.contract.schemas import FileList, FileOut
 from service.api.running.context import JobDep, ServiceDep
 from service.jobs.lifecycle import Job, JobState
+from service.jobs.summary import link_to_file
 from service.results.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, ResultGoneError
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
+#: Used for Starlette's comparison of entity tags alone; it serves no files.
+_CACHING = StaticFiles()
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA = sorted(set(MEDIA_TYPES.values()))
 _CONTENT = {media: {"schema": {"type": "object"}} if media.endswith("json") else _BINARY for media in _MEDIA}
-#: A report is a page of its own: its style and pictures are inside, nothing of it may run or ask for anything.
+#: A report has its style and pictures inside: it may run no script and load nothing.
 _REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
@@ -37,7 +42,7 @@ def _responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 def get_finished_job(job: JobDep) -> Job:
-    """The job of the path, which has succeeded."""
+    """The job of the path; NotFinishedError unless it has succeeded."""
     if job.state is not JobState.SUCCEEDED:
         raise NotFinishedError(f"the job is {job.state}")
     return job
@@ -51,7 +56,7 @@ ZarrPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1
 
 @router.get("/{job_id}/files", summary="The files of a result", responses=problems(404, 409, 410, 422))
 def list_files(service: ServiceDep, job: FinishedJobDep) -> FileList:
-    """Those of every result, a picture of each hotspot, and what `export` asked for."""
+    """The files of every result, a picture of each hotspot, and the files that `export` asked for."""
     results, key = service.results, job.request.result_key
     sizes = {name: results.file(key, name).stat().st_size for name in results.names(key)}
     if not sizes:
@@ -68,7 +73,7 @@ def list_files(service: ServiceDep, job: FinishedJobDep) -> FileList:
     "/{job_id}/files/{name}", summary="A file of a result", response_class=FileResponse, responses=_responses(_CONTENT)
 )
 def get_file(service: ServiceDep, job: FinishedJobDep, name: FileName, if_none_match: IfNoneMatch = None) -> Response:
-    """detections.geojson opens in QuPath; map.ome.tiff is a pyramid; report.html is for people."""
+    """detections.geojson opens in QuPath; map.ome.tiff is a pyramid; report.html is a page to read or print."""
     return _send(service, job, name, if_none_match)
 
 
@@ -82,7 +87,7 @@ def get_file(service: ServiceDep, job: FinishedJobDep, name: FileName, if_none_m
 def get_zarr_file(
     service: ServiceDep, job: FinishedJobDep, path: ZarrPath, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """Viewers take the address up to map.ome.zarr; written if `export=zarr` was asked for."""
+    """Open the link up to map.ome.zarr in an OME-Zarr viewer; written if `export=zarr` was asked for."""
     return _send(service, job, f"{ZARR}/{path}", if_none_match)
 
 
@@ -94,12 +99,7 @@ def _send(service: ServiceDep, job: Job, name: str, if_none_match: str | None) -
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if name.endswith(".html"):
         headers["Content-Security-Policy"] = _REPORT_POLICY
-    if if_none_match and _matches(if_none_match, tag):
+    if _CACHING.is_not_modified(Headers(headers), Headers({"If-None-Match": if_none_match or ""})):
         return Response(status_code=304, headers=headers)
     in_zarr = "application/json" if name.endswith(".json") else "application/octet-stream"
     return FileResponse(path, media_type=MEDIA_TYPES.get(name, in_zarr), headers=headers)
-
-
-def _matches(if_none_match: str, tag: str) -> bool:
-    tags = {candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")}
-    return "*" in tags or tag in tags

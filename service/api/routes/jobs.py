@@ -1,4 +1,4 @@
-"""The jobs: list, look, follow, cancel, and what they found."""
+"""The jobs: list, show, follow, cancel, purge and retry them, and their detections."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from service.api.contract.schemas import (
     detections_out,
     job_out,
     list_from_rows,
-    summary_from_job,
 )
 from service.api.running.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
 from service.jobs import lifecycle
 from service.jobs.deleting import purge_job
 from service.jobs.lifecycle import Job, JobState
 from service.jobs.submission import resubmit
+from service.jobs.summary import summary_from_job
 from service.results.results import Answer, NotFinishedError
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -46,9 +46,12 @@ def list_jobs(
     client: ClientDep,
     state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: Annotated[float | None, Query(ge=0, le=1e11, description="only older ones: as `next` says")] = None,
+    before: Annotated[
+        float | None,
+        Query(ge=0, le=1e11, description="only jobs created before this time, in seconds since 1970; `next` holds it"),
+    ] = None,
 ) -> JobList:
-    """Jobs of this key; an admin sees everyone's."""
+    """The jobs of this API key; an admin sees the jobs of all."""
     owner = None if client.role >= Role.ADMIN else client.name
     found = service.store.list_rows(client=owner, state=state, before=before, limit=limit)
     rest = f"/jobs?limit={limit}&before={found[-1].created_at!r}" if len(found) == limit else None
@@ -59,7 +62,7 @@ def list_jobs(
 
 @router.get("/{job_id}", summary="A job, with its progress or its result", responses=problems(404, 422))
 def get_job(service: ServiceDep, job: JobDep) -> JobOut:
-    """A job that has failed says why in `problem`."""
+    """`problem` says why a job has failed."""
     return job_out(job, _answer_if_any(service, job))
 
 
@@ -79,16 +82,16 @@ async def delete_job(
     service: ServiceDep,
     job: JobDep,
     _client: SubmitterDep,
-    purge: Annotated[bool, Query(description="forget the job, its result and its upload too")] = False,
+    purge: Annotated[bool, Query(description="also delete the job, its result and its upload")] = False,
 ) -> Response:
     """A waiting job is cancelled at once, a running one at its next tile.
 
-    With `purge`, a job that has not ended is cancelled first. Its result and its upload go too where no other job needs
-    them, and no other client has sent the same slide.
+    With `purge`, a job that has not ended is cancelled first. Its result and its upload are deleted too, unless another
+    job needs them or another client has uploaded the same slide.
     """
     if purge:
         await purge_job(service, job)
-        note(request, job=job.id, purged="true")
+        add_audit_fields(request, job=job.id, purged="true")
         return Response(status_code=204)
     cancelling = partial(lifecycle.request_cancel, now=time.time())
     changed = await to_thread.run_sync(service.store.update, job.id, cancelling)
@@ -99,7 +102,7 @@ async def delete_job(
 @router.post(
     "/{job_id}/retry",
     status_code=202,
-    summary="Ask again for what has failed or was cancelled",
+    summary="Retry a failed or cancelled job",
     responses={
         202: {"description": "A new job; follow Location", "headers": LOCATION},
         **problems(404, 409, 422, 503),
@@ -113,9 +116,9 @@ async def retry_job(
     client: SubmitterDep,
     idempotency_key: IdempotencyKey = None,
 ) -> JobOut:
-    """A new job with the same slide, settings, priority, timeout and webhook; the old one stays as it is."""
-    again = await service.turns.run(partial(resubmit, service, client, job, key=idempotency_key))
-    note(request, job=again.id, retried=job.id)
+    """Creates a new job with the same slide, settings, priority, timeout and webhook; the old job does not change."""
+    again = await service.submissions.run(partial(resubmit, service, client, job, key=idempotency_key))
+    add_audit_fields(request, job=again.id, retried=job.id)
     body = job_out(again, None)
     response.headers["Location"] = body.links["self"]
     return body
@@ -123,7 +126,7 @@ async def retry_job(
 
 @router.get(
     "/{job_id}/events",
-    summary="A job's changes as they happen (server-sent events)",
+    summary="Follow a job (server-sent events)",
     response_class=EventSourceResponse,
     responses={
         200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "`job`, ..., `end`"},
@@ -131,7 +134,7 @@ async def retry_job(
     },
 )
 async def follow_job(service: ServiceDep, job: JobDep) -> EventSourceResponse:
-    """Each event `job` carries the job as in the list; the event `end` comes last."""
+    """Each event `job` has the job as in the list; the event `end` comes last."""
     return EventSourceResponse(_events(service, job.id), headers={"Cache-Control": "no-store"})
 
 
@@ -143,9 +146,11 @@ async def follow_job(service: ServiceDep, job: JobDep) -> EventSourceResponse:
 def list_detections(
     service: ServiceDep,
     job: JobDep,
-    threshold: Annotated[Threshold | None, Query(description="lowest score; the scan's own if left out")] = None,
+    threshold: Annotated[
+        Threshold | None, Query(description="lowest score of a detection; by default the threshold of the scan")
+    ] = None,
 ) -> DetectionsOut:
-    """Candidates were kept down to `candidate_floor`."""
+    """Any threshold down to `candidate_floor`: candidates with lower scores are not kept."""
     answer = _answer_if_any(service, job)
     if answer is None:
         raise NotFinishedError(f"the job is {job.state}")

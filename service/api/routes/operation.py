@@ -1,4 +1,4 @@
-"""What operators and their machines ask: models, health, readiness, metrics."""
+"""Models, health, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/models", summary="The models offered, with their cards", responses=problems())
 def list_models(service: ServiceDep, _client: ClientDep) -> ModelsOut:
-    """Research use only: no result may decide about a patient."""
+    """The card of each model, and the default model."""
     return ModelsOut(default=service.catalog.default, models=[entry.card for entry in service.catalog.entries.values()])
 
 
-@router.get("/healthz", summary="The process answers")
+@router.get("/healthz", summary="Liveness")
 async def healthz() -> HealthOut:
-    """For a restart when it does not. Needs no key."""
+    """Answers as long as the API process runs. Needs no key."""
     return HealthOut()
 
 
 @router.get(
     "/readyz",
-    summary="Scans can be taken and will be run",
+    summary="Readiness: whether scans are accepted and will run",
     response_model=ReadyOut,
-    responses={503: {"model": ReadyOut, "description": "Something is missing"}},
+    responses={503: {"model": ReadyOut, "description": "A check has failed"}},
 )
 async def readyz(service: ServiceDep) -> Response:
-    """Store, disk, model and at least one live worker; answered within a second. Needs no key."""
+    """Checks the job database, disk, model and that a worker is alive, within a second. Needs no key."""
     checks = await service.readiness.checks()
     ready = all(checks.values())
     body = ReadyOut(status="ready" if ready else "not ready", checks=checks)
@@ -47,6 +47,6 @@ async def readyz(service: ServiceDep) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
 )
 def metrics(request: Request, service: ServiceDep, client: ClientDep) -> Response:
-    """Requests, jobs by state, workers, disk."""
+    """Requests, jobs by state, workers, scans, disk. Needs the role admin."""
     client.require(Role.ADMIN)
     return Response(render(service, request.app.state.registry), media_type=MEDIA_TYPE)

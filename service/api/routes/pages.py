@@ -1,4 +1,4 @@
-"""The pages for people: upload, viewer, and the API's documentation. Nothing on them comes from elsewhere."""
+"""The HTML pages: upload, viewer, API documentation. They load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ router = APIRouter(include_in_schema=False)
 
 VIEWER = Path(__file__).parents[2] / "viewer"
 MODULES = VIEWER / "node_modules"
-#: Third-party files, brought in by npm at set-up: the name they are served by -> where they lie.
+#: Third-party files, installed by npm at set-up: name in the URL -> path.
 VENDOR = {
     "openseadragon.min.js": MODULES / "openseadragon/build/openseadragon/openseadragon.min.js",
     "LICENSE-openseadragon.txt": MODULES / "openseadragon/LICENSE.txt",
@@ -28,19 +28,19 @@ _FRESH = {"Cache-Control": "no-cache"}
 
 @router.get("/")
 def index() -> FileResponse:
-    """Upload a slide, see the jobs."""
+    """The page with the upload form and the jobs."""
     return FileResponse(OURS["index.html"], headers=_FRESH)
 
 
 @router.get("/docs")
 def docs() -> FileResponse:
-    """The operations of the API."""
+    """The API documentation (Swagger UI)."""
     return FileResponse(OURS["docs.html"], headers=_FRESH)
 
 
 @router.get("/jobs/{job_id}/view")
 def view(job_id: str, service: ServiceDep) -> FileResponse:
-    """A job's slide, map and detections. The page itself says nothing of the job: it asks the API, with the key."""
+    """The viewer of a job. The page itself has no data of the job: it asks the API for it, with the user's key."""
     try:
         service.store.get(job_id)
     except JobNotFoundError:
@@ -50,7 +50,7 @@ def view(job_id: str, service: ServiceDep) -> FileResponse:
 
 @router.get("/static/{name}")
 def static(name: str) -> FileResponse:
-    """One of our own scripts and styles."""
+    """One of the project's own scripts and styles."""
     return _listed(OURS, name)
 
 

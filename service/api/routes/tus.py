@@ -1,4 +1,4 @@
-"""Resumable uploads by the tus protocol 1.0.0 (tus.io), for slides of gigabytes over lines that break.
+"""Resumable uploads by the tus protocol 1.0.0 (tus.io), for large slides over unreliable connections.
 
 Core, and the extensions creation, creation-defer-length, expiration and termination. Key, owner, size, quota and disk
 are checked before a byte of a body is read.
@@ -6,8 +6,6 @@ are checked before a byte of a body is read.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import uuid
 from email.utils import formatdate
 from typing import Annotated, Any
@@ -16,13 +14,21 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.limits import Allowance, TooLargeError
 from service.api.contract.problems import problems
 from service.api.contract.requests import PLAIN_TEXT
+from service.api.contract.tus_protocol import (
+    EXTENSIONS,
+    MAX_INT,
+    MAX_METADATA,
+    OF_UPLOAD,
+    OFFSET_BYTES,
+    PREFIX,
+    VERSION,
+    name_in_metadata,
+)
 from service.api.running.context import ServiceDep, SubmitterDep
 from service.jobs.deleting import delete_upload
 from service.settings import Settings
@@ -31,67 +37,29 @@ from service.slides_in.multipart import BadRequestError
 from service.slides_in.quotas import allowance_for, begin_upload
 from service.slides_in.store_slide import clean_name
 from service.slides_in.tus import Upload
-from service.telemetry.audit import note
-
-PREFIX = "/uploads/tus"
-VERSION = "1.0.0"
-EXTENSIONS = "creation,creation-defer-length,expiration,termination"
-OFFSET_BYTES = "application/offset+octet-stream"
-MAX_METADATA = 8192
-#: Headers of answers that a page of another origin has to see.
-EXPOSED = (
-    "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size",
-    "Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires",
-)  # fmt: skip
-#: Upload-Length and Upload-Offset are no larger.
-MAX_INT = 2**53
+from service.telemetry.audit import add_audit_fields
 
 router = APIRouter(prefix=PREFIX, tags=["uploads"])
 
 UploadId = Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of a resumable upload")]
 Length = Annotated[
     Annotated[int, Field(ge=1, le=MAX_INT)] | SkipJsonSchema[None],
-    Header(alias="Upload-Length", description="bytes in all"),
+    Header(alias="Upload-Length", description="total size in bytes"),
 ]
-Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=MAX_INT, description="bytes that are there")]
-
-
-class TusHeaders:
-    """Says on every answer which version is spoken, and takes another method's name in place of a POST's."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on."""
-        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PREFIX}/"):
-            await self._app(scope, receive, send)
-            return
-        method = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1")
-        if scope["method"] == "POST" and method in {"PATCH", "DELETE"}:  # Where a proxy knows no others.
-            scope["method"] = method
-
-        async def send_with_version(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Tus-Resumable"] = VERSION
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        await self._app(scope, receive, send_with_version)
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=MAX_INT, description="bytes received so far")]
 
 
 def require_version(
     _client: SubmitterDep,
     version: Annotated[str, Header(alias="Tus-Resumable", json_schema_extra={"enum": [VERSION]})] = "",
 ) -> None:
-    """Refuse other versions of the protocol."""
+    """Refuse requests for other versions of the protocol."""
     if version != VERSION:
         raise HTTPException(412, f"send 'Tus-Resumable: {VERSION}'", headers={"Tus-Version": VERSION})
 
 
 def get_upload(upload_id: UploadId, service: ServiceDep, client: SubmitterDep) -> Upload:
-    """The upload of the path, if it is the client's."""
+    """The upload of the path; UploadNotFoundError if it is another client's."""
     upload = tus.find(service.settings, upload_id)
     tus.require_owner(upload, client)
     return upload
@@ -105,10 +73,10 @@ def _headers(*names: str) -> dict[str, Any]:
     return {name: {"schema": {"type": "string"}} for name in names}
 
 
-@router.options("", status_code=204, summary="What is spoken of tus", response_class=Response)
+@router.options("", status_code=204, summary="Supported version and extensions of tus", response_class=Response)
 @router.options("/{upload_id}", status_code=204, include_in_schema=False)
 def describe(service: ServiceDep) -> Response:
-    """Version, extensions, the largest upload. Needs no key."""
+    """Version, extensions and the largest upload. Needs no key."""
     limit = str(service.settings.max_upload_bytes)
     return Response(
         status_code=204, headers={"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": limit}
@@ -118,11 +86,11 @@ def describe(service: ServiceDep) -> Response:
 @router.post(
     "",
     status_code=201,
-    summary="Begin a resumable upload",
+    summary="Create a resumable upload",
     response_class=Response,
     dependencies=_SPOKEN,
     responses={
-        201: {"description": "Begun; follow Location", "headers": _headers("Location", "Upload-Expires")},
+        201: {"description": "Created; send the bytes to Location", "headers": _headers("Location", "Upload-Expires")},
         **problems(400, 412, 413, 422, 507),
     },
 )
@@ -134,36 +102,41 @@ def begin(
     length: Length = None,
     deferred: Annotated[
         Annotated[int, Field(ge=1, le=1)] | SkipJsonSchema[None],
-        Header(alias="Upload-Defer-Length", description="1: a PATCH will say the length"),
+        Header(alias="Upload-Defer-Length", description="`1`: the length is sent with a later PATCH"),
     ] = None,
     metadata: Annotated[
-        str, Header(alias="Upload-Metadata", max_length=MAX_METADATA, description="`filename` in base64, and others")
+        str,
+        Header(
+            alias="Upload-Metadata",
+            max_length=MAX_METADATA,
+            description="`filename` and its value in base64; other pairs are kept",
+        ),
     ] = "",
 ) -> Response:
-    """The bytes follow by PATCH, none come with this request; uploads are not concatenated."""
+    """The bytes are sent by PATCH, none with this request. Concatenation (Upload-Concat) is not supported."""
     _require_no_body(request)
     if "upload-concat" in request.headers:
-        raise BadRequestError("this service does not concatenate uploads: send the slide as one")
+        raise BadRequestError("Upload-Concat is not supported: send the slide as one upload")
     if (length is None) == (deferred is None):
         raise BadRequestError("send either Upload-Length or 'Upload-Defer-Length: 1'")
     settings = service.settings
-    name = clean_name(_named(metadata))
+    name = clean_name(name_in_metadata(metadata))
     upload = Upload(uuid.uuid4().hex, client.name, name, length, metadata)
     begin_upload(settings, upload)
-    note(request, upload=upload.id)
+    add_audit_fields(request, upload=upload.id)
     headers = {"Location": f"{PREFIX}/{upload.id}", **_expiry(settings, upload)}
     return Response(status_code=201, headers=headers)
 
 
 @router.head(
     "/{upload_id}",
-    summary="How far a resumable upload is",
+    summary="Offset of a resumable upload",
     response_class=Response,
     dependencies=_SPOKEN,
-    responses={200: {"description": "As headers", "headers": _headers(*EXPOSED[4:])}, **problems(404, 412, 422)},
+    responses={200: {"description": "As headers", "headers": _headers(*OF_UPLOAD)}, **problems(404, 412, 422)},
 )
 def look(service: ServiceDep, upload: UploadDep) -> Response:
-    """`Upload-Offset` is where to go on."""
+    """`Upload-Offset` is the byte to continue from."""
     offset = tus.offset_of(service.settings, upload)
     headers = {"Upload-Offset": str(offset), **_expiry(service.settings, upload)}
     headers |= {"Upload-Defer-Length": "1"} if upload.length is None else {"Upload-Length": str(upload.length)}
@@ -174,11 +147,11 @@ def look(service: ServiceDep, upload: UploadDep) -> Response:
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    summary="Go on with a resumable upload",
+    summary="Append to a resumable upload",
     response_class=Response,
     dependencies=_SPOKEN,
     responses={
-        204: {"description": "Taken", "headers": _headers("Upload-Offset", "Upload-Expires")},
+        204: {"description": "The bytes are stored", "headers": _headers("Upload-Offset", "Upload-Expires")},
         **problems(400, 404, 408, 409, 412, 413, 415, 422, 423, 507),
     },
     openapi_extra={
@@ -195,20 +168,20 @@ async def go_on(
     offset: Offset,
     length: Length = None,
 ) -> Response:
-    """What has come when a line breaks is kept. The last byte makes the upload a slide, or shows that it is none."""
+    """Bytes received before a connection breaks are kept. After the last byte the slide is checked and stored."""
     settings = service.settings
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OFFSET_BYTES:
-        raise HTTPException(415, f"the body of a PATCH is {OFFSET_BYTES}")
+        raise HTTPException(415, f"PATCH needs 'Content-Type: {OFFSET_BYTES}'")
     allowance = await to_thread.run_sync(_allowance_besides, settings, upload)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal():
         allowance.require(offset + int(declared))
         if upload.length is not None and offset + int(declared) > upload.length:
-            raise TooLargeError(f"the upload has {upload.length} bytes in all")
+            raise TooLargeError(f"more bytes than Upload-Length says, {upload.length}")
     upload, offset = await service.appender.append(
         upload.id, request.stream(), at=offset, length=length, allowance=allowance
     )
-    note(request, upload=upload.id, **({"slide": upload.sha256} if upload.sha256 else {}))
+    add_audit_fields(request, upload=upload.id, **({"slide": upload.sha256} if upload.sha256 else {}))
     expiry = await to_thread.run_sync(_expiry, settings, upload)
     return Response(status_code=204, headers={"Upload-Offset": str(offset), **expiry})
 
@@ -216,7 +189,7 @@ async def go_on(
 @router.delete(
     "/{upload_id}",
     status_code=204,
-    summary="Give a resumable upload up",
+    summary="Delete a resumable upload",
     response_class=Response,
     dependencies=_SPOKEN,
     responses=problems(404, 409, 412, 422, 423),
@@ -230,26 +203,15 @@ def give_up(service: ServiceDep, client: SubmitterDep, upload_id: UploadId) -> R
 def _require_no_body(request: Request) -> None:
     length = request.headers.get("content-length", "0")
     if length != "0" or "transfer-encoding" in request.headers:
-        raise BadRequestError("the request that begins an upload has no body: send the bytes by PATCH")
+        raise BadRequestError("POST creates an upload and takes no body: send the bytes by PATCH")
 
 
 def _allowance_besides(settings: Settings, upload: Upload) -> Allowance:
-    return allowance_for(settings, upload.owner, but=upload.id)
+    return allowance_for(settings, upload.owner, besides=upload.id)
 
 
 def _expiry(settings: Settings, upload: Upload) -> dict[str, str]:
-    """When the upload is given up; nothing of one that is whole."""
+    """The header with the time when the upload expires; none once it is complete."""
     if upload.sha256:
         return {}
     return {"Upload-Expires": formatdate(tus.expires_at(settings, upload), usegmt=True)}
-
-
-def _named(metadata: str) -> str:
-    """The file's name in Upload-Metadata: pairs of a key and a value in base64, with commas between them."""
-    pairs = [pair.strip().partition(" ") for pair in metadata.split(",") if pair.strip()]
-    values = {key: value.strip() for key, _, value in pairs}
-    try:
-        named = base64.b64decode(values.get("filename") or values.get("name") or "", validate=True).decode("utf-8")
-    except (binascii.Error, ValueError) as error:
-        raise BadRequestError("Upload-Metadata: the file's name is not UTF-8 in base64") from error
-    return named or "upload"

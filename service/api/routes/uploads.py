@@ -1,4 +1,4 @@
-"""Uploads: a slide in, for later, and what was sent out again. Resumable ones begin in service/api/routes/tus.py."""
+"""Uploads in one request, and deleting any upload. Resumable ones are created in service/api/routes/tus.py."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from service.api.running.context import Service, ServiceDep, SubmitterDep
 from service.api.running.receiving import receive_body, receive_one
 from service.jobs.deleting import delete_upload
 from service.slides_in.store_slide import StoredSlide, stored_size
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 BYTES = {"type": "string", "format": "binary"}
-#: Bodies that a machine can make up from their description alone. The bytes of a slide are taken under any other
-#: content type too: what counts is what is in them.
+#: Content types in the OpenAPI document, for clients and tests that generate bodies from it. Slides are accepted under
+#: any other content type too: their format is recognised by their bytes.
 IMAGES = ("image/png", "image/jpeg", "image/webp")
 _FORM = {
     "schema": {"type": "object", "required": ["file"], "properties": {"file": BYTES}},
@@ -29,7 +29,7 @@ SLIDE_BODY = {"multipart/form-data": _FORM} | {image: {"schema": BYTES} for imag
 
 
 class _UploadConvertor(StringConvertor):
-    """A name or id in a path; /uploads/tus is a place of its own."""
+    """A name or id in a path; /uploads/tus belongs to other routes."""
 
     regex = r"(?!tus/?$)[^/]+"
 
@@ -42,7 +42,7 @@ router = APIRouter(prefix="/uploads", tags=["uploads"])
     "",
     response_model=UploadOut,
     status_code=201,
-    summary="Upload a slide to be named as a source later",
+    summary="Upload a slide for later scans",
     responses=problems(400, 408, 413, 415, 422, 507),
     openapi_extra={"requestBody": {"required": True, "content": SLIDE_BODY}},
 )
@@ -59,7 +59,7 @@ async def send(request: Request, service: ServiceDep, client: SubmitterDep) -> U
     "/{upload:upload}",
     response_model=UploadOut,
     status_code=201,
-    summary="Upload a slide, as curl -T sends it",
+    summary="Upload a slide by PUT, as `curl -T` does",
     responses=problems(400, 408, 413, 415, 422, 507),
     openapi_extra={"requestBody": {"required": True, "content": {image: {"schema": BYTES} for image in IMAGES}}},
 )
@@ -68,10 +68,10 @@ async def put(
     service: ServiceDep,
     client: SubmitterDep,
     upload: Annotated[
-        str, Path(pattern=PLAIN_TEXT, max_length=255, description="name of the slide: shown, never used as a path")
+        str, Path(pattern=PLAIN_TEXT, max_length=255, description="name to show for the slide; never used as a path")
     ],
 ) -> UploadOut:
-    """The raw body is the slide, or a zip of its files. Sent again, it is the same upload."""
+    """The raw body is the slide, or a zip of its files. The same bytes sent again are the same upload."""
     slide = await receive_one(request, service, client, name=upload)
     return await to_thread.run_sync(_upload_out, request, service, slide)
 
@@ -87,15 +87,15 @@ def delete(
     request: Request,
     service: ServiceDep,
     client: SubmitterDep,
-    upload: Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of an upload of any kind")],
+    upload: Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of an upload, resumable or not")],
 ) -> Response:
-    """Its bytes go where neither a job nor an upload of another client needs them. Finished jobs keep their results."""
+    """Its bytes are removed unless a job or another client's upload needs them. Finished jobs keep their results."""
     delete_upload(service, client, upload)
-    note(request, upload=upload)
+    add_audit_fields(request, upload=upload)
     return Response(status_code=204)
 
 
 def _upload_out(request: Request, service: Service, slide: StoredSlide) -> UploadOut:
-    note(request, slide=slide.sha256)
+    add_audit_fields(request, slide=slide.sha256)
     size = stored_size(slide, service.settings)
     return UploadOut(id=slide.sha256, name=slide.name, bytes=size, width=slide.header.width, height=slide.header.height)

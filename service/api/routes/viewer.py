@@ -1,6 +1,6 @@
-"""The slide of a job as DeepZoom tiles, and the map while it grows: what the viewer draws.
+"""What the viewer draws: a job's slide as DeepZoom tiles, its outlines, and the map while the scan runs.
 
-Only the pyramid is served, never a slide's label or macro image: those carry names.
+Only the pyramid is served, never a slide's label or macro image: those may show names.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _content(media_type: str) -> dict[int | str, dict[str, Any]]:
 
 
 class SlideSize(BaseModel):
-    """What a viewer must know of a slide."""
+    """Size, resolution and tiling of a slide, for a viewer."""
 
     width: int
     height: int
@@ -62,7 +62,7 @@ async def get_slide(service: ServiceDep, job: JobDep) -> SlideSize:
 
 @router.get(
     "/{job_id}/slide.dzi",
-    summary="The same for other DeepZoom viewers",
+    summary="The DeepZoom descriptor of a job's slide",
     response_class=Response,
     responses=_content("application/xml") | problems(*_STATUSES),
 )
@@ -88,30 +88,30 @@ async def get_tile(
     col: Annotated[int, Path(ge=0, le=1_000_000)],
     row: Annotated[int, Path(ge=0, le=1_000_000)],
 ) -> Response:
-    """Decoded in a process of its own."""
+    """JPEG; places that cannot be decoded are grey."""
     source = _source(service, job)
-    with _shown():
+    with _unreadable_as_missing():
         tile = await service.tiles.run(slide_tile, source, level, (row, col))
     return Response(tile, media_type="image/jpeg", headers=_FOREVER)
 
 
 @router.get(
     "/{job_id}/thumbnail.jpeg",
-    summary="A job's slide, at most 128 px a side",
+    summary="Thumbnail of a job's slide, at most 128 px a side",
     response_class=Response,
     responses=_content("image/jpeg") | problems(*_STATUSES),
 )
 async def get_thumbnail(service: ServiceDep, job: JobDep) -> Response:
-    """Made of the pyramid: never the thumbnail, label or macro image that a slide may carry."""
+    """Made from the slide's pyramid, never from its label, macro image or thumbnail: those may show names."""
     source = _source(service, job)
-    with _shown():
+    with _unreadable_as_missing():
         thumbnail = await service.tiles.run(slide_thumbnail, source)
     return Response(thumbnail, media_type="image/jpeg", headers=_FOREVER)
 
 
 @router.get(
     "/{job_id}/crops/{x}_{y}.jpeg",
-    summary="The surroundings of a place, 128 px square",
+    summary="A crop around a point, 128 px square",
     response_class=Response,
     responses=_content("image/jpeg") | problems(*_STATUSES),
 )
@@ -124,14 +124,14 @@ async def get_crop(
 ) -> Response:
     """Around level-0 pixel (x, y); what lies beyond the slide's border is white."""
     source = _source(service, job)
-    with _shown():
+    with _unreadable_as_missing():
         crop = await service.tiles.run(slide_crop, source, (y, x), side)
     return Response(crop, media_type="image/jpeg", headers=_FOREVER)
 
 
 @router.get(
     "/{job_id}/regions",
-    summary="Tissue, hotspots, and what could not be read",
+    summary="Outlines of tissue, hotspots and unreadable areas",
     response_class=FileResponse,
     responses={
         200: {"content": {"application/geo+json": {"schema": {"type": "object"}}}, "description": "GeoJSON"},
@@ -139,7 +139,7 @@ async def get_crop(
     },
 )
 def get_regions(service: ServiceDep, job: JobDep) -> FileResponse:
-    """Outlines in level-0 pixels from the slide's top left, whatever QuPath counts from."""
+    """GeoJSON in level-0 pixels from the top left of the slide."""
     if job.state is not JobState.SUCCEEDED:
         raise NotFinishedError(f"the job is {job.state}")
     path = service.results.regions(job.request.result_key)
@@ -148,12 +148,12 @@ def get_regions(service: ServiceDep, job: JobDep) -> FileResponse:
 
 @router.get(
     "/{job_id}/live-map.png",
-    summary="The map of a running job as far as it is",
+    summary="The probability map of a running job so far",
     response_class=Response,
     responses=_content("image/png") | problems(*_STATUSES),
 )
 async def get_live_map(service: ServiceDep, job: JobDep) -> Response:
-    """Covers exactly the slide; dark where nothing has been scanned yet."""
+    """Covers exactly the slide; dark where it has not been scanned yet."""
     if job.state is not JobState.RUNNING:
         raise NotFinishedError(f"the job is {job.state}")
     picture = await service.tiles.run(growing_map_picture, service.results.work_path(job.id))
@@ -164,13 +164,13 @@ async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
     if job.state is JobState.SUCCEEDED:
         image = service.results.answer(job.request.result_key).image
         return image["width"], image["height"], image["mpp"]
-    with _shown():
+    with _unreadable_as_missing():
         return await service.tiles.run(slide_size, _source(service, job))
 
 
 @contextmanager
-def _shown() -> Iterator[None]:
-    """A slide that cannot be read, as the job's own problem says, has no tiles."""
+def _unreadable_as_missing() -> Iterator[None]:
+    """Turn a ScannerError into TileOutsideError: why the slide cannot be read is in the job's own problem."""
     try:
         yield
     except ScannerError as error:
@@ -180,5 +180,7 @@ def _shown() -> Iterator[None]:
 def _source(service: Service, job: Job) -> TileSource:
     request = job.request
     if not request.slide:
-        raise NotFinishedError("the slide has not been fetched" if job.state.is_final else "the slide is being fetched")
+        raise NotFinishedError(
+            "the slide was not fetched" if job.state.is_final else "the slide is still being fetched"
+        )
     return TileSource(service.settings.data.resolve() / request.slide, request.mpp, request.image)

@@ -1,1 +1,1 @@
-"""What routes share: the parts of the running service, who asks, bodies, readiness, metrics."""
+"""What routes share: the parts of the running service, authentication, request bodies, readiness, metrics."""

@@ -1,4 +1,4 @@
-"""What the routes share: one object, made at start-up, and the aliases by which routes ask for it."""
+"""The parts of the running service, made once at start-up, and the dependencies by which routes get them."""
 
 from __future__ import annotations
 
@@ -8,43 +8,33 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Request
 
 from service.access.keys import Client, KeyRing, Role
-from service.access.limits import RateLimit, Turns
+from service.access.limits import RateLimit, SubmissionLimiter
 from service.api.running.readiness import Readiness
-from service.jobs.catalog import Catalog
-from service.jobs.counters import Measures
-from service.jobs.dbos_queue import QueueClient
+from service.jobs.backend import JobBackend
+from service.jobs.counters import Counters
 from service.jobs.lifecycle import Job
 from service.jobs.presence import Presence
-from service.jobs.store import JobNotFoundError, Store
-from service.jobs.waiting import JobWaiter
-from service.results.results import Results
-from service.results.viewer_tiles import TileMaker
-from service.settings import Settings
+from service.jobs.store import JobNotFoundError
+from service.results.tile_processes import TileMaker
 from service.slides_in.appending import Appender
-from service.telemetry.audit import note
+from service.telemetry.audit import add_audit_fields
 
 
 @dataclass(frozen=True)
-class Service:
+class Service(JobBackend):
     """The parts of the running service."""
 
-    settings: Settings
-    store: Store
     presence: Presence
-    measures: Measures
-    queue: QueueClient
-    catalog: Catalog
-    results: Results
+    counters: Counters
     keys: KeyRing
     rate: RateLimit
-    turns: Turns
+    submissions: SubmissionLimiter
     readiness: Readiness
-    waiter: JobWaiter
     tiles: TileMaker
     appender: Appender
 
     def close(self) -> None:
-        """Let go of processes, threads and the store."""
+        """Stop processes and threads, and close the database connections."""
         self.tiles.close()
         self.readiness.close()
         self.queue.close()
@@ -61,13 +51,13 @@ ServiceDep = Annotated[Service, Depends(get_service)]
 
 
 def get_client(request: Request, service: ServiceDep) -> Client:
-    """Who asks; counts the request."""
+    """The client of the request; counts it against the rate limit."""
     key = request.headers.get("x-api-key")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if key is None and scheme.lower() == "bearer":
         key = token.strip()
     client = service.keys.identify(key)
-    note(request, client=client.name, role=client.role.name.lower())
+    add_audit_fields(request, client=client.name, role=client.role.name.lower())
     address = request.client.host if request.client else ""
     service.rate.take(f"{client.name} {address}")
     client.require(Role.READ)
@@ -78,7 +68,7 @@ ClientDep = Annotated[Client, Depends(get_client)]
 
 
 def get_submitter(client: ClientDep) -> Client:
-    """Who asks, if they may ask for scans."""
+    """The client of the request; NotAllowedError unless it may submit scans."""
     client.require(Role.SUBMIT)
     return client
 
@@ -89,12 +79,18 @@ JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="id of
 
 
 IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", description="same key, same job")
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="a request repeated with the same key gets the same job",
+    ),
 ]
 
 
 def get_job(job_id: JobId, client: ClientDep, service: ServiceDep) -> Job:
-    """The job of the path, if the client may see it."""
+    """The job of the path; JobNotFoundError if it is another client's."""
     job = service.store.get(job_id)
     if client.role < Role.ADMIN and job.client != client.name:
         raise JobNotFoundError(f"no job {job_id!r}")

@@ -1,7 +1,7 @@
-"""Readiness: whether scans can be taken and will be run, told within a second whatever else the API is doing.
+"""Readiness: whether scans are accepted and will run, answered within a second whatever else the API is doing.
 
-It has a thread and a connection to the store of its own, so that neither a burst of requests nor a store that hangs
-keeps the answer waiting. Many who ask at once share one look.
+The check has its own thread and database connection, so that neither a burst of requests nor a hanging database delays
+the answer. Requests that come at the same time share one check.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from service.jobs.database import StoreUnavailableError, make_engine
 from service.jobs.presence import Presence
 from service.settings import Settings
 
-#: What is not known by then counts as missing.
+#: A check without an answer by then counts as failed.
 PATIENCE = 0.8  # seconds
-#: The same of one answer of the store.
+#: The same for one answer of the database.
 STORE_PATIENCE = 0.5  # seconds
 
 
 class Readiness:
-    """Looks at store, disk, model and workers."""
+    """Checks database, disk, model and workers."""
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self._settings, self._catalog = settings, catalog
         self._engine = make_engine(settings.store_url, patience=STORE_PATIENCE, connections=1)
         self._presence = Presence(self._engine)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
-        self._look: asyncio.Future[dict[str, bool]] | None = None
+        self._pending: asyncio.Future[dict[str, bool]] | None = None
 
     async def checks(self) -> dict[str, bool]:
-        """What a scan needs -> whether it is there."""
-        if self._look is None or self._look.done():
-            self._look = asyncio.get_running_loop().run_in_executor(self._thread, self._see)
+        """Name of a check -> whether it passed."""
+        if self._pending is None or self._pending.done():
+            self._pending = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
         try:
             async with asyncio.timeout(PATIENCE):
-                seen = await asyncio.shield(self._look)
+                found = await asyncio.shield(self._pending)
         except TimeoutError:
-            seen = {"store": False, "disk": False, "worker": False}
-        return seen | {"model": self._catalog.default in self._catalog.entries}
+            found = {"store": False, "disk": False, "worker": False}
+        return found | {"model": self._catalog.default in self._catalog.entries}
 
-    def _see(self) -> dict[str, bool]:
+    def _check(self) -> dict[str, bool]:
         try:
             require_disk(self._settings)
             has_disk = True
@@ -56,6 +56,6 @@ class Readiness:
         return {"store": has_store, "disk": has_disk, "worker": has_worker}
 
     def close(self) -> None:
-        """Let go of thread and store."""
+        """Stop the thread and close the connection."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._engine.dispose()

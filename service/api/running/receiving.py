@@ -1,4 +1,4 @@
-"""Receiving: a slide that is the body of a request, checked against every limit before its first byte is read."""
+"""Receives a slide in a request's body; all limits are checked before its first byte is read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from service.api.running.context import Service
 from service.slides_in.quotas import allowance_for, keep_slide
 from service.slides_in.store_slide import StoredSlide, receive_form, receive_raw
 
-#: What a form has beside its slide, and what a JSON body may have in all.
+#: Most bytes of a form beside its slide, and of a JSON body in all.
 MAX_JSON = 16_384
 
 
 async def receive_body(request: Request, service: Service, client: Client) -> StoredSlide:
-    """The slide that a request's body is: raw, or the files of a form. It is the client's from then on."""
+    """Store the slide in a request's body, raw or as the files of a form, and note that the client keeps it."""
     if content_type(request) != "multipart/form-data":
         name = unquote(request.headers.get("x-file-name", "upload"))
         return await receive_one(request, service, client, name=name)
@@ -31,7 +31,7 @@ async def receive_body(request: Request, service: Service, client: Client) -> St
 
 
 async def receive_one(request: Request, service: Service, client: Client, *, name: str) -> StoredSlide:
-    """The slide that a request's raw body is."""
+    """Store the slide that is a request's raw body, and note that the client keeps it."""
     allowance = await to_thread.run_sync(_allow_body, request, service, client)
     slide = await receive_raw(request.stream(), service.settings, allowance=allowance, name=name)
     await to_thread.run_sync(keep_slide, service.settings, client.name, slide)
@@ -39,16 +39,16 @@ async def receive_one(request: Request, service: Service, client: Client, *, nam
 
 
 def _allow_body(request: Request, service: Service, client: Client) -> Allowance:
-    """What the body may have; raises if there is no room for a slide, or none for one as large as the request says."""
+    """How large the body may be; raises if quota or disk have no room for a body of the declared length."""
     settings = service.settings
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() else 0
     allowance = allowance_for(settings, client.name)
-    allowance.require(size - MAX_JSON)  # A form is a little longer than its slide.
+    allowance.require(size - MAX_JSON)  # The body of a form is a little longer than its slide.
     require_disk(settings, size)
     return allowance
 
 
 def content_type(request: Request) -> str:
-    """The media type that a request says its body has."""
+    """The media type of a request's body, from its Content-Type."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

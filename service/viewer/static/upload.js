@@ -50,7 +50,7 @@ function send(slide, place) {
   request.upload.onprogress = ({ loaded, total }) => showSent(place + slide.name, loaded, total, (performance.now() - started) / 1000);
   return new Promise((resolve, reject) => {
     request.onabort = () => reject(new Error(`${slide.name}: stopped`));
-    request.onerror = () => reject(new Error(`${slide.name}: the connection broke; drop it again`));
+    request.onerror = () => reject(new Error(`${slide.name}: the connection broke; upload it again`));
     request.onload = () => {
       const answer = JSON.parse(request.responseText);
       if (request.status < 300) resolve(answer);
@@ -64,7 +64,7 @@ function showSent(name, loaded, total, seconds) {
   element("sent").value = loaded / total;
   const pace = loaded / seconds;
   const left = seconds > 1 && loaded < total ? `, ${Math.ceil((total - loaded) / pace)} s to go` : "";
-  element("message").textContent = loaded < total ? `${name}: ${megabytes(loaded)} of ${megabytes(total)} MB${left}` : `${name}: sent, being looked at`;
+  element("message").textContent = loaded < total ? `${name}: ${megabytes(loaded)} of ${megabytes(total)} MB${left}` : `${name}: uploaded, being checked`;
 }
 
 async function sendAll(slides) {
@@ -102,7 +102,7 @@ function row(job) {
   state.dataset.state = job.status;
   const cells = [[image], [link], [job.model_name], [state], [new Date(job.created_at).toLocaleString()]];
   const { tiles_done, tiles_total, bytes_done, bytes_total } = job.progress;
-  if (job.status === "QUEUED" && bytes_done != null) state.textContent = "being fetched";
+  if (job.status === "QUEUED" && bytes_done != null) state.textContent = "fetching";
   if (job.status === "RUNNING" && tiles_total) cells[3].push(make("progress", { max: tiles_total, value: tiles_done }));
   if (job.status === "QUEUED" && bytes_total) cells[3].push(make("progress", { max: bytes_total, value: bytes_done }));
   if (job.problem) cells[3].push(make("small", { textContent: job.problem.title }));

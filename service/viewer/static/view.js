@@ -27,7 +27,7 @@ function showState(now) {
   if (isFetched) text = "Fetching the slide";
   if (now.cancel_requested && isOpen) text = "Stopping at the next tile";
   if (now.problem) text += `: ${now.problem.detail}`;
-  if (now.status === "SUCCEEDED" && now.cached) text += ", known from an earlier scan";
+  if (now.status === "SUCCEEDED" && now.cached) text += ", result of an earlier scan";
   element("state").textContent = text;
   element("state").dataset.state = now.status;
   element("progress").hidden = element("cancel").hidden = !isOpen;
@@ -42,7 +42,7 @@ function showState(now) {
 
 async function showSlide() {
   try {
-    if (!window.OpenSeadragon) throw new Error("OpenSeadragon is not installed: run `npm ci` in service/viewer. The files of the result are there all the same.");
+    if (!window.OpenSeadragon) throw new Error("OpenSeadragon is not installed: run `npm ci` in service/viewer. The files of the result can still be downloaded.");
     element("missing").hidden = true;
     await openSlide();
   } catch (error) {

@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from service.access.keys import IdentityProviderError, KeyRing, NotAuthenticatedError, Role, hash_key, load_keys
 from service.settings import Settings
-from tests.service.conftest import Server, make_field, png
+from tests.service.fields import make_field, png
 from tests.service.local_servers import Issuer
+from tests.service.server_process import Server
 
-KEYS = {name: f"{role}:{hash_key(name + '-key')}" for name, role in
-        (("ann", "submit"), ("bob", "submit"), ("eve", "read"), ("root", "admin"))}  # fmt: skip
+ROLES = {"ann": "submit", "bob": "submit", "eve": "read", "root": "admin"}
+KEYS = {name: f"{role}:{hash_key(name + '-key')}" for name, role in ROLES.items()}
 
 
 @pytest.fixture(scope="module")

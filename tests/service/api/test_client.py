@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import client as client_module
-from service.client import Client, ServiceError
+from service.client import Client, ServiceError, attempts, calls
 from service.jobs.lifecycle import JobState
-from tests.service.conftest import Server, make_field, make_large_field, png
+from tests.service.fields import make_field, make_large_field, png
+from tests.service.server_process import Server
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def test_a_slide_goes_in_and_its_files_come_out(ours: Client, field: Path, tmp_p
 def test_a_broken_line_costs_a_piece_and_not_the_upload(
     ours: Client, field: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "PIECE", 7000)
-    monkeypatch.setattr(client_module, "_pause", lambda _state: 0.0)
+    monkeypatch.setattr(calls, "PIECE", 7000)
+    monkeypatch.setattr(attempts, "_pause", lambda _state: 0.0)
     breaks = iter([False, True, False, True])
 
     def break_off(request: httpx.Request) -> None:

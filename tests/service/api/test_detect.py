@@ -13,7 +13,8 @@ from PIL import Image
 
 from models import load_model
 from scanner import scan
-from tests.service.conftest import Server, make_field, png
+from tests.service.fields import make_field, png
+from tests.service.server_process import Server
 
 FIELD = make_field(1)
 QUERY = {"threshold": "0.2"}
@@ -59,10 +60,9 @@ def test_every_way_in_gives_the_result_of_scan(client: httpx.Client, expected, h
     ]
     assert found["count"] == expected.report["count"]
     shape = {"width": 200, "height": 160}
-    assert found["image"] | {"name": ""} == shape | {
-        "mpp": 0.25, "mpp_source": "assumed", "name": "", "index": 0,
-        "images": [shape | {"index": 0, "name": "", "kind": "image", "mpp": None}],
-    }  # fmt: skip
+    images = [shape | {"index": 0, "name": "", "kind": "image", "mpp": None}]
+    resolution = {"mpp": 0.25, "mpp_source": "assumed"}
+    assert found["image"] | {"name": ""} == {**shape, **resolution, "name": "", "index": 0, "images": images}
     assert found["hotspots"] == expected.report["hotspots"]
     assert any("assumed" in warning for warning in found["warnings"])
     assert answer.headers["location"] == found["links"]["self"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.service.conftest import Server, make_field, png
-from tests.service.hostile import corpus, send_all, spoilt
+from tests.service.fields import make_field, png
+from tests.service.hostile import send_all, spoilt
+from tests.service.hostile_files import corpus
+from tests.service.server_process import Server
 
 
 @pytest.mark.slow

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hostile_uploads import ATTACKS, KEY, watch
+from benchmarks.service.hostile_uploads import ATTACKS, KEY, watch
 from service.access.keys import hash_key
-from tests.service.conftest import Server
+from tests.service.server_process import Server
 
-#: Generous: the tests share their machine with others. `python -m benchmarks.hostile_uploads` measures.
+#: Generous: the tests share their machine with others. `python -m benchmarks.service.hostile_uploads` measures.
 P99_MS = 2000.0
 MIB = 300.0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from tests.factories.ink import drawn
-from tests.service.conftest import Server, make_field, make_large_field, png
+from tests.service.fields import make_field, make_large_field, png
+from tests.service.server_process import Server
 
 
 def test_urgent_jobs_go_first_and_patient_ones_last(server: Server) -> None:
@@ -87,8 +88,8 @@ def test_a_slide_is_called_by_the_name_and_the_case_that_the_client_says(server:
 
 def test_ink_is_left_out_unless_it_is_to_be_kept(server: Server) -> None:
     marked, _ = drawn(make_large_field(36, 3), (100, 300, 500, 300), ink="green", width=120)
-    answers = [server.client.post("/detect", params=query, content=png(marked)).json()
-               for query in ({}, {"keep_ink": "true"}, {"keep_ink": "false"})]  # fmt: skip
+    choices = ({}, {"keep_ink": "true"}, {"keep_ink": "false"})
+    answers = [server.client.post("/detect", params=query, content=png(marked)).json() for query in choices]
     left_out, kept, again = (answer["area_mm2"] for answer in answers)
     assert left_out["ink"] > 0 == kept["ink"]
     assert left_out["tissue"] < kept["tissue"]

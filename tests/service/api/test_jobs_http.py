@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 
 import httpx
 import pytest
 
-from tests.service.conftest import Server, make_field, make_large_field, png
+from tests.service.fields import make_field, make_large_field, png
+from tests.service.server_process import Server
 
 #: Big enough at stride 1 to be caught running.
 LARGE = png(make_large_field(20))
@@ -72,10 +72,8 @@ def test_a_running_job_can_be_watched_and_cancelled(server: Server) -> None:
     assert cancelled.json()["status"] == "CANCELLED"
     asked = server.client.delete(f"/jobs/{job_id}")
     assert asked.status_code == 202
-    started = time.monotonic()
     job = server.wait(job_id)
     assert job["status"] == "CANCELLED"
-    assert time.monotonic() - started < 10
     again = server.client.delete(f"/jobs/{job_id}")
     assert again.status_code == 409
     assert again.headers["content-type"] == "application/problem+json"

@@ -17,13 +17,14 @@ import httpx
 import numpy as np
 import pytest
 
-from service.access.limits import BusyError, Turns
+from service.access.limits import BusyError, SubmissionLimiter
 from service.jobs.database import PATIENCE, StoreUnavailableError, make_engine
 from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
-from tests.service.conftest import Server, make_field, png, start_process
+from tests.service.fields import make_field, png
 from tests.service.jobs.test_store import add, job
 from tests.service.own_postgres import run_postgres
+from tests.service.server_process import Server, start_process
 
 SUBMITS = 200
 #: Slides among them: the rest ask for what is known by then.
@@ -157,9 +158,9 @@ def test_counting_and_inserting_take_one_connection(tmp_path: Path) -> None:
 
 def test_who_waits_too_long_for_a_turn_is_sent_away() -> None:
     async def crowd() -> list[object]:
-        turns, held = Turns(1, patience=0.2), threading.Event()
+        limiter, held = SubmissionLimiter(1, patience=0.2), threading.Event()
         threading.Timer(1.0, held.set).start()
-        return await asyncio.gather(*(turns.run(held.wait) for _ in range(3)), return_exceptions=True)
+        return await asyncio.gather(*(limiter.run(held.wait) for _ in range(3)), return_exceptions=True)
 
     first, *others = asyncio.run(crowd())
     assert first is True

@@ -22,8 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.jobs.dbos_queue import LONG_SCAN, QUIET_AFTER, choose_interval
 from service.settings import Settings
-from service.worker.worker import own_device
-from tests.service.conftest import Server, _until, make_field, png, start_process
+from service.worker.process import own_device
+from tests.service.fields import make_field, png
+from tests.service.server_process import Server, start_process, until
 
 
 def entries(server: Server) -> list[dict]:
@@ -36,7 +37,7 @@ def test_logs_are_json_and_lead_from_a_request_to_its_job(server: Server) -> Non
     answer = server.client.post("/detect", content=png(make_field(200)), headers=headers)
     assert answer.headers["x-request-id"] == "trace-me.1"
     job_id = answer.json()["id"]
-    said = _until(
+    said = until(
         lambda: [entry for entry in entries(server) if entry.get("job") == job_id][2:] and entries(server), server
     )
     request = next(entry for entry in said if entry.get("request") == "trace-me.1")
@@ -74,7 +75,7 @@ def test_metrics_count_area_stages_and_reasons(server: Server) -> None:
         return {name: value - before.get(name, 0) for name, value in measured(server.client).items()}
 
     # A worker counts a job once its end is stored, which a client may see first.
-    _until(lambda: growth().get(("mitoscan_failures_total", failed.json()["type"])), server, timeout=30)
+    until(lambda: growth().get(("mitoscan_failures_total", failed.json()["type"])), server, timeout=30)
     grown = growth()
     assert grown["mitoscan_scanned_mm2_total", ""] == pytest.approx(done["area_mm2"]["scanned"])
     for stage in ("read", "net", "post", "total"):

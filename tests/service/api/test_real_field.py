@@ -13,7 +13,7 @@ from PIL import Image
 
 from models import DEFAULT_MODEL, load_model
 from scanner import scan
-from tests.service.conftest import Server
+from tests.service.server_process import Server
 
 #: 1663 x 1485 px, nine figures.
 FIELD = "mitos14/images/H04_01Aa.jpg"

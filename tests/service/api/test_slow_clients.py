@@ -13,7 +13,7 @@ import pytest
 
 from service.settings import Settings
 from service.slides_in.store_slide import incoming_folder
-from tests.service.conftest import Server, _until
+from tests.service.server_process import Server, until
 
 #: Of the server, in seconds; and how much later its clients may find out on a busy machine.
 TIMEOUT, SLACK = 1, 15
@@ -72,7 +72,7 @@ def test_a_body_that_stops_is_too_slow(server: Server) -> None:
         came = rest_of(line)
     assert came.startswith(b"HTTP/1.1 408 ")
     assert b"application/problem+json" in came
-    _until(lambda: not is_left_behind(server), server, timeout=SLACK)
+    until(lambda: not is_left_behind(server), server, timeout=SLACK)
 
 
 def test_a_body_in_drops_is_too_slow(server: Server) -> None:
@@ -89,7 +89,7 @@ def test_a_body_in_drops_is_too_slow(server: Server) -> None:
                 except TimeoutError:
                     continue
     assert came.startswith(b"HTTP/1.1 408 ")
-    _until(lambda: not is_left_behind(server), server, timeout=SLACK)
+    until(lambda: not is_left_behind(server), server, timeout=SLACK)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_half_closed_line_ends_the_request(server: Server) -> None:
         line.sendall(put(2_000_000) + b"II*\0" + bytes(1_100_000))
         line.shutdown(socket.SHUT_WR)
         assert not rest_of(line).startswith(b"HTTP/1.1 2")
-    _until(lambda: not is_left_behind(server), server, timeout=SLACK)
+    until(lambda: not is_left_behind(server), server, timeout=SLACK)
     assert_quick(server)
 
 

@@ -1,4 +1,4 @@
-"""The story of docs/your-own.md, as it is written there: only the steps of the training are fewer."""
+"""The story of docs/how-to/own-task.md, as it is written there: only the steps of the training are fewer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from playwright.sync_api import Page
 from models import load_model
 from scanner.training.recipe import Augmentation, Recipe
 from tests.conftest import ROOT
-from tests.service.conftest import Server
+from tests.service.server_process import Server
 
-TEXT = (ROOT / "docs" / "your-own.md").read_text()
+TEXT = (ROOT / "docs" / "how-to" / "own-task.md").read_text()
 #: Height and width of a field, and the radius of its cells.
 FIELD, CELL_PX = (200, 240), 6
 #: Radius of the viewer's rings, 12 um, at the recipe's 0.5 um/px.
@@ -141,6 +141,6 @@ def _check_view(
 
 
 def test_every_key_of_a_recipe_is_documented() -> None:
-    table = TEXT[TEXT.index("## All keys") :]
+    table = (ROOT / "docs" / "reference" / "recipe.md").read_text()
     names = {field.name for kind in (Recipe, Augmentation) for field in fields(kind)}
     assert {name for name in names if f"`{name}`" not in table} == set()

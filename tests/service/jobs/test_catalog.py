@@ -15,8 +15,8 @@ from service.jobs.lifecycle import Job, ScanRequest
 from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
 from service.settings import Settings
-from service.worker.job_scan import Watch, run_scan
-from tests.service.conftest import make_field, png
+from service.worker.job_scan import ScanMonitor, run_scan
+from tests.service.fields import make_field, png
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_card_that_has_changed_since_is_not_scanned_with(own_models: Path, tmp
     job = Job("a", request_for(catalog, slide.relative_to(settings.data)), "local", time.time())
     change(own_models / "tiny" / CARD_NAME, "threshold = 0.5", "threshold = 0.4")
     with pytest.raises(UnknownModelError, match="has changed"):
-        run_scan(job, tmp_path, settings=settings, catalog=catalog, watch=Watch(store, job, timeout_s=60))
+        run_scan(job, tmp_path, settings=settings, catalog=catalog, monitor=ScanMonitor(store, job, timeout_s=60))
 
 
 def test_weights_that_no_card_names_count_too(tmp_path: Path) -> None:

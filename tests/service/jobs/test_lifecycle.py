@@ -22,7 +22,7 @@ CHANGES = {
     "request_cancel": lambda job: lifecycle.request_cancel(job, now=3.0),
     "cancel": lambda job: lifecycle.cancel(job, now=3.0),
     "advance_fetch": lambda job: lifecycle.advance_fetch(job, bytes_done=1, bytes_total=2),
-    "arrive": lambda job: lifecycle.arrive(job, REQUEST),
+    "arrive": lambda job: lifecycle.finish_fetch(job, REQUEST),
     "requeue": lambda job: lifecycle.requeue(job),
 }
 

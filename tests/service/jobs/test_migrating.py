@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from service.jobs import lifecycle
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.database import make_engine, metadata, reading, writing
 from service.jobs.job_rows import row_from_job
 from service.jobs.lifecycle import Fetch, JobOptions, JobProgress, Priority
@@ -23,9 +23,10 @@ from service.jobs.migrating import VERSION_TABLE, migrate_store
 from service.jobs.presence import Presence
 from service.jobs.store import Store
 from service.settings import Settings
-from tests.service.conftest import Server, make_field, png
+from tests.service.fields import make_field, png
 from tests.service.jobs.test_store import job
 from tests.service.own_postgres import run_postgres
+from tests.service.server_process import Server
 
 #: What `sqlite3` dumps of a store that the last version without migrations has made, with BEFORE in it.
 DUMP = Path(__file__).parent / "stores" / "before_migrations.sql"
@@ -73,7 +74,7 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]
                         table.insert().values({name: row[name] for name in row if name in table.columns})
                     )
                 connection.execute(sa.text(f"DROP TABLE {VERSION_TABLE}"))
-            Measures(engine).put("gpu", "w", 1.0)
+            Counters(engine).put("gpu", "w", 1.0)
         yield engine
         engine.dispose()
 
@@ -84,7 +85,7 @@ def test_a_store_of_before_is_brought_here_without_loss(older: sa.Engine) -> Non
     store = Store(older)
     assert {found.id: found for found in store.list_jobs()} == BEFORE
     assert [found.id for found in store.list_reading("uploads/running")] == ["running"]
-    assert Measures(older).read() == {"gpu": {"w": 1.0}}
+    assert Counters(older).read() == {"gpu": {"w": 1.0}}
     assert Presence(older).list_workers() == []
     with reading(older) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})

@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from tests.service.conftest import Server, make_field, make_large_field, png
+from tests.service.fields import make_field, make_large_field, png
+from tests.service.server_process import Server
 
 
 def test_the_schedule_cleans_and_spares_open_jobs(tmp_path: Path, models_folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -17,18 +16,16 @@ from scanner.survey.survey import COARSEST
 from service.api import app
 from service.api.contract.schemas import list_from_rows
 from service.jobs import dbos_queue, lifecycle
-from service.jobs.counters import Measures
+from service.jobs.counters import Counters
 from service.jobs.database import make_engine, metadata, writing
 from service.jobs.dbos_queue import QueueClient
 from service.jobs.job_rows import UnreadableJob, UnreadableJobError
 from service.jobs.lifecycle import Fetch, Job, JobProgress, JobState, ScanRequest
 from service.jobs.migrating import migrate_store
-from service.jobs.presence import Presence, WorkerRow
 from service.jobs.retention import DAY, clean
 from service.jobs.store import DuplicateJobError, JobNotFoundError, Store
 from service.results.results import Answer, Results
 from service.settings import Settings
-from tests.service.own_postgres import run_postgres
 
 
 @pytest.fixture
@@ -71,28 +68,28 @@ def test_a_job_whose_slide_is_fetched_comes_back_too(store: Store) -> None:
     add(store, replace(job("a"), fetch=Fetch("s3://slides/a.tif")))
     store.update("a", lambda now: lifecycle.advance_fetch(now, bytes_done=5, bytes_total=9))
     assert store.get("a").fetch == Fetch("s3://slides/a.tif", 5, 9)
-    here = store.update("a", lambda now: lifecycle.arrive(now, job("b").request))
+    here = store.update("a", lambda now: lifecycle.finish_fetch(now, job("b").request))
     assert (store.get("a"), here.awaits_slide, here.request.slide) == (here, False, "uploads/b/slide.tif")
-    assert here.asked.result_key != here.request.result_key
+    assert here.original_request.result_key != here.request.result_key
 
 
 def test_the_store_knows_the_newest_job_and_the_one_that_waits_longest(store: Store) -> None:
-    assert (store.last_asked_at(), store.oldest_waiting_since()) == (None, None)
+    assert (store.newest_created_at(), store.oldest_waiting_since()) == (None, None)
     for number, name in enumerate("abc"):
         add(store, job(name, created_at=float(number)))
     store.update("a", lambda now: lifecycle.start(now, worker="w", now=2.0))
-    assert (store.last_asked_at(), store.oldest_waiting_since()) == (2.0, 1.0)
+    assert (store.newest_created_at(), store.oldest_waiting_since()) == (2.0, 1.0)
 
 
 def test_measures_add_up_whoever_counts(store: Store) -> None:
-    measures = Measures(store.engine)
+    counters = Counters(store.engine)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: measures.add("seconds", {"read": 0.5, "net": 2.0}), range(12)))
-    measures.put("gpu", "w1", 7.0)
-    measures.put("gpu", "w1", 5.0)
-    measures.put("gpu", "w2", 1.0)
-    measures.forget("gpu", "w2")
-    assert measures.read() == {"seconds": {"read": 6.0, "net": 24.0}, "gpu": {"w1": 5.0}}
+        list(pool.map(lambda _: counters.add("seconds", {"read": 0.5, "net": 2.0}), range(12)))
+    counters.put("gpu", "w1", 7.0)
+    counters.put("gpu", "w1", 5.0)
+    counters.put("gpu", "w2", 1.0)
+    counters.forget("gpu", "w2")
+    assert counters.read() == {"seconds": {"read": 6.0, "net": 24.0}, "gpu": {"w1": 5.0}}
 
 
 def test_of_many_changes_at_once_none_is_lost(store: Store) -> None:
@@ -127,35 +124,6 @@ def test_an_idempotency_key_is_a_clients_own_and_used_once(store: Store) -> None
     assert found is not None
     assert found.id == "a"
     assert store.find_by_idempotency_key("other", "k") is None
-
-
-def test_workers_are_known_until_they_are_removed(store: Store) -> None:
-    presence = Presence(store.engine)
-    for _ in range(2):
-        presence.beat(WorkerRow("w", "host", "cpu", 1.0))
-    (found,) = presence.list_workers()
-    assert replace(found, silent_s=0.0) == WorkerRow("w", "host", "cpu", 1.0)
-    presence.remove_worker("w", silent_s=3600.0)
-    assert len(presence.list_workers()) == 1, "it has been heard of since"
-    presence.beat(WorkerRow("w", "host", "cpu", 1.0), is_last=True)
-    assert presence.list_workers()[0].silent_s > 1e9
-    presence.remove_worker("w", silent_s=3600.0)
-    assert presence.list_workers() == []
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_workers_are_heard_of_by_the_clock_of_the_database(tmp_path: Path, monkeypatch, kind: str) -> None:
-    (tmp_path / "postgres").mkdir()
-    with run_postgres(tmp_path / "postgres", wanted=kind == "postgres") as environment:
-        url = Settings(data=tmp_path, database_url=environment.get("MITOSCAN_DATABASE_URL")).store_url
-        store = Store(make_engine(url))
-        migrate_store(store.engine)
-        presence, clock = Presence(store.engine), time.time
-        monkeypatch.setattr(time, "time", lambda: clock() + 3600)  # This host's clock is an hour ahead.
-        presence.beat(WorkerRow("w", "host", "cpu", 1.0))
-        monkeypatch.undo()
-        assert -1 < presence.list_workers()[0].silent_s < 60
-        store.engine.dispose()
 
 
 CHANGES = {

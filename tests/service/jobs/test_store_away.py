@@ -12,16 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from service.jobs import lifecycle
+from service.jobs.database import ABANDONED_S, make_engine, reading
 from service.jobs.lifecycle import JobState
 from service.settings import Settings
 from service.worker import stop_times
-from service.worker.takeover import put_back
+from service.worker.takeover import requeue_or_end
 from tests.service import own_postgres
-from tests.service.conftest import Server, _until, make_field, make_large_field, png, start_process
+from tests.service.fields import make_field, make_large_field, png
 from tests.service.jobs.test_store import job
+from tests.service.server_process import Server, start_process, until
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,7 +50,7 @@ def test_a_postgres_that_is_stopped_and_started_again_costs_no_job(tmp_path: Pat
         time.sleep(max(0.0, began + 5 - time.monotonic()))  # Longer than workers may be silent here.
         again = own_postgres.start_again(folder)
         try:
-            _until(lambda: server.client.get("/readyz").status_code == 200, server)
+            until(lambda: server.client.get("/readyz").status_code == 200, server)
             for job_id in (running, waiting):
                 assert server.wait(job_id, timeout=300)["status"] == "SUCCEEDED"
             assert {known["id"] for known in server.client.get("/jobs").json()["jobs"]} == {running, waiting}
@@ -109,6 +112,15 @@ def test_a_process_that_starts_before_its_store_waits_for_it(tmp_path: Path, mod
             started[0].wait(20)
 
 
+def test_postgres_ends_the_transaction_of_a_process_that_is_paused_in_it(tmp_path: Path) -> None:
+    with own_postgres.run_postgres(tmp_path) as environment:
+        engine = make_engine(Settings(data=tmp_path, database_url=environment["MITOSCAN_DATABASE_URL"]).store_url)
+        with reading(engine) as connection:
+            limit = connection.execute(sa.text("SHOW idle_in_transaction_session_timeout")).scalar()
+        engine.dispose()
+    assert limit == f"{ABANDONED_S:g}s"
+
+
 def test_a_worker_that_is_told_to_stop_gives_its_job_back_and_another_goes_on(
     tmp_path: Path, models_folder: Path
 ) -> None:
@@ -148,7 +160,7 @@ OF_ANOTHER = lifecycle.start(lifecycle.requeue(RUNNING), worker="alive", now=2.0
     ],
 )
 def test_the_job_of_a_dead_worker_waits_again_or_ends_unless_another_has_it(now, left, state: JobState) -> None:
-    found = put_back(now, left=left, settings=SETTINGS)
+    found = requeue_or_end(now, left=left, settings=SETTINGS)
     assert found.state is state
     assert (found.worker is None) == (state is not JobState.RUNNING)
 

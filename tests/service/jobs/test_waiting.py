@@ -19,7 +19,7 @@ from service.jobs.database import make_engine
 from service.jobs.lifecycle import Job, JobState, ScanRequest
 from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
-from service.jobs.waiting import LONGEST_INTERVAL, POLL_INTERVAL, ChangeMark, JobWaiter, choose_pause
+from service.jobs.waiting import LONGEST_INTERVAL, POLL_INTERVAL, ChangeDetector, JobWaiter, choose_pause
 
 
 @pytest.fixture
@@ -78,15 +78,15 @@ def test_who_waits_outlives_a_store_that_is_away(stores: tuple[Store, Store], mo
 
 def test_a_mark_moves_when_others_write_and_only_then(stores: tuple[Store, Store]) -> None:
     api, worker = stores
-    mark = ChangeMark(api.engine)
-    assert mark.has_moved()
+    mark = ChangeDetector(api.engine)
+    assert mark.has_changed()
     for _ in range(3):
         api.get("a")
         worker.get("a")
-        assert not mark.has_moved()
+        assert not mark.has_changed()
     finish(worker)
-    assert mark.has_moved()
-    assert not mark.has_moved()
+    assert mark.has_changed()
+    assert not mark.has_changed()
     mark.close()
 
 

@@ -8,8 +8,9 @@ import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.service.conftest import Server, make_field, make_large_field, png
+from tests.service.fields import make_field, make_large_field, png
 from tests.service.local_servers import WebhookReceiver
+from tests.service.server_process import Server
 
 
 @pytest.mark.parametrize("path", ["/hook/plain", "/hook/fail-2"])

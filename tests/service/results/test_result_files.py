@@ -9,7 +9,7 @@ import json
 import httpx
 import pytest
 
-from tests.service.conftest import make_field, png
+from tests.service.fields import make_field, png
 
 MEDIA = {
     "detections.geojson": "application/geo+json",
@@ -63,6 +63,8 @@ def test_a_file_comes_in_ranges_and_only_if_changed(client: httpx.Client, done: 
     tag = whole.headers["etag"]
     unchanged = client.get(link, headers={"If-None-Match": tag})
     assert (unchanged.status_code, unchanged.content) == (304, b"")
+    for known in (f"W/{tag}", f'"other", {tag}', "*"):
+        assert client.get(link, headers={"If-None-Match": known}).status_code == 304
     assert client.get(link, headers={"If-None-Match": '"other"'}).status_code == 200
     assert client.get(link, headers={"Range": "bytes=3-9", "If-Range": tag}).status_code == 206
     assert client.get(link, headers={"Range": "bytes=3-9", "If-Range": '"other"'}).status_code == 200

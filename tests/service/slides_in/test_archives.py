@@ -75,7 +75,7 @@ def test_names_that_lead_elsewhere_are_none(name: str) -> None:
 
 
 def test_a_zip_with_a_name_that_leads_out_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedSlideError, match="no name"):
+    with pytest.raises(UnsupportedSlideError, match="not a valid name"):
         unpacked(zipped({"fine": b"1", "../../evil": b"2"}), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["archive.zip"]
 
@@ -127,15 +127,15 @@ def twice() -> bytes:
 @pytest.mark.parametrize(
     ("content", "refusal", "words"),
     [
-        (bomb(), TooLargeError, "times as large"),
+        (bomb(), TooLargeError, "times its size"),
         (many(), TooLargeError, "6000 entries"),
-        (long_list(), DamagedSlideError, "list of its entries is too long"),
+        (long_list(), DamagedSlideError, "central directory is too long"),
         (lying(), DamagedSlideError, "zip"),
         (encrypted(), UnsupportedSlideError, "encrypted"),
         (link(), UnsupportedSlideError, "link"),
-        (twice(), UnsupportedSlideError, "same name, but for case: 'slide.DCM'"),
+        (twice(), UnsupportedSlideError, "same name, apart from case: 'slide.DCM'"),
         (with_nul(), UnsupportedSlideError, "control characters"),
-        (zipped({"a": b"a" * 500}, zipfile.ZIP_LZMA), UnsupportedSlideError, "deflated"),
+        (zipped({"a": b"a" * 500}, zipfile.ZIP_LZMA), UnsupportedSlideError, "another method than deflate"),
         (b"PK\x03\x04" + bytes(200), DamagedSlideError, "zip"),
     ],
     ids=["bomb", "many", "long list", "lying", "encrypted", "link", "twice", "NUL", "LZMA", "rubbish"],

@@ -14,7 +14,8 @@ from scanner import scan
 from tests.factories.dicom import write_dicom_series
 from tests.factories.slides import pyramid
 from tests.factories.vendor import write_mirax, write_vms
-from tests.service.conftest import Server, make_field, png
+from tests.service.fields import make_field, png
+from tests.service.server_process import Server
 from tests.service.slides_in.test_archives import zipped
 
 SIDE = 256

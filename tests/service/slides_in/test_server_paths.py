@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service.conftest import Server, make_field, png
+from tests.service.fields import make_field, png
 from tests.service.local_servers import ObjectStore
+from tests.service.server_process import Server
 
 pytest.importorskip("obstore")
 

@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.slides_in.image_headers import Header, read_header
 from service.slides_in.multipart import BadRequestError
 from service.slides_in.store_slide import StoredSlide, clean_name, receive_form, receive_raw
-from tests.service.conftest import make_field, png
+from tests.service.fields import make_field, png
 
 BODY = png(make_field(1, 40, 30))
 FORM = (

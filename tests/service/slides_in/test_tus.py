@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -14,11 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.access.limits import StorageFullError, TooManyRequestsError
 from service.settings import Settings
 from service.slides_in import tus
-from service.slides_in.tus import Upload, UploadBusyError
-from tests.service.conftest import Server, _until, make_field, png
+from tests.service.fields import make_field, png
+from tests.service.server_process import Server, until
 
 TUS = {"Tus-Resumable": "1.0.0"}
 APPEND = TUS | {"Content-Type": "application/offset+octet-stream"}
@@ -77,9 +74,8 @@ def test_the_service_says_what_it_speaks(client: httpx.Client) -> None:
     answer = client.options("/uploads/tus")
     assert answer.status_code == 204
     assert answer.headers["tus-version"] == answer.headers["tus-resumable"] == "1.0.0"
-    assert set(answer.headers["tus-extension"].split(",")) == {
-        "creation", "creation-defer-length", "expiration", "termination"
-    }  # fmt: skip
+    extensions = {"creation", "creation-defer-length", "expiration", "termination"}
+    assert set(answer.headers["tus-extension"].split(",")) == extensions
     assert int(answer.headers["tus-max-size"]) == 3_000_000
     path = begin(client, 100)
     said = client.head(path, headers=TUS).headers
@@ -182,20 +178,20 @@ def test_what_was_received_before_a_break_stays(server: Server) -> None:
     path = begin(server.client, 1_000_000)
     with half_open(server, path, b"x" * 300_000, length=1_000_000) as line:
         line.shutdown(socket.SHUT_RDWR)
-    assert _until(lambda: offset(server.client, path), server, timeout=20) == 300_000
+    assert until(lambda: offset(server.client, path), server, timeout=20) == 300_000
 
 
 def test_a_contended_upload_answers_at_once_and_a_silent_client_makes_way(server: Server) -> None:
     sent = b"x" * (3 << 19)  # More than is gathered before it is written, so that it is seen when it has come.
     path = begin(server.client, 2_000_000)
     with half_open(server, path, sent, length=2_000_000) as silent:
-        _until(lambda: offset(server.client, path), server, timeout=20)
+        until(lambda: offset(server.client, path), server, timeout=20)
         answer = send(server.client, path, b"y" * 100, len(sent))
         assert answer.status_code == 423
         assert answer.headers["retry-after"] == "1"
         assert server.client.delete(path, headers=TUS).status_code == 423
         # The client of the first request is silent: it does not keep the second for as long as it likes.
-        answer = _until(lambda: _unless_busy(send(server.client, path, b"y" * 100, len(sent))), server, timeout=20)
+        answer = until(lambda: _unless_busy(send(server.client, path, b"y" * 100, len(sent))), server, timeout=20)
         assert answer.status_code == 204
         assert silent.recv(4096).startswith(b"HTTP/1.1 408")
     assert offset(server.client, path) == len(sent) + 100
@@ -222,49 +218,3 @@ def test_a_restart_of_the_api_costs_nothing(tmp_path: Path, models_folder: Path)
         for upload in (path, whole):
             answer = server.client.post("/detect", json={"source": {"upload": upload.rsplit("/", 1)[-1]}})
             assert answer.status_code == 200, answer.text
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path, min_free_bytes=0)
-
-
-def test_promised_bytes_are_reserved_and_given_back(own: Settings) -> None:
-    size, upload = 256 << 20, Upload("a" * 32, "ann", "slide.tif", 256 << 20)
-    tus.create(own, upload)
-    file = tus.tus_folder(own) / upload.id / tus.BYTES
-    assert file.stat().st_size == 0
-    assert file.stat().st_blocks * 512 >= size
-    tus.remove(own, upload.id)
-    assert not file.parent.exists()
-    full = own.model_copy(update={"min_free_bytes": shutil.disk_usage(own.data).free - 1000})
-    with pytest.raises(StorageFullError):
-        tus.create(full, upload)
-    assert not file.parent.exists()
-
-
-def test_a_client_has_so_many_unfinished_uploads(own: Settings) -> None:
-    for number in range(tus.MAX_UNFINISHED):
-        tus.create(own, Upload(f"{number:032x}", "ann", "slide.tif", 1))
-    with pytest.raises(TooManyRequestsError):
-        tus.create(own, Upload("f" * 32, "ann", "slide.tif", 1))
-    tus.create(own, Upload("f" * 32, "bob", "slide.tif", 1))
-
-
-def test_an_upload_has_one_owner_at_a_time_among_all_processes(own: Settings) -> None:
-    upload = Upload("b" * 32, "ann", "slide.tif", 10)
-    tus.create(own, upload)
-    with tus.claimed(own, upload.id), pytest.raises(UploadBusyError), tus.claimed(own, upload.id):
-        pass
-    with tus.claimed(own, upload.id):
-        pass
-
-
-def test_notes_that_are_not_ours_are_no_uploads(own: Settings) -> None:
-    for number, text in enumerate(("", "{}", "[]", json.dumps({"id": 1, "new": 2}))):
-        folder = tus.tus_folder(own) / f"{number:032x}"
-        folder.mkdir(parents=True)
-        (folder / tus.NOTE).write_text(text)
-        with pytest.raises(tus.UploadNotFoundError):
-            tus.find(own, folder.name)
-    assert list(tus.unfinished(own, "ann")) == []

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.uploads import digest, pieces
+from benchmarks.service.uploads import digest, pieces
 from tests.conftest import require_system
-from tests.service.conftest import Server
 from tests.service.local_servers import BreakingLine
+from tests.service.server_process import Server
 
 SIZE = 200_000_000
 #: Bytes after which the line is cut.

@@ -12,7 +12,8 @@ from scanner.errors import NonFiniteScoreError
 from service.jobs.lifecycle import Job, ScanRequest
 from service.settings import Settings
 from service.worker import resource_bounds
-from tests.service.conftest import Server, make_field, make_tiny_model, png
+from tests.service.fields import make_field, make_tiny_model, png
+from tests.service.server_process import Server
 
 REQUEST = ScanRequest("uploads/a/slide.tif", "a" * 64, "case 7.tif", "tiny", "b" * 64)
 

@@ -14,7 +14,7 @@ from service.jobs.migrating import migrate_store
 from service.jobs.store import Store
 from service.settings import Settings
 from service.worker.worker import Worker
-from tests.service.conftest import make_field, png
+from tests.service.fields import make_field, png
 
 JOBS = 4
 

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from service.settings import MIN_WORKER_MEMORY, Settings
 from service.worker import resource_bounds
-from tests.service.conftest import Server, make_field, png
+from tests.service.fields import make_field, png
+from tests.service.server_process import Server
 
 SIDE = 16_000  # px: decoded, twice what the worker may take
 

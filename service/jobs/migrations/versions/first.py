@@ -12,6 +12,12 @@ down_revision = None
 def upgrade() -> None:
     """Make the tables that are missing."""
     tables = sa.MetaData()
+    _describe_jobs(tables)
+    _describe_workers(tables)
+    tables.create_all(op.get_bind())
+
+
+def _describe_jobs(tables: sa.MetaData) -> None:
     sa.Table(
         "mitoscan_jobs",
         tables,
@@ -37,6 +43,9 @@ def upgrade() -> None:
         sa.Column("problem", sa.Text),
         sa.UniqueConstraint("client", "idempotency_key"),
     )
+
+
+def _describe_workers(tables: sa.MetaData) -> None:
     sa.Table(
         "mitoscan_workers",
         tables,
@@ -53,4 +62,3 @@ def upgrade() -> None:
         sa.Column("label", sa.String(160), primary_key=True),
         sa.Column("value", sa.Double, nullable=False),
     )
-    tables.create_all(op.get_bind())

@@ -1,0 +1,119 @@
+"""The summary of a job, without its result: for lists, events and webhooks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.jobs.lifecycle import Job, JobState, Priority
+from service.results.results import EXPORT_FILES, FILES, ZARR
+
+
+class ProgressOut(BaseModel):
+    """Progress of a scan."""
+
+    tiles_done: int
+    tiles_total: int
+    mm2_done: float
+    mm2_total: float
+    eta_s: Annotated[float | None, Field(description="estimated seconds left")] = None
+    bytes_done: Annotated[
+        int | None, Field(description="bytes fetched so far of a slide at a URL; null afterwards")
+    ] = None
+    bytes_total: Annotated[int | None, Field(description="size of that slide, if known")] = None
+
+
+class ProblemOut(BaseModel):
+    """An RFC 9457 problem."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    id: str
+    status: JobState
+    name: Annotated[str, Field(description="name of the slide")]
+    case: Annotated[str, Field(description="name of the case that the slide belongs to")] = ""
+    model_name: str
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    priority: Priority
+    cached: Annotated[bool, Field(description="true if the result of an earlier job was reused")] = False
+    cancel_requested: bool = False
+    attempt: Annotated[int, Field(description="number of times that a worker has started the job")] = 0
+    progress: ProgressOut
+    problem: Annotated[ProblemOut | None, Field(description="why the job has failed")] = None
+    links: dict[str, str]
+
+    model_config = ConfigDict(protected_namespaces=())
+
+
+def summary_from_job(job: Job) -> JobSummary:
+    """A job in a list."""
+    return JobSummary(**summary_fields(job))
+
+
+def summary_fields(job: Job) -> dict[str, Any]:
+    """The fields of JobSummary, for models that extend it."""
+    return {
+        "id": job.id,
+        "status": job.state,
+        "name": job.request.slide_name,
+        "case": job.options.case,
+        "model_name": job.request.model,
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "finished_at": _time(job.finished_at),
+        "priority": job.options.priority,
+        "cached": job.cached,
+        "cancel_requested": job.cancel_requested,
+        "attempt": job.attempt,
+        "progress": _progress(job),
+        "problem": job.problem,
+        "links": links_of(job),
+    }
+
+
+def links_of(job: Job) -> dict[str, str]:
+    """Links to everything of a job."""
+    here = f"/jobs/{job.id}"
+    links = {"self": here, "events": f"{here}/events", "view": f"{here}/view"}
+    if job.state is JobState.SUCCEEDED:
+        asked = [name for export in job.request.exports for name in EXPORT_FILES.get(export, [ZARR])]
+        links |= {"detections": f"{here}/detections", "files": f"{here}/files"}
+        links |= {name: link_to_file(job, name) for name in [*FILES, *asked]}
+    return links
+
+
+def link_to_file(job: Job, name: str) -> str:
+    """Link to a file of a job's result."""
+    return f"/jobs/{job.id}/files/{name}"
+
+
+def _progress(job: Job) -> ProgressOut:
+    progress = ProgressOut(**vars(job.progress), eta_s=_eta_s(job))
+    if not job.awaits_slide:
+        return progress
+    assert job.fetch
+    return progress.model_copy(update={"bytes_done": job.fetch.bytes_done, "bytes_total": job.fetch.bytes_total})
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _eta_s(job: Job) -> float | None:
+    done, total = job.progress.tiles_done, job.progress.tiles_total
+    if job.state is not JobState.RUNNING or job.started_at is None or not 0 < done <= total:
+        return None
+    elapsed = datetime.now(UTC).timestamp() - job.started_at
+    return round(elapsed * (total - done) / done, 1)
