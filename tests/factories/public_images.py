@@ -145,7 +145,7 @@ def table(found: dict[str, list[Path]]) -> Iterator[str]:
 
 def _kind(refusal: str) -> str:
     """A refusal without what is of one file alone."""
-    words = re.split(r"[;(]| is not read| is no whole slide", refusal)[0]
+    words = re.split(r"[;(]| is not read| is not a whole slide", refusal)[0]
     return re.sub(r"\d[\d,.]*", "N", words).strip(" :")
 
 
