@@ -23,6 +23,7 @@ from scanner.batch.worklist import find_slides, plan_jobs
 from scanner.cluster.bands import BAND_TILES
 from scanner.cluster.cluster import scan_cluster
 from scanner.errors import ClusterError
+from scanner.files.atomic import LOCK_NAME
 from scanner.inference.certificates import certificate_for
 from scanner.inference.progress import Progress
 from scanner.maps.unfinished import WORK_NAME
@@ -100,13 +101,34 @@ def children_of(pid: int) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
+def is_in_hand(tiles: int) -> bool:
+    """True for a band of which so many tiles are scored, and enough are left to be killed in."""
+    return 0 < tiles < BAND_TILES * 3 // 4
+
+
+def holder_of(path: Path) -> int | None:
+    """The process that holds the lock on a file."""
+    inode = str(path.stat().st_ino)
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if fields[5].rpartition(":")[2] == inode:
+            return int(fields[4])
+    return None
+
+
 def kill_a_busy_node(cluster: Any, node: Any, work: Path, killed: list[int]) -> None:
-    """Kill a node once both are in the middle of a band of the giant."""
-    deadline = time.monotonic() + 240
+    """Kill a node once both are in the middle of a band of the giant; the first waits there for the second."""
+    deadline, paused = time.monotonic() + 240, None
     while time.monotonic() < deadline:
-        lines = [path.read_text().count("\n") for path in work.glob("journal-*.jsonl")]
-        in_hand = [count for count in lines if 0 < count < BAND_TILES * 3 // 4]
+        journals = {path: path.read_text().count("\n") for path in work.glob("journal-*.jsonl")}
+        lines, in_hand = list(journals.values()), [path for path, count in journals.items() if is_in_hand(count)]
+        if len(in_hand) == 1 and paused is None:
+            paused = holder_of(work / f"{LOCK_NAME}-{in_hand[0].stem.removeprefix('journal-')}")
+            if paused is not None:
+                os.kill(paused, signal.SIGSTOP)
         if len(in_hand) == 2:
+            if paused is not None:
+                os.kill(paused, signal.SIGCONT)
             # It takes a node a second to go, and its worker no longer to end the band: that is stopped at once.
             workers = children_of(node.all_processes["raylet"][0].process.pid)
             for worker in workers:
