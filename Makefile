@@ -78,7 +78,8 @@ test: $(DEV) $(VIEWER) $(TUS_JS)
 # The dense net, its certificates and scans on machines that this one is not: a processor with AVX2 alone, and one
 # without a compiler or anything in its cache.
 MACHINE_TESTS := tests/dense tests/inference/test_certificates.py tests/inference/test_precision.py tests/inference/test_scorer.py \
-  tests/scanning/test_scanning.py tests/scanning/test_scanning_formats.py tests/detections/test_rescoring.py tests/inference/test_engine.py tests/cli/test_app.py
+  tests/scanning/test_scanning.py tests/scanning/test_scanning_formats.py tests/detections/test_rescoring.py tests/inference/test_engine.py tests/cli/test_app.py \
+  tests/cli/test_bench.py tests/cli/test_doctor_forms.py
 AVX2          := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MITOSCAN_NATIVE=x86-64-v3
 
 test-machines: $(DEV)

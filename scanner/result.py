@@ -55,30 +55,6 @@ class ScanResult:
     #: The content of run.json.
     report: dict[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def of(
-        cls,
-        prepared: PreparedSlide,
-        figures: Figures,
-        checks: Checks,
-        *,
-        probability_map: ProbabilityMap,
-        unreadable: tuple[Box, ...],
-    ) -> ScanResult:
-        """The result of a scan whose figures are found, without its report."""
-        return cls(
-            figures.detections,
-            figures.candidates,
-            figures.hotspots,
-            probability_map,
-            prepared.survey.tissue.without(unreadable),
-            unreadable,
-            figures.background,
-            figures.segmentation,
-            prepared.model.card.mapped,
-            checks,
-        )
-
     @property
     def frame(self) -> Frame:
         """Where grid and map lie on the slide."""
@@ -88,3 +64,26 @@ class ScanResult:
     def verification(self) -> Verification | None:
         """What a second scan of some places with other tiles gave, if it was asked for."""
         return self.checks.verification
+
+
+def result_of(
+    prepared: PreparedSlide,
+    figures: Figures,
+    checks: Checks,
+    *,
+    probability_map: ProbabilityMap,
+    unreadable: tuple[Box, ...],
+) -> ScanResult:
+    """The result of a scan whose figures are found, without its report."""
+    return ScanResult(
+        figures.detections,
+        figures.candidates,
+        figures.hotspots,
+        probability_map,
+        prepared.survey.tissue.without(unreadable),
+        unreadable,
+        figures.background,
+        figures.segmentation,
+        prepared.model.card.mapped,
+        checks,
+    )

@@ -31,7 +31,7 @@ from scanner.inference.resuming import resume_plan
 from scanner.inference.scorer import Scorer
 from scanner.inference.scoring import score_slide
 from scanner.maps.unfinished import UnfinishedScan
-from scanner.result import ScanResult
+from scanner.result import ScanResult, result_of
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
 from scanner.survey.opening import opened_for
@@ -82,17 +82,6 @@ def scan(
     >>> result = scan("examples/CMU-1-Small-Region.svs", model, stride=64)  # A quick look: the model's own stride is 8.
     >>> result.report["mpp"], round(result.report["area_mm2"]["tissue"], 3)
     (0.499, 0.659)
-    >>> len(result.candidates) >= len(result.detections)
-    True
-
-    With a folder, `scan` writes the files that the command line writes:
-
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     result = scan("examples/CMU-1-Small-Region.svs", model, out=folder, stride=64)
-    ...     (Path(folder) / "run.json").exists()
-    True
     """
     settings = ScanSettings(**keywords)
     choose_device(settings.device, precision=settings.precision)  # Refused before the slide is looked at.
@@ -130,7 +119,7 @@ def scan_prepared(
 
         progress.enter(Stage.CHECKS)
         checks = check_scan(prepared, probability_map)
-        result = ScanResult.of(prepared, figures, checks, probability_map=probability_map, unreadable=unreadable)
+        result = result_of(prepared, figures, checks, probability_map=probability_map, unreadable=unreadable)
         result = replace(result, report=describe_result(prepared, result))
 
         progress.enter(Stage.FILES)

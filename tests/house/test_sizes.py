@@ -10,6 +10,7 @@ from tests.house.test_architecture import EVERY_FILE, ROOT, SOURCES
 MAX_FILES_AT_ROOT = 8
 MAX_FILES_IN_FOLDER = 20
 MAX_FILE_LINES = 250
+MAX_STORY_LINES = 150
 MAX_BODY_LINES = 40
 #: Nine of ten function bodies of the product are no longer.
 USUAL_BODY_LINES = 14
@@ -26,6 +27,10 @@ def test_folders_are_small() -> None:
     folders = {path.parent for path in EVERY_FILE}
     full = {str(folder.relative_to(ROOT)): len(files_of(folder)) for folder in folders}
     assert {name: count for name, count in full.items() if count > MAX_FILES_IN_FOLDER} == {}
+
+
+def test_the_story_of_a_scan_is_one_page() -> None:
+    assert len((ROOT / "scanner" / "scanning.py").read_text(encoding="utf-8").splitlines()) <= MAX_STORY_LINES
 
 
 def test_files_are_small() -> None:
