@@ -80,7 +80,7 @@ def result_of(
         figures.candidates,
         figures.hotspots,
         probability_map,
-        prepared.survey.tissue.without(unreadable),
+        figures.tissue,
         unreadable,
         figures.background,
         figures.segmentation,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from models.card import BackgroundCalibration
-from scanner.detections.detection import Detection, rank
+from scanner.detections.detection import Detection, ranked
 from scanner.devices.device_queue import FloatMap
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
@@ -94,7 +94,7 @@ def subtract_background(detections: tuple[Detection, ...], background: Backgroun
         )
         for one in detections
     )
-    return tuple(sorted(shifted, key=rank))
+    return ranked(shifted)
 
 
 def raw_from_calibrated(score: float, background: Background | None) -> float:

@@ -21,12 +21,15 @@ from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.progress import ScanProgress
 from scanner.maps.probability_map import ProbabilityMap
 from scanner.maps.segmentation import Segmentation, segment
+from scanner.survey.tissue import TissueMask
 
 
 @dataclass(frozen=True)
 class Figures:
     """What a map shows."""
 
+    #: As far as it could be read.
+    tissue: TissueMask
     detections: tuple[Detection, ...] = ()
     candidates: tuple[Detection, ...] = ()
     hotspots: tuple[Hotspot, ...] = ()
@@ -57,7 +60,8 @@ def find_figures(
     settings, card = prepared.settings, prepared.model.card
     readable = prepared.survey.tissue.without(unreadable)
     if card.task == "segmentation":
-        return Figures(segmentation=segment(probability_map, readable, card, threshold=prepared.threshold))
+        classes = segment(probability_map, readable, card, threshold=prepared.threshold)
+        return Figures(readable, segmentation=classes)
     background = measure_background(prepared, probability_map, unreadable)
     floor = raw_from_calibrated(settings.candidate_floor, background)
     candidates = find_candidates(probability_map, card, floor=floor, device=prepared.scorer.device)
@@ -68,4 +72,4 @@ def find_figures(
     candidates = subtract_background(candidates, background)
     detections = above_threshold(candidates, prepared.threshold)
     hotspots = find_hotspots(detections, readable, window=window_from_text(settings.hotspot), top=settings.hotspots)
-    return Figures(detections, candidates, hotspots, background)
+    return Figures(readable, detections, candidates, hotspots, background)
