@@ -12,9 +12,10 @@ from models import DEFAULT_MODEL, Model, load_model
 from scanner.cli.doctor import Finding
 from scanner.dense import DenseNet, Form
 from scanner.devices.device import choose_device
-from scanner.devices.device_queue import DeviceQueue, FloatMap, HostQueue, Pixels, StageSeconds
+from scanner.devices.device_queue import DeviceQueue, HostQueue, Pixels, StageSeconds
 from scanner.devices.gpu_forms import DEFAULT_FORM, GpuForm, reason_of
 from scanner.errors import SettingsError
+from scanner.geometry.arrays import FloatMap
 from scanner.inference.form_choice import SET_UP
 from scanner.inference.form_comparison import WrongScoresError, as_logits, probe_pixels, refuse_other_scores
 from scanner.inference.scorer import Scorer, prepare_scorer

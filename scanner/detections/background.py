@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 
 from models.card import BackgroundCalibration
 from scanner.detections.detection import Detection, ranked
-from scanner.devices.device_queue import FloatMap
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
 from scanner.inference.coarse_to_fine import COARSE_STRIDE, CoarseToFineScorer

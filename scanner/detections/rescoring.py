@@ -15,7 +15,7 @@ from models.symmetry import odd_side
 from scanner.dense.symmetric import SymmetricNet
 from scanner.detections.detection import Detection, above_threshold, ranked
 from scanner.detections.kept_scores import KeptScores
-from scanner.devices.device_queue import FloatMap
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile, read_box
 from scanner.inference.prepared_slide import PreparedSlide

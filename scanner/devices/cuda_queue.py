@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from scanner.dense.gpu.cuda_graph import GraphedFunction
-from scanner.devices.device_queue import Compute, FloatMap, Pixels, StageSeconds
+from scanner.devices.device_queue import Compute, Pixels, StageSeconds
+from scanner.geometry.arrays import FloatMap
 
 #: Tiles in flight: one computes while the next one's pixels go up and the last one's scores come down.
 SLOTS = 2

@@ -16,13 +16,12 @@ from threading import Barrier, Lock
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.arrays import Pixels as Pixels
 
-FloatMap = npt.NDArray[np.float32]
 #: (N, h, w, 3) uint8 on a device -> (N, K, rows, cols) float32 on it.
 Compute = Callable[[Tensor], Tensor]
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from scanner.dense import Form
-from scanner.devices.device_queue import Deferred, DeviceQueue, FloatMap, Pending, Pixels
+from scanner.devices.device_queue import Deferred, DeviceQueue, Pending, Pixels
+from scanner.geometry.arrays import FloatMap
 
 _log = logging.getLogger(__name__)
 _GRAPHED = "-graph"

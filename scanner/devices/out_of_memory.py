@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from scanner.devices.blank import colour_of
-from scanner.devices.device_queue import Deferred, DeviceQueue, FloatMap, Pending, Pixels
+from scanner.devices.device_queue import Deferred, DeviceQueue, Pending, Pixels
 from scanner.errors import DeviceMemoryError
+from scanner.geometry.arrays import FloatMap
 
 #: What a device or a kernel raises that has run out of memory.
 MEMORY_ERRORS = (torch.OutOfMemoryError, MemoryError)

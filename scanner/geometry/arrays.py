@@ -8,3 +8,5 @@ import numpy.typing as npt
 #: (height, width, channels) uint8, or (N, height, width, channels); RGB, but for a slide that was opened for more
 #: channels or fewer.
 Pixels = npt.NDArray[np.uint8]
+#: (layers, rows, cols) or (rows, cols) float32: probabilities.
+FloatMap = npt.NDArray[np.float32]

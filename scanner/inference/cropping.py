@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scanner.devices.device_queue import FloatMap
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, read_box
 from scanner.survey.tissue import TissueMask

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import torch
 
-from scanner.devices.device_queue import DeviceQueue, FloatMap, Pixels, StageSeconds
+from scanner.devices.device_queue import DeviceQueue, Pixels, StageSeconds
 from scanner.devices.form_cache import cache_folder, keep_seconds, read_seconds
 from scanner.devices.gpu_forms import DEFAULT_FORM, FormChoice, GpuForm, reason_of
 from scanner.errors import SettingsError
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.tiles import map_side
 from scanner.inference.form_comparison import WrongScoresError, as_logits, probe_pixels, refuse_other_scores
 from scanner.inference.prepared_slide import PreparedSlide

@@ -7,7 +7,8 @@ from dataclasses import fields
 import numpy as np
 from torch import Tensor
 
-from scanner.devices.device_queue import FloatMap, Pixels
+from scanner.devices.device_queue import Pixels
+from scanner.geometry.arrays import FloatMap
 from scanner.inference.scorer import Scorer
 
 #: Largest difference of a logit that is let pass, relative to 1 + the largest logit.

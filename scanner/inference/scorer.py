@@ -20,9 +20,10 @@ from models.registry import Model
 from scanner.dense import DenseNet, Form
 from scanner.devices.cuda_queue import CudaQueue, exact_convolutions
 from scanner.devices.device import choose_device
-from scanner.devices.device_queue import DeviceQueue, FloatMap, HostQueue, Pixels, StageSeconds
+from scanner.devices.device_queue import DeviceQueue, HostQueue, Pixels, StageSeconds
 from scanner.devices.gpu_forms import FallbackQueue, FormChoice, GpuForm
 from scanner.errors import NonFiniteScoreError
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box
 from scanner.inference.engine import choose_network
 

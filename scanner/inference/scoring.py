@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scanner.devices.device_queue import StageSeconds
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile, map_side, plan_tiles, split_tile
 from scanner.inference.cropping import crop_to_tissue, paste_back
@@ -13,7 +14,7 @@ from scanner.inference.progress import ScanProgress
 from scanner.inference.scan_identity import plan_of_map
 from scanner.inference.tile_loop import score_tiles
 from scanner.maps.probability_map import ProbabilityMap
-from scanner.maps.store import FloatMap, MapStore
+from scanner.maps.store import MapStore
 from scanner.maps.unfinished import UnfinishedScan
 
 

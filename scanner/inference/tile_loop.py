@@ -12,8 +12,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from scanner.devices.device_queue import FloatMap, Pending, Pixels, StageSeconds
+from scanner.devices.device_queue import Pending, Pixels, StageSeconds
 from scanner.devices.out_of_memory import TileSplitter
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
 from scanner.inference.read_ahead import ReadTile, batches, read_ahead

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from scanner.files.atomic import remove
 from scanner.files.locks import Lock
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box, Frame
-from scanner.maps.store import FloatMap, MapStore
+from scanner.maps.store import MapStore
 
 
 class ProbabilityMap:

@@ -18,17 +18,16 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
-import numpy.typing as npt
 import zarr
 from zarr.codecs import BloscCodec
 
 from scanner.errors import OutputError, OutputExistsError
 from scanner.files.atomic import remove, sync_files, write_text
 from scanner.files.journal import Journal, SyncClock, checksum, read_lines
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.tiles import Tile
 
-FloatMap = npt.NDArray[np.float32]
 #: What a change of plan does not touch: locks, and what goes with the scan before (`scanner.exports.report`).
 _STAYS = ("lock", "ended")
 _PLAN_NAME, _JOURNAL, _MAP_NAME = "plan.json", "journal", "map.zarr"

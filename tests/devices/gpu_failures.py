@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from scanner.dense import DenseNet
-from scanner.devices.device_queue import DeviceQueue, FloatMap, HostQueue, Pixels, StageSeconds
+from scanner.devices.device_queue import DeviceQueue, HostQueue, Pixels, StageSeconds
 from scanner.devices.gpu_forms import GpuForm
+from scanner.geometry.arrays import FloatMap
 from scanner.inference import form_choice
 from scanner.inference.scorer import Scorer
 

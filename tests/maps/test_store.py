@@ -12,9 +12,10 @@ import pytest
 
 from scanner.errors import OutputExistsError
 from scanner.files.journal import SyncClock
+from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Frame, plan_frame
 from scanner.geometry.tiles import Tile, plan_tiles
-from scanner.maps.store import FloatMap, MapStore
+from scanner.maps.store import MapStore
 from scanner.maps.unfinished import WORK_NAME, UnfinishedScan, wait_for_release
 
 FRAME: Frame = plan_frame((64, 48), 0.25, 0.25, 1)
