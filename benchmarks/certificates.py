@@ -17,7 +17,7 @@ from torch import nn
 
 from models import Model, ModelCard, load_model, save_model
 from models.card import write_card
-from models.dannet import DNN1, DNN2, DanNet
+from models.columns.dannet import DNN1, DNN2, DanNet
 from models.importing.libraries import build_timm
 from models.joining import join_models
 from models.normalisation import Normalisation

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.dense.measure import Case, measure
-from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
+from models.columns.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from scanner.dense import Form, densify
 
 NETWORKS: dict[str, DanNetConfig] = {"DNN1": DNN1, "DNN2": DNN2}

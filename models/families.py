@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from models.columns.dannet import DanNet, DanNetConfig
+from models.columns.p4mnet import P4MNet
+from models.columns.validnet import ValidNet, ValidNetConfig
 from models.committee import Committee, View
-from models.dannet import DanNet, DanNetConfig
 from models.errors import CardError
 from models.importing.libraries import build_timm, build_torchvision
 from models.layers import build_layers
-from models.validnet import ValidNet, ValidNetConfig
 
 
 def _build_committee(*, columns: list[dict[str, Any]]) -> nn.Module:
@@ -31,6 +32,7 @@ def _view(column: dict[str, Any]) -> View | int:
 
 FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "dannet": lambda **arguments: DanNet(DanNetConfig(**arguments)),
+    "p4mnet": lambda **arguments: P4MNet(ValidNetConfig(**arguments)),
     "validnet": lambda **arguments: ValidNet(ValidNetConfig(**arguments)),
     "committee": _build_committee,
     "layers": build_layers,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models import DEFAULT_MODEL, ModelError, load_model
-from models.dannet import DNN1, DNN2, DanNet
-from models.validnet import ValidNet, ValidNetConfig
+from models.columns.dannet import DNN1, DNN2, DanNet
+from models.columns.validnet import ValidNet, ValidNetConfig
 
 
 @dataclass(frozen=True)

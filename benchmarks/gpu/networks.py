@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu.bounds import Bounds, timed
-from models.dannet import DNN1, DNN2, DanNet
-from models.validnet import ValidNet, ValidNetConfig
+from models.columns.dannet import DNN1, DNN2, DanNet
+from models.columns.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.gpu.cuda_graph import GraphedFunction
 from scanner.dense.gpu.triton_units import UnitPlan, plan_unit

@@ -118,7 +118,8 @@ def read_figures(folder: Path, *, mpp: float) -> tuple[LabelledField, ...]:
             continue
         height, width = pixels.shape[:2]
         centre = np.array([[(height - 1) / 2, (width - 1) / 2]])
-        fields.append(LabelledField(path, row["slide"], mpp, centre, source=row["scanner_group"]))
+        scanner = row.get("scanner_group") or folder.name
+        fields.append(LabelledField(path, row.get("slide") or row["case"], mpp, centre, source=scanner))
     return tuple(fields)
 
 

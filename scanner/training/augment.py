@@ -24,8 +24,6 @@ NOISE_LEVELS = (1.0, 7.0)
 
 #: Optical density of each 8-bit value, as the network sees it.
 _DENSITIES = OPTICAL_DENSITY.astype(np.float32)
-#: Most that an unsharp mask adds, as scanners do.
-SHARPEN = 0.8
 
 
 @dataclass(frozen=True)
@@ -80,22 +78,24 @@ def coarsen(images: Tensor, settings: Augmentation, *, rng: np.random.Generator)
     return images
 
 
-def blur_or_sharpen(images: Tensor, *, chance: float, rng: np.random.Generator) -> Tensor:
-    """Some of `images` blurred by a Gaussian, some of those sharpened by it instead."""
-    chosen = np.flatnonzero(rng.random(len(images)) < chance)
+def blur_or_sharpen(images: Tensor, settings: Augmentation, *, rng: np.random.Generator) -> Tensor:
+    """Some of `images` blurred by a Gaussian, which lies elsewhere in each colour, some of those sharpened instead."""
+    chosen = np.flatnonzero(rng.random(len(images)) < settings.blur)
     if not len(chosen):
         return images
     taps = torch.arange(-3, 4, dtype=torch.float32)
     sigma = torch.from_numpy(rng.uniform(*BLUR_PX, len(chosen))).float()
-    kernel = torch.exp(-(taps**2) / (2 * sigma[:, None] ** 2))
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(images.shape[1], 0)  # (n * C, 7)
+    amount = np.where(rng.random(len(chosen)) < 0.3, -rng.uniform(0, settings.sharpen, len(chosen)), 1.0)
+    shifts = settings.fringe * (amount > 0)[:, None] * rng.normal(size=(2, len(chosen), images.shape[1]))
+    centres = torch.from_numpy(shifts).float()[..., None]  # (2, n, C, 1)
+    kernels = torch.exp(-((taps - centres) ** 2) / (2 * sigma[:, None, None] ** 2)).flatten(1, 2)  # (2, n * C, 7)
+    down, across = kernels / kernels.sum(2, keepdim=True)
     flat = F.pad(images[chosen].flatten(0, 1)[None], (3, 3, 3, 3), mode="reflect")  # (1, n * C, H + 6, W + 6)
-    flat = F.conv2d(flat, kernel[:, None, :, None], groups=len(kernel))
-    flat = F.conv2d(flat, kernel[:, None, None, :], groups=len(kernel))
+    flat = F.conv2d(flat, down[:, None, :, None], groups=len(down))
+    flat = F.conv2d(flat, across[:, None, None, :], groups=len(across))
     blurred = flat[0].reshape(len(chosen), *images.shape[1:])
-    amount = torch.from_numpy(np.where(rng.random(len(chosen)) < 0.3, -rng.uniform(0, SHARPEN, len(chosen)), 1.0))
     images = images.clone()
-    images[chosen] += amount.float()[:, None, None, None] * (blurred - images[chosen])
+    images[chosen] += torch.from_numpy(amount).float()[:, None, None, None] * (blurred - images[chosen])
     return images.clamp_(0.0, 255.0)
 
 
@@ -121,7 +121,8 @@ def compress(
     import imagecodecs
 
     images = images.copy()
-    for index in np.flatnonzero(rng.random(len(images)) < settings.jpeg):
+    once = np.flatnonzero(rng.random(len(images)) < settings.jpeg)
+    for index in (*once, *once[rng.random(len(once)) < settings.jpeg_twice]):
         quality = int(rng.integers(settings.jpeg_quality[0], settings.jpeg_quality[1] + 1))
         subsampling = str(rng.choice(["444", "422", "420"]))
         code = imagecodecs.jpeg8_encode(images[index], level=quality, subsampling=subsampling)

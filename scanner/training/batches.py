@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from models.normalisation import NormalisationKind
-from scanner.labels.fields import LabelledField
 from scanner.training.augment import (
     StainChange,
     add_noise,
@@ -22,21 +20,13 @@ from scanner.training.augment import (
     normalise,
     to_bytes,
 )
+from scanner.training.blending import blend, draw_host
 from scanner.training.crops import crop_targets, cut_crops, draw_view
+from scanner.training.devices import see_by_device
 from scanner.training.plain import plain_images
 from scanner.training.recipe import Augmentation, Recipe
-from scanner.training.sampling import Place, Pools, draw_places
-from scanner.training.stain import StainBook, interpolate_stains
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What batches are drawn from."""
-
-    fields: tuple[LabelledField, ...]
-    #: None for images that have none: grey ones, and those of other channels.
-    stains: StainBook | None
-    pools: Pools
+from scanner.training.sampling import Place, TrainingSet, draw_places
+from scanner.training.stain import interpolate_stains
 
 
 def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
@@ -50,11 +40,14 @@ def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Te
     if training_set.stains is None:
         images = plain_images(crops, settings, channels=recipe.channels, rng=rng)
         return images, crop_targets(fields, views, recipe)
-    draw = partial(_draw_change, training_set.stains, settings=settings, rng=rng)
-    changes = [draw(place, is_cutout=bool(field.source)) for place, field in zip(places, fields, strict=True)]
-    images = change_stain(crops, changes)
+    draw = partial(draw_host, fields=training_set.fields, pools=training_set.pools, recipe=recipe, rng=rng)
+    hosts = [draw(place, view) for place, view in zip(places, views, strict=True)]
+    crops = blend(crops, places, views, hosts, training_set, recipe, rng)
+    seen = [place if host is None else host.place for place, host in zip(places, hosts, strict=True)]
+    changes = [_draw_change(training_set, place, settings, rng) for place in seen]
+    images = see_by_device(change_stain(crops, changes), settings, rng)
     images = coarsen(images, settings, rng=rng)
-    images = blur_or_sharpen(images, chance=settings.blur, rng=rng)
+    images = blur_or_sharpen(images, settings, rng=rng)
     images = add_noise(images, chance=settings.noise, rng=rng)
     pixels = compress(to_bytes(images), settings, rng=rng)
     targets = crop_targets(fields, views, recipe)
@@ -65,8 +58,10 @@ def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Te
 
 
 def _draw_change(
-    stains: StainBook, place: Place, *, is_cutout: bool, settings: Augmentation, rng: np.random.Generator
+    training_set: TrainingSet, place: Place, settings: Augmentation, rng: np.random.Generator
 ) -> StainChange:
+    stains, is_cutout = training_set.stains, bool(training_set.fields[place.field].source)
+    assert stains is not None
     # A scan measures anything from one field to a whole slide.
     measured = interpolate_stains(stains.fields[place.field], stains.cases[place.field], rng.random())
     exchange = rng.random() < (settings.exchange_figures if is_cutout else settings.exchange)

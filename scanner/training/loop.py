@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from scanner.files.atomic import replacing
-from scanner.training.batches import TrainingSet, make_batch
+from scanner.training.batches import make_batch
 from scanner.training.loss import dense_loss
 from scanner.training.mining import mine
 from scanner.training.recipe import Recipe
-from scanner.training.sampling import Place
+from scanner.training.sampling import Place, TrainingSet
 from scanner.training.scoring import mixed_precision
 
 #: The averaged weights start to count after this many steps: decay min(averaging, (1 + step) / (AVERAGING_LAG + step)).

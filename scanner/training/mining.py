@@ -7,9 +7,8 @@ from torch import nn
 
 from scanner.labels.fields import LabelledField
 from scanner.maps.peaks import find_peaks, suppress
-from scanner.training.batches import TrainingSet
 from scanner.training.recipe import Recipe
-from scanner.training.sampling import Place
+from scanner.training.sampling import Place, TrainingSet
 from scanner.training.scoring import fold_normalisation, score_field
 
 #: Peaks with lower scores are no hard negatives.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.card import ModelCard
+from models.columns.p4mnet import P4MNet
 from models.errors import CardError
 from models.families import build_network
 from models.layers import Layers, chain_of, describe_layers
@@ -56,8 +57,10 @@ def make_network(recipe: Recipe) -> nn.Module:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def as_layers(model: Model, recipe: Recipe) -> Model:
-    """A trained network of your own as a model that any machine can load: layers instead of code."""
+def as_shipped(model: Model, recipe: Recipe) -> Model:
+    """A trained network as any machine can run it: of your own, layers instead of code; of group convolutions, plain."""
+    if isinstance(model.net, P4MNet):
+        return Model(replace(model.card, architecture="validnet"), model.net.written_out())
     if not is_own(recipe):
         return model
     arguments = {"layers": describe_layers(model.net), "patch_size": recipe.patch_size}

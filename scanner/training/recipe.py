@@ -42,6 +42,21 @@ class Augmentation:
     brightness: float = 0.06
     jpeg: float = 0.6
     jpeg_quality: tuple[int, int] = (45, 95)
+    #: Chance that a crop is compressed a second time.
+    jpeg_twice: float = 0.0
+    #: Most that an unsharp mask adds, as devices do.
+    sharpen: float = 0.8
+    #: Standard deviation in pixels of the shift of each colour of a blurred crop.
+    fringe: float = 0.0
+    #: Chance of another gamma, and of another light, and the spread of the gamma's log.
+    device: float = 0.0
+    tone: float = 0.15
+    #: Chance that a crop takes on the sharpness and grain of another, and that its colours come from a mosaic.
+    amplitudes: float = 0.0
+    mosaic: float = 0.0
+    #: Chance that the surroundings of a place are replaced by other tissue: of cut-outs, and of all other places.
+    blend_figures: float = 0.0
+    blend: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,12 @@ class Recipe:
     #: Sub-folder with cut-out figures, "" for none, and their mpp.
     figures: str = ""
     figures_mpp: float = 0.25
-    #: Cases kept for validation: never trained on.
+    #: Cases of `fields` on a second scanner: its name, the sub-folders with fields and with cut-outs, and their mpp.
+    twins_scanner: str = ""
+    twin_fields: str = ""
+    twin_figures: str = ""
+    twins_mpp: float = 0.25
+    #: Cases and scanners kept for validation: never trained on.
     held_out: tuple[str, ...] = ()
     #: Every so many-th slide of each scanner keeps its cut-out figures for validation; 0 for none.
     figures_held_out: int = 0

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from scanner.labels.fields import LabelledField
 from scanner.labels.targets import NO_CLASS
+from scanner.training.stain import StainBook
 
 #: Of each class that a label image has, this many pixels are places to look at.
 PLACES_PER_CLASS = 256
@@ -37,6 +38,16 @@ class Pools:
     def with_mined(self, mined: tuple[Place, ...]) -> Pools:
         """These pools with other mined negatives."""
         return Pools({**self.places, "mined": mined}, self.sizes)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What batches are drawn from."""
+
+    fields: tuple[LabelledField, ...]
+    #: None for images that have none: grey ones, and those of other channels.
+    stains: StainBook | None
+    pools: Pools
 
 
 def make_pools(fields: tuple[LabelledField, ...], sizes: Mapping[int, tuple[int, int]]) -> Pools:
@@ -77,8 +88,11 @@ def _spread(weights: npt.NDArray[np.float64], count: int, rng: np.random.Generat
 
 def _draw_place(pools: Pools, name: str, rng: np.random.Generator) -> Place:
     pool = pools.places.get(name, ())
-    if pool:
-        return pool[int(rng.integers(len(pool)))]
+    return pool[int(rng.integers(len(pool)))] if pool else draw_tissue(pools, rng)
+
+
+def draw_tissue(pools: Pools, rng: np.random.Generator) -> Place:
+    """A place anywhere in a field of which the whole is labelled."""
     indices = list(pools.sizes)
     index = indices[int(rng.integers(len(indices)))]
     height, width = pools.sizes[index]

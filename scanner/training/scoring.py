@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from models.columns.p4mnet import P4MNet
 from models.normalisation import NormalisationKind, StainStatistics
 from models.pixel_tables import apply_table, normalisation_table
 from scanner.dense.capabilities import capabilities
@@ -26,7 +27,7 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
 
 def fold_normalisation(net: nn.Module) -> nn.Module:
     """A copy of `net` in eval mode with each BatchNorm folded into the convolution before it: the same, faster."""
-    net = copy.deepcopy(net).eval()
+    net = net.written_out() if isinstance(net, P4MNet) else copy.deepcopy(net).eval()
     for part in net.modules():
         if isinstance(part, nn.Sequential):
             for index in range(len(part) - 1):

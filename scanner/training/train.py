@@ -13,10 +13,10 @@ from models.normalisation import Normalisation
 from models.registry import FOLDS_NAME
 from scanner.devices.device import choose_device
 from scanner.errors import SettingsError
-from scanner.labels.fields import LabelledField, list_cases, read_figures, split_by_case, split_by_slide
+from scanner.labels.fields import LabelledField, list_cases, read_figures, split_by_slide
 from scanner.labels.folder import LabelRules, read_labelled
+from scanner.labels.twins import read_twins
 from scanner.slides.pixels.protocol import RGB
-from scanner.training.batches import TrainingSet
 from scanner.training.loop import (
     OnProgress,
     TrainingProgress,
@@ -25,10 +25,10 @@ from scanner.training.loop import (
     run_training,
     start_training,
 )
-from scanner.training.own_network import as_layers, make_network, own_stride, trainable, trained
+from scanner.training.own_network import as_shipped, make_network, own_stride, trainable, trained
 from scanner.training.recipe import Recipe
 from scanner.training.records import TrainingRecord, hash_fields
-from scanner.training.sampling import make_pools
+from scanner.training.sampling import TrainingSet, make_pools
 from scanner.training.stain import measure_stains, mix_stains
 from scanner.training.tuning import tune
 
@@ -77,7 +77,7 @@ def train(
     state = start_training(trainable(net, recipe).to(device), training_set, recipe)
     averaged = run_training(state, recipe, settings=settings, on_progress=report)
     record.finish()
-    model = as_layers(Model(make_card(recipe, training_set), trained(averaged).cpu()), recipe)
+    model = as_shipped(Model(make_card(recipe, training_set), trained(averaged).cpu()), recipe)
     tuning_fields = [field for field in read_recipe_fields(recipe, data) if field.case in recipe.tuned_on]
     return save_model(out, tune(model, tuning_fields, by_borders=recipe.tuned_by_borders, device=settings.device))
 
@@ -100,14 +100,32 @@ def _train_fold(recipe: Recipe, data: Path, out: Path, settings: TrainSettings, 
 
 
 def load_training_set(recipe: Recipe, data: Path) -> TrainingSet:
-    """Fields, stains and pools of a recipe, without the cases held out."""
-    fields, _ = split_by_case(read_recipe_fields(recipe, data), {*recipe.held_out, *recipe.tuned_on})
-    sizes = {index: one.read().shape[:2] for index, one in enumerate(fields)}
-    if recipe.figures:
-        figures = read_figures(data / recipe.figures, mpp=recipe.figures_mpp)
-        fields += split_by_slide(figures, recipe.figures_held_out)[0]
-    stains = measure_stains(fields) if recipe.channels == RGB else None
-    return TrainingSet(fields, stains, make_pools(fields, sizes))
+    """Fields, stains and pools of a recipe, without the cases and scanners held out.
+
+    Raises
+    ------
+    SettingsError
+        What is to be held out is no case and no scanner of the data.
+    """
+    fields = read_recipe_fields(recipe, data)
+    figures = read_figures(data / recipe.figures, mpp=recipe.figures_mpp) if recipe.figures else ()
+    held_out = {*recipe.held_out, *recipe.tuned_on}
+    scanners = {one.source for one in figures} | ({recipe.twins_scanner} - {""})
+    if recipe.twins_scanner and recipe.twins_scanner not in held_out:
+        folders = (recipe.twin_fields, recipe.twin_figures)
+        twins = read_twins(data, *folders, mpp=recipe.twins_mpp, scanner=recipe.twins_scanner, cases=list_cases(fields))
+        fields, figures = fields + twins[0], figures + twins[1]
+    if unknown := held_out - scanners - {one.case for one in fields}:
+        raise SettingsError(
+            f"no field of case {', '.join(sorted(unknown))}; cases: {', '.join(list_cases(fields))}; scanners of "
+            f"cut-outs: {', '.join(sorted(scanners)) or 'none'}"
+        )
+    seen = [one for one in fields if not {one.case, one.source} & held_out]
+    sizes = {index: one.read().shape[:2] for index, one in enumerate(seen)}
+    known = [one for one in figures if not {one.case, one.source} & held_out]
+    all_seen = (*seen, *split_by_slide(known, recipe.figures_held_out)[0])
+    stains = measure_stains(all_seen) if recipe.channels == RGB else None
+    return TrainingSet(all_seen, stains, make_pools(all_seen, sizes))
 
 
 def make_card(recipe: Recipe, training_set: TrainingSet) -> ModelCard:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from models import Model, list_models
+from models.columns.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.committee import Committee
-from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.registry import CERTIFICATE_NAME
 from models.sources import ZOO
 from scanner.dense import DenseNet

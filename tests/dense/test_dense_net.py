@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from models.columns.dannet import DNN1, DNN2, DanNet, DanNetConfig
+from models.columns.validnet import ValidNet, ValidNetConfig
 from models.committee import Committee
-from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
-from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, PatchwiseNet, densify, score_patches
 from scanner.dense.network.layers import MaxPool, Step
 from scanner.errors import SettingsError

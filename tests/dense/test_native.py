@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from models.columns.dannet import DNN1, DNN2, DanNet, DanNetConfig
+from models.columns.validnet import ValidNet, ValidNetConfig
 from models.committee import Committee
-from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.pixel_tables import apply_table
-from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import NativeChain, NativeUnavailableError, Rows, load_kernel, run
 from scanner.dense.native.chain import choose_rows
@@ -207,7 +207,7 @@ def test_wrong_number_of_channels_is_refused() -> None:
 @pytest.mark.parametrize(("switch", "compiler"), [("0", "g++"), ("{folder}", "false")])
 def test_without_the_kernel_torch_does_it(switch: str, compiler: str, tmp_path: object) -> None:
     code = (
-        "from models.dannet import DNN2, DanNet; from scanner.dense import densify;"
+        "from models.columns.dannet import DNN2, DanNet; from scanner.dense import densify;"
         "print(densify(DanNet(DNN2).eval(), 101).form)"
     )
     env = {"MITOSCAN_NATIVE": switch.format(folder=tmp_path), "CXX": compiler, "PATH": "/usr/bin:/bin"}

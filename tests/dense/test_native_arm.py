@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.dannet import DanNet, DanNetConfig
+from models.columns.dannet import DanNet, DanNetConfig
 from models.pixel_tables import apply_table
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import Kernel, NativeChain, Origin, Rows, run

@@ -11,10 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from models.columns.dannet import DNN1, DNN2, DanNet, DanNetConfig
+from models.columns.validnet import ValidNet, ValidNetConfig
 from models.committee import Committee
-from models.dannet import DNN1, DNN2, DanNet, DanNetConfig
 from models.pixel_tables import apply_table
-from models.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.native import NativeUnavailableError, Rows, load_kernel
 from tests.networks.plain import draw_stages

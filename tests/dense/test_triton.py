@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.dannet import DanNet, DanNetConfig
-from models.validnet import ValidNet, ValidNetConfig
+from models.columns.dannet import DanNet, DanNetConfig
+from models.columns.validnet import ValidNet, ValidNetConfig
 from scanner.dense import DenseNet, Form, densify
 from scanner.dense.gpu.triton_chain import TritonChain, TritonTuning, TritonUnavailableError
 from scanner.dense.gpu.triton_units import largest_part, next_power, plan_runs, plan_unit

@@ -17,8 +17,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.dannet import DNN2, DanNet
-from models.validnet import ValidNet, ValidNetConfig
+from models.columns.dannet import DNN2, DanNet
+from models.columns.validnet import ValidNet, ValidNetConfig
 from scanner.dense import densify
 from scanner.dense.gpu.triton_chain import TritonChain
 from tests.conftest import ROOT

@@ -37,7 +37,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def is_generated(path: Path) -> bool:
-    places = ("cli", "http", "python", "settings", "models/mitosis-1", "models/dannet-2013", "models/membrane-1")
+    places = (
+        "cli",
+        "http",
+        "python",
+        "settings",
+        "models/mitosis-1",
+        "models/dannet-2013",
+        "models/membrane-1",
+    )
     return path in {ROOT / "docs" / "reference" / f"{place}.md" for place in places}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models import Model, ModelCard
-from models.dannet import DanNet, DanNetConfig
+from models.columns.dannet import DanNet, DanNetConfig
 from models.normalisation import Normalisation, NormalisationKind
 
 #: Radius, in pixels, of the dark dots that `dot_model` looks for.

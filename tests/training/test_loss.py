@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from models.dannet import DNN1, DNN2, DanNet
-from models.validnet import ValidNet, ValidNetConfig
+from models.columns.dannet import DNN1, DNN2, DanNet
+from models.columns.validnet import ValidNet, ValidNetConfig
 from scanner.training.loss import apply_convolutionally, dense_loss
 from tests.networks.reference import patch_loss
 

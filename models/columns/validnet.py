@@ -6,7 +6,7 @@ resolution at once, which makes training 2.6 times faster than a full-resolution
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -32,20 +32,55 @@ class ValidNetConfig:
     dropout: float = 0.0
 
 
+@dataclass(frozen=True)
+class Unit:
+    """One convolution with its BatchNorm and ReLU, and a 2 x 2 max-pooling if it ends a stage."""
+
+    channels: int
+    maps: int
+    kernel: int
+    stride: int
+    #: Of the maps that a patch comes with, in pixels.
+    side: int
+    is_pooled: bool = False
+
+    @property
+    def out_side(self) -> int:
+        """Of the maps that it leaves, before they are pooled."""
+        return (self.side - self.kernel) // self.stride + 1
+
+
+def plan_units(config: ValidNetConfig) -> Iterator[Unit]:
+    """The units of a column, in order.
+
+    Raises
+    ------
+    CardError
+        Stem and stages leave too little of the patch for the head.
+    """
+    stem = Unit(config.channels, config.stem, config.stem_kernel, 2, config.patch_size)
+    yield stem
+    channels, side = config.stem, stem.out_side
+    for maps in config.stages:
+        yield Unit(channels, maps, 3, 1, side)
+        yield Unit(maps, maps, 3, 1, side - 2, is_pooled=True)
+        channels, side = maps, (side - 4) // 2
+    if side < 5:
+        raise CardError(f"patch_size {config.patch_size} is too small for {len(config.stages)} stages and a head")
+    yield Unit(channels, config.head, 3, 1, side)
+    yield Unit(config.head, config.head, 3, 1, side - 2)
+    yield Unit(config.head, config.head, side - 4, 1, side - 4)
+
+
 class ValidNet(nn.Module):
     """(N, C, P, P) -> logits (N, classes)."""
 
     def __init__(self, config: ValidNetConfig) -> None:
         super().__init__()
-        layers = _unit(config.channels, config.stem, kernel=config.stem_kernel, stride=2)
-        channels, side = config.stem, (config.patch_size - config.stem_kernel) // 2 + 1
-        for maps in config.stages:
-            layers += [*_unit(channels, maps), *_unit(maps, maps), nn.MaxPool2d(2)]
-            channels, side = maps, (side - 4) // 2
-        layers += [*_unit(channels, config.head), *_unit(config.head, config.head)]
-        if side < 5:
-            raise CardError(f"patch_size {config.patch_size} is too small for {len(config.stages)} stages and a head")
-        layers += _unit(config.head, config.head, kernel=side - 4)
+        layers: list[nn.Module] = []
+        for unit in plan_units(config):
+            layers += [nn.Conv2d(unit.channels, unit.maps, unit.kernel, unit.stride, bias=False)]
+            layers += [nn.BatchNorm2d(unit.maps), nn.ReLU(), *([nn.MaxPool2d(2)] if unit.is_pooled else [])]
         self.features = nn.Sequential(*layers)  # (N, head, 1, 1)
         self.classifier = nn.Sequential(
             nn.Dropout(config.dropout), nn.Conv2d(config.head, config.classes, 1), nn.Flatten()
@@ -55,7 +90,3 @@ class ValidNet(nn.Module):
         """Logits of the classes for the centre of each patch."""
         logits: Tensor = self.classifier(self.features(patches))
         return logits
-
-
-def _unit(channels: int, maps: int, *, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(channels, maps, kernel, stride, bias=False), nn.BatchNorm2d(maps), nn.ReLU()]

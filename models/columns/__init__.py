@@ -1,0 +1,1 @@
+"""Networks of one column: patch -> logits of its centre."""
