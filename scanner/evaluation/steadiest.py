@@ -76,8 +76,9 @@ def steadiest_threshold(
 
     The worst group counts, not the pooled mean. The next slide is one case from one scanner, and what decides is
     whether the threshold suits it. Pooled counts are mostly those of the largest cases, and a threshold that fails on
-    a whole case of few figures hardly lowers them. The bound on unlabelled tissue holds the other end: recall on
-    cut-out figures alone would take the lowest threshold there is.
+    a whole case of few figures hardly lowers them. Where the worst fares the same, the second worst decides, and so
+    on: a case in which no threshold finds anything must not leave the choice to chance. The bound on unlabelled tissue
+    holds the other end: recall on cut-out figures alone would take the lowest threshold there is.
 
     Parameters
     ----------
@@ -90,17 +91,18 @@ def steadiest_threshold(
     Returns
     -------
     float
-        Of several thresholds that are equally good the highest, then the middle between its lowest detection and the
-        next score below, for the detections are the same in between. The lowest that keeps the bound, if no group has a
-        score there.
+        Of several thresholds that are equally good for all groups the highest, then the middle between its lowest
+        detection and the next score below, for the detections are the same in between. The lowest that keeps the
+        bound, if no group has a score there.
     """
     least = threshold_at_rate(tissue, most_per_mm2=most_per_mm2)
     scores = np.unique(np.concatenate([np.zeros(0), *(one.thresholds for one in groups)]))
     falling = scores[scores >= least][::-1]
     if not len(falling):
         return least
-    worst = np.min([one.merits_at(falling) for one in groups], axis=0)
-    best = int(worst.argmax())  # The first, so the highest threshold.
+    merits = np.sort([one.merits_at(falling) for one in groups], axis=0)  # (G, N), the worst group first.
+    # By the worst, then the second worst, ...; lexsort takes its last key first, and leaves equals in their order.
+    best = int(np.lexsort(-merits[::-1])[0])
     below = float(falling[best + 1]) if best + 1 < len(falling) else least
     middle = (float(falling[best]) + below) / 2
     return middle if middle > below else float(falling[best])  # Neighbours among floats have no middle.

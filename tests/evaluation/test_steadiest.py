@@ -80,6 +80,14 @@ def test_a_small_case_that_fails_outweighs_a_large_one():
     assert worst_group(groups, 0.9) == ("small", 0.0)
 
 
+def test_a_case_that_no_threshold_helps_leaves_the_choice_to_the_others():
+    hopeless = replace(line_of([], 0), figures=np.zeros((1, 2)), at_border=np.zeros(1, bool), case="hopeless")
+    other = replace(line_of([0.9, 0.8, 0.7, 0.2], 3), case="other")
+    groups = curves_of_cases([hopeless, other], MITOS14)
+    assert [one.name for one in groups] == ["hopeless", "other"]
+    assert steadiest_threshold(groups) == pytest.approx(0.45)
+
+
 def test_recall_alone_is_held_by_unlabelled_tissue():
     groups = curves_of_scanners([ScoredCutouts("x", (np.array([0.9, 0.2]),))])
     assert steadiest_threshold(groups) == pytest.approx(0.1)
