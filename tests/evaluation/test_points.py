@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from models import load_model
 from scanner.evaluation.points import ScoredPoints, describe_points, score_points
 from scanner.evaluation.rules import MITOS14
 from scanner.evaluation.unlabelled import UnlabelledTissue
-from scanner.labels.points import PointsField
+from scanner.labels.points import PointsField, read_points_fields
 from tests.networks.small_models import dot_model, planted
 
 POINTS = st.lists(st.sampled_from([0.0, 0.1, 0.4, 0.8]), max_size=4)
@@ -63,3 +64,12 @@ def test_intervals_are_over_fields():
     assert (report["unlabelled_per_mm2"], report["unlabelled_per_mm2_interval"]) == (0.5, [0.0, 1.0])
     same = describe_points([scored([0.9], [0.1])] * 3, threshold=0.3)
     assert same["recall_interval"] == same["average_precision_interval"] == [1.0, 1.0]
+
+
+@pytest.mark.slow
+def test_the_shipped_model_ranks_figures_of_another_organ_above_other_cells(shared_data):
+    fields = read_points_fields(shared_data / "glioma_mdc", mpp=0.25)
+    crowded = sorted(fields, key=lambda field: -len(field.figures))[:4]
+    report = describe_points(score_points(load_model("mitosis-1"), crowded, MITOS14, device="cpu"), threshold=0.3)
+    assert report["average_precision"] > report["figures"] / (report["figures"] + report["others"])
+    assert report["recall"] > report["others_detected"]
