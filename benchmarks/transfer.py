@@ -201,7 +201,11 @@ def main() -> None:
     for name, folders in find_models(options.out, options.only).items():
         scored = [score_model(one, options.data, every=options.every, device=options.device) for one in folders]
         rows[name] = summarise(scored)
-    lines = [f"Every {options.every}. field.", "", *table(rows)] if options.every > 1 else list(table(rows))
+    lines = (
+        [f"One field, and one slide of cut-outs, in {options.every}.", "", *table(rows)]
+        if options.every > 1
+        else list(table(rows))
+    )
     print("\n".join(lines))
     options.results.mkdir(parents=True, exist_ok=True)
     write_text(options.results / "transfer.md", "\n".join(lines) + "\n")
