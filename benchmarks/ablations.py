@@ -24,8 +24,9 @@ from models.card import CARD_NAME
 from models.joining import join_models
 from models.normalisation import NormalisationKind
 from models.sources import ZOO
-from scanner.evaluation.evaluate import Evaluation, score_by_scan
+from scanner.evaluation.evaluate import score_by_scan
 from scanner.evaluation.matching import ScoredField
+from scanner.evaluation.report import Evaluation
 from scanner.inference.engine import choose_network
 from scanner.training.loop import TrainingProgress, TrainSettings
 from scanner.training.recipe import Augmentation, Recipe, read_recipe

@@ -22,7 +22,7 @@ from models.registry import load_folds
 from scanner import scan
 from scanner.dense.capabilities import describe_machine
 from scanner.detections.detection import Detection
-from scanner.evaluation.evaluate import unseen_by
+from scanner.evaluation.folds import unseen_by
 from scanner.labels.fields import LabelledField, read_fields
 from scanner.settings import FINE_STRIDE
 

@@ -24,7 +24,7 @@ from scanner import scan
 from scanner.dense.capabilities import describe_machine
 from scanner.dense.native import library
 from scanner.detections.detection import Detection
-from scanner.evaluation.evaluate import unseen_by
+from scanner.evaluation.folds import unseen_by
 from scanner.labels.fields import LabelledField, read_fields
 from scanner.result import ScanResult
 

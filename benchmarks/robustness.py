@@ -18,7 +18,7 @@ from PIL import Image, ImageEnhance
 
 from models import Model, load_folds, load_model
 from scanner import scan
-from scanner.evaluation.evaluate import unseen_by
+from scanner.evaluation.folds import unseen_by
 from scanner.labels.fields import LabelledField, read_fields
 
 FIELD_MPP = 0.2274

@@ -11,6 +11,7 @@ import typer
 from models import DEFAULT_MODEL, list_models
 from models.card import NOTICE
 from scanner.cli.bench_command import bench_command
+from scanner.cli.evaluate_command import evaluate_command
 from scanner.cli.import_command import committee_command, import_command
 from scanner.cli.info_command import info_command
 from scanner.cli.options import (
@@ -18,7 +19,7 @@ from scanner.cli.options import (
     open_model,
 )
 from scanner.cli.scan_command import challenge_command, scan_command
-from scanner.cli.training_commands import evaluate_command, train_command
+from scanner.cli.training_commands import train_command
 
 app = typer.Typer(
     name="mitoscan",

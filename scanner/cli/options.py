@@ -31,6 +31,7 @@ errors = Console(stderr=True, highlight=False)
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="A shipped model's name, a model folder, an .onnx or .pt2 file.")
 ]
+DataOption = Annotated[Path, typer.Option("--data", help="Folder with the labelled fields.")]
 StrideOption = Annotated[
     int | None, typer.Option(help="Distance of two scanned positions, px; by default the model card's.")
 ]

@@ -9,8 +9,9 @@ from typing import Unpack
 import numpy as np
 
 from models import Model
-from scanner.evaluation.evaluate import FLOOR, Evaluation, OnFields, score_detections
-from scanner.evaluation.matching import ScoredField
+from scanner.evaluation.evaluate import OnFields, score_detections
+from scanner.evaluation.matching import FLOOR, ScoredField
+from scanner.evaluation.report import Evaluation
 from scanner.evaluation.rules import MITOS14, Rule
 from scanner.labels.fields import LabelledField
 from scanner.settings import SettingsKeywords
@@ -52,7 +53,10 @@ def _score_by_class(model: Model, field: LabelledField, **settings: Unpack[Setti
     kinds = np.ones(len(field.points), np.int64) if field.kinds is None else field.kinds
     scored = {}
     for name in model.card.mapped:
-        own = replace(field, points=field.points[kinds == model.card.classes.index(name)])
+        is_own = kinds == model.card.classes.index(name)
+        # Figures of other classes are labels too: the tissue around them is not without.
+        disputed = np.concatenate([field.disputed, field.points[~is_own]])
+        own = replace(field, points=field.points[is_own], disputed=disputed)
         found = [candidate for candidate in result.candidates if candidate.label == name]
         scored[name] = score_detections(own, found, shape=shape, margin_um=model.card.margin_um)
     return scored

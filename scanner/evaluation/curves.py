@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from scanner.evaluation.intervals import Interval, interval_of_share
 from scanner.evaluation.matching import ScoredField, Verdict, match
 from scanner.evaluation.rules import Rule
+from scanner.labels.cases import patient_of
 
 FloatArray = npt.NDArray[np.float64]
-
-#: Resamplings of the cases, and the share of them that an interval holds.
-RESAMPLINGS, CONFIDENCE = 2000, 0.95
 
 
 @dataclass(frozen=True)
@@ -130,18 +130,19 @@ def best_threshold(curve: Curve, *, spread: float = 0.03) -> float:
     return float((curve.thresholds[low] + lowest) / 2)
 
 
-def interval_of_f1(fields: Sequence[ScoredField], rule: Rule, *, threshold: float) -> tuple[float, float]:
-    """Bootstrap interval of the pooled F1 at `threshold`: cases are resampled with replacement."""
-    cases = sorted({one.case for one in fields})
-    return interval([count_at([f for f in fields if f.case == case], rule, threshold=threshold) for case in cases])
+def interval_of_f1(fields: Sequence[ScoredField], rule: Rule, *, threshold: float) -> Interval:
+    """Bootstrap interval of the pooled F1 at `threshold`: cases are resampled, one patient's cases together."""
+    return interval([count_at(own, rule, threshold=threshold) for own in by_patient(fields)])
 
 
-def interval(counts: Sequence[Counts], *, seed: int = 0) -> tuple[float, float]:
-    """Bootstrap interval of the F1 of all `counts` together, one for each case; cases are resampled."""
-    table = np.array([(one.right, one.wrong, one.figures) for one in counts])
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(table), size=(RESAMPLINGS, len(table)))
-    right, wrong, figures = table[draws].sum(axis=1).T
-    f1 = 2 * right / np.maximum(1, right + wrong + figures)
-    low, high = np.quantile(f1, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+def interval(counts: Sequence[Counts]) -> Interval:
+    """Bootstrap interval of the F1 of all `counts` together, one for each patient; patients are resampled."""
+    return interval_of_share([2 * one.right for one in counts], [one.right + one.wrong + one.figures for one in counts])
+
+
+def by_patient(fields: Iterable[ScoredField]) -> list[list[ScoredField]]:
+    """The fields of each patient, patients in the order of their names."""
+    groups: dict[str, list[ScoredField]] = defaultdict(list)
+    for one in fields:
+        groups[patient_of(one.case)].append(one)
+    return [groups[patient] for patient in sorted(groups)]

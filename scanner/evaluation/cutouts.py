@@ -20,19 +20,24 @@ from PIL import Image
 
 from models import Model
 from scanner.errors import SettingsError
+from scanner.evaluation.folds import fold_without
+from scanner.evaluation.intervals import Interval, interval_of_share
+from scanner.evaluation.matching import FLOOR, FloatArray, best_scores
 from scanner.evaluation.rules import Rule
-from scanner.labels.fields import LabelledField
+from scanner.labels.fields import LabelledField, split_by_slide
 from scanner.settings import SettingsKeywords
 
 
 @dataclass(frozen=True)
 class FoundFigures:
-    """How many cut-out figures of one scanner a model finds."""
+    """How many cut-out figures of one scanner a model finds at one threshold."""
 
     scanner: str
     found: int
     figures: int
     slides: int
+    #: Bootstrap interval of the recall: slides are resampled.
+    recall_interval: Interval
 
     @property
     def recall(self) -> float:
@@ -40,10 +45,65 @@ class FoundFigures:
         return self.found / max(1, self.figures)
 
 
+@dataclass(frozen=True)
+class ScoredCutouts:
+    """Cut-out figures of one scanner, and the score of the best candidate on each."""
+
+    scanner: str
+    #: Scores of the figures of each slide; 0 where nothing lies within the rule's radius.
+    slides: tuple[FloatArray, ...]
+
+    @property
+    def scores(self) -> FloatArray:
+        """Of all figures."""
+        return np.concatenate([np.zeros(0), *self.slides])
+
+    def found_at(self, threshold: float) -> FoundFigures:
+        """Figures whose score is at least `threshold`, which is above 0."""
+        found = [int((scores >= threshold).sum()) for scores in self.slides]
+        figures = [len(scores) for scores in self.slides]
+        interval = interval_of_share(found, figures)
+        return FoundFigures(self.scanner, sum(found), sum(figures), len(self.slides), interval)
+
+
+def score_unseen_cutouts(
+    model: Model,
+    folds: Sequence[Model],
+    figures: Sequence[LabelledField],
+    rule: Rule,
+    **settings: Unpack[SettingsKeywords],
+) -> tuple[ScoredCutouts, ...]:
+    """Scan cut-out figures with weights that were trained on none of their scanner, as far as there are such.
+
+    Each scanner that a fold held out whole is scored by that fold, all its slides; scanners that no fold held out are
+    left out. A model whose folds held out none of the scanners scores the slides that its training held out, by itself;
+    all slides if its card names none.
+
+    Parameters
+    ----------
+    model : Model
+    folds : sequence of Model
+        Of the same recipe; the card of each names in `training.held_out` what it was trained without.
+    figures : sequence of LabelledField
+        As in `score_cutouts`.
+    rule : Rule
+    **settings
+        Settings of the scan.
+    """
+    fold_of = {scanner: fold_without(folds, scanner) for scanner in sorted({one.source for one in figures})}
+    if any(fold_of.values()):
+        unseen = {scanner: fold for scanner, fold in fold_of.items() if fold is not None}
+        own = ([one for one in figures if one.source == scanner] for scanner in unseen)
+        scored = (score_cutouts(fold, of, rule, **settings) for fold, of in zip(unseen.values(), own, strict=True))
+        return tuple(one for ones in scored for one in ones)
+    held_out = split_by_slide(figures, model.card.training.get("figures_held_out", 0))[1]
+    return score_cutouts(model, held_out or figures, rule, **settings)
+
+
 def score_cutouts(
     model: Model, figures: Sequence[LabelledField], rule: Rule, **settings: Unpack[SettingsKeywords]
-) -> tuple[FoundFigures, ...]:
-    """Scan cut-out figures slide by slide, and count those found at the threshold, scanner by scanner.
+) -> tuple[ScoredCutouts, ...]:
+    """Scan cut-out figures slide by slide, and score each by the best candidate on it, scanner by scanner.
 
     Parameters
     ----------
@@ -62,12 +122,10 @@ def score_cutouts(
     slides: dict[tuple[str, str], list[LabelledField]] = defaultdict(list)
     for one in figures:
         slides[one.source, one.case].append(one)
-    found: dict[str, list[bool]] = defaultdict(list)
-    counts: dict[str, int] = defaultdict(int)
+    scores: dict[str, list[FloatArray]] = defaultdict(list)
     for (scanner, _), own in sorted(slides.items()):
-        found[scanner] += _find(model, own, rule, settings)
-        counts[scanner] += 1
-    return tuple(FoundFigures(name, sum(hits), len(hits), counts[name]) for name, hits in sorted(found.items()))
+        scores[scanner].append(_best_scores(model, own, rule, settings))
+    return tuple(ScoredCutouts(scanner, tuple(of)) for scanner, of in sorted(scores.items()))
 
 
 def lay_out(figures: Sequence[LabelledField]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
@@ -87,7 +145,7 @@ def lay_out(figures: Sequence[LabelledField]) -> tuple[npt.NDArray[np.uint8], np
     return canvas, np.array(centres, dtype=np.float64)
 
 
-def _find(model: Model, figures: list[LabelledField], rule: Rule, settings: SettingsKeywords) -> list[bool]:
+def _best_scores(model: Model, figures: list[LabelledField], rule: Rule, settings: SettingsKeywords) -> FloatArray:
     from scanner.scanning import scan  # Here: scan loads the slide readers, which matching does not need.
 
     canvas, centres = lay_out(figures)
@@ -96,7 +154,9 @@ def _find(model: Model, figures: list[LabelledField], rule: Rule, settings: Sett
         path = Path(folder) / "cutouts.png"
         Image.fromarray(canvas).save(path)
         # A field of nothing but figures has no background to measure.
-        chosen: SettingsKeywords = {"mpp": mpp, "background": False, **settings}
+        chosen: SettingsKeywords = {"candidate_floor": FLOOR, **settings, "mpp": mpp, "background": False}
         result = scan(path, model, **chosen)
-    places = np.array([(one.row, one.col) for one in result.detections], dtype=np.float64).reshape(-1, 2)
-    return [bool((np.linalg.norm(places - centre, axis=1) * mpp <= rule.radius_um).any()) for centre in centres]
+    result.map.close()
+    places = np.array([(one.row, one.col) for one in result.candidates], dtype=np.float64).reshape(-1, 2)
+    scores = np.array([one.score for one in result.candidates], dtype=np.float64)
+    return best_scores(places * mpp, scores, centres * mpp, radius_um=rule.radius_um)

@@ -16,8 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.evaluation.rules import Rule
+from scanner.evaluation.unlabelled import NO_TISSUE, UnlabelledTissue
 
 FloatArray = npt.NDArray[np.float64]
+
+#: Detections are kept down to here, so that curves are long enough and any threshold above can be chosen afterwards.
+FLOOR = 0.02
 
 
 class Verdict(IntEnum):
@@ -42,6 +46,8 @@ class ScoredField:
     figures: FloatArray  # (M, 2)
     #: Which figures lie at the border.
     at_border: npt.NDArray[np.bool_]  # (M,)
+    #: What was found away from every figure and every disputed point.
+    unlabelled: UnlabelledTissue = NO_TISSUE
 
     @property
     def count(self) -> int:
@@ -74,6 +80,32 @@ def pair_up(places: FloatArray, partners: FloatArray, *, radius_um: float) -> np
             paired[index] = distance.argmin()
             is_free[paired[index]] = False
     return paired
+
+
+def is_at_border(points: FloatArray, shape: tuple[int, int], margin_px: float) -> npt.NDArray[np.bool_]:
+    """Which points (row, col), (N, 2), lie within `margin_px` of the border of a field of (height, width): (N,)."""
+    # Half a pixel beyond the centres of the outermost pixels lies the field's edge, as for detections.
+    before = (points + 0.5).min(axis=1, initial=np.inf)
+    after = (np.array(shape) - points - 0.5).min(axis=1, initial=np.inf)
+    at_border: npt.NDArray[np.bool_] = np.minimum(before, after) <= margin_px
+    return at_border
+
+
+def best_scores(places: FloatArray, scores: FloatArray, points: FloatArray, *, radius_um: float) -> FloatArray:
+    """The best score within `radius_um` of each point, 0 where there is none; points do not compete for detections.
+
+    Parameters
+    ----------
+    places, points : ndarray of shape (N, 2) and (M, 2)
+        In micrometres.
+    scores : ndarray of shape (N,)
+
+    Returns
+    -------
+    ndarray of shape (M,)
+    """
+    near = (scores[np.linalg.norm(places - point, axis=1) <= radius_um] for point in points)
+    return np.array([own.max(initial=0.0) for own in near], dtype=np.float64)
 
 
 def match(field: ScoredField, rule: Rule) -> npt.NDArray[np.int8]:

@@ -1,4 +1,7 @@
-"""How a threshold generalises: chosen on all cases but one and applied to that one, case by case."""
+"""How a threshold generalises: chosen on all cases but one and applied to that one, case by case.
+
+A twin of the case, the same patient's slide from another scanner, has no say in its threshold either.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 from scanner.evaluation.curves import Counts, best_threshold, count_at, interval, trace_curve
 from scanner.evaluation.matching import ScoredField
 from scanner.evaluation.rules import Rule
+from scanner.labels.cases import patient_of
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class Transfer:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Bootstrap interval of the pooled F1: cases are resampled with replacement."""
-        return interval([one.counts for one in self.cases])
+        """Bootstrap interval of the pooled F1: patients are resampled with replacement."""
+        patients = sorted({patient_of(one.case) for one in self.cases})
+        groups = ([one.counts for one in self.cases if patient_of(one.case) == patient] for patient in patients)
+        return interval([sum(counts, Counts(0, 0, 0)) for counts in groups])
 
 
 def leave_one_case_out(fields: Sequence[ScoredField], rule: Rule) -> Transfer:
@@ -49,13 +55,14 @@ def leave_one_case_out(fields: Sequence[ScoredField], rule: Rule) -> Transfer:
     Parameters
     ----------
     fields : sequence of ScoredField
-        Of at least two cases.
+        Of at least two patients.
     rule : Rule
     """
     cases = sorted({one.case for one in fields})
     transfers = []
     for case in cases:
-        own, others = ([f for f in fields if (f.case == case) is wanted] for wanted in (True, False))
+        own = [one for one in fields if one.case == case]
+        others = [one for one in fields if patient_of(one.case) != patient_of(case)]
         threshold = best_threshold(trace_curve(others, rule))
         transfers.append(
             CaseTransfer(case, threshold, count_at(own, rule, threshold=threshold), _best_counts(own, rule))

@@ -12,7 +12,8 @@ from PIL import Image
 from models import load_folds, load_model
 from scanner.detections.detection import Detection
 from scanner.evaluation.contact_sheet import CELL_PX, COLUMNS, LINE_PX
-from scanner.evaluation.evaluate import Evaluation, evaluate, score_detections, unseen_by, write_evaluation
+from scanner.evaluation.evaluate import evaluate, score_detections
+from scanner.evaluation.report import Evaluation, write_evaluation
 from scanner.evaluation.rules import MIDOG, MITOS14
 from scanner.labels.fields import LabelledField, read_fields
 from tests.networks.small_models import DOT_RADIUS, dot_model
@@ -77,6 +78,36 @@ def test_a_report_pools_and_parts_by_case(evaluation):
     assert high == pytest.approx(1.0)
 
 
+def test_tissue_without_labels_is_that_of_cases_not_trained_on(evaluation):
+    # The wrong one on A lies 25 um from a figure, that on B, of 0.2, far from any.
+    evaluation = replace(evaluation, threshold=0.1)
+    tissue = evaluation.report()["unlabelled_tissue"]
+    assert 0 < tissue["unlabelled_mm2"] < 2 * 0.1 * 0.15
+    assert tissue["unlabelled_per_mm2"] == pytest.approx(1 / tissue["unlabelled_mm2"], rel=0.02)
+    assert replace(evaluation, threshold=0.3).report()["unlabelled_tissue"]["unlabelled_per_mm2"] == 0
+    assert replace(evaluation, seen=("B",)).report()["unlabelled_tissue"]["unlabelled_per_mm2"] == 0
+    assert replace(evaluation, seen=("A", "B")).report()["unlabelled_tissue"]["unlabelled_mm2"] == 0
+
+
+def test_the_worst_case_is_named(evaluation):
+    assert evaluation.report()["worst_case"] == {"case": "A", "f1": 0.5}
+
+
+def test_disputed_points_are_labels_too():
+    labelled = replace(field_of("A", []), disputed=np.array([(100.0, 100.0)]))
+    found = [detection(100, 219, 0.9), detection(100, 221, 0.8)]  # 29.75 um, 30.25 um
+    one = score_detections(labelled, found, shape=SHAPE, margin_um=MARGIN_UM)
+    assert one.unlabelled.scores.tolist() == [0.8]
+
+
+def test_twins_on_two_scanners_do_not_choose_one_anothers_threshold():
+    twins = [scored(case, [(100, 100)], [detection(100, 100, 0.9)]) for case in ("H03", "A03")]
+    assert Evaluation(dot_model(), tuple(twins), 0.5).report()["thresholds_of_other_cases"] is None
+    other = scored("H04", [(100, 100)], [detection(100, 100, 0.2)])
+    cases = Evaluation(dot_model(), (*twins, other), 0.5).report()["thresholds_of_other_cases"]["cases"]
+    assert [cases[name]["threshold"] for name in ("A03", "H03")] == [0.1, 0.1]
+
+
 def test_the_rule_decides_what_is_right():
     fields = (scored("A", [(100, 100)], [detection(100, 131, 0.9)]),)  # 7.75 um
     assert Evaluation(dot_model(), fields, 0.5, MITOS14).report()["pooled"]["f1"] == 1.0
@@ -112,18 +143,6 @@ def test_planted_figures_are_found_by_the_scan_and_scored_where_they_are(tmp_pat
     ).report()
     assert (report["pooled"]["precision"], report["pooled"]["recall"]) == (pytest.approx(2 / 3, abs=1e-4), 1.0)
     assert seen == [(1, 1)]
-
-
-def test_a_case_is_scored_by_weights_that_never_saw_it():
-    def trained(name, cases, held_out=()):
-        model = dot_model()
-        training = {"cases": list(cases), "held_out": list(held_out)}
-        return replace(model, card=replace(model.card, name=name, training=training))
-
-    whole = trained("whole", ["A", "B", "C"])
-    folds = (trained("without A", ["B", "C"], ["A"]), trained("without B", ["A", "C"], ["B"]))
-    chosen = {case: unseen_by(whole, folds, case).card.name for case in "ABCD"}
-    assert chosen == {"A": "without A", "B": "without B", "C": "whole", "D": "whole"}
 
 
 def test_cases_that_were_trained_on_are_named(tmp_path):
