@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models import load_model
-from scanner.labels.fields import LabelledField, read_fields
+from scanner.labels.fields import LabelledField, read_fields, read_figures
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
 from scanner.survey.appearance import STATISTICS
 from scanner.survey.domain import DomainCheck, measure_distance
 from scanner.survey.survey import survey_slide
-from scanner.training.domain import Appearances, distances_left_out, domain_of, fit_domain
+from scanner.training.domain import (
+    MOST_OUTSIDE,
+    Appearances,
+    distances_left_out,
+    domain_of,
+    fit_domain,
+    measure_fields,
+)
 from tests.factories.slides import texture
 
 
@@ -84,6 +91,16 @@ def test_cut_outs_of_one_slide_are_one_and_their_figures_do_not_count(tmp_path: 
     assert domain is not None
     assert unmarked is not None
     assert domain.mean[0] == pytest.approx(unmarked.mean[0], abs=0.05)
+
+
+def test_real_fields_of_a_case_left_out_are_inside(shared_data: Path) -> None:
+    fields = read_fields(shared_data / "mitos14", mpp=0.2275)[::12]
+    figures = read_figures(shared_data / "amibr", mpp=0.25)
+    found = measure_fields((*fields, *figures), mpp=0.25)
+    is_field = np.array([group.startswith("H") for group in found.groups])
+    domain = load_model("mitosis-1").card.domain
+    assert domain is not None
+    assert (distances_left_out(found)[is_field] > domain.limit).mean() <= MOST_OUTSIDE
 
 
 @cache
