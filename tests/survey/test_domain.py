@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,6 @@ def test_a_card_keeps_its_domain_and_may_have_none() -> None:
 
 
 @pytest.mark.parametrize("change", [{"std": (0.2, 0.1)}, {"std": (0.2, 0.1, 0.0)}, {"limit": 0.0}, {"names": ()}])
-def test_tables_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+def test_tables_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(CardError, match=r"\[domain\]"):
         replace(DOMAIN, **change)

@@ -117,7 +117,8 @@ def test_the_shipped_model_is_warned_of_by_an_ihc_picture_and_by_an_em_section(
 ) -> None:
     from skimage import data
 
-    Image.fromarray(data.immunohistochemistry()).save(tmp_path / "ihc.png")
+    picture = data.immunohistochemistry()  # type: ignore[no-untyped-call]
+    Image.fromarray(picture).save(tmp_path / "ihc.png")
     assert shipped_check(tmp_path / "ihc.png", 0.25).is_outside
     assert shipped_check(shared_data / "isbi12" / "image" / "17.png", 0.25).is_outside
 
