@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from models.domain import Domain, domain_from_table
 from models.errors import CardError, ModelDamagedError, ModelNotFoundError
 from models.normalisation import STAINED_CHANNELS, Normalisation, NormalisationKind
 
@@ -112,6 +113,8 @@ class ModelCard:
     calibration: Calibration = field(default_factory=Calibration)
     #: None: scores are compared with the threshold as they are.
     background: BackgroundCalibration | None = None
+    #: How the slides looked that it was trained on. None: no slide is said to be unlike them.
+    domain: Domain | None = None
     #: SHA-256 of the weights file, lower-case hex.
     sha256: str = ""
     training: dict[str, Any] = field(default_factory=dict)
@@ -180,6 +183,8 @@ def card_from_toml(text: str) -> ModelCard:
         fields["calibration"] = Calibration(**fields.pop("calibration", {}))
         if "background" in fields:
             fields["background"] = BackgroundCalibration(**fields["background"])
+        if "domain" in fields:
+            fields["domain"] = domain_from_table(fields["domain"])
         fields["measured"] = tuple(_measurement(entry) for entry in fields.pop("measured", ()))
         fields["classes"] = tuple(fields.pop("classes", ModelCard.classes))
         fields["targets"] = tuple(fields.pop("targets", ()))

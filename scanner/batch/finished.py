@@ -13,7 +13,7 @@ from scanner.batch.outcomes import Outcome, Status, assumed_mpp
 from scanner.batch.worklist import Job
 from scanner.errors import OutputExistsError
 from scanner.files.result_names import REPORT_NAME
-from scanner.files.run_report import as_written
+from scanner.files.run_report import as_written, domain_warning
 from scanner.inference.scan_identity import asked_for
 from scanner.maps.unfinished import remove_leftovers
 from scanner.settings import ScanSettings
@@ -57,6 +57,7 @@ class FinishedScan:
             class_mm2={one["name"]: one["area_mm2"] for one in report["classes"]} if "classes" in report else None,
             image=job.image,
             assumed_mpp=self.assumed_mpp,
+            domain_warning=domain_warning(report),
         )
 
 

@@ -55,6 +55,8 @@ class Outcome:
     image: int | None = None
     #: The model's mpp, where the image states none: all areas and distances depend on it.
     assumed_mpp: float | None = None
+    #: Of a slide that is unlike those the model was trained on: what is unlike, and what to do.
+    domain_warning: str = ""
     #: Of an unexpected error: the traceback, its end if it is long.
     traceback: str = ""
 
@@ -121,6 +123,11 @@ def describe_assumption(name: str, mpp: float, *, option: str = "--mpp") -> str:
     return (
         f"mitoscan: {name}: its mpp is not stated; the model's {mpp:g} um/px is assumed; pass {option} if that is wrong"
     )
+
+
+def describe_domain(name: str, warning: str) -> str:
+    """One line on a slide that is unlike those its model was trained on."""
+    return printable(f"mitoscan: {name}: {warning}")
 
 
 def name_with_reason(slide: str, reason: str) -> str:

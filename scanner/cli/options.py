@@ -8,7 +8,7 @@ import io
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,9 +18,10 @@ import typer
 from rich.console import Console
 
 from models import Model, ModelError, load_model
-from scanner.batch.outcomes import describe_assumption
+from scanner.batch.outcomes import describe_assumption, describe_domain
 from scanner.errors import ImageNotFoundError, ScannerError, UnavailableError
 from scanner.files.printable import printable
+from scanner.files.run_report import domain_warning
 from scanner.settings import EXPORTS
 
 _Result = TypeVar("_Result")
@@ -155,6 +156,12 @@ def say_assumption(name: str, mpp: float | None, *, option: str = "--mpp") -> No
     if mpp is not None:
         line = describe_assumption(name, mpp, option=option)
         errors.print(line, style="yellow", markup=False, soft_wrap=True)
+
+
+def say_domain(name: str, report: Mapping[str, Any]) -> None:
+    """Warn of a slide that is unlike those its model was trained on, by the report of its scan."""
+    if warning := domain_warning(report):
+        errors.print(describe_domain(name, warning), style="yellow", markup=False, soft_wrap=True)
 
 
 def failure(message: str, *, code: int = 1) -> typer.Exit:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from scanner.batch.outcomes import BatchCallbacks, Outcome, Status, describe_assumption
+from scanner.batch.outcomes import BatchCallbacks, Outcome, Status, describe_assumption, describe_domain
 from scanner.batch.worklist import Job, name_image
 from scanner.files.printable import printable
 from scanner.geometry.windows import describe_area
@@ -67,6 +67,9 @@ def batch_display(
             console.print(line, style=style, markup=False, soft_wrap=True)
             if outcome.assumed_mpp is not None:
                 line = describe_assumption(outcome.name, outcome.assumed_mpp)
+                console.print(line, style="yellow", markup=False, soft_wrap=True)
+            if outcome.domain_warning:
+                line = describe_domain(outcome.name, outcome.domain_warning)
                 console.print(line, style="yellow", markup=False, soft_wrap=True)
 
         yield BatchCallbacks(on_start, on_progress, on_outcome)

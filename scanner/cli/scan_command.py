@@ -33,6 +33,7 @@ from scanner.cli.options import (
     loading,
     open_model,
     say_assumption,
+    say_domain,
     stride_keywords,
 )
 from scanner.settings import ScanSettings, SettingsKeywords
@@ -180,4 +181,5 @@ def challenge_command(
         lambda: scan_challenge(image, outputs, loaded, threshold=threshold, mpp=mpp, device=device)
     )
     say_assumption(str(image), assumed_mpp(result.report))
+    say_domain(str(image), result.report)
     typer.echo(os.fsencode(path))

@@ -20,9 +20,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.identity import contract_sha256
 from models.pixel_tables import apply_table, normalisation_table
-from models.registry import Model
+from models.registry import Model, contract_sha256
 from scanner.dense.capabilities import offers_of
 from scanner.dense.certificate_images import IMAGES
 from scanner.dense.conversion.patchwise import PatchwiseNet, score_patches

@@ -57,6 +57,8 @@ class _Row:
     status: str
     reason: str = ""
     link: str = ""
+    #: Why its numbers may be wrong.
+    warning: str = ""
     picture: Picture | None = None
     cells: Sequence[str] = ()
 
@@ -66,7 +68,13 @@ def _row(out: Path, slide: dict[str, Any]) -> _Row:
     if slide["status"] == "failed" or not slide["folder"]:
         return replace(row, reason=printable(slide["reason"]))
     folder, link = out / slide["folder"], quote(os.fsencode(Path(slide["folder"], PAGE_NAME)))
-    return replace(row, link=link, picture=_thumbnail(folder), cells=tuple(_numbers(folder, slide)))
+    return replace(
+        row,
+        link=link,
+        warning=slide.get("domain_warning", ""),
+        picture=_thumbnail(folder),
+        cells=tuple(_numbers(folder, slide)),
+    )
 
 
 def _name(slide: dict[str, Any]) -> str:

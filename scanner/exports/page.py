@@ -10,6 +10,7 @@ from PIL import Image
 
 from models.card import Measurement, ModelCard
 from scanner.exports.html import MM2, Table, hpf, picture, write_html
+from scanner.files.run_report import domain_warning
 from scanner.geometry.windows import SMALL_MM2
 from scanner.result import ScanResult
 
@@ -46,6 +47,7 @@ def write_page(
         "report.html",
         title=f"{report['slide']['name']}: {'classes' if 'classes' in report else 'mitotic figures'}",
         report=report,
+        warning=domain_warning(report),
         overview=picture(overview, text="overview"),
         areas=_areas(report),
         slide=_slide(report),

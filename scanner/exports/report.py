@@ -57,6 +57,8 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
         "asked_for": asked_of(prepared),
         "versions": describe_software(),
     }
+    if prepared.survey.domain is not None:
+        content["domain"] = asdict(prepared.survey.domain)
     if checks.precision is not None:
         content["precision"] = asdict(checks.precision)
     if result.segmentation is not None:

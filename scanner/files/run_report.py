@@ -41,6 +41,12 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
+def domain_warning(report: Mapping[str, Any]) -> str:
+    """What a report says of a slide that is unlike those its model was trained on; empty if it is not."""
+    domain: Mapping[str, str] = report.get("domain", {})
+    return domain.get("warning", "")
+
+
 def _as_json(report: Mapping[str, Any]) -> str:
     """JSON for any reader: names that are not UTF-8 are written with escapes, see `scanner.files.printable`."""
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)

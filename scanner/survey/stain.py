@@ -39,26 +39,23 @@ class SlideStatistics:
     tissue_px: int
 
 
-def measure_slide(grid: Grid, sample: Iterable[Box], normalisation: Normalisation) -> SlideStatistics:
+def measure_slide(blocks: Iterable[Pixels], normalisation: Normalisation) -> SlideStatistics:
     """The statistics that `normalisation` needs, from blocks spread evenly over the tissue.
 
     Parameters
     ----------
-    grid : Grid
-        The slide at the model's mpp.
-    sample : iterable of Box
-        `sample_blocks` of the slide's tissue, in grid px.
+    blocks : iterable of ndarray of shape (h, w, 3), uint8
+        `read_blocks` of the slide; not asked for where nothing needs to be measured.
     normalisation : Normalisation
         The model's pixel contract.
 
     Returns
     -------
     SlideStatistics
-        Blocks that cannot be read are left out.
     """
     if not normalisation.needs_statistics:
         return SlideStatistics(None, sampled_px=0, tissue_px=0)
-    return stain_statistics(_read_blocks(grid, sample))
+    return stain_statistics(blocks)
 
 
 def stain_statistics(blocks: Iterable[Pixels]) -> SlideStatistics:
@@ -109,8 +106,9 @@ def _blocks_with_tissue(tissue: TissueMask) -> npt.NDArray[np.intp]:
     return np.argwhere(holds_tissue)
 
 
-def _read_blocks(grid: Grid, boxes: Iterable[Box]) -> Iterator[Pixels]:
-    for box in boxes:
+def read_blocks(grid: Grid, sample: Iterable[Box]) -> Iterator[Pixels]:
+    """Pixels of the blocks of `sample_blocks`, at the model's mpp; those that cannot be read are left out."""
+    for box in sample:
         try:
             pixels = grid.read(box)
         except UnreadableRegionError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.card import ModelCard
 from scanner.errors import ResolutionError
+from scanner.geometry.arrays import Pixels
 from scanner.geometry.frames import Box, Frame, plan_frame
 from scanner.settings import ScanSettings, scan_stride
 from scanner.slides import Slide
@@ -14,10 +16,12 @@ from scanner.slides.metadata.contents import further_image
 from scanner.slides.opening import expect_channels
 from scanner.slides.pixels.grid import Grid
 from scanner.slides.pixels.protocol import RGB
+from scanner.survey.appearance import appearance_of
 from scanner.survey.brightfield import refuse_other_stains
+from scanner.survey.domain import DomainCheck, check_domain
 from scanner.survey.mask_files import find_mask
 from scanner.survey.masks import restrict
-from scanner.survey.stain import SlideStatistics, measure_slide, sample_blocks
+from scanner.survey.stain import SlideStatistics, measure_slide, read_blocks, sample_blocks
 from scanner.survey.tissue import TissueMask, find_tissue, full_tissue
 
 #: A slide whose pixels are this many times larger than the model's shows no figures, only what interpolation invents.
@@ -38,6 +42,8 @@ class Survey:
     #: Blocks in grid px that stand for the whole slide: its stain and its background are measured on them.
     sample: tuple[Box, ...]
     statistics: SlideStatistics
+    #: How far it is from what the model was trained on; None if the card does not say, or there is too little tissue.
+    domain: DomainCheck | None
     #: Time that the survey took.
     seconds: float
 
@@ -64,12 +70,18 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     whole = find_tissue(slide, frame, keep_ink=settings.keep_ink) if finds_tissue else full_tissue(frame)
     # Measured on all tissue, so that a mask changes where is scanned and nothing of what is found there.
     sample = tuple(sample_blocks(whole))
-    statistics = measure_slide(grid, sample, card.normalisation)
+    blocks: Iterable[Pixels] = read_blocks(grid, sample)
+    if card.domain is not None and reads_colour:
+        blocks = list(blocks)  # Read once, looked at twice.
+        domain = check_domain(card.domain, appearance_of(grid, whole, blocks))
+    else:
+        domain = None
+    statistics = measure_slide(blocks, card.normalisation)
     tissue = whole
     if settings.mask is not None:
         mask = find_mask(settings.mask, slide.path, image=further_image(slide))
         tissue = restrict(whole, mask, origin=slide.origin)
-    return Survey(frame, mpp_source, grid, tissue, whole, sample, statistics, time.perf_counter() - started)
+    return Survey(frame, mpp_source, grid, tissue, whole, sample, statistics, domain, time.perf_counter() - started)
 
 
 def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:

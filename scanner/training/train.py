@@ -17,6 +17,7 @@ from scanner.labels.fields import LabelledField, list_cases, read_figures, split
 from scanner.labels.folder import LabelRules, read_labelled
 from scanner.labels.twins import read_twins
 from scanner.slides.pixels.protocol import RGB
+from scanner.training.domain import fit_domain
 from scanner.training.loop import (
     OnProgress,
     TrainingProgress,
@@ -147,6 +148,7 @@ def make_card(recipe: Recipe, training_set: TrainingSet) -> ModelCard:
         targets=recipe.classes[1:] if len(recipe.classes) > 2 else (),
         task=recipe.task,
         normalisation=reference,
+        domain=fit_domain(training_set.fields, mpp=recipe.mpp) if stains is not None else None,
         stride=recipe.network_stride,
         training=_provenance(recipe, training_set.fields),
     )

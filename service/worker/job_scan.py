@@ -15,6 +15,7 @@ from models import Model, load_model
 from models.card import CARD_NAME
 from scanner.errors import ScanCancelledError
 from scanner.exports.geojson import write_regions
+from scanner.files.run_report import domain_warning
 from scanner.inference.progress import Progress
 from scanner.result import ScanResult
 from scanner.scanning import scan
@@ -177,6 +178,8 @@ def answer_from_result(result: ScanResult, *, warnings: Sequence[str] = ()) -> A
             f"The image does not state its resolution: {report['mpp']} um/px, that of the model, was assumed. "
             "Pass mpp if that is wrong."
         )
+    if said := domain_warning(report):
+        warnings.append(f"{said[0].upper()}{said[1:]}.")
     return Answer(
         model=report["model"],
         image={

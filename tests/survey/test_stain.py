@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from models.normalisation import Normalisation, NormalisationKind
 from scanner.geometry.frames import Box, Frame
 from scanner.slides.pixels.grid import Grid
-from scanner.survey.stain import BLOCK_PX, MAX_BLOCKS, MIN_STD, measure_slide, sample_blocks, stain_statistics
+from scanner.survey.stain import (
+    BLOCK_PX,
+    MAX_BLOCKS,
+    MIN_STD,
+    measure_slide,
+    read_blocks,
+    sample_blocks,
+    stain_statistics,
+)
 from scanner.survey.tissue import TissueMask, find_tissue, full_tissue
 from tests.factories.array_slide import ArraySlide, frame_of
 from tests.factories.slides import texture
@@ -22,7 +30,7 @@ def test_a_field_is_measured_whole() -> None:
     pixels = np.minimum(texture(700, 900), 200)  # no pixel is as pale as glass
     slide = ArraySlide([pixels])
     frame = frame_of(slide)
-    found = measure_slide(Grid(slide, frame), sample_blocks(find_tissue(slide, frame)), STAIN)
+    found = measure_slide(read_blocks(Grid(slide, frame), sample_blocks(find_tissue(slide, frame))), STAIN)
     density = -np.log10((pixels.reshape(-1, 3) + 1.0) / 256)
     assert (found.sampled_px, found.tissue_px) == (700 * 900, 700 * 900)
     assert found.stain is not None
@@ -58,7 +66,9 @@ def test_flat_colours_have_a_floor_of_spread() -> None:
 def test_models_that_need_no_statistics_cost_no_reading() -> None:
     slide = ArraySlide([texture(300, 300)])
     frame = frame_of(slide)
-    assert measure_slide(Grid(slide, frame), sample_blocks(full_tissue(frame)), Normalisation()).stain is None
+    assert (
+        measure_slide(read_blocks(Grid(slide, frame), sample_blocks(full_tissue(frame))), Normalisation()).stain is None
+    )
     assert slide.largest_read == 0
 
 
@@ -66,7 +76,7 @@ def test_blocks_that_cannot_be_read_are_left_out() -> None:
     pixels = texture(512, 512)
     slide = ArraySlide([pixels], unreadable=[Box(0, 0, 1, 1)])
     frame = frame_of(slide)
-    found = measure_slide(Grid(slide, frame), sample_blocks(full_tissue(frame)), STAIN)
+    found = measure_slide(read_blocks(Grid(slide, frame), sample_blocks(full_tissue(frame))), STAIN)
     assert found == stain_statistics([pixels[:256, 256:], pixels[256:, :256], pixels[256:, 256:]])
 
 
