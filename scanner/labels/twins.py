@@ -1,22 +1,14 @@
-"""Twins: the same cases, and many of the same figures, on a second scanner; the same case in any split.
-
-MITOS-ATYPIA-14 names a case by a letter for the scanner and a number for the patient: A03 is H03.
-"""
+"""Twins: the same cases, and many of the same figures, on a second scanner; the same case in any split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from scanner.errors import SettingsError
+from scanner.labels.cases import patient_of
 from scanner.labels.fields import LabelledField, read_fields, read_figures
-
-
-def same_case(name: str, cases: Iterable[str]) -> str | None:
-    """The one of `cases` that is of the same patient: `name` itself, or with another first letter; None: none is."""
-    found = [case for case in cases if case[1:] == name[1:] and (case == name or name[1:].isdigit())]
-    return name if name in found else found[0] if found else None
 
 
 def read_twins(
@@ -47,7 +39,7 @@ def read_twins(
 
 
 def _case_of(field: LabelledField, cases: Sequence[str]) -> str:
-    case = same_case(field.case, cases)
-    if case is None:
-        raise SettingsError(f"{field.path}: case {field.case} is none of {', '.join(cases)} on a second scanner")
-    return case
+    for case in cases:
+        if patient_of(case) == patient_of(field.case):
+            return case
+    raise SettingsError(f"{field.path}: case {field.case} is none of {', '.join(cases)} on a second scanner")

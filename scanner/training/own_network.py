@@ -58,7 +58,7 @@ def make_network(recipe: Recipe) -> nn.Module:
 
 
 def as_shipped(model: Model, recipe: Recipe) -> Model:
-    """A trained network as any machine can run it: of your own, layers instead of code; of group convolutions, plain."""
+    """A trained network in the form that any machine runs: layers instead of your code, a P4MNet written out."""
     if isinstance(model.net, P4MNet):
         return Model(replace(model.card, architecture="validnet"), model.net.written_out())
     if not is_own(recipe):

@@ -9,7 +9,7 @@ import torch
 from models import load_folds, load_model
 from models.families import build_network
 from scanner.labels.fields import read_field
-from scanner.training.batches import make_batch
+from scanner.training.crops.batches import make_batch
 from scanner.training.loop import TrainSettings, learning_rate, run_training, start_training
 from scanner.training.loss import apply_convolutionally
 from scanner.training.mining import mine

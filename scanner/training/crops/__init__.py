@@ -1,0 +1,1 @@
+"""Training crops: places drawn, cut, blended into other tissue, and seen by other stains and devices."""
