@@ -95,6 +95,8 @@ class ModelCard:
     border: str = "reflect"
     #: 8: the answers to a patch turned and mirrored in all ways are averaged, at eight times the cost.
     symmetries: int = 1
+    #: True: the network says the same of a patch however it is turned or mirrored, which its certificate shows.
+    equivariant: bool = False
     #: Candidates of at least this score are seen a second time, their patches turned and mirrored in all ways, and take
     #: the mean of that for their score; the map does not. None: they are not.
     second_look: float | None = None
@@ -128,9 +130,14 @@ class ModelCard:
         checks = {
             "patch_size": self.patch_size >= 1,
             "mpp": self.mpp > 0,
-            "symmetries": self.symmetries in {1, 8},
             "second_look": self.second_look is None
-            or (0 <= self.second_look <= 1 and self.symmetries == 1 and self.task == "detection"),
+            or (
+                0 <= self.second_look <= 1
+                and self.symmetries == 1
+                and not self.equivariant
+                and self.task == "detection"
+            ),
+            "symmetries": self.symmetries == 1 or (self.symmetries == 8 and not self.equivariant),
             "stride": self.stride >= 1,
             "threshold": 0 <= self.threshold <= 1,
             "border_threshold": 0 <= self.border_threshold <= 1,

@@ -46,3 +46,8 @@ def turned_back(x: Tensor, turns: int, *, is_mirrored: bool) -> Tensor:
     """What `turned` made, as it was."""
     x = torch.rot90(x, -turns, (-2, -1))
     return x.flip(-1) if is_mirrored else x
+
+
+def all_views(x: Tensor) -> list[Tensor]:
+    """`x` in all eight ways, in the order of SYMMETRIES."""
+    return [turned(x, turns, is_mirrored=is_mirrored) for turns, is_mirrored in SYMMETRIES]

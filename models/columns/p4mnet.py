@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.columns.validnet import ValidNet, ValidNetConfig, plan_units
 from models.errors import CardError
-from models.symmetry import SYMMETRIES, turned
+from models.symmetry import SYMMETRIES, all_views, turned
 
 #: Maps of one feature.
 ORDER = len(SYMMETRIES)
@@ -90,8 +90,7 @@ class Lifting(Tied):
 
     def plain_state(self) -> dict[str, Tensor]:
         """Kernels (8 * features, C, kernel, kernel)."""
-        views = [turned(self.weight, turns, is_mirrored=is_mirrored) for turns, is_mirrored in SYMMETRIES]
-        return {"weight": _channels_last(torch.cat(views))}
+        return {"weight": _channels_last(torch.cat(all_views(self.weight)))}
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps by symmetry, then feature."""
@@ -175,7 +174,7 @@ class GroupMean(Tied):
 def _divided() -> Tensor:
     """Index of e^-1 h for all symmetries e and h: (8, 8), told from what they do to a square without symmetry."""
     square = torch.arange(9).view(3, 3)
-    images = [turned(square, turns, is_mirrored=is_mirrored) for turns, is_mirrored in SYMMETRIES]
+    images = all_views(square)
 
     def product(first: int, second: int) -> int:
         turns, is_mirrored = SYMMETRIES[first]

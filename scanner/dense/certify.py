@@ -18,10 +18,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.pixel_tables import apply_table, normalisation_table
 from models.registry import Model, contract_sha256
+from models.symmetry import all_views
 from scanner.dense.capabilities import offers_of
 from scanner.dense.certificate_images import IMAGES
 from scanner.dense.conversion.patchwise import PatchwiseNet, score_patches
@@ -53,7 +54,8 @@ class Effort:
 class Comparison:
     """One image, scored both ways."""
 
-    #: "random", "border", or "adversarial"; tile edges are looked for in each.
+    #: "random", "border", or "adversarial"; tile edges are looked for in each. "turned": the image was turned and
+    #: mirrored in all eight ways, and the scores are turned back.
     kind: str
     image: str
     dtype: str
@@ -193,21 +195,26 @@ def _compare(
     dtype = next((p.dtype for p in net.parameters()), torch.float32)
     image = apply_table(pixels[None], table).to(dtype)
     expected = score_patches(net, image, side, stride)
-    # The second tile begins in the middle: what a tile shows must not depend on where it begins.
-    offset = positions // 2
-    start = stride * offset
     for form, run, number in runs:
         is_fast = number in FAST
         runner = copy.deepcopy(run).to(number) if is_fast else run
-        whole, tile = (runner(part.to(number)).to(dtype) for part in (image, image[:, :, start:, start:]))
-        difference = max(
-            float((whole - expected).abs().max()), float((tile - expected[:, :, offset:, offset:]).abs().max())
-        )
-        if not math.isfinite(difference):  # JSON has no word for it.
-            difference = sys.float_info.max
+        parts = {kind: _whole_and_tile(image, expected, stride, positions // 2)}
+        if model.card.equivariant:
+            parts["turned"] = list(zip(all_views(image), all_views(expected), strict=True))
         tolerance = None if is_fast else TOLERANCES[number] * (1 + float(expected.abs().max()))
-        count = expected[0, 0].numel() + tile[0, 0].numel()
-        yield Comparison(kind, name, _type_name(number), form, stride, count, difference, tolerance)
+        for looked_for, pairs in parts.items():
+            found = [(runner(part.to(number)).to(dtype), wanted) for part, wanted in pairs]
+            difference = max(float((scores - wanted).abs().max()) for scores, wanted in found)
+            if not math.isfinite(difference):  # JSON has no word for it.
+                difference = sys.float_info.max
+            count = sum(wanted[0, 0].numel() for _, wanted in pairs)
+            yield Comparison(looked_for, name, _type_name(number), form, stride, count, difference, tolerance)
+
+
+def _whole_and_tile(image: Tensor, expected: Tensor, stride: int, offset: int) -> list[tuple[Tensor, Tensor]]:
+    """The image and a tile that begins in its middle, each with its scores: where a tile begins must not show."""
+    start = stride * offset
+    return [(image, expected), (image[:, :, start:, start:], expected[:, :, offset:, offset:])]
 
 
 def describe_certificate(model: Model, comparisons: list[Comparison]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Recall on cut-out figures of other scanners, which have no tissue around them to count false positives in.
 
-The cut-outs of one slide are laid side by side and scanned as one field, so that their stain is measured on all of
-them. A cut-out must reach as far around its figure as the network sees; what is found at the seams does not count.
+The cut-outs of one slide are laid side by side and scanned as one field. Its stain is measured on the rims of all of
+them: half of a cut-out is figure, which its slide is not. A cut-out must reach as far around its figure as the network
+sees; what is found at the seams does not count.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,11 @@ from scanner.evaluation.folds import fold_without
 from scanner.evaluation.intervals import Interval, interval_of_share
 from scanner.evaluation.matching import FLOOR, FloatArray, best_scores
 from scanner.evaluation.rules import Rule
-from scanner.labels.fields import LabelledField, split_by_slide
-from scanner.settings import SettingsKeywords
+from scanner.labels.fields import RIM_UM, LabelledField, split_by_slide
+from scanner.settings import ScanSettings, SettingsKeywords
+
+if TYPE_CHECKING:
+    from scanner.survey.stain import SlideStatistics
 
 
 @dataclass(frozen=True)
@@ -146,17 +150,36 @@ def lay_out(figures: Sequence[LabelledField]) -> tuple[npt.NDArray[np.uint8], np
 
 
 def _best_scores(model: Model, figures: list[LabelledField], rule: Rule, settings: SettingsKeywords) -> FloatArray:
-    from scanner.scanning import scan  # Here: scan loads the slide readers, which matching does not need.
+    # Here: they load the slide readers, which matching does not need.
+    from scanner.scanning import prepare_slide, scan_prepared, survey_for_scan
+    from scanner.survey.opening import opened_for
 
     canvas, centres = lay_out(figures)
     mpp = figures[0].mpp
+    # A field of nothing but figures has no background to measure.
+    keywords: SettingsKeywords = {"candidate_floor": FLOOR, **settings, "mpp": mpp, "background": False}
+    chosen = ScanSettings(**keywords)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "cutouts.png"
         Image.fromarray(canvas).save(path)
-        # A field of nothing but figures has no background to measure.
-        chosen: SettingsKeywords = {"candidate_floor": FLOOR, **settings, "mpp": mpp, "background": False}
-        result = scan(path, model, **chosen)
+        with opened_for(path, model.card, chosen) as slide:
+            survey = survey_for_scan(slide, model.card, chosen)
+            if survey.statistics.stain is not None:
+                survey = replace(survey, statistics=_statistics_of_rims(canvas, centres, mpp))
+            result = scan_prepared(prepare_slide(slide, model, chosen, survey))
     result.map.close()
     places = np.array([(one.row, one.col) for one in result.candidates], dtype=np.float64).reshape(-1, 2)
     scores = np.array([one.score for one in result.candidates], dtype=np.float64)
     return best_scores(places * mpp, scores, centres * mpp, radius_um=rule.radius_um)
+
+
+def _statistics_of_rims(canvas: npt.NDArray[np.uint8], centres: FloatArray, mpp: float) -> SlideStatistics:
+    """What the tissue around the figures says of their slide's stain; of all of it where there is little."""
+    from scanner.survey.stain import stain_statistics
+
+    rims = canvas.copy()
+    rows, cols = np.ogrid[: canvas.shape[0], : canvas.shape[1]]
+    for row, col in centres:
+        rims[np.hypot(rows - row, cols - col) * mpp <= RIM_UM] = 255  # Glass, which does not count.
+    statistics = stain_statistics([rims])
+    return statistics if statistics.stain is not None else stain_statistics([canvas])

@@ -26,6 +26,9 @@ Points = npt.NDArray[np.float64]
 #: Fields kept decoded; the 262 fields of MITOS-ATYPIA-14 are 1.9 GB.
 DECODED_FIELDS = 2048
 
+#: The rim of a cut-out figure begins here, micrometres from its centre.
+RIM_UM = 9.0
+
 #: No tissue is darker than this grey level in all channels; a cut-out with more such pixels reaches over an edge.
 BLACK = 10
 MOST_BLACK = 0.005

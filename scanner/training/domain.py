@@ -18,14 +18,14 @@ import numpy.typing as npt
 from models.domain import Domain
 from scanner.geometry.arrays import Pixels
 from scanner.geometry.frames import Box, plan_frame
-from scanner.labels.fields import DECODED_FIELDS, LabelledField
+from scanner.labels.fields import DECODED_FIELDS, RIM_UM, LabelledField
 from scanner.slides import open_slide
 from scanner.slides.pixels.grid import Grid
 from scanner.survey.appearance import STATISTICS, appearance_of, measure_appearance
 from scanner.survey.domain import measure_distance
 from scanner.survey.stain import read_blocks, sample_blocks
 from scanner.survey.tissue import find_tissue
-from scanner.training.stain import MIN_FIELDS, RIM_UM
+from scanner.training.stain import MIN_FIELDS
 
 #: Cases and scanners without which nothing is known of how new ones differ.
 MIN_GROUPS = 3

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from scanner.files.atomic import replacing
-from scanner.training.crops.batches import make_batch
+from scanner.training.batches import make_batch
 from scanner.training.loss import dense_loss
 from scanner.training.mining import mine
 from scanner.training.recipe import Recipe

@@ -10,14 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.optical_density import OPTICAL_DENSITY
-from scanner.labels.fields import LabelledField, Points
+from scanner.labels.fields import RIM_UM, LabelledField, Points
 from scanner.survey.tissue import absorbs_light
 
 Array = npt.NDArray[np.float64]
 
-
-#: The rim of a cut-out figure begins here, micrometres from its centre.
-RIM_UM = 9.0
 
 #: Figures cut from one slide from which its stain can be told; below, the whole scanner's is used.
 MIN_FIELDS = 5

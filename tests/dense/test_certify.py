@@ -11,6 +11,8 @@ from torch import nn
 
 from models import Model, list_models
 from models.columns.dannet import DNN1, DNN2, DanNet, DanNetConfig
+from models.columns.p4mnet import P4MNet
+from models.columns.validnet import ValidNet, ValidNetConfig
 from models.committee import Committee
 from models.registry import CERTIFICATE_NAME
 from models.sources import ZOO
@@ -81,6 +83,20 @@ def test_a_net_that_answers_for_the_neighbouring_patch_is_not_certified(monkeypa
     monkeypatch.setattr("scanner.dense.dense_net.check_conversion", lambda net, dense: None)
     comparisons = certify(random_model(), replace(QUICK, images=("noise",)))
     assert not any(c.is_exact for c in comparisons if c.tolerance is not None)
+
+
+@pytest.mark.parametrize("is_true", [True, False])
+def test_a_claim_to_be_equivariant_is_certified_if_it_is_true(is_true: bool) -> None:
+    torch.manual_seed(0)
+    config = ValidNetConfig(stem=8, stem_kernel=5, stages=(8,), head=8, patch_size=43)
+    net = P4MNet(config).written_out() if is_true else ValidNet(config)
+    model = model_of(net, 43)
+    model = replace(model, card=replace(model.card, equivariant=True))
+    comparisons = certify(model, QUICK)
+    turned = [one for one in comparisons if one.kind == "turned"]
+    assert len(turned) == len(comparisons) / 2
+    assert all(one.is_exact for one in comparisons if one.kind != "turned")
+    assert describe_certificate(model, comparisons)["is_exact"] is is_true
 
 
 def test_what_a_machine_has_not_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:

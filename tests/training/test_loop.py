@@ -8,8 +8,9 @@ import torch
 
 from models import load_folds, load_model
 from models.families import build_network
+from scanner.errors import SettingsError
 from scanner.labels.fields import read_field
-from scanner.training.crops.batches import make_batch
+from scanner.training.batches import make_batch
 from scanner.training.loop import TrainSettings, learning_rate, run_training, start_training
 from scanner.training.loss import apply_convolutionally
 from scanner.training.mining import mine
@@ -44,6 +45,28 @@ def test_a_batch_depends_on_seed_and_step_alone(data_folder, small_recipe):
 def test_a_case_held_out_is_not_trained_on(data_folder, small_recipe):
     training_set = load_training_set(small_recipe, data_folder)
     assert "C" not in {one.case for one in training_set.fields}
+
+
+def test_a_scanner_held_out_is_not_trained_on(data_folder, small_recipe):
+    assert "scanner" in {one.source for one in load_training_set(small_recipe, data_folder).fields}
+    training_set = load_training_set(replace(small_recipe, held_out=("C", "scanner")), data_folder)
+    assert {one.source for one in training_set.fields} == {""}
+
+
+def test_twins_are_held_out_with_their_case_and_with_their_scanner(data_folder, small_recipe):
+    # The fields of the folder are taken for twins of themselves.
+    twins = {"twins_scanner": "second", "twin_fields": "fields", "twins_mpp": 0.25}
+    cases = {}
+    for held_out in (("C",), ("C", "second")):
+        recipe = replace(small_recipe, held_out=held_out, **twins)
+        fields = load_training_set(recipe, data_folder).fields
+        cases[held_out] = sorted(one.case for one in fields if not one.source)
+    assert cases == {("C",): ["A", "A", "A", "A", "B", "B"], ("C", "second"): ["A", "A", "B"]}
+
+
+def test_what_cannot_be_held_out_is_refused_by_name(data_folder, small_recipe):
+    with pytest.raises(SettingsError, match=r"case Z; cases: A, B, C; scanners of cut-outs: scanner"):
+        load_training_set(replace(small_recipe, held_out=("Z",)), data_folder)
 
 
 def test_a_resumed_training_ends_where_an_unbroken_one_does(data_folder, small_recipe, tmp_path):

@@ -9,7 +9,7 @@ from models.normalisation import Normalisation, NormalisationKind, StainStatisti
 from models.optical_density import OPTICAL_DENSITY
 from models.pixel_tables import apply_table, normalisation_table
 from scanner.labels.fields import read_fields, read_figures
-from scanner.training.crops.augment import change_stain, draw_stain_change, normalise
+from scanner.training.augment import change_stain, draw_stain_change, normalise
 from scanner.training.recipe import Augmentation
 from scanner.training.stain import Stain, exchange_matrix, measure_stain, measure_stains, mix_stains
 from tests.training.data_folder import draw_field

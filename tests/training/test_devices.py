@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from scanner.training.crops.devices import change_tone, demosaic, mix_amplitudes, see_by_device, shade
+from scanner.training.devices import change_tone, demosaic, mix_amplitudes, see_by_device, shade
 from scanner.training.recipe import Augmentation
-from tests.training.crops.test_augment import images_of
+from tests.training.test_augment import images_of
 
 CHANGES = {
     "tone": lambda images, chance, rng: change_tone(images, spread=0.2, chance=chance, rng=rng),

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from scanner.labels.fields import LabelledField, read_field
-from scanner.training.crops.cutting import View, crop_targets, cut_crops, draw_view
+from scanner.training.crops import View, crop_targets, cut_crops, draw_view
 from scanner.training.sampling import Place
 
 SIDE = 61

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from scanner.training.crops.augment import change_stain
-from scanner.training.crops.batches import make_batch
-from scanner.training.crops.blending import EDGE_UM, RADIUS_UM, blend, draw_host, to_stain
-from scanner.training.crops.cutting import cut_crops, draw_view
+from scanner.training.augment import change_stain
+from scanner.training.batches import make_batch
+from scanner.training.blending import EDGE_UM, RADIUS_UM, blend, draw_host, to_stain
+from scanner.training.crops import cut_crops, draw_view
 from scanner.training.recipe import Augmentation
 from scanner.training.sampling import Place
 from scanner.training.train import load_training_set

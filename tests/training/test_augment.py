@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from scanner.training.crops.augment import add_noise, blur_or_sharpen, coarsen, compress, to_bytes
+from scanner.training.augment import add_noise, blur_or_sharpen, coarsen, compress, to_bytes
 from scanner.training.recipe import Augmentation
 from tests.training.data_folder import draw_field
 

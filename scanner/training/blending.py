@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from scanner.labels.fields import LabelledField
-from scanner.training.crops.augment import StainChange, change_stain
-from scanner.training.crops.cutting import View, cut_crops, draw_view
+from scanner.training.augment import StainChange, change_stain
+from scanner.training.crops import View, cut_crops, draw_view
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place, Pools, TrainingSet, draw_tissue
 from scanner.training.stain import Array, Stain, exchange_matrix

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.normalisation import NormalisationKind
-from scanner.training.crops.augment import (
+from scanner.training.augment import (
     StainChange,
     add_noise,
     blur_or_sharpen,
@@ -20,10 +20,10 @@ from scanner.training.crops.augment import (
     normalise,
     to_bytes,
 )
-from scanner.training.crops.blending import blend, draw_host
-from scanner.training.crops.cutting import crop_targets, cut_crops, draw_view
-from scanner.training.crops.devices import see_by_device
-from scanner.training.crops.plain import plain_images
+from scanner.training.blending import blend, draw_host
+from scanner.training.crops import crop_targets, cut_crops, draw_view
+from scanner.training.devices import see_by_device
+from scanner.training.plain import plain_images
 from scanner.training.recipe import Augmentation, Recipe
 from scanner.training.sampling import Place, TrainingSet, draw_places
 from scanner.training.stain import interpolate_stains

@@ -13,7 +13,7 @@ from models.normalisation import NormalisationKind
 from scanner.errors import SettingsError, UnsupportedSlideError
 from scanner.evaluation.evaluate import evaluate
 from scanner.labels.folder import LabelRules, read_labelled
-from scanner.training.crops.plain import plain_images
+from scanner.training.plain import plain_images
 from scanner.training.recipe import Augmentation, Recipe
 from scanner.training.train import train
 from tests.factories.channels import as_one_page

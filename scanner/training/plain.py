@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.pixel_tables import grey_from_colour
-from scanner.training.crops.augment import add_noise, blur_or_sharpen
+from scanner.training.augment import add_noise, blur_or_sharpen
 from scanner.training.recipe import Augmentation
 
 

@@ -1,1 +1,0 @@
-"""Training crops: places drawn, cut, blended into other tissue, and seen by other stains and devices."""
