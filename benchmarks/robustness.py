@@ -1,4 +1,4 @@
-"""How much the count changes when the same fields come at another resolution, in another colour, or compressed harder.
+"""How much the count changes when the same fields come at another resolution, in other colours, or from another device.
 
     python -m benchmarks.robustness --data data/mitos14 --every 8
 
@@ -14,12 +14,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from PIL import Image, ImageEnhance
+import torch
+from PIL import Image, ImageEnhance, ImageFilter
 
 from models import Model, load_folds, load_model
 from scanner import scan
 from scanner.evaluation.folds import unseen_by
 from scanner.labels.fields import LabelledField, read_fields
+from scanner.training.devices import demosaic
 
 FIELD_MPP = 0.2274
 #: Changed field and its mpp.
@@ -52,6 +54,38 @@ def brighter(factor: float) -> Change:
     return lambda image: (ImageEnhance.Brightness(image).enhance(factor), FIELD_MPP)
 
 
+def with_gamma(gamma: float) -> Change:
+    """Grey levels as shares of white to the power of `gamma`."""
+    levels = [round(255 * (level / 255) ** gamma) for level in range(256)]
+    return lambda image: (image.point(levels * 3), FIELD_MPP)
+
+
+def blurred(sigma_px: float) -> Change:
+    """Out of focus."""
+    return lambda image: (image.filter(ImageFilter.GaussianBlur(sigma_px)), FIELD_MPP)
+
+
+def sharpened(percent: int) -> Change:
+    """With an unsharp mask, as many devices add."""
+    return lambda image: (image.filter(ImageFilter.UnsharpMask(1.5, percent, 0)), FIELD_MPP)
+
+
+def through_mosaic(image: Image.Image) -> tuple[Image.Image, float]:
+    """As a camera with one colour per pixel sees it (RGGB), interpolated bilinearly."""
+    levels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    seen = demosaic(levels, chance=1.0, rng=np.random.default_rng(0))[0].permute(1, 2, 0)
+    return Image.fromarray(seen.round().to(torch.uint8).numpy()), FIELD_MPP
+
+
+def with_wrong_mpp(factor: float) -> Change:
+    """Larger by `factor`, while its mpp is said to be what it was."""
+
+    def change(image: Image.Image) -> tuple[Image.Image, float]:
+        return resampled(FIELD_MPP / factor)(image)[0], FIELD_MPP
+
+    return change
+
+
 def compressed(quality: int) -> Change:
     """Once more through JPEG."""
 
@@ -66,14 +100,22 @@ def compressed(quality: int) -> Change:
 CHANGES: dict[str, Change] = {
     "as it is, 0.2274 um/px": lambda image: (image, FIELD_MPP),
     "0.25 um/px": resampled(0.25),
+    "0.35 um/px": resampled(0.35),
     "0.5 um/px": resampled(0.5),
     "hue turned by -8 degrees": turned_hue(-8),
     "hue turned by +8 degrees": turned_hue(8),
     "brightness x 0.9": brighter(0.9),
     "brightness x 1.1": brighter(1.1),
+    "gamma 0.8": with_gamma(0.8),
+    "gamma 1.25": with_gamma(1.25),
     "JPEG quality 95": compressed(95),
     "JPEG quality 75": compressed(75),
     "JPEG quality 50": compressed(50),
+    "blurred by 1 px": blurred(1.0),
+    "sharpened by 100 %": sharpened(100),
+    "through a mosaic of colours": through_mosaic,
+    "15 % larger than its mpp says": with_wrong_mpp(1.15),
+    "15 % smaller than its mpp says": with_wrong_mpp(1 / 1.15),
 }
 
 

@@ -95,8 +95,6 @@ class ModelCard:
     border: str = "reflect"
     #: 8: the answers to a patch turned and mirrored in all ways are averaged, at eight times the cost.
     symmetries: int = 1
-    #: True: the network says the same of a patch however it is turned or mirrored, which its certificate shows.
-    equivariant: bool = False
     #: Candidates of at least this score are seen a second time, their patches turned and mirrored in all ways, and take
     #: the mean of that for their score; the map does not. None: they are not.
     second_look: float | None = None
@@ -127,17 +125,13 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         """Refuse impossible values, naming them."""
+        ways = 8 if self.is_equivariant else self.symmetries
         checks = {
             "patch_size": self.patch_size >= 1,
             "mpp": self.mpp > 0,
             "second_look": self.second_look is None
-            or (
-                0 <= self.second_look <= 1
-                and self.symmetries == 1
-                and not self.equivariant
-                and self.task == "detection"
-            ),
-            "symmetries": self.symmetries == 1 or (self.symmetries == 8 and not self.equivariant),
+            or (0 <= self.second_look <= 1 and self.task == "detection" and ways == 1),
+            "symmetries": self.symmetries == 1 or (self.symmetries == 8 and not self.is_equivariant),
             "stride": self.stride >= 1,
             "threshold": 0 <= self.threshold <= 1,
             "border_threshold": 0 <= self.border_threshold <= 1,
@@ -159,6 +153,11 @@ class ModelCard:
     def mapped(self) -> tuple[str, ...]:
         """The classes that have a map, each once; `target` is the first."""
         return tuple(dict.fromkeys(self.targets)) or (self.target,)
+
+    @property
+    def is_equivariant(self) -> bool:
+        """True if the network says the same of a patch however it is turned or mirrored, which certificates show."""
+        return self.architecture == "p4mnet"
 
     @property
     def target_index(self) -> int:

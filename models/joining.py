@@ -39,9 +39,9 @@ def join_models(models: Sequence[Model], name: str) -> Model:
     for model in models:
         view = _view(model.card, first)
         views.append(view)
-        columns.append(
-            {"architecture": model.card.architecture, "arguments": model.card.arguments, "view": _as_table(view)}
-        )
+        # A network of group convolutions runs, and joins, written out.
+        architecture = "validnet" if model.card.is_equivariant else model.card.architecture
+        columns.append({"architecture": architecture, "arguments": model.card.arguments, "view": _as_table(view)})
     nets = [model.net for model in models]
     committee = Committee(nets, views).eval()
     card = replace(
@@ -94,7 +94,8 @@ def _view(card: ModelCard, base: ModelCard) -> View:
     own, shared = card.normalisation, base.normalisation
     if own.channels != shared.channels:
         raise CardError(f"{card.name} reads {own.channels} channels, {base.name} reads {shared.channels}")
-    if own == shared:
+    # By stain, all read the slide's own statistics; only of a slide without tissue does each card assume its own.
+    if own == shared or own.kind == shared.kind == NormalisationKind.STAIN:
         return View(card.patch_size, scale)
     if not own.kind == shared.kind == NormalisationKind.AFFINE:
         raise CardError(f"{card.name} and {base.name} normalise by different slide statistics")

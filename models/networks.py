@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from models.card import ModelCard
+from models.columns.p4mnet import P4MNet
 from models.errors import ModelDamagedError
 from models.families import build_network
 from models.importing.adapt import Adapted, fit, split_arguments
@@ -42,7 +43,8 @@ def load_network(card: ModelCard, weights: Path) -> tuple[ModelCard, nn.Module]:
 def _build(card: ModelCard, weights: Path) -> nn.Module:
     load = _LOADERS.get(card.architecture)
     if load is None and card.architecture not in FOREIGN:
-        return _with_weights(build_network(card.architecture, card.arguments), weights, card.architecture)
+        net = _with_weights(build_network(card.architecture, card.arguments), weights, card.architecture)
+        return net.written_out() if isinstance(net, P4MNet) else net
     _, arguments = split_arguments(card.arguments)
     if load is None:
         net = _with_weights(build_network(card.architecture, arguments), weights, card.architecture)
@@ -69,6 +71,8 @@ def write_network(folder: Path, card: ModelCard, net: nn.Module) -> tuple[ModelC
     while isinstance(net, (Adapted, Symmetric)):  # The card says that they are wanted.
         card = replace(card, patch_size=net.patch_size)
         net = net.net
+    if card.is_equivariant:
+        net = P4MNet.from_written_out(net, card.arguments)
     if card.architecture == "exported":
         weights = folder / FORMAT_OF["exported"].name
         _export(net, card, weights)

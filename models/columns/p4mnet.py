@@ -11,6 +11,8 @@ That is a way of training. Written out, the network is an ordinary ValidNet, and
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -71,6 +73,16 @@ class P4MNet(nn.Module):
         net.load_state_dict(state)
         return net.eval()
 
+    @classmethod
+    @torch.no_grad()
+    def from_written_out(cls, net: nn.Module, arguments: dict[str, Any]) -> P4MNet:
+        """The network that `net` is written out from, of a config with these arguments."""
+        own, plain = cls(ValidNetConfig(**arguments)), net.state_dict()
+        for place, layer in own.named_modules():
+            if isinstance(layer, Tied):
+                layer.take({name: plain[f"{place}.{name}"] for name in layer.plain_state()})
+        return own.eval()
+
 
 class Tied(nn.Module):
     """A layer whose weights stand for those of an ordinary layer, eight at a time."""
@@ -78,6 +90,12 @@ class Tied(nn.Module):
     def plain_state(self) -> dict[str, Tensor]:
         """The state of the ordinary layer."""
         raise NotImplementedError
+
+    def take(self, state: dict[str, Tensor]) -> None:
+        """Become the layer whose `plain_state` this is: the first of each eight."""
+        for name, values in state.items():
+            own = getattr(self, name)
+            own.copy_(values[: len(own)])
 
 
 class Lifting(Tied):
@@ -138,11 +156,12 @@ class TiedNorm(Tied):
 
     def plain_state(self) -> dict[str, Tensor]:
         """Scale, shift, mean and variance of every map, (8 * features,) each."""
-        means, variances = (values.view(ORDER, -1) for values in (self.running_mean, self.running_var))
+        # In double precision eight equal numbers have themselves for their mean.
+        means, variances = (values.view(ORDER, -1).double() for values in (self.running_mean, self.running_var))
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
         tied = {"weight": self.weight, "bias": self.bias, "running_mean": mean, "running_var": variance}
-        return {name: values.repeat(ORDER) for name, values in tied.items()}
+        return {name: values.to(self.weight.dtype).repeat(ORDER) for name, values in tied.items()}
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalised maps."""
@@ -164,6 +183,11 @@ class GroupMean(Tied):
     def plain_state(self) -> dict[str, Tensor]:
         """Weights (classes, 8 * features, 1, 1) and bias (classes,)."""
         return {"weight": self.weight.repeat(1, ORDER)[..., None, None] / ORDER, "bias": self.bias}
+
+    def take(self, state: dict[str, Tensor]) -> None:
+        """As any layer, but that a feature's eight weights are in a row."""
+        self.weight.copy_(state["weight"][:, : self.weight.shape[1], 0, 0] * ORDER)
+        self.bias.copy_(state["bias"])
 
     def forward(self, maps: Tensor) -> Tensor:
         """Logits at every position."""

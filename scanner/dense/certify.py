@@ -199,7 +199,7 @@ def _compare(
         is_fast = number in FAST
         runner = copy.deepcopy(run).to(number) if is_fast else run
         parts = {kind: _whole_and_tile(image, expected, stride, positions // 2)}
-        if model.card.equivariant:
+        if model.card.is_equivariant:
             parts["turned"] = list(zip(all_views(image), all_views(expected), strict=True))
         tolerance = None if is_fast else TOLERANCES[number] * (1 + float(expected.abs().max()))
         for looked_for, pairs in parts.items():

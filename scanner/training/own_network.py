@@ -60,7 +60,7 @@ def make_network(recipe: Recipe) -> nn.Module:
 def as_shipped(model: Model, recipe: Recipe) -> Model:
     """A trained network in the form that any machine runs: layers instead of your code, a P4MNet written out."""
     if isinstance(model.net, P4MNet):
-        return Model(replace(model.card, architecture="validnet", equivariant=True), model.net.written_out())
+        return Model(model.card, model.net.written_out())
     if not is_own(recipe):
         return model
     arguments = {"layers": describe_layers(model.net), "patch_size": recipe.patch_size}

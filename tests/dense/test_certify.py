@@ -91,7 +91,7 @@ def test_a_claim_to_be_equivariant_is_certified_if_it_is_true(is_true: bool) -> 
     config = ValidNetConfig(stem=8, stem_kernel=5, stages=(8,), head=8, patch_size=43)
     net = P4MNet(config).written_out() if is_true else ValidNet(config)
     model = model_of(net, 43)
-    model = replace(model, card=replace(model.card, equivariant=True))
+    model = replace(model, card=replace(model.card, architecture="p4mnet"))
     comparisons = certify(model, QUICK)
     turned = [one for one in comparisons if one.kind == "turned"]
     assert len(turned) == len(comparisons) / 2

@@ -149,4 +149,4 @@ def test_the_card_keeps_it_and_refuses_what_makes_no_sense() -> None:
     with pytest.raises(CardError, match=r"second_look = 0\.0 is impossible"):
         replace(card, task="segmentation")
     with pytest.raises(CardError, match=r"second_look = 0\.0 is impossible"):
-        replace(card, equivariant=True)  # All eight looks would be the same.
+        replace(card, architecture="p4mnet")  # All eight looks would be the same.

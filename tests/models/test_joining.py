@@ -138,3 +138,14 @@ def test_what_a_column_adds_to_colours_is_in_the_networks_numbers() -> None:
         fast, exact = dense(image.bfloat16()), densify(joined.net, 30, 2)(image)
     assert fast.dtype is torch.bfloat16
     torch.testing.assert_close(fast.float(), exact, rtol=0, atol=0.1)
+
+
+def test_columns_that_read_the_slides_own_stain_are_joined() -> None:
+    models = [random_model(seed=seed) for seed in range(2)]
+    own = [Normalisation(NormalisationKind.STAIN, mean=(0.1 + seed,) * 3) for seed in range(2)]
+    models = [replace(one, card=replace(one.card, normalisation=of)) for one, of in zip(models, own, strict=True)]
+    joined = join_models(models, "two")
+    patches = torch.randn(3, 3, joined.card.patch_size, joined.card.patch_size)
+    with torch.no_grad():
+        mean = sum(torch.softmax(one.net(patches), 1) for one in models) / 2
+        torch.testing.assert_close(torch.exp(joined.net(patches)), mean)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from models import Model, ModelCard, load_model, save_model
 from models.columns.p4mnet import ORDER, GroupConv, Lifting, P4MNet, TiedNorm
-from models.columns.validnet import ValidNetConfig
+from models.columns.validnet import ValidNet, ValidNetConfig
 from models.errors import CardError
 from models.symmetry import SYMMETRIES, turned
 from scanner.dense import densify
@@ -104,3 +105,20 @@ def test_what_cannot_be_symmetric_is_refused(changes, message):
     config = replace(CONFIG, **changes)
     with pytest.raises(CardError, match=message):
         P4MNet(config)
+
+
+def test_it_is_saved_small_and_read_written_out(tmp_path):
+    net = trained_net(0).float()
+    arguments = {"stem": 8, "stem_kernel": 5, "stages": [8, 16], "head": 32, "patch_size": 83}
+    card = ModelCard("small", "1", "p4mnet", arguments, patch_size=83, mpp=0.25)
+    written = net.written_out()
+    saved = save_model(tmp_path, Model(card, written))
+    for _ in range(2):  # And saved again.
+        loaded = load_model(tmp_path)
+        assert isinstance(loaded.net, ValidNet)
+        for name, values in written.state_dict().items():
+            torch.testing.assert_close(loaded.net.state_dict()[name], values, rtol=0, atol=0)
+        assert loaded.card.sha256 == saved.card.sha256
+        save_model(tmp_path, loaded)
+    stored = sum(p.numel() for p in net.parameters()) * 4
+    assert (tmp_path / "model.safetensors").stat().st_size < 2 * stored
