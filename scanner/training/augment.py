@@ -22,6 +22,9 @@ from scanner.training.stain import Array, Stain, exchange_matrix
 BLUR_PX = (0.4, 1.3)
 NOISE_LEVELS = (1.0, 7.0)
 
+#: Most that an unsharp mask adds, as scanners do.
+SHARPEN = 0.8
+
 #: Optical density of each 8-bit value, as the network sees it.
 _DENSITIES = OPTICAL_DENSITY.astype(np.float32)
 
@@ -78,15 +81,29 @@ def coarsen(images: Tensor, settings: Augmentation, *, rng: np.random.Generator)
     return images
 
 
-def blur_or_sharpen(images: Tensor, settings: Augmentation, *, rng: np.random.Generator) -> Tensor:
-    """Some of `images` blurred by a Gaussian, which lies elsewhere in each colour, some of those sharpened instead."""
-    chosen = np.flatnonzero(rng.random(len(images)) < settings.blur)
+def blur_or_sharpen(
+    images: Tensor, *, chance: float, rng: np.random.Generator, sharpen: float = SHARPEN, fringe: float = 0.0
+) -> Tensor:
+    """Some of `images` blurred by a Gaussian, some of those sharpened by it instead.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, C, H, W)
+        Grey levels.
+    chance : float
+    rng : Generator
+    sharpen : float
+        Most that an unsharp mask adds.
+    fringe : float
+        Standard deviation in pixels of what each colour of a blurred image is shifted by.
+    """
+    chosen = np.flatnonzero(rng.random(len(images)) < chance)
     if not len(chosen):
         return images
     taps = torch.arange(-3, 4, dtype=torch.float32)
     sigma = torch.from_numpy(rng.uniform(*BLUR_PX, len(chosen))).float()
-    amount = np.where(rng.random(len(chosen)) < 0.3, -rng.uniform(0, settings.sharpen, len(chosen)), 1.0)
-    shifts = settings.fringe * (amount > 0)[:, None] * rng.normal(size=(2, len(chosen), images.shape[1]))
+    amount = np.where(rng.random(len(chosen)) < 0.3, -rng.uniform(0, sharpen, len(chosen)), 1.0)
+    shifts = fringe * (amount > 0)[:, None] * rng.normal(size=(2, len(chosen), images.shape[1]))
     centres = torch.from_numpy(shifts).float()[..., None]  # (2, n, C, 1)
     kernels = torch.exp(-((taps - centres) ** 2) / (2 * sigma[:, None, None] ** 2)).flatten(1, 2)  # (2, n * C, 7)
     down, across = kernels / kernels.sum(2, keepdim=True)

@@ -47,7 +47,7 @@ def make_batch(training_set: TrainingSet, recipe: Recipe, step: int) -> tuple[Te
     changes = [_draw_change(training_set, place, settings, rng) for place in seen]
     images = see_by_device(change_stain(crops, changes), settings, rng)
     images = coarsen(images, settings, rng=rng)
-    images = blur_or_sharpen(images, settings, rng=rng)
+    images = blur_or_sharpen(images, chance=settings.blur, rng=rng)
     images = add_noise(images, chance=settings.noise, rng=rng)
     pixels = compress(to_bytes(images), settings, rng=rng)
     targets = crop_targets(fields, views, recipe)

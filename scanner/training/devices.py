@@ -1,7 +1,7 @@
 """What cameras and scanners do to a picture after the stain: tone, uneven light, sharpness, mosaics of colour.
 
-Each function takes grey levels (N, 3, H, W), float32, 0 to 255, and changes some of the images, each by chance, so that
-a network cannot tell a figure by the device that saw it.
+Each function takes grey levels (N, 3, H, W), float32, 0 to 255. A share of the crops is seen by another device, so that
+a network cannot tell a figure by the device that saw it; the rest stays as it was scanned.
 """
 
 from __future__ import annotations
@@ -12,37 +12,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scanner.training.augment import blur_or_sharpen
 from scanner.training.recipe import Augmentation
 
 #: Of the light across a crop and of its mean: standard deviations of the factor's log.
 SLOPE, LIGHT = 0.04, 0.06
+#: Share of these crops that are blurred or sharpened.
+REFOCUSED = 0.5
 #: Weights of the eight neighbours by which a missing colour of a mosaic is interpolated: green, then red and blue.
 _GREEN = torch.tensor([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]]) / 4
 _RED_BLUE = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 4
 
 
 def see_by_device(images: Tensor, settings: Augmentation, rng: np.random.Generator) -> Tensor:
-    """The crops as other devices would have seen them."""
-    images = change_tone(images, spread=settings.tone, chance=settings.device, rng=rng)
-    images = shade(images, chance=settings.device, rng=rng)
-    images = mix_amplitudes(images, chance=settings.amplitudes, rng=rng)
-    return demosaic(images, chance=settings.mosaic, rng=rng)
+    """Some of the crops as other devices would have seen them."""
+    chosen = np.flatnonzero(rng.random(len(images)) < settings.device)
+    if not len(chosen):
+        return images
+    seen = change_tone(images[chosen], spread=settings.tone, rng=rng)
+    seen = mix_amplitudes(shade(seen, rng=rng), chance=settings.amplitudes, rng=rng)
+    seen = demosaic(seen, chance=settings.mosaic, rng=rng)
+    seen = blur_or_sharpen(seen, chance=REFOCUSED, sharpen=settings.sharpen, fringe=settings.fringe, rng=rng)
+    return _replaced(images, chosen, seen)
 
 
-def change_tone(images: Tensor, *, spread: float, chance: float, rng: np.random.Generator) -> Tensor:
-    """Some of `images` with another gamma, whose log has this standard deviation."""
-    chosen = np.flatnonzero(rng.random(len(images)) < chance)
-    gamma = torch.from_numpy(np.exp(rng.normal(0, spread, len(chosen)))).float()
-    return _replaced(images, chosen, (images[chosen] / 255).clamp_min(1e-3) ** gamma[:, None, None, None] * 255)
+def change_tone(images: Tensor, *, spread: float, rng: np.random.Generator) -> Tensor:
+    """`images` with another gamma, whose log has this standard deviation."""
+    gamma = torch.from_numpy(np.exp(rng.normal(0, spread, len(images)))).float()
+    return (images / 255).clamp_min(1e-3) ** gamma[:, None, None, None] * 255
 
 
-def shade(images: Tensor, *, chance: float, rng: np.random.Generator) -> Tensor:
-    """Some of `images` under more or less light than their slide, which also rises to one side."""
-    chosen = np.flatnonzero(rng.random(len(images)) < chance)
-    down, across, light = torch.from_numpy(rng.normal(0, 1, (3, len(chosen), 1, 1, 1))).float()
+def shade(images: Tensor, *, rng: np.random.Generator) -> Tensor:
+    """`images` under more or less light than their slide, which also rises to one side."""
+    down, across, light = torch.from_numpy(rng.normal(0, 1, (3, len(images), 1, 1, 1))).float()
     ramp = torch.linspace(-1, 1, images.shape[2])
     factor = torch.exp(LIGHT * light + SLOPE * (down * ramp[:, None] + across * ramp))
-    return _replaced(images, chosen, images[chosen] * factor)
+    return (images * factor).clamp_(0.0, 255.0)
 
 
 def mix_amplitudes(images: Tensor, *, chance: float, rng: np.random.Generator) -> Tensor:

@@ -24,6 +24,6 @@ def plain_images(crops: Tensor, settings: Augmentation, *, channels: int, rng: n
     factor = torch.from_numpy(np.exp(rng.normal(0, settings.contrast, shape))).float()
     shift = torch.from_numpy(rng.normal(0, settings.brightness, shape) * 255).float()
     images = ((levels - 127.5) * factor + 127.5 + shift).clamp_(0.0, 255.0)  # (N, channels, H, W)
-    images = blur_or_sharpen(images, settings, rng=rng)
+    images = blur_or_sharpen(images, chance=settings.blur, rng=rng)
     images = add_noise(images, chance=settings.noise, rng=rng).clamp_(0.0, 255.0)
     return ((images / 255 - 0.5) / 0.5).contiguous(memory_format=torch.channels_last)

@@ -44,16 +44,15 @@ class Augmentation:
     jpeg_quality: tuple[int, int] = (45, 95)
     #: Chance that a crop is compressed a second time.
     jpeg_twice: float = 0.0
-    #: Most that an unsharp mask adds, as devices do.
-    sharpen: float = 0.8
-    #: Standard deviation in pixels of the shift of each colour of a blurred crop.
-    fringe: float = 0.0
-    #: Chance of another gamma, and of another light, and the spread of the gamma's log.
+    #: Chance that a crop is seen by another device; of such crops: spread of the log of a gamma, chances of the
+    #: sharpness and grain of another crop and of colours from a mosaic, most that an unsharp mask adds, and the shift
+    #: of each colour in pixels.
     device: float = 0.0
     tone: float = 0.15
-    #: Chance that a crop takes on the sharpness and grain of another, and that its colours come from a mosaic.
-    amplitudes: float = 0.0
-    mosaic: float = 0.0
+    amplitudes: float = 0.3
+    mosaic: float = 0.2
+    sharpen: float = 1.5
+    fringe: float = 0.4
     #: Chance that the surroundings of a place are replaced by other tissue: of cut-outs, and of all other places.
     blend_figures: float = 0.0
     blend: float = 0.0

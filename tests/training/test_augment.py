@@ -15,7 +15,7 @@ def images_of(count: int) -> torch.Tensor:
 
 def test_without_chances_nothing_changes():
     images, rng = images_of(4), np.random.default_rng(0)
-    torch.testing.assert_close(blur_or_sharpen(images, Augmentation(blur=0), rng=rng), images, rtol=0, atol=0)
+    torch.testing.assert_close(blur_or_sharpen(images, chance=0, rng=rng), images, rtol=0, atol=0)
     torch.testing.assert_close(add_noise(images, chance=0, rng=rng), images, rtol=0, atol=0)
     torch.testing.assert_close(coarsen(images, Augmentation(coarse=0), rng=rng), images, rtol=0, atol=0)
     np.testing.assert_array_equal(compress(to_bytes(images), Augmentation(jpeg=0), rng=rng), to_bytes(images))
@@ -24,7 +24,7 @@ def test_without_chances_nothing_changes():
 def test_nothing_is_changed_in_place():
     images, rng = images_of(4), np.random.default_rng(0)
     before = images.clone()
-    blur_or_sharpen(images, Augmentation(blur=1), rng=rng)
+    blur_or_sharpen(images, chance=1, rng=rng)
     add_noise(images, chance=1, rng=rng)
     coarsen(images, Augmentation(coarse=1), rng=rng)
     compress(to_bytes(images), Augmentation(jpeg=1), rng=rng)
@@ -33,7 +33,7 @@ def test_nothing_is_changed_in_place():
 
 def test_noise_and_blur_keep_the_mean():
     images, rng = images_of(6), np.random.default_rng(1)
-    blurred = blur_or_sharpen(images, Augmentation(blur=1, fringe=0.4), rng=rng)
+    blurred = blur_or_sharpen(images, chance=1, fringe=0.4, rng=rng)
     for changed in (blurred, add_noise(images, chance=1, rng=rng)):
         torch.testing.assert_close(changed.mean(dim=(2, 3)), images.mean(dim=(2, 3)), rtol=0, atol=1.5)
 

@@ -11,23 +11,36 @@ from scanner.training.recipe import Augmentation
 from tests.training.test_augment import images_of
 
 CHANGES = {
-    "tone": lambda images, chance, rng: change_tone(images, spread=0.2, chance=chance, rng=rng),
-    "light": lambda images, chance, rng: shade(images, chance=chance, rng=rng),
-    "amplitudes": lambda images, chance, rng: mix_amplitudes(images, chance=chance, rng=rng),
-    "mosaic": lambda images, chance, rng: demosaic(images, chance=chance, rng=rng),
+    "tone": lambda images, rng: change_tone(images, spread=0.2, rng=rng),
+    "light": lambda images, rng: shade(images, rng=rng),
+    "amplitudes": lambda images, rng: mix_amplitudes(images, chance=1.0, rng=rng),
+    "mosaic": lambda images, rng: demosaic(images, chance=1.0, rng=rng),
+    "device": lambda images, rng: see_by_device(images, Augmentation(device=1.0), rng),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_device_changes_what_is_chosen_and_nothing_in_place(name):
+def test_a_device_changes_pictures_and_nothing_in_place(name):
     images, rng = images_of(6), np.random.default_rng(0)
     before = images.clone()
-    torch.testing.assert_close(CHANGES[name](images, 0.0, rng), before, rtol=0, atol=0)
-    changed = CHANGES[name](images, 1.0, rng)
+    changed = CHANGES[name](images, rng)
     torch.testing.assert_close(images, before, rtol=0, atol=0)
     assert ((changed - images).abs().amax(dim=(1, 2, 3)) > 0.5).sum() >= 5  # A crop may be its own partner.
     assert changed.min() >= 0
     assert changed.max() <= 255
+
+
+@pytest.mark.parametrize("change", [mix_amplitudes, demosaic])
+def test_without_chance_nothing_changes(change):
+    images = images_of(3)
+    torch.testing.assert_close(change(images, chance=0.0, rng=np.random.default_rng(0)), images, rtol=0, atol=0)
+
+
+def test_a_share_of_the_crops_is_seen_by_another_device():
+    images = images_of(64)
+    seen = see_by_device(images, Augmentation(device=0.5), np.random.default_rng(0))
+    changed = (seen != images).flatten(1).any(dim=1)
+    assert 20 <= changed.sum() <= 44
 
 
 def test_a_grey_picture_comes_through_a_mosaic_as_it_is_where_it_is_even():

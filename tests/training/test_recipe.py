@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from models.families import build_network
 from models.sources import ZOO
 from scanner.errors import SettingsError
-from scanner.training.recipe import read_recipe, recipe_from_toml
+from scanner.training.recipe import Augmentation, Recipe, read_recipe, recipe_from_toml
+
+ROOT = Path(__file__).parents[2]
 
 SMALLEST = 'name = "n"\nversion = "1"\narchitecture = "dannet"\nnetwork_stride = 4\narguments = { patch_size = 22 }\n'
 
@@ -37,3 +42,9 @@ def test_shipped_recipes_build_their_network(path):
     recipe = read_recipe(path)
     assert recipe.name in {path.parent.name, path.stem.removeprefix("recipe-")}  # A column has a name of its own.
     build_network(recipe.architecture, recipe.arguments)
+
+
+@pytest.mark.parametrize("kind", [Recipe, Augmentation])
+def test_the_reference_has_every_key(kind):
+    page = (ROOT / "docs" / "reference" / "recipe.md").read_text(encoding="utf-8")
+    assert [one.name for one in fields(kind) if f"`{one.name}`" not in page] == []
