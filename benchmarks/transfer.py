@@ -1,10 +1,12 @@
 """How recipes travel: models of several seeds each, on cases, scanners and an organ that they were not trained on.
 
-    python -m benchmarks.transfer --out runs/transfer --data data [--every 4] [--only ROW ...]
+    python -m benchmarks.transfer --out runs/transfer --data data [--train] [--every 4] [--only ROW ...]
 
-`OUT/<row>/s<seed>/` are finished model folders, each with its `folds/`: every case, and every scanner of cut-out
-figures, is scored by the fold that was trained without it. A model is scored once: what was found lies in its folder,
-and is scored again only if its weights are others. Prints a Markdown table, and keeps it in benchmarks/results/.
+`OUT/<row>/s<seed>/` are finished model folders, each with its `folds/`; with `--train`, those of
+`benchmarks.transfer_rows` are trained as far as they are not there, in hours of a processor. In each, every case, and
+every scanner of cut-out figures, is scored by the fold that was trained without it. A model is scored once: what was
+found lies in its folder, and is scored again only if its weights are others. Prints a Markdown table, and keeps it in
+benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablations import cost_of
+from benchmarks.transfer_rows import MINUTES_NAME, SEEDS, STEPS, train_rows
+from benchmarks.transfer_rows import rows as rows_of
 from models import Model, load_folds, load_model
 from models.card import CARD_NAME
 from scanner.evaluation.cutouts import ScoredCutouts, score_unseen_cutouts
@@ -60,7 +64,7 @@ def find_models(out: Path, rows: Sequence[str] = ()) -> dict[str, list[Path]]:
     """The finished model folders of each row, seeds in order; those without a card are not finished."""
     found: dict[str, list[Path]] = {}
     for folder in sorted(out.glob("*/s*")):
-        if rows and folder.parent.name not in rows:
+        if rows and folder.parent.name not in {name.replace(" ", "-") for name in rows}:
             continue
         if (folder / CARD_NAME).is_file():
             found.setdefault(folder.parent.name, []).append(folder)
@@ -79,12 +83,19 @@ def score_model(folder: Path, data: Path, *, every: int = 1, device: str = "auto
         if known["of"] == of:
             return known
     print(f"scoring {folder}", file=sys.stderr, flush=True)
-    scored = {"of": of} | _score(model, folds, data, every=every, device=device)
+    scored = {"of": of} | _score(folder, data, every=every, device=device)
     write_text(path, json.dumps(scored, indent=2) + "\n")
     return scored
 
 
-def _score(model: Model, folds: Sequence[Model], data: Path, *, every: int, device: str) -> dict[str, Any]:
+def _minutes_of(folder: Path) -> float | None:
+    """How long the trainings of a row took, if that was measured."""
+    path = folder / MINUTES_NAME
+    return float(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _score(folder: Path, data: Path, *, every: int, device: str) -> dict[str, Any]:
+    model, folds = load_model(folder), load_folds(folder)
     fields = read_fields(data / FIELDS, mpp=model.card.training["fields_mpp"])[::every]
     evaluation = evaluate(model, fields, folds=folds, device=device)
     cutouts, is_left_out = _score_figures(model, folds, data / FIGURES, every=every, device=device)
@@ -95,7 +106,7 @@ def _score(model: Model, folds: Sequence[Model], data: Path, *, every: int, devi
         "second_scanner": evaluate(model, twins, folds=folds, device=device).report(),
         "scanners_left_out": is_left_out,
         "flops_per_px": cost_of(model),
-        "minutes": model.card.training.get("minutes"),
+        "minutes": _minutes_of(folder),
     }
 
 
@@ -196,7 +207,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for transfer.md and transfer.json")
+    parser.add_argument("--train", action="store_true", help="train the rows that are not there")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
     options = parser.parse_args()
+    if options.train:
+        wanted = {name: one for name, one in rows_of(options.steps).items() if not options.only or name in options.only}
+        train_rows(options.out, options.data, wanted, options.seeds, device=options.device)
     rows = {}
     for name, folders in find_models(options.out, options.only).items():
         scored = [score_model(one, options.data, every=options.every, device=options.device) for one in folders]

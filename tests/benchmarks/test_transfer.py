@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from benchmarks import transfer
+from benchmarks import transfer, transfer_rows
 from tests.evaluation.data_folders import save_with_folds, write_fields, write_figures, write_points
 
 FOLDS = [("H03", "one"), ("H04", "two")]
@@ -64,6 +65,32 @@ def test_a_row_sums_up_its_seeds():
     _, _, line = transfer.table({"small": row})
     assert line.startswith("| small | 2 | 0.625 (0.250) | 0.625 to 0.625 |")
     assert line.count("|") == len(transfer.COLUMNS) + 1
+
+
+def test_each_row_is_the_row_before_with_something_changed():
+    recipes = list(transfer_rows.rows(steps=7).values())
+    assert all(one != two for one, two in pairwise(recipes))
+    for recipe in recipes:
+        assert {recipe.fold(cases).steps for cases in recipe.folds} == {7}
+        cases = [name for cases in recipe.folds for name in cases if name.startswith("H")]
+        assert sorted(cases) == ["H03", "H04", "H07", "H11", "H12", "H15", "H17"]
+
+
+def test_rows_are_trained_once_and_scored(tmp_path: Path, data: Path, monkeypatch, capsys):
+    trained = []
+
+    def train(recipe, data, folder, **_):
+        trained.append((folder, recipe.seed))
+        save_with_folds(folder, FOLDS, seed=recipe.seed)
+
+    monkeypatch.setattr(transfer_rows, "train", train)
+    arguments = ["--out", str(tmp_path / "runs"), "--data", str(data), "--results", str(tmp_path), "--train"]
+    monkeypatch.setattr(sys, "argv", ["transfer", *arguments, "--only", "and twins", "--seeds", "3", "4"])
+    for _ in range(2):
+        transfer.main()
+    row = tmp_path / "runs" / "and-twins"
+    assert trained == [(row / "s3", 3), (row / "s4", 4)]
+    assert "| and-twins | 2 |" in capsys.readouterr().out
 
 
 def test_cases_of_one_patient_are_resampled_together():
