@@ -91,7 +91,9 @@ def test_scores_do_not_depend_on_how_the_work_is_shared_out() -> None:
     net = scaled(copy.deepcopy(net))
     image = torch.rand(1, 3, patch_size + 3, patch_size + 20).to(DEVICE)
     found = triton_net(net, patch_size, 1, TritonTuning()).to(DEVICE)(image)
-    torch.testing.assert_close(found, triton_net(net, patch_size, 1).to(DEVICE)(image), rtol=0, atol=0)
+    # Interpreted, products are NumPy's, whose order of sums depends on the shape on some processors.
+    atol = 0 if str(DEVICE).startswith("cuda") else 1e-6
+    torch.testing.assert_close(found, triton_net(net, patch_size, 1).to(DEVICE)(image), rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.Tanh()])
