@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablations import cost_of
-from benchmarks.transfer_rows import MINUTES_NAME, SEEDS, STEPS, train_rows
+from benchmarks.transfer_rows import MINUTES_NAME, SEEDS, STEPS, folder_name, train_rows
 from benchmarks.transfer_rows import rows as rows_of
 from models import Model, load_folds, load_model
 from models.card import CARD_NAME
@@ -64,7 +64,7 @@ def find_models(out: Path, rows: Sequence[str] = ()) -> dict[str, list[Path]]:
     """The finished model folders of each row, seeds in order; those without a card are not finished."""
     found: dict[str, list[Path]] = {}
     for folder in sorted(out.glob("*/s*")):
-        if rows and folder.parent.name not in {name.replace(" ", "-") for name in rows}:
+        if rows and folder.parent.name not in {folder_name(name) for name in rows}:
             continue
         if (folder / CARD_NAME).is_file():
             found.setdefault(folder.parent.name, []).append(folder)

@@ -64,11 +64,16 @@ def rows(steps: int = STEPS) -> dict[str, Recipe]:
     }
 
 
+def folder_name(row: str) -> str:
+    """Of the models of a row."""
+    return row.replace(" ", "-")
+
+
 def train_rows(out: Path, data: Path, recipes: Mapping[str, Recipe], seeds: Sequence[int], *, device: str) -> None:
     """Train what is not trained yet: `OUT/<row>/s<seed>/`, each a model folder with its folds; resumes."""
     for name, recipe in recipes.items():
         for seed in seeds:
-            folder = out / name.replace(" ", "-") / f"s{seed}"
+            folder = out / folder_name(name) / f"s{seed}"
             if (folder / CARD_NAME).is_file():
                 continue
             started = time.monotonic()

@@ -9,10 +9,9 @@ Imports without torch, which takes a second: only a model that is there, and und
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.card import ModelCard, read_card, with_weights, write_card
 from models.errors import CodeRefusedError, ModelDamagedError
@@ -26,8 +25,6 @@ FOLDS_NAME = "folds"
 DEFAULT_MODEL = "mitosis-1"
 #: File of a model folder: that the model is scanned exactly, as measured (`scanner.inference.certificates`).
 CERTIFICATE_NAME = "certificate.json"
-#: Entries of a card that change what a patch is and what is said of it; the others only steer the scan or describe.
-_CONTRACT = ("architecture", "arguments", "patch_size", "mpp", "classes", "target", "normalisation", "border", "sha256")
 
 
 @dataclass(frozen=True)
@@ -158,16 +155,3 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file, lower-case hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def contract_of(card: ModelCard) -> dict[str, Any]:
-    """The card's entries that a model's answers depend on: its weights' checksum and its preprocessing."""
-    fields = asdict(card)
-    contract = {name: fields[name] for name in _CONTRACT}
-    return contract if card.symmetries == 1 else contract | {"symmetries": card.symmetries}
-
-
-def contract_sha256(card: ModelCard) -> str:
-    """One checksum of weights and preprocessing, lower-case hex."""
-    text = json.dumps(contract_of(card), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -144,8 +144,7 @@ def _evaluate_classes(
 def _write(out: Path, evaluation: Evaluation) -> None:
     from scanner.evaluation.report import write_evaluation
 
-    write_evaluation(out, evaluation)
-    report = evaluation.report()
+    report = write_evaluation(out, evaluation)
     typer.echo(f"{evaluation.rule}; threshold {evaluation.threshold:.3f}; {report['pooled']}")
     for line in summary_of(report):
         typer.echo(line)

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.identity import contract_sha256
 from models.pixel_tables import apply_table, normalisation_table
-from models.registry import Model, contract_sha256
+from models.registry import Model
 from models.symmetry import all_views
 from scanner.dense.capabilities import offers_of
 from scanner.dense.certificate_images import IMAGES

@@ -140,6 +140,12 @@ def interval(counts: Sequence[Counts]) -> Interval:
     return interval_of_share([2 * one.right for one in counts], [one.right + one.wrong + one.figures for one in counts])
 
 
+def resampled_groups(fields: Sequence[ScoredField]) -> list[list[ScoredField]]:
+    """What a bootstrap draws from: patients, or single fields where all are of one patient."""
+    groups = by_patient(fields)
+    return groups if len(groups) > 1 else [[one] for one in fields]
+
+
 def by_patient(fields: Iterable[ScoredField]) -> list[list[ScoredField]]:
     """The fields of each patient, patients in the order of their names."""
     groups: dict[str, list[ScoredField]] = defaultdict(list)

@@ -25,7 +25,7 @@ from scanner.evaluation.folds import fold_without
 from scanner.evaluation.intervals import Interval, interval_of_share
 from scanner.evaluation.matching import FLOOR, FloatArray, best_scores
 from scanner.evaluation.rules import Rule
-from scanner.labels.fields import RIM_UM, LabelledField, split_by_slide
+from scanner.labels.fields import LabelledField, paint_figures_out, split_by_slide
 from scanner.settings import ScanSettings, SettingsKeywords
 
 if TYPE_CHECKING:
@@ -177,9 +177,5 @@ def _statistics_of_rims(canvas: npt.NDArray[np.uint8], centres: FloatArray, mpp:
     """What the tissue around the figures says of their slide's stain; of all of it where there is little."""
     from scanner.survey.stain import stain_statistics
 
-    rims = canvas.copy()
-    rows, cols = np.ogrid[: canvas.shape[0], : canvas.shape[1]]
-    for row, col in centres:
-        rims[np.hypot(rows - row, cols - col) * mpp <= RIM_UM] = 255  # Glass, which does not count.
-    statistics = stain_statistics([rims])
+    statistics = stain_statistics([paint_figures_out(canvas, centres, mpp=mpp)])
     return statistics if statistics.stain is not None else stain_statistics([canvas])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scanner.evaluation.curves import best_threshold, by_patient, count_at, trace_curve
+from scanner.evaluation.curves import best_threshold, by_patient, count_at, resampled_groups, trace_curve
 from scanner.evaluation.cutouts import ScoredCutouts
 from scanner.evaluation.intervals import interval_of_average_precision, interval_of_share
 from scanner.evaluation.matching import ScoredField, Verdict, match
@@ -46,9 +46,8 @@ def describe_fields(fields: Sequence[ScoredField], rule: Rule, *, threshold: flo
 
 def describe_intervals(fields: Sequence[ScoredField], rule: Rule, *, threshold: float) -> dict[str, Any]:
     """Bootstrap intervals of the pooled scores, over patients; over fields where all are of one patient."""
-    groups = by_patient(fields)
-    over = "cases" if len(groups) > 1 else "fields"
-    groups = groups if len(groups) > 1 else [[one] for one in fields]
+    over = "cases" if len(by_patient(fields)) > 1 else "fields"
+    groups = resampled_groups(fields)
     counts = [count_at(own, rule, threshold=threshold) for own in groups]
     right, wrong, figures = (np.array([getattr(one, key) for one in counts]) for key in ("right", "wrong", "figures"))
     areas_mm2 = [sum(one.area_mm2 for one in own) for own in groups]
@@ -72,9 +71,8 @@ def describe_intervals(fields: Sequence[ScoredField], rule: Rule, *, threshold: 
 
 def describe_unlabelled_fields(fields: Sequence[ScoredField], *, threshold: float) -> dict[str, Any]:
     """Detections on the tissue without labels of fields, for each mm2; over patients as `describe_intervals`."""
-    groups = by_patient(fields)
-    groups = groups if len(groups) > 1 else [[one] for one in fields]
-    return describe_unlabelled([[one.unlabelled for one in own] for own in groups], threshold=threshold)
+    groups = [[one.unlabelled for one in own] for own in resampled_groups(fields)]
+    return describe_unlabelled(groups, threshold=threshold)
 
 
 def worst_case(fields: Sequence[ScoredField], rule: Rule, *, threshold: float) -> dict[str, Any] | None:

@@ -85,10 +85,17 @@ class Evaluation:
         }
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write evaluation.json, curve.csv (PR and FROC), fields.csv, curves.png and worst.png into `folder`."""
+def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
+    """Write evaluation.json, curve.csv (PR and FROC), fields.csv, curves.png and worst.png into `folder`.
+
+    Returns
+    -------
+    dict
+        The content of evaluation.json.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(json.dumps(evaluation.report(), indent=2) + "\n", encoding="utf-8")
+    report = evaluation.report()
+    (folder / "evaluation.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     curve = evaluation.curve
     columns = (curve.thresholds, curve.precision, curve.recall, curve.f1, curve.wrong_per_mm2)
     header = ("threshold", "precision", "recall", "f1", "wrong_per_mm2")
@@ -100,6 +107,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     write_curves(folder / "curves.png", evaluation.fields, evaluation.rule, title=title, **at)
     if evaluation.labelled:
         write_contact_sheet(folder / "worst.png", evaluation.labelled, evaluation.fields, evaluation.rule, **at)
+    return report
 
 
 def _counts_of(field: ScoredField, evaluation: Evaluation) -> tuple[int, int, int]:

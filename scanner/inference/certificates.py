@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from models.registry import CERTIFICATE_NAME, Model, contract_sha256
+from models.identity import contract_sha256
+from models.registry import CERTIFICATE_NAME, Model
 from models.sources import ZOO
 from scanner.dense.certify import certify, describe_certificate, sample_effort
 from scanner.dense.native.library import user_cache

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.card import ModelCard
-from models.registry import contract_sha256
+from models.identity import contract_sha256
 from scanner.inference.prepared_slide import PreparedSlide
 from scanner.settings import ScanSettings, result_settings
 from scanner.slides.files.fingerprint import fingerprint

@@ -28,6 +28,8 @@ DECODED_FIELDS = 2048
 
 #: The rim of a cut-out figure begins here, micrometres from its centre.
 RIM_UM = 9.0
+#: Grey level of glass, which is in no statistic.
+GLASS = 255
 
 #: No tissue is darker than this grey level in all channels; a cut-out with more such pixels reaches over an edge.
 BLACK = 10
@@ -59,6 +61,15 @@ class LabelledField:
     def read(self) -> npt.NDArray[np.uint8]:
         """Its pixels, uint8 (height, width, channels); not to be written to."""
         return read_field(self.path, self.channels)
+
+
+def paint_figures_out(pixels: npt.NDArray[np.uint8], centres: Points, *, mpp: float) -> npt.NDArray[np.uint8]:
+    """A copy in which all within RIM_UM of the centres (row, col) is glass: what is left is said of their slide."""
+    rims = pixels.copy()
+    rows, cols = np.ogrid[: rims.shape[0], : rims.shape[1]]
+    for row, col in centres:
+        rims[np.hypot(rows - row, cols - col) * mpp <= RIM_UM] = GLASS
+    return rims
 
 
 def read_fields(

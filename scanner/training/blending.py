@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scanner.labels.fields import LabelledField
+from scanner.labels.fields import LabelledField, shape_of_field
 from scanner.training.augment import StainChange, change_stain
 from scanner.training.crops import View, cut_crops, draw_view
 from scanner.training.recipe import Recipe
@@ -61,7 +61,11 @@ def draw_host(
 
 def is_small(field: LabelledField, recipe: Recipe) -> bool:
     """True if a crop reaches over the edges of a cut-out."""
-    return bool(min(field.read().shape[:2]) * field.mpp < recipe.patch_size * recipe.mpp)
+    return _side_um(field) < recipe.patch_size * recipe.mpp
+
+
+def _side_um(field: LabelledField) -> float:
+    return min(shape_of_field(field.path, field.channels)) * field.mpp
 
 
 def blend(
@@ -103,7 +107,7 @@ def _disk(place: Place, view: View, field: LabelledField, recipe: Recipe, rng: n
     distance = torch.hypot(at[:, None] - row, at[None] - col) * recipe.mpp
     radius = rng.uniform(*RADIUS_UM)
     if field.source:  # No more of a cut-out than there is.
-        radius = min(radius, min(field.read().shape[:2]) / 2 * field.mpp - EDGE_UM / 2)
+        radius = min(radius, _side_um(field) / 2 - EDGE_UM / 2)
     return ((radius - distance) / EDGE_UM + 0.5).clamp(0, 1).float()
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from models.domain import Domain
 from scanner.geometry.arrays import Pixels
 from scanner.geometry.frames import Box, plan_frame
-from scanner.labels.fields import DECODED_FIELDS, RIM_UM, LabelledField
+from scanner.labels.fields import DECODED_FIELDS, LabelledField, paint_figures_out
 from scanner.slides import open_slide
 from scanner.slides.pixels.grid import Grid
 from scanner.survey.appearance import STATISTICS, appearance_of, measure_appearance
@@ -39,8 +39,6 @@ MIN_SPREAD = 0.01
 MOST_OUTSIDE = 0.02
 #: The limit is at least the 99.9 % quantile of such distances of six normal statistics: a new case needs a reserve.
 LEAST_LIMIT = 4.74
-#: Glass is in no statistic.
-_GLASS = 255
 
 _Array = npt.NDArray[np.float64]
 
@@ -143,11 +141,8 @@ def _rim_of(one: LabelledField, mpp: float) -> Pixels:
     with open_slide(one.path, one.mpp) as slide:
         level0 = slide.levels[0]
         frame = plan_frame((level0.height, level0.width), one.mpp, mpp, stride=1)
-        pixels = Grid(slide, frame).read(Box(0, 0, frame.grid_height, frame.grid_width)).copy()
-    rows, cols = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
-    for row, col in one.points * one.mpp / mpp:
-        pixels[np.hypot(rows - row, cols - col) * mpp <= RIM_UM] = _GLASS
-    return pixels
+        pixels = Grid(slide, frame).read(Box(0, 0, frame.grid_height, frame.grid_width))
+    return paint_figures_out(pixels, one.points * one.mpp / mpp, mpp=mpp)
 
 
 def _rounded(row: _Array) -> tuple[float, ...]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models import Model
+from models.identity import contract_sha256
 from models.pixel_tables import apply_table, normalisation_table
-from models.registry import contract_sha256
 from scanner import ScanResult, scan
 from scanner.errors import (
     InexactLayerError,
