@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.card import ModelCard
 from scanner.geometry.frames import Frame
 from scanner.maps.peaks import Peak
+
+#: Ids are made from what they name, so that a second scan gives the same.
+ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://mitoscan.invalid/feature")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,19 @@ class Detection:
     border: bool
     #: The map's smoothed value, where the score is another: rescored, or calibrated by the background.
     raw_score: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The same in every file and answer that this detection is in."""
+        return id_of_place(self.row, self.col, self.label)
+
+
+def id_of_place(row: float, col: float, label: str) -> str:
+    """UUID of what was found at level-0 px (row, col).
+
+    Place and class make it, to the decimals that tables have; the score does not, whose last digit is the machine's.
+    """
+    return str(uuid.uuid5(ID_NAMESPACE, f"{label} {col:.3f} {row:.3f}"))
 
 
 def detections_from_peaks(

@@ -78,12 +78,14 @@ def score_detections(
     inner = sorted((d for d in detections if not d.border), key=lambda d: (-d.score, d.row, d.col))
     places = np.array([(d.row, d.col) for d in inner], dtype=np.float64).reshape(-1, 2)
     scores = np.array([d.score for d in inner], dtype=np.float64)
-    labels = np.concatenate([field.points, field.disputed])
+    # What is detected at an unjudged point is neither right nor wrong: as at a figure that does not count.
+    figures = np.concatenate([field.points, field.ignored])
+    is_unjudged = np.arange(len(figures)) >= len(field.points)
     unlabelled = tissue_without_labels(
         # From the field's corner, which lies half a pixel before the centre of its first pixel.
         (places + 0.5) * field.mpp,
         scores,
-        (labels + 0.5) * field.mpp,
+        (field.labels + 0.5) * field.mpp,
         extent_um=(shape[0] * field.mpp, shape[1] * field.mpp),
         margin_um=margin_um,
     )
@@ -93,7 +95,7 @@ def score_detections(
         area_mm2=shape[0] * shape[1] * (field.mpp / 1000) ** 2,
         detections=places * field.mpp,
         scores=scores,
-        figures=field.points * field.mpp,
-        at_border=is_at_border(field.points, shape, margin_um / field.mpp),
+        figures=figures * field.mpp,
+        uncounted=is_at_border(figures, shape, margin_um / field.mpp) | is_unjudged,
         unlabelled=unlabelled,
     )

@@ -29,7 +29,7 @@ class Verdict(IntEnum):
 
     WRONG = 0
     RIGHT = 1
-    NOT_COUNTED = 2  # explained by a figure at the border, which does not count
+    NOT_COUNTED = 2  # explained by a figure that does not count: at the border, or judged by nobody
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class ScoredField:
     scores: FloatArray  # (N,)
     #: Figures (row, col) in micrometres.
     figures: FloatArray  # (M, 2)
-    #: Which figures lie at the border.
-    at_border: npt.NDArray[np.bool_]  # (M,)
+    #: Which figures do not count: those at the border, and points that nobody has judged.
+    uncounted: npt.NDArray[np.bool_]  # (M,)
     #: What was found away from every figure and every disputed point.
     unlabelled: UnlabelledTissue = NO_TISSUE
 
     @property
     def count(self) -> int:
         """Figures that count."""
-        return int((~self.at_border).sum())
+        return int((~self.uncounted).sum())
 
 
 def assign(field: ScoredField, rule: Rule) -> npt.NDArray[np.intp]:
@@ -112,13 +112,13 @@ def match(field: ScoredField, rule: Rule) -> npt.NDArray[np.int8]:
     """The verdict on each detection of a field, in their order: int8 (N,)."""
     assigned = assign(field, rule)
     verdicts = np.where(assigned >= 0, Verdict.RIGHT, Verdict.WRONG)
-    is_border = np.append(field.at_border, False)[assigned]  # -1, no figure, is not at the border
-    verdicts[is_border] = Verdict.NOT_COUNTED
+    is_uncounted = np.append(field.uncounted, False)[assigned]  # -1: no figure
+    verdicts[is_uncounted] = Verdict.NOT_COUNTED
     return verdicts.astype(np.int8)
 
 
 def missed_figures(field: ScoredField, rule: Rule, *, threshold: float) -> FloatArray:
     """Counting figures (row, col) in micrometres that no detection of at least `threshold` is right about."""
-    is_missed = ~field.at_border
+    is_missed = ~field.uncounted
     is_missed[np.setdiff1d(assign(field, rule)[field.scores >= threshold], -1)] = False
     return field.figures[is_missed]

@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scanner.detections.detection import Detection
+from scanner.detections.detection import ID_NAMESPACE, Detection
 from scanner.detections.hotspots import Hotspot
 from scanner.files.atomic import write_text
 from scanner.geometry.areas import rings_from_boxes, rings_from_mask
@@ -29,9 +28,6 @@ from scanner.survey.tissue import Mask, TissueMask
 Feature = dict[str, Any]
 #: Corners x, y; the last is the first.
 Ring = list[list[float]]
-
-#: Ids are made from what a feature says, so that a second scan gives the same file.
-ID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://mitoscan.invalid/feature")
 
 DETECTION_COLOUR = [200, 0, 0]
 BORDER_COLOUR = [230, 150, 0]
@@ -79,9 +75,7 @@ def write_detections(
     OutputError
         The file cannot be written.
     """
-    top, left = origin
-    shown = (replace(detection, row=detection.row - top, col=detection.col - left) for detection in detections)
-    _write(path, (_detection_feature(detection, dict(metadata or {})) for detection in shown))
+    _write(path, (_detection_feature(detection, origin, dict(metadata or {})) for detection in detections))
 
 
 def write_regions(path: Path, result: ScanResult, *, origin: tuple[int, int] = (0, 0)) -> None:
@@ -126,20 +120,30 @@ def write_tissue(path: Path, tissue: TissueMask, *, origin: tuple[int, int] = (0
     _write(path, features)
 
 
-def _detection_feature(detection: Detection, metadata: dict[str, str]) -> Feature:
-    name = detection.label.capitalize()
-    point = {"type": "Point", "coordinates": [round(detection.col, 3), round(detection.row, 3)]}
+def _detection_feature(detection: Detection, origin: tuple[int, int], metadata: dict[str, str]) -> Feature:
+    name, (top, left) = detection.label.capitalize(), origin
+    region = Region(f"{name}: border", BORDER_COLOUR) if detection.border else Region(name, DETECTION_COLOUR)
+    place = detection.col - left, detection.row - top
+    return point_feature(detection.id, place, region, measurements=_measurements(detection), metadata=metadata)
+
+
+def point_feature(
+    identity: str,
+    place: tuple[float, float],
+    region: Region,
+    *,
+    measurements: dict[str, float],
+    metadata: dict[str, str],
+) -> Feature:
+    """A detection at (x, y), in level-0 px from QuPath's top left."""
     properties = {
         "objectType": "detection",
-        "classification": (
-            {"name": f"{name}: border", "color": BORDER_COLOUR}
-            if detection.border
-            else {"name": name, "color": DETECTION_COLOUR}
-        ),
-        "measurements": _measurements(detection),
+        "classification": {"name": region.name, "color": region.colour},
+        "measurements": measurements,
         "metadata": metadata,
     }
-    return _feature(point, properties)
+    point = {"type": "Point", "coordinates": [round(place[0], 3), round(place[1], 3)]}
+    return {"type": "Feature", "id": identity, "geometry": point, "properties": properties}
 
 
 def _measurements(detection: Detection) -> dict[str, float]:
@@ -223,5 +227,10 @@ def _feature(geometry: dict[str, Any], properties: dict[str, Any]) -> Feature:
 
 
 def _write(path: Path, features: Iterable[Feature]) -> None:
+    write_text(path, collection_text(features))
+
+
+def collection_text(features: Iterable[Feature]) -> str:
+    """A FeatureCollection, one feature a line."""
     lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in features)
-    write_text(path, f'{{"type": "FeatureCollection", "features": [\n{lines}\n]}}\n')
+    return f'{{"type": "FeatureCollection", "features": [\n{lines}\n]}}\n'

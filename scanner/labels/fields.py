@@ -7,8 +7,8 @@ A data folder holds `images/`, `labels.csv` (image, case, x, y) and, where reade
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from scanner.errors import SettingsError
 from scanner.labels.tables import read_points, read_rows, refuse_points_off
+from scanner.labels.targets import NO_CLASS
 from scanner.slides import open_slide
 from scanner.slides.pixels.protocol import RGB
 
@@ -49,6 +50,8 @@ class LabelledField:
     points: Points = field(default_factory=lambda: np.zeros((0, 2)))
     #: Points that readers disagreed about and judged not to be figures.
     disputed: Points = field(default_factory=lambda: np.zeros((0, 2)))
+    #: Points that nobody has judged: neither figures nor none, in training as in evaluation.
+    ignored: Points = field(default_factory=lambda: np.zeros((0, 2)))
     #: Where its stain comes from, for fields of one figure each: the scanner.
     source: str = ""
     #: Class of each figure, an index of the model's classes; 1 for all where there is one kind.
@@ -57,6 +60,11 @@ class LabelledField:
     pixel_classes: npt.NDArray[np.uint8] | None = None
     #: Channels of a pixel; 3: red, green and blue.
     channels: int = RGB
+
+    @property
+    def labels(self) -> Points:
+        """All labelled points: what lies at none of them is background."""
+        return np.concatenate([self.points, self.disputed, self.ignored])
 
     def read(self) -> npt.NDArray[np.uint8]:
         """Its pixels, uint8 (height, width, channels); not to be written to."""
@@ -88,7 +96,8 @@ def read_fields(
     mpp : float
         Micrometres per pixel of all its images.
     class_index : callable, optional
-        What the column `label` says, "" where there is none -> the class of a point; None: of none.
+        What the column `label` says, "" where there is none -> the class of a point; None: it is disputed, NO_CLASS:
+        it is to be ignored.
     channels : int
         Of the images' pixels.
 
@@ -106,16 +115,30 @@ def read_fields(
             raise SettingsError(f"{folder / 'labels.csv'} names {name}, which images/ does not hold")
         own, argued = ([point for point in points if point.image == name] for points in (labelled, disputed))
         refuse_points_off((*own, *argued), shape_of_field(path, channels))
+        places = [point.place for point in own]
         kinds = [class_index(point.label) if class_index else 1 for point in own]
-        figures = [(point.place, kind) for point, kind in zip(own, kinds, strict=True) if kind is not None]
-        doubted = [point.place for point, kind in zip(own, kinds, strict=True) if kind is None]
-        doubted += [point.place for point in argued]
-        places, of_kinds = (
-            _as_points([place for place, _ in figures]),
-            np.array([kind for _, kind in figures], np.int64),
-        )
-        fields.append(LabelledField(path, case, mpp, places, _as_points(doubted), kinds=of_kinds, channels=channels))
+        labelled_field = LabelledField(path, case, mpp, channels=channels)
+        fields.append(with_points(labelled_field, places, kinds, disputed=[point.place for point in argued]))
     return tuple(fields)
+
+
+def with_points(
+    one: LabelledField,
+    places: Sequence[tuple[float, float]],
+    kinds: Sequence[int | None],
+    *,
+    disputed: Sequence[tuple[float, float]] = (),
+) -> LabelledField:
+    """A field with these points (row, col): of a class, disputed (None), or to be ignored (NO_CLASS)."""
+    by_kind = list(zip(places, kinds, strict=True))
+    figures = [(place, kind) for place, kind in by_kind if kind not in (None, 0, NO_CLASS)]
+    return replace(
+        one,
+        points=_as_points([place for place, _ in figures]),
+        kinds=np.array([kind for _, kind in figures], np.int64),
+        disputed=_as_points([*(place for place, kind in by_kind if kind is None), *disputed]),
+        ignored=_as_points([place for place, kind in by_kind if kind == NO_CLASS]),
+    )
 
 
 def read_figures(folder: Path, *, mpp: float) -> tuple[LabelledField, ...]:

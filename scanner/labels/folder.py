@@ -21,13 +21,12 @@ import numpy as np
 from scanner.errors import SettingsError
 from scanner.labels.boxes import Boxes, boxes_from_name
 from scanner.labels.coco import read_coco
-from scanner.labels.fields import LabelledField, Points, read_fields, shape_of_field
+from scanner.labels.fields import LabelledField, read_fields, shape_of_field, with_points
 from scanner.labels.naming import class_of
 from scanner.labels.pictures import marks_of_labels, read_label_image
 from scanner.labels.qupath import read_qupath
 from scanner.labels.shapes import Mark, paint_marks, refuse_marks_off
 from scanner.labels.tables import text_file
-from scanner.labels.targets import NO_CLASS
 from scanner.slides.pixels.protocol import RGB
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -126,12 +125,5 @@ def _field(path: Path, labels: tuple[Mark, ...] | np.ndarray, rules: LabelRules)
         painted = labels if isinstance(labels, np.ndarray) else paint_marks(labels, (height, width))
         return LabelledField(path, path.stem, rules.mpp, pixel_classes=painted, channels=rules.channels)
     marks = marks_of_labels(labels) if isinstance(labels, np.ndarray) else labels
-    figures = [mark for mark in marks if mark.kind not in (None, 0, NO_CLASS)]
-    disputed = [mark for mark in marks if mark.kind in (None, NO_CLASS)]
-    kinds = np.array([mark.kind for mark in figures], np.int64)
-    points, argued = _centres(figures), _centres(disputed)
-    return LabelledField(path, path.stem, rules.mpp, points, argued, kinds=kinds, channels=rules.channels)
-
-
-def _centres(marks: Sequence[Mark]) -> Points:
-    return np.array([mark.centre for mark in marks], np.float64).reshape(-1, 2)
+    plain = LabelledField(path, path.stem, rules.mpp, channels=rules.channels)
+    return with_points(plain, [mark.centre for mark in marks], [mark.kind for mark in marks])

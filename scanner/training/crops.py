@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scanner.geometry.frames import mirrored
 from scanner.labels.fields import LabelledField
-from scanner.labels.targets import make_targets, output_centres, sample_classes
+from scanner.labels.targets import IGNORED, make_targets, output_centres, sample_classes
 from scanner.training.recipe import Recipe
 from scanner.training.sampling import Place
 
@@ -65,9 +65,16 @@ def crop_targets(fields: Sequence[LabelledField], views: Sequence[View], recipe:
         if field.pixel_classes is not None:
             targets.append(_pixel_targets(field.pixel_classes, view, centres - middle))
             continue
-        points = (field.points - np.array(view.centre)) @ np.linalg.inv(view.matrix).T + middle
-        targets.append(make_targets(points, centres, kinds=field.kinds, **rings))
+        places = np.concatenate([field.points, field.ignored])
+        points = (places - np.array(view.centre)) @ np.linalg.inv(view.matrix).T + middle
+        targets.append(make_targets(points, centres, kinds=_kinds(field), **rings))
     return torch.from_numpy(np.stack(targets))
+
+
+def _kinds(field: LabelledField) -> npt.NDArray[np.int64]:
+    """Class of each figure, and IGNORED for each point to be ignored after them."""
+    kinds = np.ones(len(field.points), np.int64) if field.kinds is None else field.kinds
+    return np.append(kinds, np.full(len(field.ignored), IGNORED))
 
 
 def _pixel_targets(

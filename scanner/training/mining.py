@@ -38,7 +38,7 @@ def _false_peaks(
     scores = score_field(net, field.read(), recipe, stain=stain)
     kept = suppress(find_peaks(scores, floor=FLOOR), recipe.ignored_um / field.mpp / stride)
     # Points that readers disagreed about have a pool of their own; mining them again would weight them twice.
-    known = np.concatenate([field.points, field.disputed])
+    known = field.labels
     found = [(peak.row * float(stride), peak.col * float(stride)) for peak in kept]
     if field.pixel_classes is not None:
         return [(row, col) for row, col in found if field.pixel_classes[int(row), int(col)] == 0]

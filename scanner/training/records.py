@@ -109,6 +109,6 @@ def hash_fields(fields: Iterable[LabelledField]) -> str:
     digest = hashlib.sha256()
     for field in sorted(fields, key=lambda field: (field.path.name, field.case)):
         digest.update(f"{field.path.name}\0{field.case}\0{file_sha256(field.path)}\0".encode())
-        for values in (field.points, field.disputed, field.kinds, field.pixel_classes):
+        for values in (field.points, field.disputed, field.ignored, field.kinds, field.pixel_classes):
             digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -32,16 +32,29 @@ _WORK = re.compile(r"([0-9a-f]{32})(\.\d+)?")
 _log = logging.getLogger(__name__)
 
 
-def clean(store: Store, queues: QueueClient, settings: Settings, now: float) -> None:
-    """Remove finished jobs past their time or beyond the quota, then files and queue entries that no job needs."""
+def clean(
+    store: Store,
+    queues: QueueClient,
+    settings: Settings,
+    now: float,
+    *,
+    reviewed: Callable[[Iterable[str]], set[str]] = lambda _ids: set(),
+) -> None:
+    """Remove finished jobs past their time or beyond the quota, then files and queue entries that no job needs.
+
+    Of a job that people have reviewed (`reviewed` says which of these ids) the files go and the row stays: their work
+    is in no file.
+    """
     rows = store.list_rows(limit=1_000_000)
     readable = [row for row in rows if isinstance(row, Job)]
     kept, gone = split_by_age(readable, before=now - settings.keep_days * DAY)
     if settings.quota_bytes:
         kept, more = split_by_size(kept, settings)
         gone += more
+    lasting = reviewed(job.id for job in gone)
     for job in gone:
-        store.delete(job.id)
+        if job.id not in lasting:
+            store.delete(job.id)
     old, steps = now - GRACE, list[Callable[[], object]]()
     if len(readable) == len(rows):
         needed = (_remove_results, _remove_work, _remove_slides)

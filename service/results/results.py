@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from scanner.detections.detection import id_of_place
 from service.problems import ReportedError
 
 ANSWER = "answer.json"
@@ -78,11 +79,13 @@ class Answer:
     #: The threshold of the scan; `candidates` have lower scores too.
     threshold: float
     candidate_floor: float
-    #: x, y, x_um, y_um, score, label, border; by falling score.
+    #: id, x, y, x_um, y_um, score, label, border; by falling score.
     candidates: list[dict[str, Any]]
     hotspots: list[dict[str, Any]]
     area_mm2: dict[str, Any]
     warnings: list[str]
+    #: Level-0 (row, col) of QuPath's top left.
+    origin: tuple[int, int] = (0, 0)
 
     def detections(self, threshold: float | None = None) -> list[dict[str, Any]]:
         """The candidates with at least this score."""
@@ -166,4 +169,7 @@ class Results:
 
 @lru_cache(maxsize=64)
 def _load_answer(path: Path, _changed_ns: int) -> Answer:
-    return Answer(**json.loads(path.read_text(encoding="utf-8")))
+    answer = Answer(**json.loads(path.read_text(encoding="utf-8")))
+    for one in answer.candidates:  # Results of older versions say none.
+        one.setdefault("id", id_of_place(one["y"], one["x"], one["label"]))
+    return answer

@@ -85,7 +85,7 @@ class Pyramid:
 
 def slide_tile(source: TileSource, level: int, place: tuple[int, int]) -> bytes:
     """A DeepZoom tile of the slide as JPEG; `place` is (row, col)."""
-    slide = _open(source)
+    slide = open_source(source)
     level0 = slide.levels[0]
     pyramid = Pyramid(level0.width, level0.height)
     box = pyramid.level0_box(level, *place)
@@ -97,13 +97,13 @@ def slide_tile(source: TileSource, level: int, place: tuple[int, int]) -> bytes:
 
 def slide_thumbnail(source: TileSource) -> bytes:
     """The whole slide as JPEG, small."""
-    level0 = _open(source).levels[0]
+    level0 = open_source(source).levels[0]
     return slide_tile(source, Pyramid(level0.width, level0.height).thumbnail_level, (0, 0))
 
 
 def slide_crop(source: TileSource, place: tuple[int, int], side: int) -> bytes:
     """The square of `side` level-0 pixels around a level-0 (row, col) as JPEG; white beyond the slide's border."""
-    slide = _open(source)
+    slide = open_source(source)
     level0, (row, col) = slide.levels[0], place
     if not (0 <= row < level0.height and 0 <= col < level0.width):
         raise TileOutsideError(f"the slide has {level0.width} x {level0.height} px")
@@ -118,7 +118,7 @@ def slide_crop(source: TileSource, place: tuple[int, int], side: int) -> bytes:
 
 def slide_size(source: TileSource) -> tuple[int, int, float | None]:
     """Width, height and mpp of a slide at level 0."""
-    slide = _open(source)
+    slide = open_source(source)
     return slide.levels[0].width, slide.levels[0].height, slide.mpp
 
 
@@ -169,5 +169,6 @@ def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np
 
 
 @lru_cache(maxsize=8)
-def _open(source: TileSource) -> Slide:
+def open_source(source: TileSource) -> Slide:
+    """The slide, kept open for the next call."""
     return open_image(source.path, source.mpp, channels=None, image=source.image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -150,7 +150,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, moni
                 gpu_form=settings.gpu_form,
             )
             said = warn_of_images(slide, request.image)
-            answer = answer_from_result(result, warnings=said)
+            answer = replace(answer_from_result(result, warnings=said), origin=slide.origin)
             write_regions(work / REGIONS, result)
             result.map.close()  # Before the folder with the map's values is renamed.
     except ScanCancelledError as error:
@@ -202,6 +202,7 @@ def answer_from_result(result: ScanResult, *, warnings: Sequence[str] = ()) -> A
 
 def _candidate(detection: Any) -> dict[str, Any]:
     return {
+        "id": detection.id,
         "x": detection.col,
         "y": detection.row,
         "x_um": detection.col_um,

@@ -17,6 +17,7 @@ import torch
 from service.jobs import dbos_queue, retention, webhooks
 from service.jobs.migrating import open_store
 from service.jobs.store import Store
+from service.review.reviews import Reviews
 from service.settings import Settings
 from service.telemetry.logs import configure_logs
 from service.telemetry.tracing import start_tracing, stop_tracing
@@ -64,12 +65,12 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
 
 
 def _handlers(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> dbos_queue.WorkflowHandlers:
-    settings = worker.settings
+    settings, reviews = worker.settings, Reviews(store.engine)
     return dbos_queue.WorkflowHandlers(
         run_job=worker.run_job,
         fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
         call_webhook=partial(webhooks.call_webhook, store, settings),
-        clean=lambda: retention.clean(store, queues, settings, time.time()),
+        clean=lambda: retention.clean(store, queues, settings, time.time(), reviewed=reviews.reviewed_of),
     )
 
 

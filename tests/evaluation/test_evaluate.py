@@ -55,7 +55,7 @@ def test_detections_at_the_border_are_left_out_and_figures_there_do_not_count():
     inside = (11.6, 300)  # 12.1 px from the edge
     outside = (11.4, 300)
     field = scored("A", [inside, outside, (200, 592)], [detection(5, 5, 0.9, border=True), detection(100, 100, 0.5)])
-    assert field.at_border.tolist() == [False, True, True]
+    assert field.uncounted.tolist() == [False, True, True]
     assert field.count == 1
     assert field.scores.tolist() == [0.5]
 

@@ -12,12 +12,12 @@ COORDINATE = st.floats(0, 60, allow_nan=False)
 POINTS = st.lists(st.tuples(COORDINATE, COORDINATE), max_size=8)
 
 
-def make_field(detections, figures, *, scores=None, at_border=None) -> ScoredField:
+def make_field(detections, figures, *, scores=None, uncounted=None) -> ScoredField:
     detections = np.array(detections, dtype=np.float64).reshape(-1, 2)
     figures = np.array(figures, dtype=np.float64).reshape(-1, 2)
     scores = np.linspace(0.9, 0.1, len(detections)) if scores is None else np.array(scores)
-    at_border = np.zeros(len(figures), bool) if at_border is None else np.array(at_border)
-    return ScoredField("field", "case", 1.0, detections, scores, figures, at_border)
+    uncounted = np.zeros(len(figures), bool) if uncounted is None else np.array(uncounted)
+    return ScoredField("field", "case", 1.0, detections, scores, figures, uncounted)
 
 
 @given(POINTS, POINTS, st.sampled_from([MITOS12, MITOS14, MIDOG]))
@@ -65,7 +65,7 @@ def test_radii_of_the_contests(rule, verdict):
 
 
 def test_what_a_figure_at_the_border_explains_is_neither_right_nor_wrong():
-    field = make_field([(4, 10), (30, 30)], [(1, 10), (50, 50)], at_border=[True, False])
+    field = make_field([(4, 10), (30, 30)], [(1, 10), (50, 50)], uncounted=[True, False])
     assert match(field, MITOS14).tolist() == [Verdict.NOT_COUNTED, Verdict.WRONG]
     assert field.count == 1
     np.testing.assert_array_equal(missed_figures(field, MITOS14, threshold=0.0), [[50, 50]])

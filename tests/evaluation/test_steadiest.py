@@ -81,7 +81,7 @@ def test_a_small_case_that_fails_outweighs_a_large_one():
 
 
 def test_a_case_that_no_threshold_helps_leaves_the_choice_to_the_others():
-    hopeless = replace(line_of([], 0), figures=np.zeros((1, 2)), at_border=np.zeros(1, bool), case="hopeless")
+    hopeless = replace(line_of([], 0), figures=np.zeros((1, 2)), uncounted=np.zeros(1, bool), case="hopeless")
     other = replace(line_of([0.9, 0.8, 0.7, 0.2], 3), case="other")
     groups = curves_of_cases([hopeless, other], MITOS14)
     assert [one.name for one in groups] == ["hopeless", "other"]

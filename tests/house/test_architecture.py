@@ -58,6 +58,7 @@ STOREYS = (
     "service.slides_in",
     "service.results",
     "service.jobs",
+    "service.review",
     "service.worker",
     "service.api.contract",
     "service.api.running",

@@ -64,7 +64,7 @@ def test_hard_negatives_are_disputed_and_what_is_to_be_ignored_is_no_figure(fold
     (folder / "labels" / "C_1.geojson").write_text(json.dumps(features))
     field = read_labelled(folder, POINTS)[2]
     assert field.points.tolist() == [[30, 40]]
-    assert field.disputed.tolist() == [[5, 6], [8, 9]]
+    assert (field.disputed.tolist(), field.ignored.tolist()) == ([[5, 6]], [[8, 9]])
 
 
 def test_points_without_a_class_are_of_the_first(folder: Path) -> None:

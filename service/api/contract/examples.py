@@ -26,6 +26,7 @@ _SUMMARY: dict[str, Any] = {
     "links": {"self": _HERE, "events": f"{_HERE}/events", "view": f"{_HERE}/view", "files": f"{_HERE}/files"},
 }
 _DETECTION = {
+    "id": "41f2a9f0-94a9-5f2c-9c52-3f6f6a7b1c11",
     "x": 10234.0,
     "y": 8121.0,
     "x_um": 2328.2,
@@ -33,6 +34,16 @@ _DETECTION = {
     "score": 0.91,
     "label": "mitotic figure",
     "border": False,
+}
+_MARK = {
+    "id": _DETECTION["id"],
+    "x": 10234.0,
+    "y": 8121.0,
+    "verdict": "rejected",
+    "label": "mitotic figure",
+    "note": "pyknotic",
+    "by": "anna",
+    "at": "2026-11-25T10:00:00Z",
 }
 _MODEL = {"name": "mitosis-1", "version": "0.1.0", "sha256": _SHA256}
 _JOB = _SUMMARY | {
@@ -98,6 +109,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "default": "mitosis-1",
         "models": [{"name": "mitosis-1", "version": "0.1.0", "mpp": 0.25}],
     },
+    "ReviewOut": {
+        "count": {"model": 1, "reviewed": 0, "open": 0},
+        "per_mm2": 0.0,
+        "marks": [_MARK],
+        "agreement": [{"reviewers": ["anna", "bert"], "both": 1, "kappa": None, "differ": [_DETECTION["id"]]}],
+    },
+    "MarkOut": _MARK,
     "SlideSize": {"width": 46000, "height": 32914, "mpp": 0.2275, "tile_side": 256, "levels": 17},
     "HealthOut": {"status": "ok"},
     "ReadyOut": {"status": "ready", "checks": {"store": True, "disk": True, "model": True, "worker": True}},

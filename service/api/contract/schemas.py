@@ -18,6 +18,7 @@ from service.results.results import Answer
 class DetectionOut(BaseModel):
     """One figure: its centre in level-0 pixels from the top left (pixel centres are integers), and in micrometres."""
 
+    id: Annotated[str, Field(description="the same in every file and in the review")]
     x: float
     y: float
     x_um: float

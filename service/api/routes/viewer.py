@@ -89,8 +89,8 @@ async def get_tile(
     row: Annotated[int, Path(ge=0, le=1_000_000)],
 ) -> Response:
     """JPEG; places that cannot be decoded are grey."""
-    source = _source(service, job)
-    with _unreadable_as_missing():
+    source = source_of(service, job)
+    with unreadable_as_missing():
         tile = await service.tiles.run(slide_tile, source, level, (row, col))
     return Response(tile, media_type="image/jpeg", headers=_FOREVER)
 
@@ -103,8 +103,8 @@ async def get_tile(
 )
 async def get_thumbnail(service: ServiceDep, job: JobDep) -> Response:
     """Made from the slide's pyramid, never from its label, macro image or thumbnail: those may show names."""
-    source = _source(service, job)
-    with _unreadable_as_missing():
+    source = source_of(service, job)
+    with unreadable_as_missing():
         thumbnail = await service.tiles.run(slide_thumbnail, source)
     return Response(thumbnail, media_type="image/jpeg", headers=_FOREVER)
 
@@ -123,8 +123,8 @@ async def get_crop(
     side: Annotated[int, Query(ge=16, le=512, description="side of the square, in level-0 pixels")] = 128,
 ) -> Response:
     """Around level-0 pixel (x, y); what lies beyond the slide's border is white."""
-    source = _source(service, job)
-    with _unreadable_as_missing():
+    source = source_of(service, job)
+    with unreadable_as_missing():
         crop = await service.tiles.run(slide_crop, source, (y, x), side)
     return Response(crop, media_type="image/jpeg", headers=_FOREVER)
 
@@ -164,12 +164,12 @@ async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
     if job.state is JobState.SUCCEEDED:
         image = service.results.answer(job.request.result_key).image
         return image["width"], image["height"], image["mpp"]
-    with _unreadable_as_missing():
-        return await service.tiles.run(slide_size, _source(service, job))
+    with unreadable_as_missing():
+        return await service.tiles.run(slide_size, source_of(service, job))
 
 
 @contextmanager
-def _unreadable_as_missing() -> Iterator[None]:
+def unreadable_as_missing() -> Iterator[None]:
     """Turn a ScannerError into TileOutsideError: why the slide cannot be read is in the job's own problem."""
     try:
         yield
@@ -177,7 +177,8 @@ def _unreadable_as_missing() -> Iterator[None]:
         raise TileOutsideError("the slide cannot be read") from error
 
 
-def _source(service: Service, job: Job) -> TileSource:
+def source_of(service: Service, job: Job) -> TileSource:
+    """Where the pixels of a job are; NotFinishedError while its slide is not here."""
     request = job.request
     if not request.slide:
         raise NotFinishedError(

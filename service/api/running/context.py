@@ -16,6 +16,7 @@ from service.jobs.lifecycle import Job
 from service.jobs.presence import Presence
 from service.jobs.store import JobNotFoundError
 from service.results.tile_processes import TileMaker
+from service.review.reviews import Reviews
 from service.slides_in.appending import Appender
 from service.telemetry.audit import add_audit_fields
 
@@ -32,6 +33,7 @@ class Service(JobBackend):
     readiness: Readiness
     tiles: TileMaker
     appender: Appender
+    reviews: Reviews
 
     def close(self) -> None:
         """Stop processes and threads, and close the database connections."""

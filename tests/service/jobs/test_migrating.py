@@ -116,5 +116,7 @@ def test_a_job_that_was_asked_of_an_older_version_is_run_by_this_one(tmp_path: P
 def make_older(path: Path) -> None:
     """Undo what migrations have done to a store."""
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"DROP INDEX ix_mitoscan_jobs_slide; DROP TABLE {VERSION_TABLE};")
+        for table in (VERSION_TABLE, "mitoscan_marks", "mitoscan_reviews"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DROP INDEX ix_mitoscan_jobs_slide")
         connection.execute("ALTER TABLE mitoscan_jobs DROP COLUMN slide")

@@ -1,0 +1,1 @@
+"""What people say of a result: verdicts, figures that were missed, the count that follows, and files of it."""
