@@ -27,8 +27,8 @@ class FigureIn(BaseModel):
     """A figure that the model missed."""
 
     model_config = ConfigDict(extra="forbid")
-    x: Annotated[float, Field(allow_inf_nan=False, description="centre, in level-0 pixels from the left")]
-    y: Annotated[float, Field(allow_inf_nan=False, description="from the top")]
+    x: Annotated[float, Field(strict=True, ge=0, le=1e7, description="centre, in level-0 pixels from the left")]
+    y: Annotated[float, Field(strict=True, ge=0, le=1e7, description="from the top")]
     label: Label | None = None
     note: Note = ""
 

@@ -33,8 +33,9 @@ from service.telemetry.audit import add_audit_fields
 
 router = APIRouter(prefix="/jobs", tags=["review"])
 
-
-MarkId = Annotated[str, Path(max_length=64, description="id of a detection, a candidate or an added figure")]
+MarkId = Annotated[
+    str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="id of a detection, a candidate or an added figure")
+]
 Reviewer = Annotated[
     str | None,
     Query(min_length=1, max_length=64, pattern=PLAIN_TEXT, description="who reviews; by default the name of the key"),
