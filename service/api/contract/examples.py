@@ -113,6 +113,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "count": {"model": 1, "reviewed": 0, "open": 0},
         "per_mm2": 0.0,
         "marks": [_MARK],
+        "by": "anna",
         "agreement": [{"reviewers": ["anna", "bert"], "both": 1, "kappa": None, "differ": [_DETECTION["id"]]}],
     },
     "MarkOut": _MARK,

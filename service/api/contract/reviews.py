@@ -69,6 +69,7 @@ class ReviewOut(BaseModel):
     count: CountOut
     per_mm2: Annotated[float | None, Field(description="reviewed figures per mm2 of counted tissue")]
     marks: list[MarkOut]
+    by: Annotated[str, Field(description="what a verdict that is given with this key and `reviewer` has as `by`")]
     agreement: list[AgreementOut]
 
 

@@ -22,7 +22,7 @@ from service.api.contract.reviews import (
     mark_out,
 )
 from service.api.routes.files import FinishedJobDep
-from service.api.running.context import Service, ServiceDep, SubmitterDep
+from service.api.running.context import ClientDep, Service, ServiceDep, SubmitterDep
 from service.jobs.lifecycle import Job
 from service.problems import ReportedError
 from service.results.results import Answer
@@ -49,7 +49,9 @@ class OffSlideError(ReportedError):
 
 
 @router.get("/{job_id}/review", summary="The review of a result", responses=problems(404, 409, 410, 422))
-def get_review(service: ServiceDep, job: FinishedJobDep) -> ReviewOut:
+def get_review(
+    service: ServiceDep, job: FinishedJobDep, client: ClientDep, reviewer: Reviewer = None
+) -> ReviewOut:
     """All verdicts, the counts that follow, and how far reviewers agree; stays when the result's files are removed."""
     marks = service.reviews.marks(job.id)
     result = service.reviews.result(job.id) or kept_of(_answer(service, job))
@@ -58,6 +60,7 @@ def get_review(service: ServiceDep, job: FinishedJobDep) -> ReviewOut:
         count=CountOut(model=count.model, reviewed=count.reviewed, open=count.open),
         per_mm2=round(count.reviewed / result.counted_mm2, 6) if result.counted_mm2 else None,
         marks=[mark_out(mark) for mark in marks],
+        by=_name(client, reviewer),
         agreement=[agreement_out(one) for one in agreements(marks)],
     )
 

@@ -23,15 +23,17 @@ export class List {
     return listed.length;
   }
 
-  item({ x, y, score, border, x_um, y_um }, index) {
+  item({ x, y, score, border, x_um, y_um, verdict }, index) {
     const entry = document.createElement("li");
+    entry.dataset.verdict = verdict ?? "";
     const button = Object.assign(document.createElement("button"), { type: "button", onclick: () => this.choose(index) });
     const image = Object.assign(document.createElement("img"), { alt: "", width: 48, height: 48 });
     image.dataset.place = `${Math.round(x)}_${Math.round(y)}`;
     const text = document.createElement("span");
-    const value = Object.assign(document.createElement("b"), { textContent: score.toFixed(3) });
+    const value = Object.assign(document.createElement("b"), { textContent: score == null ? "" : score.toFixed(3) });
     const place = Object.assign(document.createElement("small"), { textContent: `${(x_um / 1000).toFixed(2)}, ${(y_um / 1000).toFixed(2)} mm` });
     text.append(value, place);
+    text.append(Object.assign(document.createElement("small"), { className: "verdict", textContent: verdict ?? "" }));
     if (border) text.append(Object.assign(document.createElement("small"), { textContent: "at the edge, not counted" }));
     button.append(image, text);
     entry.append(button);
@@ -47,6 +49,14 @@ export class List {
     } catch { // The slide has been removed: the list stays.
       image.remove();
     }
+  }
+
+  // Show what was said of one of them.
+  say(index, verdict) {
+    const entry = this.element.children[index];
+    if (!entry) return;
+    entry.dataset.verdict = verdict ?? "";
+    entry.querySelector(".verdict").textContent = verdict ?? "";
   }
 
   // Mark the one that was chosen; -1 for none.

@@ -2,7 +2,8 @@
 const RADIUS_UM = 12;
 const SMALLEST = 5; // px of the screen
 const CHOSEN = "#00b34a";
-export const COLOURS = { mark: "#0a5cff", hotspot: "#b0187a", tissue: "#00897b", unread: "#5a5257", ink: "#282882" };
+const VERDICTS = { accepted: "#0b7a3b", rejected: "#6a6468", unsure: "#b26a00", added: "#7a2bbf" };
+export const COLOURS = { ...VERDICTS, mark: "#0a5cff", hotspot: "#b0187a", tissue: "#00897b", unread: "#5a5257", ink: "#282882" };
 
 export class Marks {
   constructor(canvas, stage, size) {
@@ -99,8 +100,15 @@ export class Marks {
       context.strokeStyle = "#ffffffb0";
       context.stroke();
       context.lineWidth = isChosen ? 3.5 : 2;
-      context.strokeStyle = isChosen ? CHOSEN : COLOURS.mark;
+      context.strokeStyle = isChosen ? CHOSEN : COLOURS[detection.verdict] ?? COLOURS.mark;
       context.stroke();
+      if (detection.verdict === "rejected") { // Colour is not the only sign.
+        const reach = radius * Math.SQRT1_2;
+        context.beginPath();
+        context.moveTo(at.x - reach, at.y + reach);
+        context.lineTo(at.x + reach, at.y - reach);
+        context.stroke();
+      }
     });
     context.setLineDash([]);
   }

@@ -3,6 +3,7 @@ import { call, follow, json, megabytes } from "./api.js";
 import { List, drawHistogram } from "./findings.js";
 import { listenToKeys } from "./keys.js";
 import { COLOURS, Marks, isWithin } from "./marks.js";
+import { ReviewPanel } from "./reviewing.js";
 import { Stage, scaleBar } from "./stage.js";
 
 const LIVE_INTERVAL = 2000; // ms
@@ -17,7 +18,7 @@ const ABOUT = {
 const jobPath = location.pathname.replace(/\/view$/, "");
 const element = (id) => document.getElementById(id);
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
-let job, stage, marks, list, candidates = [], floor = 0;
+let job, stage, marks, list, panel, candidates = [], floor = 0;
 
 function showState(now) {
   const { tiles_done: done, tiles_total: total, mm2_done, mm2_total, eta_s, bytes_done, bytes_total } = now.progress;
@@ -58,6 +59,7 @@ async function openSlide() {
   stage.viewer.addHandler("update-viewport", showScale);
   stage.viewer.addHandler("canvas-click", (event) => {
     if (!event.quick) return;
+    if (panel?.takesClick(event.position)) return;
     const index = marks.nearest(event.position);
     if (index >= 0) select(index);
   });
@@ -83,7 +85,7 @@ function showPlace(event) {
   if (x < 0 || y < 0 || x >= width || y >= height) { element("place").textContent = ""; return; }
   const found = marks.detections[marks.nearest(point, 20)];
   const where = mpp ? `${((x * mpp) / 1000).toFixed(3)}, ${((y * mpp) / 1000).toFixed(3)} mm · ${(mpp / stage.scale()).toPrecision(2)} µm/px` : `${Math.round(x)}, ${Math.round(y)} px`;
-  element("place").textContent = found ? `score ${found.score.toFixed(3)} · ${where}` : where;
+  element("place").textContent = found?.score != null ? `score ${found.score.toFixed(3)} · ${where}` : where;
 }
 
 function applyThreshold() {
@@ -91,15 +93,16 @@ function applyThreshold() {
   element("threshold-value").textContent = threshold.toFixed(3);
   element("reset").hidden = Math.abs(threshold - job.threshold) < 1e-9;
   marks.detections = candidates.filter(({ score }) => score >= threshold);
+  if (panel) marks.detections = panel.withVerdicts(marks.detections);
   marks.current = -1;
-  const counted = marks.detections.filter(({ border }) => !border);
-  element("count").textContent = counted.length;
+  const own = marks.detections.filter(({ border, score }) => !border && score != null);
+  element("count").textContent = own.length;
   const area = job.area_mm2.counted ?? job.area_mm2.tissue; // Results of older versions have no counted area.
-  element("density").textContent = area > 0 ? `${(counted.length / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
+  element("density").textContent = area > 0 ? `${(own.length / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
   const spot = job.hotspots[0];
   element("hotspot").hidden = !spot;
   if (spot) {
-    const count = counted.filter((detection) => isWithin(detection, spot)).length;
+    const count = own.filter((detection) => isWithin(detection, spot)).length;
     const part = spot.tissue_mm2 < 0.95 * spot.area_mm2 ? `, ${spot.tissue_mm2.toFixed(2)} mm² of it tissue` : "";
     element("hotspot").textContent = `Hotspot: ${count} in ${spot.area_mm2.toFixed(2)} mm² = ${(count / spot.area_mm2).toFixed(1)} per mm²${part}`;
     element("hotspot").title = `go there (h); the window was chosen at threshold ${job.threshold}`;
@@ -149,6 +152,8 @@ async function showResult() {
   await stage.showMap(`${jobPath}/files/map.png`);
   marks.draw();
   document.body.dataset.result = "shown";
+  panel = new ReviewPanel(jobPath, { job, candidates, stage, marks, list, jump, select, apply: applyThreshold });
+  await panel.open();
 }
 
 function showFiles() {
@@ -191,6 +196,8 @@ function listen() {
   element("zoom-in").onclick = () => stage?.zoom(1.5);
   element("zoom-out").onclick = () => stage?.zoom(1 / 1.5);
   listenToKeys({
+    a: () => panel?.judge("accepted"), r: () => panel?.judge("rejected"), e: () => panel?.judge("unsure"),
+    z: () => panel?.undo(), i: () => panel?.toggleAdding(), Escape: () => panel?.setAdding(false),
     n: () => jump(marks.current + 1), p: () => jump(marks.current < 0 ? -1 : marks.current - 1), h: spot, t: flipTheme,
     m: () => element("show-map").click(), d: () => element("show-marks").click(), o: () => element("show-tissue").click(),
     u: () => element("show-unread").click(), "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
