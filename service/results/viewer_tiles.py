@@ -22,6 +22,7 @@ from scanner.slides.opening import open_image
 from scanner.slides.pixels.colour import shown_as_rgb
 from scanner.slides.pixels.protocol import read_masked
 from service.problems import ReportedError
+from service.slides_in.server_paths import fingerprint
 
 TILE_SIDE = 512  # px of a DeepZoom level
 JPEG_QUALITY = 85
@@ -33,6 +34,12 @@ STRIP_PX = 2**24
 #: Grey value of places that cannot be read.
 UNREADABLE_GREY = 128
 UNREADABLE_SIDE = 64  # px of a level
+
+
+class SlideChangedError(ReportedError):
+    """The slide is a file of the server's folders, and is not the one that was scanned any more."""
+
+    problem_type = "slide-changed"
 
 
 class TileOutsideError(ReportedError, LookupError):
@@ -49,6 +56,8 @@ class TileSource:
     mpp: float | None = None
     #: Index of the image of its file; None: the first that is no overview.
     image: int | None = None
+    #: What `server_paths.fingerprint` said of a file of the server's folders when it was scanned.
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,12 @@ def slide_size(source: TileSource) -> tuple[int, int, float | None]:
     return slide.levels[0].width, slide.levels[0].height, slide.mpp
 
 
+def require_unchanged(source: TileSource) -> None:
+    """SlideChangedError if the file is there, and is another than the one that was scanned."""
+    if source.fingerprint and source.path.exists() and fingerprint(source.path) != source.fingerprint:
+        raise SlideChangedError("the slide has changed since it was scanned: submit it again")
+
+
 def read_reduced(slide: Slide, box: Box, downsample: int) -> npt.NDArray[np.uint8]:
     """The slide in a level-0 `box`, reduced `downsample` times, read from the best level in strips.
 
@@ -168,7 +183,22 @@ def _read_what_can_be_read(slide: Slide, level: int, box: Box) -> npt.NDArray[np
     return pixels
 
 
-@lru_cache(maxsize=8)
 def open_source(source: TileSource) -> Slide:
-    """The slide, kept open for the next call."""
+    """The slide, kept open for the next call.
+
+    Raises
+    ------
+    SlideChangedError
+        The file is another than the one that was scanned: its pixels do not go with what was found.
+    """
+    try:
+        status = source.path.stat()
+    except OSError:
+        return _open(source, 0, 0)  # It says what is wrong.
+    return _open(source, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _open(source: TileSource, _changed_ns: int, _bytes: int) -> Slide:
+    require_unchanged(source)
     return open_image(source.path, source.mpp, channels=None, image=source.image)

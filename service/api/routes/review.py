@@ -49,9 +49,7 @@ class OffSlideError(ReportedError):
 
 
 @router.get("/{job_id}/review", summary="The review of a result", responses=problems(404, 409, 410, 422))
-def get_review(
-    service: ServiceDep, job: FinishedJobDep, client: ClientDep, reviewer: Reviewer = None
-) -> ReviewOut:
+def get_review(service: ServiceDep, job: FinishedJobDep, client: ClientDep, reviewer: Reviewer = None) -> ReviewOut:
     """All verdicts, the counts that follow, and how far reviewers agree; stays when the result's files are removed."""
     marks = service.reviews.marks(job.id)
     result = service.reviews.result(job.id) or kept_of(_answer(service, job))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 from xml.sax.saxutils import quoteattr
 
@@ -25,6 +26,7 @@ from service.results.viewer_tiles import (
     Pyramid,
     TileOutsideError,
     TileSource,
+    require_unchanged,
     slide_crop,
     slide_size,
     slide_thumbnail,
@@ -161,11 +163,13 @@ async def get_live_map(service: ServiceDep, job: JobDep) -> Response:
 
 
 async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
+    source = source_of(service, job)
     if job.state is JobState.SUCCEEDED:
+        await service.tiles.run(require_unchanged, source)
         image = service.results.answer(job.request.result_key).image
         return image["width"], image["height"], image["mpp"]
     with unreadable_as_missing():
-        return await service.tiles.run(slide_size, source_of(service, job))
+        return await service.tiles.run(slide_size, source)
 
 
 @contextmanager
@@ -184,4 +188,6 @@ def source_of(service: Service, job: Job) -> TileSource:
         raise NotFinishedError(
             "the slide was not fetched" if job.state.is_final else "the slide is still being fetched"
         )
-    return TileSource(service.settings.data.resolve() / request.slide, request.mpp, request.image)
+    path = service.settings.data.resolve() / request.slide
+    is_of_server = PurePosixPath(request.slide).is_absolute()
+    return TileSource(path, request.mpp, request.image, request.slide_sha256 if is_of_server else "")

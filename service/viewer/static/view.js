@@ -104,7 +104,9 @@ function applyThreshold() {
   if (spot) {
     const count = own.filter((detection) => isWithin(detection, spot)).length;
     const part = spot.tissue_mm2 < 0.95 * spot.area_mm2 ? `, ${spot.tissue_mm2.toFixed(2)} mm² of it tissue` : "";
-    element("hotspot").textContent = `Hotspot: ${count} in ${spot.area_mm2.toFixed(2)} mm² = ${(count / spot.area_mm2).toFixed(1)} per mm²${part}`;
+    // By tissue, as the slide's count is: by the window the two would contradict each other.
+    const density = spot.tissue_mm2 > 0 ? `: ${(count / spot.tissue_mm2).toFixed(1)} per mm² of tissue` : "";
+    element("hotspot").textContent = `Hotspot: ${count} in ${spot.area_mm2.toFixed(2)} mm²${part}${density}`;
     element("hotspot").title = `go there (h); the window was chosen at threshold ${job.threshold}`;
   }
   const listed = list.show(marks.detections);

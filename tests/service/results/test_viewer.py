@@ -173,3 +173,22 @@ def test_the_api_is_documented_in_the_browser(server: Server, page, picture) -> 
     page.goto(f"{server.client.base_url}/docs")
     page.wait_for_selector("#operations-scan-detect_detect_post, .opblock")
     picture("docs")
+
+
+def test_a_slide_that_has_changed_is_gone_and_its_result_stays(tmp_path: Path, models_folder: Path) -> None:
+    slide = tmp_path / "slides" / "field.png"
+    slide.parent.mkdir()
+    slide.write_bytes(png(make_field(62)))
+    with Server(tmp_path, models_folder, MITOSCAN_SLIDE_FOLDERS=f'["{slide.parent}"]').start() as server:
+        job = server.client.post("/detect", json={"source": {"path": "field.png"}}).raise_for_status().json()
+        where = f"/jobs/{job['id']}"
+        shown = ("slide.json", "slide_files/8/0_0.jpeg", "crops/60_60.jpeg", "thumbnail.jpeg")
+        assert {server.client.get(f"{where}/{name}").status_code for name in shown} == {200}
+        slide.write_bytes(png(make_field(63)))
+        answers = [server.client.get(f"{where}/{name}") for name in shown]
+        assert {(answer.status_code, answer.json()["type"]) for answer in answers} == {
+            (410, "urn:mitoscan:slide-changed")
+        }
+        assert server.client.get(f"{where}/detections").status_code == 200
+        slide.unlink()
+        assert server.client.get(f"{where}/slide.json").status_code == 200
