@@ -60,6 +60,7 @@ class SettingsKeywords(TypedDict, total=False):
     hotspots: int
     mask: Path | None
     exports: tuple[str, ...]
+    name: str | None
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ class ScanSettings:
     mask: Path | None = None
     #: Files beyond those that every scan writes, of EXPORTS.
     exports: tuple[str, ...] = ()
+    #: What the slide is called in the report and in pictures; None: its file's name, "": nothing.
+    name: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible values, naming them."""

@@ -10,10 +10,9 @@ import numpy as np
 from PIL import Image
 
 from scanner.detections.hotspots import Hotspot
-from scanner.exports.legend import above_legend
+from scanner.exports.legend import above_legend, titled
 from scanner.exports.marks import BORDER_COLOUR, DETECTION_COLOUR, HOTSPOT_COLOUR, UNREADABLE_COLOUR, Marks, hatching
 from scanner.files.atomic import write_picture
-from scanner.files.printable import printable
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape, describe_hpf
 from scanner.result import ScanResult
@@ -42,8 +41,9 @@ def write_hotspot_pictures(folder: Path, result: ScanResult, slide: Slide) -> di
     OutputError
         A file cannot be written.
     """
+    name = result.report["slide"]["name"]
     pictures = {
-        f"hotspot-{rank}": draw_hotspot(hotspot, result, slide, title=f"{printable(slide.path.name)}, hotspot {rank}")
+        f"hotspot-{rank}": draw_hotspot(hotspot, result, slide, title=titled(name, f"hotspot {rank}"))
         for rank, hotspot in enumerate(result.hotspots, start=1)
     }
     for name, picture in pictures.items():

@@ -23,6 +23,7 @@ from scanner.exports.marks import (
     font,
     hatching,
 )
+from scanner.files.printable import printable
 
 #: What a legend can explain; the scale bar is always there.
 PARTS = ("detection", "on the border, not counted", "hotspot", "tissue", "unreadable", "ink", "probability 0 to 1")
@@ -72,6 +73,23 @@ def above_legend(
     picture.paste(marked, ((legend.width - marked.width) // 2, 0))
     picture.paste(legend, (0, marked.height))
     return picture
+
+
+def titled(name: str, text: str) -> str:
+    """What a picture or page says of a slide of this name, which may be empty."""
+    return f"{printable(name)}: {text}" if name else text
+
+
+def under_title(picture: Image.Image, title: str) -> Image.Image:
+    """A picture with a line of text above it."""
+    height = LINE + MARGIN
+    band = Image.new("RGB", (picture.width * OVERSAMPLING, height), PAPER_COLOUR)
+    _write(band, MARGIN, MARGIN // 2, title)
+    line = band.reduce(OVERSAMPLING)
+    under = Image.new("RGB", (picture.width, picture.height + line.height), PAPER_COLOUR)
+    under.paste(line, (0, 0))
+    under.paste(picture, (0, line.height))
+    return under
 
 
 def draw_legend(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scanner.exports.legend import PARTS, above_legend
+from scanner.exports.legend import PARTS, above_legend, titled
 from scanner.exports.map_picture import Colours, colours_from_levels, pool_map
 from scanner.exports.marks import (
     BORDER_COLOUR,
@@ -24,7 +24,6 @@ from scanner.exports.marks import (
     outline,
 )
 from scanner.exports.segmentation_picture import colour_of, describe_class, palette
-from scanner.files.printable import printable
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape
 from scanner.maps.segmentation import Segmentation, sample_labels
@@ -51,10 +50,10 @@ def draw_overview(result: ScanResult, slide: Slide, backdrop: Future[Backdrop] |
     """The overview: the slide, perhaps read already, with its marks above a legend; the result holds its report."""
     colours, px_um = read_backdrop(slide, result.frame) if backdrop is None else backdrop.result()
     if result.segmentation is not None:
-        return _draw_classes(colours, px_um, result, result.segmentation, name=slide.path.name)
+        return _draw_classes(colours, px_um, result, result.segmentation, name=result.report["slide"]["name"])
     marked = _draw_marks(Image.fromarray(_paint(colours, px_um, result)), px_um, result)
     parts = PARTS if result.tissue.is_ink is not None else [part for part in PARTS if part != "ink"]
-    title = f"{printable(slide.path.name)}: {_counts(result.report)}"
+    title = titled(result.report["slide"]["name"], _counts(result.report))
     return above_legend(marked, title=title, px_um=px_um, parts=parts)
 
 

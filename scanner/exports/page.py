@@ -10,6 +10,7 @@ from PIL import Image
 
 from models.card import Measurement, ModelCard
 from scanner.exports.html import MM2, Table, hpf, picture, write_html
+from scanner.exports.legend import titled
 from scanner.files.run_report import domain_warning
 from scanner.geometry.windows import SMALL_MM2
 from scanner.result import ScanResult
@@ -45,7 +46,7 @@ def write_page(
     write_html(
         path,
         "report.html",
-        title=f"{report['slide']['name']}: {'classes' if 'classes' in report else 'mitotic figures'}",
+        title=titled(report["slide"]["name"], "classes" if "classes" in report else "mitotic figures"),
         report=report,
         warning=domain_warning(report),
         overview=picture(overview, text="overview"),
@@ -119,7 +120,7 @@ def _areas(report: dict[str, Any]) -> Facts:
 def _slide(report: dict[str, Any]) -> Facts:
     slide, mask = report["slide"], report["settings"]["mask"]
     return [
-        ("name", slide["name"]),
+        *([("name", slide["name"])] if slide["name"] else []),
         ("size", f"{slide['width']} x {slide['height']} px"),
         ("resolution", f"{report['mpp']:.4g} um/px, from: {report['mpp_source']}"),
         ("scanned at", f"{report['grid']['mpp']:.4g} um/px, every {report['settings']['stride']} px"),

@@ -39,7 +39,7 @@ def describe_result(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
     content = {
         "notice": NOTICE,
         "model": describe_model(card),
-        "slide": describe_slide(prepared.slide),
+        "slide": describe_slide(prepared.slide, settings.name),
         "mpp": frame.level0_mpp,
         "mpp_source": prepared.survey.mpp_source,
         "grid": {"mpp": frame.grid_mpp, "width": frame.grid_width, "height": frame.grid_height},
@@ -137,14 +137,14 @@ def _exports_of(path: Path) -> list[str]:
         return []
 
 
-def describe_slide(slide: Slide) -> dict[str, Any]:
+def describe_slide(slide: Slide, name: str | None = None) -> dict[str, Any]:
     """Name and size in level-0 px; `origin` is the x and y that GeoJSON counts from; an ICC profile is not applied.
 
     `image` is the index of the one that was scanned, `images` has all of the file, and `notes` what was left out.
     """
     level0, (top, left) = slide.levels[0], slide.origin
     return {
-        "name": slide.path.name,
+        "name": slide.path.name if name is None else name,
         "width": level0.width,
         "height": level0.height,
         "origin": {"x": left, "y": top},
@@ -178,7 +178,7 @@ def threshold_table(prepared: PreparedSlide, result: ScanResult) -> tuple[Thresh
 def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
     """Every setting that the scan ran with: the card's where none was asked for."""
     card = prepared.model.card
-    chosen = asdict(prepared.settings) | {
+    chosen = {key: value for key, value in asdict(prepared.settings).items() if key != "name"} | {
         "stride": prepared.frame.stride,
         "tile_size": prepared.tile_side,
         "threshold": prepared.threshold,

@@ -26,12 +26,12 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     OutputError
         The file cannot be written.
     """
-    write_text(path, _as_json(report) + "\n")
+    write_text(path, report_as_json(report) + "\n")
 
 
 def as_written(report: Mapping[str, Any]) -> dict[str, Any]:
     """What `read_report` gives back of a report that `write_report` has written."""
-    content: dict[str, Any] = json.loads(_as_json(report))
+    content: dict[str, Any] = json.loads(report_as_json(report))
     return content
 
 
@@ -47,7 +47,7 @@ def domain_warning(report: Mapping[str, Any]) -> str:
     return domain.get("warning", "")
 
 
-def _as_json(report: Mapping[str, Any]) -> str:
+def report_as_json(report: Mapping[str, Any]) -> str:
     """JSON for any reader: names that are not UTF-8 are written with escapes, see `scanner.files.printable`."""
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain)
     return well_formed(text, backslash="\\\\")

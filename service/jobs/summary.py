@@ -94,6 +94,12 @@ def links_of(job: Job) -> dict[str, str]:
     return links
 
 
+def shown_name(job: Job) -> str:
+    """The slide and its case, as pages and pictures call them."""
+    case = job.options.case
+    return f"{case} \N{MIDDLE DOT} {job.request.slide_name}" if case else job.request.slide_name
+
+
 def link_to_file(job: Job, name: str) -> str:
     """Link to a file of a job's result."""
     return f"/jobs/{job.id}/files/{name}"

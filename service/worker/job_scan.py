@@ -146,6 +146,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, moni
                 image=request.image,
                 keep_ink=request.keep_ink,
                 exports=request.exports,
+                name="",  # Jobs with other names share the result: each gets its own when it is asked for.
                 device=settings.device,
                 gpu_form=settings.gpu_form,
             )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pathlib
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
 from starlette.datastructures import Headers
 from starlette.staticfiles import StaticFiles
 
@@ -14,7 +18,8 @@ from service.api.contract.problems import problems
 from service.api.contract.schemas import FileList, FileOut
 from service.api.running.context import JobDep, ServiceDep
 from service.jobs.lifecycle import Job, JobState
-from service.jobs.summary import link_to_file
+from service.jobs.summary import link_to_file, shown_name
+from service.results.naming import NAMED, name_file, size_when_named
 from service.results.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, ResultGoneError
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -58,7 +63,7 @@ ZarrPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1
 def list_files(service: ServiceDep, job: FinishedJobDep) -> FileList:
     """The files of every result, a picture of each hotspot, and the files that `export` asked for."""
     results, key = service.results, job.request.result_key
-    sizes = {name: results.file(key, name).stat().st_size for name in results.names(key)}
+    sizes = {name: _size(results.file(key, name), job) for name in results.names(key)}
     if not sizes:
         raise ResultGoneError(GONE)
     files = [
@@ -66,6 +71,11 @@ def list_files(service: ServiceDep, job: FinishedJobDep) -> FileList:
         for name, size in sizes.items()
     ]
     return FileList(files=files, zarr=link_to_file(job, ZARR) if results.has_zarr(key) else None)
+
+
+def _size(path: pathlib.Path, job: Job) -> int:
+    status = path.stat()
+    return size_when_named(path, shown_name(job), status.st_mtime_ns) if path.name in NAMED else status.st_size
 
 
 @router.head("/{job_id}/files/{name}", include_in_schema=False)
@@ -94,7 +104,8 @@ def get_zarr_file(
 def _send(service: ServiceDep, job: Job, name: str, if_none_match: str | None) -> Response:
     path = service.results.file(job.request.result_key, name)
     status = path.stat()
-    identity = f"{job.request.result_key} {name} {status.st_mtime_ns} {status.st_size}"
+    shown = shown_name(job) if name in NAMED else ""
+    identity = f"{job.request.result_key} {name} {status.st_mtime_ns} {status.st_size} {shown}"
     tag = f'"{hashlib.sha256(identity.encode()).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if name.endswith(".html"):
@@ -102,4 +113,11 @@ def _send(service: ServiceDep, job: Job, name: str, if_none_match: str | None) -
     if _CACHING.is_not_modified(Headers(headers), Headers({"If-None-Match": if_none_match or ""})):
         return Response(status_code=304, headers=headers)
     in_zarr = "application/json" if name.endswith(".json") else "application/octet-stream"
-    return FileResponse(path, media_type=MEDIA_TYPES.get(name, in_zarr), headers=headers)
+    media_type = MEDIA_TYPES.get(name, in_zarr)
+    if name not in NAMED:
+        return FileResponse(path, media_type=media_type, headers=headers)
+    # As a file, so that ranges of it can be asked for; it goes with the answer.
+    with NamedTemporaryFile(delete=False) as named:
+        named.write(name_file(path, shown))
+    gone = BackgroundTask(os.unlink, named.name)
+    return FileResponse(named.name, media_type=media_type, headers=headers, background=gone)
