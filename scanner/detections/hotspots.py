@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +106,13 @@ def find_hotspots(
     return _find_boxes(places, tissue, window, top)
 
 
+def describe_hotspot(hotspot: Hotspot) -> dict[str, Any]:
+    """A window, half-open, in level-0 px."""
+    box = hotspot.box
+    place = {"x": box.left, "y": box.top, "width": box.width, "height": box.height}
+    return place | {key: value for key, value in asdict(hotspot).items() if key != "box"}
+
+
 def _find_boxes(places: Places, tissue: TissueMask, window: Window, top: int) -> tuple[Hotspot, ...]:
     frame, size = tissue.frame, window.size_px(tissue.frame)
     hotspots: list[Hotspot] = []
@@ -131,12 +139,9 @@ def _best_box(places: Places, frame: Frame, size: tuple[int, int], taken: list[B
     tops = _positions(places[:, 0], size[0], frame.level0_height)
     lefts = _positions(places[:, 1], size[1], frame.level0_width)
     # A best position that is topmost and leftmost lies where some place comes in, or where a taken box ends.
-    columns = np.unique(
-        np.append(lefts[:, 0], [box.right for box in taken if box.right + size[1] <= frame.level0_width])
-    )
-    rows = np.unique(
-        np.append(tops[:, 0], [box.bottom for box in taken if box.bottom + size[0] <= frame.level0_height])
-    )
+    last = frame.level0_height - size[0], frame.level0_width - size[1]
+    columns = np.unique(np.append(lefts[:, 0], [box.right for box in taken if box.right <= last[1]]))
+    rows = np.unique(np.append(tops[:, 0], [box.bottom for box in taken if box.bottom <= last[0]]))
     firsts, lasts = np.searchsorted(columns, lefts[:, 0]), np.searchsorted(columns, lefts[:, 1], side="right")
     counts = np.zeros(len(columns), np.int64)
     best, corner = 0, (0, 0)
@@ -207,8 +212,7 @@ def _find_circles(places: Places, tissue: TissueMask, window: Window, top: int) 
         if any(math.dist(centre, other) < 2 * radius_px for other in taken):
             centre = best
         area_mm2, tissue_mm2 = tissue.areas_in_circle((centre[0] + 0.5, centre[1] + 0.5), radius_px)
-        edges = (round(place + 0.5 + sign * radius_px) for sign in (-1, 1) for place in centre)
-        box = Box(*edges)
+        box = Box(*(round(place + 0.5 + sign * radius_px) for sign in (-1, 1) for place in centre))
         hotspots.append(_measure(box, int(is_inside.sum()), area_mm2, tissue_mm2, Shape.CIRCLE))
         taken.append(centre)
         places = places[~is_inside]

@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,11 @@ from scanner.files.atomic import write_text
 from scanner.geometry.areas import rings_from_boxes, rings_from_mask
 from scanner.geometry.frames import Box, Frame
 from scanner.geometry.windows import Shape
-from scanner.result import ScanResult
 from scanner.survey.masks import RIM_CLASS
 from scanner.survey.tissue import Mask, TissueMask
+
+if TYPE_CHECKING:  # The service writes features without a scan, and without torch.
+    from scanner.result import ScanResult
 
 Feature = dict[str, Any]
 #: Corners x, y; the last is the first.

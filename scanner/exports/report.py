@@ -11,7 +11,7 @@ from typing import Any
 
 from models.card import NOTICE
 from scanner.detections.detection import counted
-from scanner.detections.hotspots import Hotspot, ThresholdCount, counts_by_threshold, mitotic_count
+from scanner.detections.hotspots import ThresholdCount, counts_by_threshold, describe_hotspot, mitotic_count
 from scanner.devices.device_queue import StageSeconds
 from scanner.errors import OutputError
 from scanner.exports.files import remove_extras
@@ -153,13 +153,6 @@ def describe_slide(slide: Slide, name: str | None = None) -> dict[str, Any]:
         "images": [describe_image(image) for image in slide.images],
         "notes": list(slide.notes),
     }
-
-
-def describe_hotspot(hotspot: Hotspot) -> dict[str, Any]:
-    """A window, half-open, in level-0 px."""
-    box = hotspot.box
-    place = {"x": box.left, "y": box.top, "width": box.width, "height": box.height}
-    return place | {key: value for key, value in asdict(hotspot).items() if key != "box"}
 
 
 def describe_window(settings: ScanSettings) -> dict[str, Any]:

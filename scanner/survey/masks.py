@@ -5,6 +5,7 @@ A mask is taken cell by cell of the tissue mask: a cell belongs to it if its cen
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import numpy.typing as npt
 from scanner.errors import MaskError
 from scanner.geometry.areas import Area, areas_from_geojson
 from scanner.geometry.filling import cells_within
+from scanner.geometry.frames import Frame
 from scanner.survey.mask_files import read_outlines
 from scanner.survey.mask_pictures import read_picture
-from scanner.survey.tissue import Mask, TissueMask
+from scanner.survey.tissue import CELL_UM, Mask, TissueMask
 
 Centres = npt.NDArray[np.float64]
 
@@ -57,6 +59,14 @@ def restrict(tissue: TissueMask, mask: Path, *, origin: tuple[int, int] = (0, 0)
         frame = tissue.frame
         raise MaskError(f"{mask}: all of it lies outside the slide of {frame.level0_width} x {frame.level0_height} px")
     return replace(tissue, values=tissue.values & outer, is_tissue=tissue.is_tissue & inner)
+
+
+def read_tissue(path: Path, frame: Frame, *, origin: tuple[int, int] = (0, 0)) -> TissueMask:
+    """The tissue of a slide as `tissue.geojson` of its scan has it, to a cell; arguments as for `restrict`."""
+    mask_mpp = max(CELL_UM, frame.level0_mpp)
+    shape = [math.ceil(px * frame.level0_mpp / mask_mpp) for px in (frame.level0_height, frame.level0_width)]
+    everything = np.ones(shape, bool)
+    return restrict(TissueMask(everything, everything, mask_mpp, frame), path, origin=origin)
 
 
 def _cover(tissue: TissueMask, areas: list[Area], origin: tuple[int, int]) -> Mask:

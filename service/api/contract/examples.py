@@ -112,6 +112,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ReviewOut": {
         "count": {"model": 1, "reviewed": 0, "open": 0},
         "per_mm2": 0.0,
+        "hotspot": None,
         "marks": [_MARK],
         "by": "anna",
         "agreement": [{"reviewers": ["anna", "bert"], "both": 1, "kappa": None, "differ": [_DETECTION["id"]]}],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -68,6 +68,10 @@ class ReviewOut(BaseModel):
 
     count: CountOut
     per_mm2: Annotated[float | None, Field(description="reviewed figures per mm2 of counted tissue")]
+    hotspot: Annotated[
+        dict[str, Any] | None,
+        Field(description="where reviewed figures are densest; null without any, or if the result's files are removed"),
+    ]
     marks: list[MarkOut]
     by: Annotated[str, Field(description="what a verdict that is given with this key and `reviewer` has as `by`")]
     agreement: list[AgreementOut]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from scanner.detections.detection import id_of_place
+from scanner.detections.hotspots import describe_hotspot
 from service.access.keys import LOCAL, Client
 from service.api.contract.problems import LOCATION, problems
 from service.api.contract.requests import PLAIN_TEXT
@@ -25,9 +26,10 @@ from service.api.routes.files import FinishedJobDep
 from service.api.running.context import ClientDep, Service, ServiceDep, SubmitterDep
 from service.jobs.lifecycle import Job
 from service.problems import ReportedError
-from service.results.results import Answer
+from service.results.results import Answer, FileNotInResultError, ResultGoneError
+from service.review.hotspot import reviewed_hotspot, window_of
 from service.review.marks import Mark, Verdict, agreements, count_figures
-from service.review.reviewed import kept_of, mark_of_candidate
+from service.review.reviewed import kept_of, mark_of_candidate, reviewed_figures
 from service.review.reviews import ReviewedResult
 from service.telemetry.audit import add_audit_fields
 
@@ -57,6 +59,7 @@ def get_review(service: ServiceDep, job: FinishedJobDep, client: ClientDep, revi
     return ReviewOut(
         count=CountOut(model=count.model, reviewed=count.reviewed, open=count.open),
         per_mm2=round(count.reviewed / result.counted_mm2, 6) if result.counted_mm2 else None,
+        hotspot=_hotspot(service, job, marks),
         marks=[mark_out(mark) for mark in marks],
         by=_name(client, reviewer),
         agreement=[agreement_out(one) for one in agreements(marks)],
@@ -156,6 +159,17 @@ def _find_mark(service: Service, job: Job, mark_id: str) -> tuple[Mark, Reviewed
         return known, kept
     answer = _answer(service, job)
     return mark_of_candidate(answer, mark_id), kept_of(answer)
+
+
+def _hotspot(service: Service, job: Job, marks: list[Mark]) -> dict[str, Any] | None:
+    results, key = service.results, job.request.result_key
+    try:
+        answer = results.answer(key)
+        window, tissue = window_of(results.file(key, "run.json")), results.file(key, "tissue.geojson")
+    except (ResultGoneError, FileNotInResultError):
+        return None
+    found = reviewed_hotspot(reviewed_figures(answer, marks), answer, tissue=tissue, window=window)
+    return None if found is None else describe_hotspot(found)
 
 
 def _answer(service: Service, job: Job) -> Answer:

@@ -84,6 +84,20 @@ def test_verdicts_change_the_reviewed_count_and_nothing_that_the_model_said(serv
     assert review_of(client, job)["count"]["reviewed"] == model + 2
 
 
+def test_the_hotspot_is_that_of_the_reviewed_figures(server: Server, job: dict) -> None:
+    client, where = server.client, f"/jobs/{job['id']}"
+    (first,) = [{key: value for key, value in spot.items()} for spot in job["hotspots"][:1]]
+    before = review_of(client, job)["hotspot"]
+    assert before == pytest.approx(first, abs=1e-6)
+    for one in job["detections"]:
+        put(client, job, one["id"], "rejected")
+    assert review_of(client, job)["hotspot"] is None
+    client.post(f"{where}/review/marks", json={"x": 40, "y": 50})
+    spot = review_of(client, job)["hotspot"]
+    assert spot["count"] == 1
+    assert spot["x"] <= 40 < spot["x"] + spot["width"]
+
+
 def test_ids_are_the_same_everywhere(server: Server, job: dict) -> None:
     client, where = server.client, f"/jobs/{job['id']}/files"
     ids = [one["id"] for one in job["detections"]]
