@@ -91,6 +91,7 @@ def links_of(job: Job) -> dict[str, str]:
         asked = [name for export in job.request.exports for name in EXPORT_FILES.get(export, [ZARR])]
         links |= {"detections": f"{here}/detections", "files": f"{here}/files"}
         links |= {name: link_to_file(job, name) for name in [*FILES, *asked]}
+        links["review"] = f"{here}/review"
     return links
 
 

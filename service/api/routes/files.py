@@ -30,7 +30,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA = sorted(set(MEDIA_TYPES.values()))
 _CONTENT = {media: {"schema": {"type": "object"}} if media.endswith("json") else _BINARY for media in _MEDIA}
 #: A report has its style and pictures inside: it may run no script and load nothing.
-_REPORT_POLICY = (
+REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
@@ -109,7 +109,7 @@ def _send(service: ServiceDep, job: Job, name: str, if_none_match: str | None) -
     tag = f'"{hashlib.sha256(identity.encode()).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if name.endswith(".html"):
-        headers["Content-Security-Policy"] = _REPORT_POLICY
+        headers["Content-Security-Policy"] = REPORT_POLICY
     if _CACHING.is_not_modified(Headers(headers), Headers({"If-None-Match": if_none_match or ""})):
         return Response(status_code=304, headers=headers)
     in_zarr = "application/json" if name.endswith(".json") else "application/octet-stream"

@@ -27,7 +27,7 @@ from service.api.running.context import ClientDep, Service, ServiceDep, Submitte
 from service.jobs.lifecycle import Job
 from service.problems import ReportedError
 from service.results.results import Answer, FileNotInResultError, ResultGoneError
-from service.review.hotspot import reviewed_hotspot, window_of
+from service.review.hotspot import hotspot_of
 from service.review.marks import Mark, Verdict, agreements, count_figures
 from service.review.reviewed import kept_of, mark_of_candidate, reviewed_figures
 from service.review.reviews import ReviewedResult
@@ -162,13 +162,11 @@ def _find_mark(service: Service, job: Job, mark_id: str) -> tuple[Mark, Reviewed
 
 
 def _hotspot(service: Service, job: Job, marks: list[Mark]) -> dict[str, Any] | None:
-    results, key = service.results, job.request.result_key
     try:
-        answer = results.answer(key)
-        window, tissue = window_of(results.file(key, "run.json")), results.file(key, "tissue.geojson")
+        answer = _answer(service, job)
+        found = hotspot_of(service.results, job, answer, reviewed_figures(answer, marks))
     except (ResultGoneError, FileNotInResultError):
         return None
-    found = reviewed_hotspot(reviewed_figures(answer, marks), answer, tissue=tissue, window=window)
     return None if found is None else describe_hotspot(found)
 
 

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from tempfile import TemporaryFile
 from typing import IO
 
 from anyio import to_thread
 from fastapi import APIRouter, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 
+from scanner.errors import ScannerError
 from service.access.limits import require_disk
 from service.api.contract.problems import problems
-from service.api.routes.files import FinishedJobDep
+from service.api.routes.files import REPORT_POLICY, FinishedJobDep
 from service.api.routes.viewer import source_of, unreadable_as_missing
 from service.api.running.context import Service, ServiceDep
 from service.jobs.lifecycle import Job
+from service.jobs.summary import shown_name
 from service.results.results import Answer
+from service.results.viewer_tiles import SlideChangedError, slide_crop
+from service.review.hotspot import hotspot_of
 from service.review.labels import FIELD_BYTES, LabelsFile, cut_field, plan_labels
-from service.review.marks import Mark
+from service.review.marks import Mark, count_figures
+from service.review.report import MAX_PICTURES, Reviewed, report_text
 from service.review.reviewed import geojson_text, reviewed_figures, table_text
 
 router = APIRouter(prefix="/jobs", tags=["review"])
 
 #: Bytes of an answer that are read from the disk at once.
 PIECE = 1 << 20
+#: Side of the picture of a figure, micrometres.
+CROP_UM = 50
 
 
 @router.get(
@@ -85,6 +93,33 @@ async def get_labels(service: ServiceDep, job: FinishedJobDep) -> StreamingRespo
     labels.finish()
     headers = {"Content-Length": str(file.tell()), "Cache-Control": "private, no-store"}
     return StreamingResponse(_pieces(file), media_type="application/zip", headers=headers)
+
+
+@router.get(
+    "/{job_id}/files/report.reviewed.html",
+    summary="The reviewed count as a page to print and sign",
+    response_class=HTMLResponse,
+    responses=problems(404, 409, 410, 422, 503),
+)
+async def get_reviewed_report(service: ServiceDep, job: FinishedJobDep) -> HTMLResponse:
+    """Count per mm2, hotspot with its high-power fields, reviewers and their agreement, and every figure."""
+    reviewed = await to_thread.run_sync(_reviewed_with_hotspot, service, job)
+    crops = []
+    if job.request.slide:
+        source, side = source_of(service, job), round(CROP_UM / reviewed.answer.image["mpp"])
+        for one in reviewed.figures[:MAX_PICTURES]:
+            with suppress(ScannerError, SlideChangedError):  # The page lacks pictures then.
+                crops.append(await service.tiles.run(slide_crop, source, (round(one.y), round(one.x)), side))
+    text = await to_thread.run_sync(report_text, reviewed, crops)
+    headers = {"Cache-Control": "private, no-store", "Content-Security-Policy": REPORT_POLICY}
+    return HTMLResponse(text, headers=headers)
+
+
+def _reviewed_with_hotspot(service: Service, job: Job) -> Reviewed:
+    answer, marks = _reviewed(service, job)
+    figures = reviewed_figures(answer, marks)
+    count = count_figures(marks, model=answer.count, mpp=answer.image["mpp"])
+    return Reviewed(shown_name(job), answer, marks, count, figures, hotspot_of(service.results, job, answer, figures))
 
 
 def _reviewed(service: Service, job: Job) -> tuple[Answer, list[Mark]]:

@@ -13,6 +13,7 @@ export class Review {
     this.done = []; // what can be undone: the id, and the reviewer's mark before
     this.problem = "";
     this.isSaving = false;
+    this.saving = Promise.resolve();
     this.own = ""; // what the service calls this reviewer
   }
 
@@ -103,8 +104,11 @@ export class Review {
   save(request) {
     this.waiting.push(request);
     this.onChange();
-    if (!this.isSaving) this.saveAll();
+    if (!this.isSaving) this.saving = this.saveAll();
   }
+
+  // Ends once nothing waits to be saved.
+  async saved() { while (this.waiting.length) await this.saving; }
 
   // One after the other, so that the last verdict on a mark is the one that is kept.
   async saveAll() {

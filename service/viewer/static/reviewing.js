@@ -1,17 +1,21 @@
 // The panel of the review: its buttons and its count, and what it changes on the slide and in the list.
 import { Review } from "./review.js";
 
+const FILES = { "report.reviewed.html": "Report", "detections.reviewed.csv": "Table", "detections.reviewed.geojson": "QuPath", "labels.zip": "Labels" };
 const VERDICTS = { accept: "accepted", reject: "rejected", unsure: "unsure" };
 const element = (id) => document.getElementById(id);
 
 export class ReviewPanel {
   // `page` has the job, its candidates, what shows them, and how one of them is chosen.
   constructor(jobPath, page) {
-    Object.assign(this, page);
+    Object.assign(this, page, { jobPath });
     // Whether the model counts each candidate, by id.
     this.counted = new Map(this.candidates.map(({ id, score, border }) => [id, score >= this.job.threshold && !border]));
     this.review = new Review(jobPath, { mpp: this.job.image.mpp, onChange: () => this.show() });
     for (const [id, verdict] of Object.entries(VERDICTS)) element(id).onclick = () => this.judge(verdict);
+    element("review-files").replaceChildren(...Object.entries(FILES).map(([name, textContent]) => Object.assign(document.createElement("button"), {
+      type: "button", textContent, title: `download ${name}`, onclick: () => this.download(name),
+    })));
     element("undo").onclick = () => this.undo();
     element("add").onclick = () => this.toggleAdding();
     element("reviewer").value = this.review.reviewer;
@@ -82,6 +86,12 @@ export class ReviewPanel {
   setAdding(isAdding) {
     if (isAdding) document.body.dataset.adding = "yes"; else delete document.body.dataset.adding;
     element("add").setAttribute("aria-pressed", String(isAdding));
+  }
+
+  // What was said last is in the file.
+  async download(name) {
+    await this.review.saved();
+    await this.fetchFile(name, `${this.jobPath}/files/${name}`).catch((error) => { element("saved").textContent = error.message; });
   }
 
   // True if a click on the slide adds a figure.

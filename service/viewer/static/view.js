@@ -154,7 +154,7 @@ async function showResult() {
   await stage.showMap(`${jobPath}/files/map.png`);
   marks.draw();
   document.body.dataset.result = "shown";
-  panel = new ReviewPanel(jobPath, { job, candidates, stage, marks, list, jump, select, apply: applyThreshold });
+  panel = new ReviewPanel(jobPath, { job, candidates, stage, marks, list, jump, select, apply: applyThreshold, fetchFile: download });
   await panel.open();
 }
 

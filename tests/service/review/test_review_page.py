@@ -10,7 +10,7 @@ from tests.service.server_process import Server
 
 
 @pytest.mark.slow
-def test_ten_verdicts_by_keyboard_one_added_one_undone(server: Server, page, picture) -> None:
+def test_ten_verdicts_by_keyboard_one_added_one_undone(server: Server, page, picture, tmp_path) -> None:
     job = scanned(server, png(make_field(78, height=400, width=480)))
     where = f"/jobs/{job['id']}"
 
@@ -44,7 +44,16 @@ def test_ten_verdicts_by_keyboard_one_added_one_undone(server: Server, page, pic
     marks = server.client.get(f"{where}/review").json()["marks"]
     assert len(marks) == 10
     assert {mark["by"] for mark in marks} == {"Anna"}
+    with page.expect_download() as download:
+        page.click("#review-files button:has-text('Report')")
+    report = tmp_path / "report.html"
+    download.value.save_as(report)
     page.reload()
     page.wait_for_selector("body[data-review=shown]")
     assert shown() == counts()["reviewed"]
     page.wait_for_selector("#list li[data-verdict=rejected]", state="attached")
+    expected = counts()
+    page.goto(report.as_uri())
+    assert page.inner_text(".figure b") == str(expected["reviewed"])
+    assert "Anna" in page.inner_text("body")
+    picture("reviewed-report")
