@@ -7,6 +7,7 @@ process never loads torch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +57,32 @@ def worker(
         settings = settings.model_copy(update={"device": own_device(settings.device, number)})
     fail_cleanly(lambda: choose_device(settings.device))  # Otherwise every job would fail.
     _with_store(lambda: run_worker(settings, worker_id, parent=parent))
+
+
+@app.command()
+def labels(
+    service: Annotated[str, typer.Option(help="Address of the service, such as http://127.0.0.1:8000.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the fields and their labels.")],
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only jobs with a verdict from this day on (UTC).")
+    ] = None,
+    key: Annotated[str | None, typer.Option(envvar="MITOSCAN_KEY", help="API key.")] = None,
+) -> None:
+    """Gather what was reviewed on a service, for `mitoscan train` and `mitoscan evaluate`."""
+    import httpx
+
+    from service.client import Client, ServiceError
+    from service.client.labels import LabelsError, gather_labels
+
+    day = None if since is None else since.replace(tzinfo=UTC)
+    try:
+        with Client(service, key) as client:
+            found = gather_labels(client, out, since=day)
+    except (LabelsError, ServiceError, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        typer.echo(f"mitoscan: {error}", err=True)
+        raise typer.Exit(1) from error
+    at = "" if found.mpp is None else f" at {found.mpp:g} um/px"
+    typer.echo(f"{out}: {found.fields} fields of {found.jobs} reviewed jobs{at}")
 
 
 @cache

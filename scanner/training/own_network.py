@@ -16,7 +16,7 @@ from models.columns.p4mnet import P4MNet
 from models.errors import CardError
 from models.families import build_network
 from models.layers import Layers, chain_of, describe_layers
-from models.registry import Model
+from models.registry import Model, load_model
 from scanner.dense.conversion.patchwise import score_patches
 from scanner.errors import SettingsError
 from scanner.training.recipe import Recipe
@@ -33,7 +33,9 @@ def is_own(recipe: Recipe) -> bool:
 
 
 def make_network(recipe: Recipe) -> nn.Module:
-    """The untrained network of a recipe: of a registered family, or of the Python file that it names.
+    """The network of a recipe before its training: of a registered family, or of the Python file that it names.
+
+    Its weights are random, or those of the model that the recipe begins with.
 
     Parameters
     ----------
@@ -43,8 +45,11 @@ def make_network(recipe: Recipe) -> nn.Module:
     Raises
     ------
     SettingsError
-        The file cannot be run, or what it builds is no chain of layers.
+        The file cannot be run, or what it builds is no chain of layers; or the recipe begins with a model of another
+        network.
     """
+    if recipe.begin:
+        return _begun(recipe)
     if not is_own(recipe):
         return build_network(recipe.architecture, recipe.arguments)
     path = Path(recipe.architecture)
@@ -55,6 +60,24 @@ def make_network(recipe: Recipe) -> nn.Module:
         return Layers([layer for _, layer in chain_of(net)])
     except CardError as error:
         raise SettingsError(f"{path}: {error}") from error
+
+
+def _begun(recipe: Recipe) -> nn.Module:
+    """The network of the model that a recipe begins with."""
+    model = load_model(recipe.begin)
+    card, arguments = model.card, {name: _as_list(value) for name, value in recipe.arguments.items()}
+    if (card.architecture, dict(card.arguments)) != (recipe.architecture, arguments):
+        raise SettingsError(
+            f"recipe: begin = {recipe.begin!r} is a {card.architecture} of {dict(card.arguments)}, and the recipe's is "
+            f"a {recipe.architecture} of {arguments}"
+        )
+    if card.is_equivariant:
+        return P4MNet.from_written_out(model.net, arguments)
+    return model.net
+
+
+def _as_list(value: Any) -> Any:
+    return [_as_list(one) for one in value] if isinstance(value, tuple) else value
 
 
 def as_shipped(model: Model, recipe: Recipe) -> Model:

@@ -69,6 +69,9 @@ class Recipe:
     arguments: dict[str, Any]
     #: Distance in pixels of the outputs of a crop: the network's own stride; 0: told by its layers.
     network_stride: int = 0
+    #: Name or folder of a model whose weights the training begins with, of this architecture and these arguments; "":
+    #: random ones. A folder may lie beside the recipe.
+    begin: str = ""
     mpp: float = 0.25
     normalisation: NormalisationKind = NormalisationKind.STAIN
     #: "detection" of points, or "segmentation": a class for every pixel.
@@ -203,6 +206,8 @@ def read_recipe(path: Path) -> Recipe:
         recipe = recipe_from_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    if recipe.begin and (path.parent / recipe.begin).is_dir():
+        recipe = replace(recipe, begin=str(path.parent / recipe.begin))
     if recipe.architecture.endswith(".py"):  # A network of one's own lies beside its recipe.
         return replace(recipe, architecture=str(path.parent / recipe.architecture))
     return recipe

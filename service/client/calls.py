@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from service.api.contract.schemas import DetectionsOut, FileList, JobList, JobOut, ModelsOut, UploadOut
 from service.client.attempts import PIECE_COMES_BACK, attempts, check
+from service.client.reviews import ReviewCalls
 from service.jobs.lifecycle import JobState
 from service.jobs.summary import JobSummary
 
@@ -49,7 +50,7 @@ class ScanChoices(TypedDict, total=False):
     webhook: str
 
 
-class Client:
+class Client(ReviewCalls):
     """A client of one service. Requests that are answered 429 or 503, or not at all, are repeated.
 
     Examples

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image
 
@@ -22,6 +23,8 @@ from service.review.marks import Mark, Verdict, added_figures, newest
 MAX_FIELDS, FIELD_BYTES = 1000, 650_000
 #: Of all entries: the same review gives the same bytes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
+#: What the fields are of: job, name, case, model and mpp.
+SOURCE_NAME = "source.json"
 
 
 class NothingReviewedError(ReportedError):
@@ -94,10 +97,11 @@ class LabelsFile:
         self._write(f"images/{name}", png)
         self._fields.append((name, self._case, field))
 
-    def finish(self) -> None:
-        """Write the tables, and end the file."""
+    def finish(self, source: dict[str, Any]) -> None:
+        """Write the tables and, as `source.json`, where the fields come from; end the file."""
         for name, text in tables_of(self._fields).items():
             self._write(name, text.encode())
+        self._write(SOURCE_NAME, json.dumps(source, indent=2).encode())
         self._zip.close()
 
     def _write(self, name: str, content: bytes) -> None:

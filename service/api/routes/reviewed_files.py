@@ -82,15 +82,18 @@ async def get_labels(service: ServiceDep, job: FinishedJobDep) -> StreamingRespo
     Rejected ones are hard negatives; candidates that nobody judged, or nobody was sure of, are to be ignored.
     """
     answer, marks = await to_thread.run_sync(_reviewed, service, job)
-    plan = plan_labels(answer, marks, model_mpp=service.catalog.find(job.request.model).mpp)
+    mpp = service.catalog.find(job.request.model).mpp
+    plan = plan_labels(answer, marks, model_mpp=mpp)
     require_disk(service.settings, len(plan.fields) * FIELD_BYTES)
-    source = source_of(service, job)
+    slide = source_of(service, job)
     file = TemporaryFile(dir=service.settings.data)  # noqa: SIM115 - it is closed once it has been sent
     labels = LabelsFile(file, prefix=job.id[:12], case=job.options.case or job.request.slide_name)
     for field in plan.fields:
         with unreadable_as_missing():
-            labels.add(field, await service.tiles.run(cut_field, source, plan.frame, field.box))
-    labels.finish()
+            labels.add(field, await service.tiles.run(cut_field, slide, plan.frame, field.box))
+    case = job.options.case
+    source = {"job": job.id, "name": job.request.slide_name, "case": case, "model": answer.model, "mpp": mpp}
+    labels.finish(source)
     headers = {"Content-Length": str(file.tell()), "Cache-Control": "private, no-store"}
     return StreamingResponse(_pieces(file), media_type="application/zip", headers=headers)
 
