@@ -1,9 +1,11 @@
 // Detections, hotspot, tissue and unread area on a canvas over the slide: a hundred thousand marks cost one redraw.
+import { covered } from "./placing.js";
+
 const RADIUS_UM = 12;
 const SMALLEST = 5; // px of the screen
 const CHOSEN = "#00b34a";
 const VERDICTS = { accepted: "#0b7a3b", rejected: "#6a6468", unsure: "#b26a00", added: "#7a2bbf" };
-export const COLOURS = { ...VERDICTS, mark: "#0a5cff", hotspot: "#b0187a", tissue: "#00897b", unread: "#5a5257", ink: "#282882" };
+export const COLOURS = { ...VERDICTS, mark: "#0a5cff", hotspot: "#b0187a", window: "#0b6b7a", tissue: "#00897b", unread: "#5a5257", ink: "#282882" };
 
 export class Marks {
   constructor(canvas, stage, size) {
@@ -44,7 +46,8 @@ export class Marks {
     if (this.shown.tissue) this.outline(context, this.tissue, scale);
     if (this.shown.unread && this.unreadAreas) this.hatch(context, this.unread, COLOURS.unread, scale);
     if (this.shown.unread && this.inkAreas) this.hatch(context, this.ink, COLOURS.ink, scale);
-    if (this.shown.hotspot) this.drawHotspots(context, scale);
+    if (this.shown.hotspot) this.drawWindows(context, scale, this.hotspots, COLOURS.hotspot, [10, 5]);
+    if (this.window) this.drawWindows(context, scale, [this.window], COLOURS.window, []);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (this.shown.marks) this.drawDetections(context, scale);
   }
@@ -73,11 +76,11 @@ export class Marks {
     context.stroke(path);
   }
 
-  drawHotspots(context, scale) {
-    context.strokeStyle = COLOURS.hotspot;
+  drawWindows(context, scale, windows, colour, dashes) {
+    context.strokeStyle = colour;
     context.lineWidth = 2.5 / scale;
-    context.setLineDash([10 / scale, 5 / scale]);
-    for (const { x, y, width, height, shape } of this.hotspots) {
+    context.setLineDash(dashes.map((length) => length / scale));
+    for (const { x, y, width, height, shape } of windows) {
       context.beginPath();
       if (shape === "circle") context.ellipse(x + width / 2, y + height / 2, width / 2, height / 2, 0, 0, 2 * Math.PI);
       else context.rect(x, y, width, height);
@@ -113,6 +116,28 @@ export class Marks {
     context.setLineDash([]);
   }
 
+  // Share of a window that is tissue.
+  tissueShare({ x, y, width, height, shape }) {
+    const context = new OffscreenCanvas(256, 256).getContext("2d");
+    context.scale(256 / width, 256 / height);
+    context.translate(-x, -y);
+    const paint = (isTissue) => {
+      context.save();
+      context.beginPath();
+      if (shape === "circle") context.ellipse(x + width / 2, y + height / 2, width / 2, height / 2, 0, 0, 2 * Math.PI);
+      else context.rect(x, y, width, height);
+      context.clip();
+      context.beginPath();
+      context.rect(0, 0, this.size.width, this.size.height);
+      context.clip();
+      if (isTissue) context.fill(this.tissue, "evenodd"); else context.fillRect(x, y, width, height);
+      context.restore();
+      return covered(context);
+    };
+    const tissue = paint(true);
+    return tissue / Math.max(paint(false), 1);
+  }
+
   // Index of the detection under a point of the screen, or -1.
   nearest(point, reach = 30) {
     let best = -1;
@@ -123,12 +148,6 @@ export class Marks {
     });
     return best;
   }
-}
-
-// Whether a detection lies in a hotspot's window, as the scanner counts it.
-export function isWithin({ x, y }, spot) {
-  if (spot.shape !== "circle") return x >= spot.x && x < spot.x + spot.width && y >= spot.y && y < spot.y + spot.height;
-  return Math.hypot((2 * (x + 0.5 - spot.x)) / spot.width - 1, (2 * (y + 0.5 - spot.y)) / spot.height - 1) <= 1;
 }
 
 function pathFromRing(ring) {

@@ -42,9 +42,18 @@ export class ReviewPanel {
     if (listed !== this.review.added(this.counted).length) { this.applyInPlace(); return; }
     detections.forEach((one, index) => {
       const verdict = this.review.newest(one.id)?.verdict;
-      if (verdict !== one.verdict) { one.verdict = verdict; this.list.say(index, verdict); }
+      if (verdict !== one.verdict) { one.verdict = verdict; this.say(index, verdict); }
     });
     this.marks.draw();
+  }
+
+  // Those that count after the review.
+  figures() {
+    const stands = ({ id }) => {
+      const verdict = this.review.newest(id)?.verdict;
+      return verdict === "accepted" || (verdict !== "rejected" && this.counted.get(id));
+    };
+    return [...this.candidates.filter(stands), ...this.review.added(this.counted)];
   }
 
   showCount() {
@@ -56,6 +65,7 @@ export class ReviewPanel {
     const { waiting, problem, marks, done } = this.review;
     element("saved").textContent = problem || (waiting.length ? `saving ${waiting.length}` : marks.size ? "saved" : "");
     element("undo").disabled = !done.length;
+    this.onCount();
   }
 
   // Another list, with the same one chosen.
@@ -71,8 +81,8 @@ export class ReviewPanel {
     const { detections, current } = this.marks;
     if (!detections[current]) return;
     this.review.judge(detections[current], verdict);
-    const following = detections.findIndex((one, index) => index > current && !this.review.newest(one.id));
-    if (following >= 0) this.jump(following);
+    const following = this.order().find((index, at, all) => at > all.indexOf(current) && !this.review.newest(detections[index].id));
+    if (following !== undefined) this.jump(following);
   }
 
   undo() {

@@ -81,6 +81,23 @@ export class Stage {
     this.viewer.viewport.panTo(this.slide.imageToViewportCoordinates(x + 0.5, y + 0.5));
   }
 
+  // The level-0 pixel in the middle of the screen.
+  centre() {
+    const { x, y } = this.slide.viewportToImageCoordinates(this.viewer.viewport.getCenter());
+    return { x: x - 0.5, y: y - 0.5 };
+  }
+
+  // Micrometres of a pixel of the screen.
+  get mpp() { return (this.size.mpp ?? NEAR_MPP) / this.scale(); }
+
+  // That place in the middle, at so many micrometres per pixel of the screen.
+  show({ x, y }, mpp) {
+    this.viewer.viewport.panTo(this.slide.imageToViewportCoordinates(x + 0.5, y + 0.5), true);
+    this.magnify(mpp);
+  }
+
+  magnify(mpp) { this.viewer.viewport.zoomTo(this.viewer.viewport.getZoom() * (this.mpp / mpp), undefined, true); }
+
   fit({ x, y, width, height }) { this.viewer.viewport.fitBounds(this.slide.imageToViewportRectangle(x, y, width, height)); }
   home() { this.viewer.viewport.goHome(); }
   zoom(factor) { this.viewer.viewport.zoomBy(factor); this.viewer.viewport.applyConstraints(); }

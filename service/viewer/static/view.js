@@ -1,45 +1,22 @@
 // The page of one job: what there is to see of it now, and what the reader chooses to see.
-import { call, follow, json, megabytes } from "./api.js";
+import { onAddress, readAddress, writeAddress } from "./address.js";
+import { call, follow, json } from "./api.js";
+import { WindowPanel } from "./counting.js";
 import { List, drawHistogram } from "./findings.js";
+import { download, showFiles } from "./files.js";
+import { Gallery } from "./gallery.js";
 import { listenToKeys } from "./keys.js";
-import { COLOURS, Marks, isWithin } from "./marks.js";
+import { COLOURS, Marks } from "./marks.js";
+import { isWithin } from "./placing.js";
 import { ReviewPanel } from "./reviewing.js";
 import { Stage, scaleBar } from "./stage.js";
+import { FINAL, showState } from "./state.js";
 
 const LIVE_INTERVAL = 2000; // ms
-const FINAL = ["SUCCEEDED", "FAILED", "CANCELLED"];
-const WORDS = { QUEUED: "Waiting for a worker", RUNNING: "Scanning", SUCCEEDED: "Scanned", FAILED: "Failed", CANCELLED: "Cancelled" };
-const ABOUT = {
-  "detections.geojson": "opens on the slide in QuPath", "detections.csv": "a table", "map.ome.tiff": "the map, a pyramid",
-  "map.png": "a picture of the map", "overview.png": "slide, map and detections", "run.json": "how it was scanned",
-  "report.html": "a page to keep", "regions.geojson": "hotspots, tissue, unread area, ink", "tissue.geojson": "the tissue",
-  "candidates.csv": "down to the lowest score kept",
-};
 const jobPath = location.pathname.replace(/\/view$/, "");
 const element = (id) => document.getElementById(id);
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
-let job, stage, marks, list, panel, candidates = [], floor = 0;
-
-function showState(now) {
-  const { tiles_done: done, tiles_total: total, mm2_done, mm2_total, eta_s, bytes_done, bytes_total } = now.progress;
-  const isOpen = !FINAL.includes(now.status);
-  let text = WORDS[now.status];
-  const isFetched = isOpen && bytes_done != null;
-  if (isFetched) text = "Fetching the slide";
-  if (now.cancel_requested && isOpen) text = "Stopping at the next tile";
-  if (now.problem) text += `: ${now.problem.detail}`;
-  if (now.status === "SUCCEEDED" && now.cached) text += ", result of an earlier scan";
-  element("state").textContent = text;
-  element("state").dataset.state = now.status;
-  element("progress").hidden = element("cancel").hidden = !isOpen;
-  element("progress").value = isFetched ? bytes_done / (bytes_total || Infinity) : total ? done / total : 0;
-  const pace = total && isOpen ? [`${mm2_done.toFixed(2)} of ${mm2_total.toFixed(2)} mm²`, `tile ${done} of ${total}`] : [];
-  if (isFetched && bytes_done) pace.push(`${megabytes(bytes_done)} ${bytes_total ? `of ${megabytes(bytes_total)} ` : ""}MB`);
-  if (isOpen && eta_s != null) pace.push(eta_s < 90 ? `${Math.ceil(eta_s)} s to go` : `${Math.ceil(eta_s / 60)} min to go`);
-  element("pace").textContent = pace.join(" · ");
-  const percent = total && isOpen ? `${Math.round((100 * done) / total)} % · ` : "";
-  document.title = `${percent}${now.name}`;
-}
+let job, stage, marks, list, gallery, panel, counting, candidates = [], floor = 0;
 
 async function showSlide() {
   try {
@@ -112,21 +89,55 @@ function applyThreshold() {
   const listed = list.show(marks.detections);
   element("listed").textContent = listed < marks.detections.length ? `the first ${listed} of ${marks.detections.length}` : "";
   drawHistogram(element("histogram"), candidates, { floor, threshold });
+  gallery.show(marks.detections);
   marks.draw();
+  keepAddress();
 }
 
 function select(index) {
   marks.current = index;
   list.select(index);
+  gallery.select(index);
   marks.draw();
+  keepAddress();
 }
 
 function jump(index) {
-  const count = marks?.detections.length;
-  if (!count) return;
-  const wrapped = (index + count) % count;
-  stage.goTo(marks.detections[wrapped]);
-  select(wrapped);
+  stage.goTo(marks.detections[index]);
+  select(index);
+}
+
+// In the order that is on the screen: the gallery has one of its own.
+const order = () => (gallery.isOpen ? gallery.indices : marks.detections.map((_, index) => index));
+
+function step(by) {
+  const all = order();
+  if (!all.length) return;
+  const at = all.indexOf(marks.current);
+  jump(all[at < 0 ? (by > 0 ? 0 : all.length - 1) : (at + by + all.length) % all.length]);
+}
+
+function toggleGallery(isOpen = element("gallery").hidden) {
+  element("gallery").hidden = !isOpen;
+  if (isOpen) gallery.show(marks.detections, marks.current); else element("slide").focus();
+}
+
+const keepAddress = () => { if (document.body.dataset.review) writeAddress(readPlace); };
+
+function readPlace() {
+  const { x, y } = stage.centre();
+  return {
+    x: Math.round(x), y: Math.round(y), mpp: stage.mpp.toPrecision(3), threshold: element("threshold").value,
+    mark: marks.detections[marks.current]?.id, window: counting.address,
+  };
+}
+
+function goToAddress({ x, y, mpp, threshold, mark, window }) {
+  if (threshold) { element("threshold").value = threshold; applyThreshold(); }
+  const index = marks.detections.findIndex(({ id }) => id === mark);
+  if (index >= 0) select(index);
+  if (x && y && mpp > 0) stage.show({ x: Number(x), y: Number(y) }, Number(mpp));
+  counting.fromAddress(window);
 }
 
 async function showResult() {
@@ -138,6 +149,7 @@ async function showResult() {
   const regions = await json(`${jobPath}/regions`).catch(() => ({ features: [] }));
   marks.setRegions(regions.features);
   list = new List(element("list"), jobPath, { mpp: job.image.mpp, choose: jump });
+  gallery = new Gallery(element("pictures"), element("gallery-order"), jobPath, { choose: jump, isOpen: () => !element("gallery").hidden });
   element("result").hidden = false;
   Object.assign(element("threshold"), { min: floor, value: job.threshold });
   element("reset").textContent = `back to ${job.threshold}`;
@@ -148,27 +160,24 @@ async function showResult() {
   element("unread").hidden = !leftOut.length;
   element("unread").textContent = `${leftOut.join("; ")}: not scanned, and not in the tissue's area.`;
   element("model").textContent = `Model: ${job.model.name} ${job.model.version}`;
-  showFiles();
+  showFiles(job);
   applyThreshold();
   showScale();
   await stage.showMap(`${jobPath}/files/map.png`);
   marks.draw();
   document.body.dataset.result = "shown";
-  panel = new ReviewPanel(jobPath, { job, candidates, stage, marks, list, jump, select, apply: applyThreshold, fetchFile: download });
+  await showPanels(readAddress());
+}
+
+async function showPanels(address) {
+  const say = (index, verdict) => { list.say(index, verdict); gallery.say(index, verdict); };
+  const shown = { job, candidates, stage, marks };
+  panel = new ReviewPanel(jobPath, { ...shown, jump, select, order, say, apply: applyThreshold, fetchFile: download, onCount: () => counting?.show() });
+  counting = new WindowPanel({ ...shown, figures: () => panel.figures(), onChange: keepAddress });
   await panel.open();
-}
-
-function showFiles() {
-  const files = Object.entries(job.links).filter(([, link]) => link.includes("/files/"));
-  element("files").replaceChildren(...files.map(([name, link]) => {
-    const entry = make("li", {});
-    entry.append(make("button", { type: "button", textContent: name, onclick: () => download(name, link) }), make("small", { textContent: ABOUT[name] ?? "" }));
-    return entry;
-  }));
-}
-
-async function download(name, link) {
-  make("a", { href: URL.createObjectURL(await (await call(link)).blob()), download: name }).click();
+  goToAddress(address);
+  onAddress(goToAddress);
+  stage.viewer.addHandler("animation-finish", keepAddress);
 }
 
 function peek(isPeeking) {
@@ -195,12 +204,17 @@ function listen() {
   element("help").onclick = () => element("keys").showModal();
   element("hotspot").onclick = spot;
   element("home").onclick = () => stage?.home();
+  for (const button of document.querySelectorAll("[data-mpp]")) button.onclick = () => stage?.magnify(Number(button.dataset.mpp));
+  element("gallery-open").onclick = () => toggleGallery(true);
+  element("gallery-close").onclick = () => toggleGallery(false);
+  element("brightness").oninput = () => { element("slide").style.filter = `brightness(${element("brightness").value})`; };
   element("zoom-in").onclick = () => stage?.zoom(1.5);
   element("zoom-out").onclick = () => stage?.zoom(1 / 1.5);
   listenToKeys({
     a: () => panel?.judge("accepted"), r: () => panel?.judge("rejected"), e: () => panel?.judge("unsure"),
     z: () => panel?.undo(), i: () => panel?.toggleAdding(), Escape: () => panel?.setAdding(false),
-    n: () => jump(marks.current + 1), p: () => jump(marks.current < 0 ? -1 : marks.current - 1), h: spot, t: flipTheme,
+    n: () => step(1), p: () => step(-1), h: spot, t: flipTheme, g: () => toggleGallery(), w: () => counting?.placeHere(),
+    1: () => stage.magnify(1), 2: () => stage.magnify(0.5), 4: () => stage.magnify(0.25),
     m: () => element("show-map").click(), d: () => element("show-marks").click(), o: () => element("show-tissue").click(),
     u: () => element("show-unread").click(), "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
     "+": () => stage.zoom(1.5), "=": () => stage.zoom(1.5), "-": () => stage.zoom(1 / 1.5), "?": () => element("keys").showModal(),

@@ -57,3 +57,43 @@ def test_ten_verdicts_by_keyboard_one_added_one_undone(server: Server, page, pic
     assert page.inner_text(".figure b") == str(expected["reviewed"])
     assert "Anna" in page.inner_text("body")
     picture("reviewed-report")
+
+
+@pytest.mark.slow
+def test_the_gallery_the_window_and_the_address_show_the_same(server: Server, page, picture) -> None:
+    job = scanned(server, png(make_field(79, height=400, width=480)))
+    page.goto(f"{server.client.base_url}/jobs/{job['id']}/view")
+    page.wait_for_selector("body[data-review=shown]")
+    page.click("#home")
+    page.keyboard.press("g")
+    page.wait_for_selector("#pictures button img[src]")
+    assert page.locator("#pictures button").count() == min(len(job["detections"]), 120)
+    page.keyboard.press("n")
+    for key in "rra":
+        page.keyboard.press(key)
+    page.wait_for_selector("#saved:text-is('saved')")
+    assert page.locator("#pictures button[data-verdict=rejected]").count() == 2
+    picture("gallery")
+    page.select_option("#gallery-order", "verdict")
+    verdicts = [page.locator("#pictures button").nth(index).get_attribute("data-verdict") for index in range(4)]
+    assert verdicts == ["accepted", "rejected", "rejected", ""]
+    page.click("#gallery-close")
+    page.click("#home")
+    page.keyboard.press("w")
+    page.wait_for_selector("#window-count:not([hidden])")
+    # The window is all of so small a field: what it holds is what the review counts.
+    inside = page.get_attribute("#window-count", "data-reviewed")
+    reviewed = server.client.get(f"/jobs/{job['id']}/review").json()["count"]["reviewed"]
+    assert inside == str(reviewed) == page.inner_text("#reviewed")
+    page.fill("#threshold", "0.51")
+    page.keyboard.press("4")
+    page.wait_for_url("**#*window=2mm2*")
+    page.wait_for_timeout(500)
+    before = {name: page.inner_text(name) for name in ("#count", "#window-count", "#scale-text", "#reviewed")}
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    page.wait_for_selector("#window-count:not([hidden])")
+    page.wait_for_timeout(500)
+    assert {name: page.inner_text(name) for name in before} == before
+    picture("window")
