@@ -27,8 +27,8 @@ WORKERS ?= 2
 RUNTIME := $(VENV)/.installed
 DEV     := $(VENV)/.installed-dev
 VIEWER  := service/viewer/node_modules/.installed
-# A client of resumable uploads, for the tests.
-TUS_JS  := tests/service/tus_js/node_modules/.installed
+# Scripts of others that the tests use: a client of resumable uploads, and a check of accessibility.
+TESTS_JS  := tests/service/js/node_modules/.installed
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mitoscan needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0])'
@@ -72,7 +72,7 @@ demo: $(RUNTIME)
 serve: $(RUNTIME) $(VIEWER)
 	$(BIN)/mitoscan serve --host 127.0.0.1 --port 8000
 
-test: $(DEV) $(VIEWER) $(TUS_JS)
+test: $(DEV) $(VIEWER) $(TESTS_JS)
 	$(PYTEST) -n $(WORKERS) --dist loadfile
 
 # The dense net, its certificates and scans on machines that this one is not: a processor with AVX2 alone, and one
@@ -117,4 +117,4 @@ image-test:
 	./tests/image/run
 
 clean:
-	rm -rf $(VENV) $(OUT) site service/viewer/node_modules tests/service/tus_js/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUT) site service/viewer/node_modules tests/service/js/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

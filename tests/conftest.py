@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +21,11 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+def refuse(reason: str) -> NoReturn:
+    """Skip the test for what this machine lacks, or fail if MITOSCAN_REQUIRE_ALL=1."""
+    (pytest.fail if os.environ.get("MITOSCAN_REQUIRE_ALL") == "1" else pytest.skip)(reason)
+
+
 def require_system(program: str) -> str:
     """Where a program of the system is; without it the test skips, or fails if MITOSCAN_REQUIRE_ALL=1."""
     # Debian keeps the servers of PostgreSQL out of PATH.
@@ -27,7 +33,6 @@ def require_system(program: str) -> str:
     own = str(Path(sys.executable).parent)  # Where pip has put the programs that came by it, npm's for one.
     found = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), own, *postgres]))
     if found is None:
-        refuse = pytest.fail if os.environ.get("MITOSCAN_REQUIRE_ALL") == "1" else pytest.skip
         refuse(f"needs the program {program!r}")
     return found
 

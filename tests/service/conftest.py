@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from service.api.routes.pages import VENDOR
-from tests.conftest import require_system
+from tests.conftest import refuse, require_system
 from tests.service.fields import make_field, make_tiny_model, png
 from tests.service.local_servers import ObjectStore, WebhookReceiver
 from tests.service.server_process import Server
@@ -85,7 +85,7 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium; not longer than a module, as meanwhile its event loop runs in this thread."""
     chromium = require_system("chromium")
     if not VENDOR["openseadragon.min.js"].is_file():
-        pytest.skip("needs OpenSeadragon: npm ci in service/viewer")
+        refuse("needs OpenSeadragon: npm ci in service/viewer")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=PATIENCE_MS)
         yield opened

@@ -133,10 +133,11 @@ class Issuer(LocalServer):
 class BreakingLine:
     """A line to a server that is cut, both ways and without a word, whenever so many bytes have been sent over it."""
 
-    def __init__(self, host: str, port: int, breaks: Sequence[int]) -> None:
-        self._target = (host, port)
+    def __init__(self, host: str, port: int, breaks: Sequence[int] = ()) -> None:
+        self.lead_to(host, port)
         self._breaks = sorted(breaks)
         self._sent = 0
+        self._open: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -148,12 +149,29 @@ class BreakingLine:
 
     def close(self) -> None:
         self._listening.close()
+        self.cut()
+
+    def lead_to(self, host: str, port: int) -> None:
+        """New connections go there."""
+        self._target = (host, port)
+
+    def cut(self) -> None:
+        """Break all connections now."""
+        cut, self._open = self._open, []
+        for end in cut:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         with suppress(OSError):  # Closed.
             while True:
                 near, _ = self._listening.accept()
-                far = socket.create_connection(self._target)
+                try:
+                    far = socket.create_connection(self._target)
+                except OSError:  # The server is away.
+                    near.close()
+                    continue
+                self._open += [near, far]
                 for pair in ((near, far), (far, near)):
                     threading.Thread(target=self._carry, args=(*pair, pair[0] is near), daemon=True).start()
 

@@ -27,20 +27,50 @@ export const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 // A picture by an address of this page's own: <img> cannot send a key.
 export const picture = async (path) => URL.createObjectURL(await (await call(path)).blob());
 
-// Server-sent events by fetch, because EventSource cannot send a key.
-export async function follow(path, onJob) {
-  const reader = (await call(path)).body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
+const SILENCE = 45_000; // ms: the service says something, if only that it is there, every 15 s
+const FIRST_PAUSE = 500; // ms before a lost stream is asked for again
+const LONGEST_PAUSE = 10_000;
+
+// Server-sent events by fetch, because EventSource cannot send a key. A stream that breaks, falls silent, or is cut by a
+// proxy is asked for again until the job has ended.
+export async function follow(path, onJob, onLost = () => {}) {
+  let pause = FIRST_PAUSE;
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    text += value.replaceAll("\r\n", "\n");
-    const blocks = text.split("\n\n");
-    text = blocks.pop();
-    for (const block of blocks) {
-      const field = (name) => block.split("\n").find((line) => line.startsWith(name + ": "))?.slice(name.length + 2);
-      if (field("event") === "job") onJob(JSON.parse(field("data")));
+    try {
+      const isEnd = await readEvents(path, (job) => { pause = FIRST_PAUSE; onJob(job); });
+      if (isEnd) return;
+    } catch (error) {
+      if (error.status >= 400 && error.status < 500 && error.status !== 429) throw error;
     }
+    onLost();
+    await new Promise((resolve) => { setTimeout(resolve, pause); window.addEventListener("online", resolve, { once: true }); });
+    pause = Math.min(2 * pause, LONGEST_PAUSE);
+  }
+}
+
+// True if the stream said that the job has ended.
+async function readEvents(path, onJob) {
+  const silence = new AbortController();
+  let timer = setTimeout(() => silence.abort(), SILENCE);
+  try {
+    const reader = (await call(path, { signal: silence.signal })).body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return false;
+      clearTimeout(timer);
+      timer = setTimeout(() => silence.abort(), SILENCE);
+      text += value.replaceAll("\r\n", "\n");
+      const blocks = text.split("\n\n");
+      text = blocks.pop();
+      for (const block of blocks) {
+        const field = (name) => block.split("\n").find((line) => line.startsWith(name + ": "))?.slice(name.length + 2);
+        if (field("event") === "job") onJob(JSON.parse(field("data")));
+        if (field("event") === "end") return true;
+      }
+    }
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,6 @@
 // The first page: slides in, one after the other, and the scans there are.
-import { headers, json, megabytes, picture } from "./api.js";
+import { json, megabytes, picture } from "./api.js";
+import { sendSlide } from "./sending.js";
 
 const LIST_INTERVAL = 3000; // ms
 const element = (id) => document.getElementById(id);
@@ -39,25 +40,23 @@ async function sendDropped(items) {
 }
 
 // The answer, once the slide has been sent.
-function send(slide, place) {
+async function send(slide, place) {
   const query = new URLSearchParams({ model: element("model").value });
   for (const name of ["threshold", "mpp"]) if (element(name).value) query.set(name, element(name).value);
-  const request = new XMLHttpRequest(); // fetch cannot tell how much has been sent.
-  request.open("POST", `/detect?${query}`);
-  for (const [name, value] of Object.entries({ ...headers(), ...slide.headers, Prefer: "respond-async" })) request.setRequestHeader(name, value);
-  element("stop").onclick = () => request.abort();
+  const stopping = new AbortController();
+  element("stop").onclick = () => stopping.abort();
   const started = performance.now();
-  request.upload.onprogress = ({ loaded, total }) => showSent(place + slide.name, loaded, total, (performance.now() - started) / 1000);
-  return new Promise((resolve, reject) => {
-    request.onabort = () => reject(new Error(`${slide.name}: stopped`));
-    request.onerror = () => reject(new Error(`${slide.name}: the connection broke; upload it again`));
-    request.onload = () => {
-      const answer = JSON.parse(request.responseText);
-      if (request.status < 300) resolve(answer);
-      else reject(new Error(`${slide.name}: ${answer.detail || answer.title}`));
-    };
-    request.send(slide.body);
-  });
+  const name = place + slide.name;
+  const watch = {
+    signal: stopping.signal,
+    onSent: (loaded, total) => showSent(name, loaded, total, (performance.now() - started) / 1000),
+    onLost: () => { element("message").textContent = `${name}: the connection is lost, trying again`; },
+  };
+  try {
+    return await sendSlide(slide, query, watch);
+  } catch (error) {
+    throw new Error(`${slide.name}: ${error.message}`);
+  }
 }
 
 function showSent(name, loaded, total, seconds) {
@@ -78,12 +77,13 @@ async function sendAll(slides) {
       answer = await send(slide, slides.length > 1 ? `${index + 1} of ${slides.length}, ` : "");
       if (slides.length > 1) await listJobs();
     }
-    if (slides.length === 1) location.href = answer.links.view;
   } catch (error) {
     element("problem").textContent = error.message;
+    answer = undefined;
   }
-  element("sending").hidden = true;
+  element("sending").hidden = true; // Before the page is left, which would ask otherwise.
   element("file").value = element("folder").value = "";
+  if (answer && slides.length === 1) location.href = answer.links.view;
 }
 
 async function listJobs() {
@@ -139,6 +139,7 @@ function listen() {
   element("theme").onclick = window.flipTheme;
 }
 
+window.addEventListener("beforeunload", (event) => { if (!element("sending").hidden) event.preventDefault(); });
 listen();
 const offered = await json("/models");
 models = offered.models;

@@ -236,7 +236,7 @@ async function followScan() {
     job = now;
     showState(now);
     if (hasCome) showSlide();
-  });
+  }, () => { element("state").textContent = "The connection is lost, trying again"; });
   clearInterval(live);
 }
 

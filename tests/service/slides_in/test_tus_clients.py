@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from benchmarks.service.uploads import digest, pieces
-from tests.conftest import require_system
+from tests.conftest import refuse, require_system
 from tests.service.local_servers import BreakingLine
 from tests.service.server_process import Server
 
@@ -75,9 +74,8 @@ def test_tuspy_resumes_a_broken_upload(server: Server, line: BreakingLine, tmp_p
 @pytest.mark.slow
 def test_tus_js_client_resumes_a_broken_upload(server: Server, line: BreakingLine, tmp_path: Path) -> None:
     node = require_system("node")
-    if not (HERE / "tus_js" / "node_modules" / "tus-js-client").is_dir():
-        refuse = pytest.fail if os.environ.get("MITOSCAN_REQUIRE_ALL") == "1" else pytest.skip
-        refuse("needs tus-js-client: npm ci in tests/service/tus_js")
+    if not (HERE / "js" / "node_modules" / "tus-js-client").is_dir():
+        refuse("needs tus-js-client: npm ci in tests/service/js")
     slide = write_slide(tmp_path / "by tus-js-client.tif", 12)
-    url = upload_by([node, HERE / "tus_js" / "upload.mjs"], line, slide)
+    url = upload_by([node, HERE / "js" / "upload.mjs"], line, slide)
     assert_whole(server, url, seed=12, name=slide.name)
