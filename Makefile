@@ -109,8 +109,8 @@ bench: $(PEERS)
 # Trains the default model and its folds anew on labelled fields in DATA; goes on where it was broken off, and says in the
 # end how far the result lies from the shipped model.
 train: $(RUNTIME)
-	$(BIN)/mitoscan train models/zoo/mitosis-1/recipe.toml --data $(DATA) --out runs/mitosis-1 \
-	  --checkpoint runs/mitosis-1.checkpoint --compare mitosis-1
+	$(BIN)/mitoscan train models/zoo/mitosis-2/recipe.toml --data $(DATA) --out runs/mitosis-2 \
+	  --checkpoint runs/mitosis-2.checkpoint --compare mitosis-2
 
 # Builds the image on a Debian of its own and scans in it, by command line and by HTTP. Needs root, buildah, debootstrap.
 image-test:

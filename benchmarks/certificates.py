@@ -56,6 +56,7 @@ def models(folder: Path) -> Iterator[tuple[str, Model]]:
     yield "DNN2 (2013)", second
     yield "dannet-2013 (both, shipped)", load_model("dannet-2013")
     yield "mitosis-1 (shipped)", load_model("mitosis-1")
+    yield "mitosis-2 (shipped)", load_model("mitosis-2")
     columns = [Model(replace(_card(f"column {i}", "dannet", 101), mpp=0.25 * i), _loud(DanNet(DNN1))) for i in (1, 2)]
     yield "committee: two columns, one at half the resolution", join_models(columns, "committee")
     yield "residual, valid", Model(_card("residual", "exported", 32), _valid(CropResidual(8, 3), 32))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Sub-folder of a model folder: models of the same recipe, each trained without some of the cases.
 FOLDS_NAME = "folds"
-DEFAULT_MODEL = "mitosis-1"
+DEFAULT_MODEL = "mitosis-2"
 #: File of a model folder: that the model is scanned exactly, as measured (`scanner.inference.certificates`).
 CERTIFICATE_NAME = "certificate.json"
 

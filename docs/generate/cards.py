@@ -14,7 +14,7 @@ from models import DEFAULT_MODEL, ModelCard, list_models
 #: What people read first is said apart, and what training notes of itself is in the card's file.
 _APART = ("name", "version", "licence", "intended_use", "limits", "measured", "training", "arguments")
 #: The page that says more of a model.
-_MORE = {"mitosis-1": "detector.md", "dannet-2013": "detector.md", "membrane-1": "membrane.md"}
+_MORE = {"membrane-1": "membrane.md"} | dict.fromkeys(("mitosis-1", "mitosis-2", "dannet-2013"), "detector.md")
 
 
 def card_pages() -> dict[str, str]:

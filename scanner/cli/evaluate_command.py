@@ -82,7 +82,7 @@ def evaluate_command(
 ) -> None:
     """Score a model on labelled fields, by case, and on other scanners and organs; or errors of a segmentation.
 
-    Example: mitoscan evaluate mitosis-1 --data data/mitos14 --cases H03,H11 -o evaluation/
+    Example: mitoscan evaluate mitosis-2 --data data/mitos14 --cases H03,H11 -o evaluation/
     """
     if rule not in RULES:
         raise typer.BadParameter(f"{rule!r}; known: {', '.join(RULES)}", param_hint="--rule")

@@ -28,7 +28,7 @@ def train_command(
 ) -> None:
     """Train a network on labelled fields by dense learning; writes card.toml, model.safetensors and the curve.
 
-    Example: mitoscan train models/zoo/mitosis-1/recipe.toml --data data/ -o my-model/
+    Example: mitoscan train models/zoo/mitosis-2/recipe.toml --data data/ -o my-model/
     """
     from scanner.training.recipe import checkpoint_name, read_recipe
 

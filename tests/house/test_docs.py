@@ -43,6 +43,7 @@ def is_generated(path: Path) -> bool:
         "python",
         "settings",
         "models/mitosis-1",
+        "models/mitosis-2",
         "models/dannet-2013",
         "models/membrane-1",
     )
@@ -126,7 +127,7 @@ def test_the_figures_of_the_readme_are_the_cards() -> None:
 
 def test_the_figures_of_the_cards_stand_in_the_page_on_the_detector() -> None:
     text = (ROOT / "docs" / "detector.md").read_text()
-    for name in ("mitosis-1", "dannet-2013"):
+    for name in ("mitosis-1", "mitosis-2", "dannet-2013"):
         card = load_model(name).card
         best = card.measured[0]
         low, high = best.f1_interval

@@ -18,6 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from models import DEFAULT_MODEL
 from scanner.dense.native.build import find_compiler, targets_of
 from tests.conftest import ROOT
 
@@ -74,8 +75,9 @@ def test_the_wheel_holds_all_that_is_needed_to_run_and_nothing_else(wheel: Path)
 
 
 def test_the_default_model_is_shipped(wheel: Path) -> None:
+    files = {f"models/zoo/{DEFAULT_MODEL}/{name}" for name in ("card.toml", "model.safetensors")}
     with zipfile.ZipFile(wheel) as archive:
-        assert {"models/zoo/mitosis-1/card.toml", "models/zoo/mitosis-1/model.safetensors"} <= set(archive.namelist())
+        assert files <= set(archive.namelist())
 
 
 def kernels_of(machine: str) -> set[str]:

@@ -13,7 +13,7 @@ _SUMMARY: dict[str, Any] = {
     "id": _ID,
     "status": "SUCCEEDED",
     "name": "slide-17.svs",
-    "model_name": "mitosis-1",
+    "model_name": "mitosis-2",
     "created_at": "2026-11-25T09:00:00Z",
     "started_at": "2026-11-25T09:00:01Z",
     "finished_at": "2026-11-25T09:02:31Z",
@@ -45,7 +45,7 @@ _MARK = {
     "by": "anna",
     "at": "2026-11-25T10:00:00Z",
 }
-_MODEL = {"name": "mitosis-1", "version": "0.1.0", "sha256": _SHA256}
+_MODEL = {"name": "mitosis-2", "version": "0.1.0", "sha256": _SHA256}
 _JOB = _SUMMARY | {
     "model": _MODEL,
     "image": {
@@ -106,8 +106,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "UploadOut": {"id": _SHA256, "name": "slide-17.svs", "bytes": 734003200, "width": 46000, "height": 32914},
     "ModelsOut": {
         "notice": NOTICE,
-        "default": "mitosis-1",
-        "models": [{"name": "mitosis-1", "version": "0.1.0", "mpp": 0.25}],
+        "default": "mitosis-2",
+        "models": [{"name": "mitosis-2", "version": "0.1.0", "mpp": 0.25}],
     },
     "ReviewOut": {
         "count": {"model": 1, "reviewed": 0, "open": 0},

@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 
-from scanner.labels.folder import LabelRules, read_labelled
 from tests.service.fields import make_field, png
 from tests.service.results.scanned import scanned
 from tests.service.server_process import Server
@@ -230,24 +227,3 @@ def test_purging_a_job_purges_its_review(own_server: Callable[[], Server], body:
         running.client.post(f"/jobs/{job['id']}/review/marks", json={"x": 1, "y": 1})
         assert running.client.delete(f"/jobs/{job['id']}", params={"purge": True}).status_code == 204
         assert running.client.get(f"/jobs/{job['id']}/review").status_code == 404
-
-
-def test_labels_are_what_training_reads(server: Server, job: dict, tmp_path: Path) -> None:
-    client, where = server.client, f"/jobs/{job['id']}"
-    empty = client.get(f"{where}/files/labels.zip")
-    assert (empty.status_code, empty.json()["type"]) == (409, "urn:mitoscan:nothing-reviewed")
-    inner = [one for one in candidates_of(client, job) if not one["border"]]
-    put(client, job, inner[0]["id"], "accepted")
-    put(client, job, inner[1]["id"], "rejected")
-    put(client, job, inner[2]["id"], "unsure")
-    client.post(f"{where}/review/marks", json={"x": 9.5, "y": 5})
-    got = client.get(f"{where}/files/labels.zip").raise_for_status()
-    assert got.content == client.get(f"{where}/files/labels.zip").content
-    with zipfile.ZipFile(io.BytesIO(got.content)) as labels:
-        labels.extractall(tmp_path)
-    (field,) = read_labelled(tmp_path, LabelRules(0.25))
-    places = {(row, col) for row, col in field.points}
-    assert places == {(inner[0]["y"], inner[0]["x"]), (5.0, 9.5)}
-    assert [(row, col) for row, col in field.disputed] == [(inner[1]["y"], inner[1]["x"])]
-    assert len(field.ignored) == len(candidates_of(client, job)) - 2
-    assert np.array_equal(field.read(), make_field(77, height=220, width=260))

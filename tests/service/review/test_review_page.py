@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.service.fields import make_field, png
@@ -44,17 +46,20 @@ def test_ten_verdicts_by_keyboard_one_added_one_undone(server: Server, page, pic
     marks = server.client.get(f"{where}/review").json()["marks"]
     assert len(marks) == 10
     assert {mark["by"] for mark in marks} == {"Anna"}
-    with page.expect_download() as download:
-        page.click("#review-files button:has-text('Report')")
-    report = tmp_path / "report.html"
-    download.value.save_as(report)
     page.reload()
     page.wait_for_selector("body[data-review=shown]")
     assert shown() == counts()["reviewed"]
     page.wait_for_selector("#list li[data-verdict=rejected]", state="attached")
-    expected = counts()
-    page.goto(report.as_uri())
-    assert page.inner_text(".figure b") == str(expected["reviewed"])
+    look_at_the_report(page, picture, tmp_path / "report.html", reviewed=counts()["reviewed"])
+
+
+def look_at_the_report(page, picture, path: Path, *, reviewed: int) -> None:
+    """The report that the page's button downloads."""
+    with page.expect_download() as download:
+        page.click("#review-files button:has-text('Report')")
+    download.value.save_as(path)
+    page.goto(path.as_uri())
+    assert page.inner_text(".figure b") == str(reviewed)
     assert "Anna" in page.inner_text("body")
     picture("reviewed-report")
 
