@@ -55,7 +55,7 @@ def list_models() -> list[ModelCard]:
     --------
     >>> from models import list_models
     >>> [card.name for card in list_models()]
-    ['dannet-2013', 'membrane-1', 'mitosis-1']
+    ['dannet-2013', 'membrane-1', 'mitosis-1', 'mitosis-2']
     """
     return [read_card(folder.parent) for folder in sorted(ZOO.glob("*/card.toml"))]
 
