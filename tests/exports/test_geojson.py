@@ -31,16 +31,18 @@ def test_detections_are_what_qupath_calls_detections(tmp_path: Path) -> None:
 
 
 def test_detections_on_the_border_are_another_class(tmp_path: Path) -> None:
-    write_detections(tmp_path / "a.geojson", [FOUND, replace(FOUND, border=True)])
+    write_detections(tmp_path / "a.geojson", [FOUND, replace(FOUND, row=0.5, border=True)])
     names = [feature["properties"]["classification"]["name"] for feature in read_features(tmp_path / "a.geojson")]
     assert names == ["Mitosis", "Mitosis: border"]
 
 
-def test_ids_are_uuids_of_the_content(tmp_path: Path) -> None:
-    others = [replace(FOUND, **{name: value}) for name, value in (("row", 1.0), ("col", 1.0), ("score", 0.8))]
+def test_ids_are_uuids_of_place_and_class(tmp_path: Path) -> None:
+    others = [replace(FOUND, **{name: value}) for name, value in (("row", 1.0), ("col", 1.0), ("label", "other"))]
+    assert replace(FOUND, score=0.8).id == FOUND.id, "the last digit of a score is the machine's"
     write_detections(tmp_path / "a.geojson", [FOUND, *others])
     write_detections(tmp_path / "b.geojson", [*others, FOUND])
     ids = [feature["id"] for feature in read_features(tmp_path / "a.geojson")]
+    assert ids == [FOUND.id, *(one.id for one in others)]
     assert len(set(ids)) == 4
     assert {str(uuid.UUID(identity)) for identity in ids} == set(ids)
     assert read_features(tmp_path / "b.geojson")[-1]["id"] == ids[0]

@@ -60,7 +60,12 @@ def test_the_same_result_gives_the_same_picture(slide: ArraySlide, result: ScanR
 def test_slides_of_every_size_fill_the_picture(shape: tuple[int, int], size: tuple[int, int], tmp_path: Path) -> None:
     slide = ArraySlide([texture(*shape)])
     frame = frame_of(slide)
-    report = {"count": 0, "count_per_mm2": 0.0, "area_mm2": {"counted": 1.0, "unreadable": 0.0}}
+    report = {
+        "slide": {"name": "a.png"},
+        "count": 0,
+        "count_per_mm2": 0.0,
+        "area_mm2": {"counted": 1.0, "unreadable": 0.0},
+    }
     nothing = ScanResult((), (), (), stored_map(tmp_path / "scan", frame), full_tissue(frame), (), report=report)
     picture = draw_overview(nothing, slide)
     legend = draw_legend(size[1], title="a", px_um=1.0)

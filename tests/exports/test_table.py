@@ -31,11 +31,12 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_columns_are_x_then_y_then_micrometres(tmp_path: Path) -> None:
-    write_table(tmp_path / "a.csv", [Detection(10.5, 20.25, 2.625, 5.0625, 0.5, "mitosis", True)])
+    found = Detection(10.5, 20.25, 2.625, 5.0625, 0.5, "mitosis", True)
+    write_table(tmp_path / "a.csv", [found])
     with (tmp_path / "a.csv").open(newline="") as file:
         header, line = csv.reader(file)
     assert tuple(header) == COLUMNS
-    assert line == ["20.250", "10.500", "5.062", "2.625", "0.5", "mitosis", "1", ""]
+    assert line == ["20.250", "10.500", "5.062", "2.625", "0.5", "mitosis", "1", "", found.id]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # The file is written anew each time.
