@@ -22,6 +22,7 @@ UNSEEN = {
     "JobFailedError": "carries the problem of the job",
     "ObjectNotFoundError": "becomes SourceNotFoundError",
     "ObjectStoreError": "becomes SourceFetchError",
+    "LabelsError": "is raised by the client",
     "ReportedError": "is the base of those that are seen",
     "ScanStoppedError": "ends a scan within the worker",
     "ServiceError": "is raised by the client",
