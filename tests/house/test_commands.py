@@ -23,6 +23,7 @@ ELSEWHERE = {
     "docs/tutorial.md": "tests/service/test_tutorial.py",
     "docs/service/recipes.md": "tests/service/api/test_recipes.py",
     "docs/how-to/own-task.md": "tests/service/api/test_your_own.py",
+    "docs/how-to/review-and-teach.md": "tests/service/review/test_teach.py",
 }
 #: What cannot run in every test run, and why. Names and options of these are checked like those of all others.
 NOT_RUN = {
