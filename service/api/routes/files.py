@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
-from tempfile import NamedTemporaryFile
+import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 from fastapi.responses import FileResponse
-from starlette.background import BackgroundTask
 from starlette.datastructures import Headers
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from service.api.contract.problems import problems
 from service.api.contract.schemas import FileList, FileOut
@@ -21,6 +21,7 @@ from service.jobs.lifecycle import Job, JobState
 from service.jobs.summary import link_to_file, shown_name
 from service.results.naming import NAMED, name_file, size_when_named
 from service.results.results import GONE, MEDIA_TYPES, ZARR, NotFinishedError, ResultGoneError
+from service.slides_in.store_slide import incoming_folder
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -34,6 +35,17 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
+
+
+class _PassingFile(FileResponse):
+    """A file, so that ranges of it can be asked for, that goes with the answer, however that ends."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, or as much as the client takes, and remove it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            os.unlink(self.path)
 
 
 def _responses(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
@@ -116,8 +128,8 @@ def _send(service: ServiceDep, job: Job, name: str, if_none_match: str | None) -
     media_type = MEDIA_TYPES.get(name, in_zarr)
     if name not in NAMED:
         return FileResponse(path, media_type=media_type, headers=headers)
-    # As a file, so that ranges of it can be asked for; it goes with the answer.
-    with NamedTemporaryFile(delete=False) as named:
-        named.write(name_file(path, shown))
-    gone = BackgroundTask(os.unlink, named.name)
-    return FileResponse(named.name, media_type=media_type, headers=headers, background=gone)
+    # Among what is incomplete, where retention removes what a killed process leaves: it bears the name of a slide.
+    named = incoming_folder(service.settings) / uuid.uuid4().hex
+    named.parent.mkdir(parents=True, exist_ok=True)
+    named.write_bytes(name_file(path, shown))
+    return _PassingFile(named, media_type=media_type, headers=headers)

@@ -35,6 +35,8 @@ def test_identical_bytes_under_two_names_stay_two_names(server: Server) -> None:
             assert sizes[file] == len(server.client.get(f"{where}/{file}").content)
         again = server.client.get(f"{where}/overview.png", headers={"If-None-Match": answer.headers["ETag"]})
         assert again.status_code == 304
+    left = [path.name for path in (server.folder / "data" / "uploads" / "incoming").glob("*") if path.is_file()]
+    assert left == [], "a file with a slide's name in it outlives its answer"
     differs = np.flatnonzero((pictures[0] != pictures[1]).any(axis=1))
     assert 0 < len(differs) < 40, "only the line with the name differs"
     assert differs.max() < 40
