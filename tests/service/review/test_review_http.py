@@ -214,7 +214,8 @@ def test_verdicts_survive_kills_and_retention(own_server: Callable[[], Server], 
         review = review_of(running.client, job)
         assert set(answered) <= {mark["id"] for mark in review["marks"]}
         (folder,) = [one for one in (tmp_path / "data" / "results").iterdir() if len(one.name) == 64]
-        kept = json.dumps(review, sort_keys=True)
+        # Where figures are densest depends on the tissue, which goes with the files.
+        kept = json.dumps(review | {"hotspot": None}, sort_keys=True)
         folder.rename(tmp_path / "gone")
         assert json.dumps(review_of(running.client, job), sort_keys=True) == kept
         assert put(running.client, job, answered[0], "rejected").status_code == 200
