@@ -65,7 +65,7 @@ def make_network(recipe: Recipe) -> nn.Module:
 def _begun(recipe: Recipe) -> nn.Module:
     """The network of the model that a recipe begins with."""
     model = load_model(recipe.begin)
-    card, arguments = model.card, {name: _as_list(value) for name, value in recipe.arguments.items()}
+    card, arguments = model.card, recipe.card_arguments
     if (card.architecture, dict(card.arguments)) != (recipe.architecture, arguments):
         raise SettingsError(
             f"recipe: begin = {recipe.begin!r} is a {card.architecture} of {dict(card.arguments)}, and the recipe's is "
@@ -74,10 +74,6 @@ def _begun(recipe: Recipe) -> nn.Module:
     if card.is_equivariant:
         return P4MNet.from_written_out(model.net, arguments)
     return model.net
-
-
-def _as_list(value: Any) -> Any:
-    return [_as_list(one) for one in value] if isinstance(value, tuple) else value
 
 
 def as_shipped(model: Model, recipe: Recipe) -> Model:

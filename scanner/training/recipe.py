@@ -164,6 +164,11 @@ class Recipe:
         return replace(self, held_out=cases, folds=(), steps=self.fold_steps or self.steps)
 
     @property
+    def card_arguments(self) -> dict[str, Any]:
+        """`arguments` as a card has them: lists, not tuples."""
+        return {name: _as_list(value) for name, value in self.arguments.items()}
+
+    @property
     def patch_size(self) -> int:
         """Side of the network's patch."""
         return int(self.arguments["patch_size"])
@@ -216,6 +221,10 @@ def read_recipe(path: Path) -> Recipe:
 def checkpoint_name(recipe: Recipe) -> str:
     """The file that a training by this recipe is continued from: another recipe has another."""
     return f"training-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]}.checkpoint"
+
+
+def _as_list(value: Any) -> Any:
+    return [_as_list(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _as_tuple(value: Any) -> Any:

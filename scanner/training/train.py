@@ -140,7 +140,7 @@ def make_card(recipe: Recipe, training_set: TrainingSet) -> ModelCard:
         name=recipe.name,
         version=recipe.version,
         architecture=recipe.architecture,
-        arguments={key: list(v) if isinstance(v, tuple) else v for key, v in recipe.arguments.items()},
+        arguments=recipe.card_arguments,
         patch_size=recipe.patch_size,
         mpp=recipe.mpp,
         classes=recipe.classes,

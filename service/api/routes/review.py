@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -57,7 +57,7 @@ def get_review(service: ServiceDep, job: FinishedJobDep, client: ClientDep, revi
     result = service.reviews.result(job.id) or kept_of(_answer(service, job))
     count = count_figures(marks, model=result.count, mpp=result.mpp)
     return ReviewOut(
-        count=CountOut(model=count.model, reviewed=count.reviewed, open=count.open),
+        count=CountOut(**asdict(count)),
         per_mm2=round(count.reviewed / result.counted_mm2, 6) if result.counted_mm2 else None,
         hotspot=_hotspot(service, job, marks),
         marks=[mark_out(mark) for mark in marks],
@@ -90,9 +90,7 @@ def put_verdict(
         label=said.label or judged.label,
         note=said.note,
     )
-    service.reviews.put(job.id, mark, result)
-    add_audit_fields(request, job=job.id, mark=mark.id, verdict=str(mark.verdict), by=mark.by)
-    return mark_out(mark)
+    return _keep(request, service, job, mark, result)
 
 
 @router.post(
@@ -126,10 +124,8 @@ def add_figure(
         note=figure.note,
         is_added=True,
     )
-    service.reviews.put(job.id, mark, result)
-    add_audit_fields(request, job=job.id, mark=mark.id, verdict=str(mark.verdict), by=mark.by)
     response.headers["Location"] = f"/jobs/{job.id}/review/marks/{mark.id}"
-    return mark_out(mark)
+    return _keep(request, service, job, mark, result)
 
 
 @router.delete(
@@ -150,6 +146,13 @@ def take_back(
     by = _name(client, reviewer)
     service.reviews.take_back(job.id, mark_id, by=by)
     add_audit_fields(request, job=job.id, mark=mark_id, verdict="taken back", by=by)
+
+
+def _keep(request: Request, service: Service, job: Job, mark: Mark, result: ReviewedResult) -> MarkOut:
+    """Write a mark, to the review and to the audit trail."""
+    service.reviews.put(job.id, mark, result)
+    add_audit_fields(request, job=job.id, mark=mark.id, verdict=str(mark.verdict), by=mark.by)
+    return mark_out(mark)
 
 
 def _find_mark(service: Service, job: Job, mark_id: str) -> tuple[Mark, ReviewedResult]:

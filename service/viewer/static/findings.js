@@ -1,5 +1,5 @@
 // The list of detections, each with its picture, and the histogram of their scores.
-import { picture } from "./api.js";
+import { Crops } from "./crops.js";
 
 const MAX_LISTED = 500;
 const CROP_UM = 50;
@@ -7,17 +7,14 @@ const BARS = 48;
 
 export class List {
   constructor(element, jobPath, { mpp, choose }) {
-    Object.assign(this, { element, jobPath, choose });
-    this.side = Math.min(512, Math.max(16, Math.round(CROP_UM / (mpp || 0.25))));
-    this.pictures = new Map(); // place -> address: the threshold moves often, a picture is asked for once
-    this.watch = new IntersectionObserver((entries) => {
-      for (const { isIntersecting, target } of entries) if (isIntersecting) { this.watch.unobserve(target); this.load(target); }
-    }, { root: null, rootMargin: "100px" });
+    Object.assign(this, { element, choose });
+    const side = Math.min(512, Math.max(16, Math.round(CROP_UM / (mpp || 0.25))));
+    this.crops = new Crops(jobPath, side, { root: null, rootMargin: "100px" });
   }
 
   // How many of them are listed.
   show(detections, mpp) {
-    this.watch.disconnect();
+    this.crops.forget();
     const listed = detections.slice(0, MAX_LISTED);
     this.element.replaceChildren(...listed.map((detection, index) => this.item(detection, index, mpp)));
     return listed.length;
@@ -27,8 +24,7 @@ export class List {
     const entry = document.createElement("li");
     entry.dataset.verdict = verdict ?? "";
     const button = Object.assign(document.createElement("button"), { type: "button", onclick: () => this.choose(index) });
-    const image = Object.assign(document.createElement("img"), { alt: "", width: 48, height: 48 });
-    image.dataset.place = `${Math.round(x)}_${Math.round(y)}`;
+    const image = this.crops.image({ x, y }, 48);
     const text = document.createElement("span");
     const value = Object.assign(document.createElement("b"), { textContent: score == null ? "" : score.toFixed(3) });
     const place = Object.assign(document.createElement("small"), { textContent: `${(x_um / 1000).toFixed(2)}, ${(y_um / 1000).toFixed(2)} mm` });
@@ -37,18 +33,7 @@ export class List {
     if (border) text.append(Object.assign(document.createElement("small"), { textContent: "at the edge, not counted" }));
     button.append(image, text);
     entry.append(button);
-    this.watch.observe(image);
     return entry;
-  }
-
-  async load(image) {
-    const { place } = image.dataset;
-    if (!this.pictures.has(place)) this.pictures.set(place, picture(`${this.jobPath}/crops/${place}.jpeg?side=${this.side}`));
-    try {
-      image.src = await this.pictures.get(place);
-    } catch { // The slide has been removed: the list stays.
-      image.remove();
-    }
   }
 
   // Show what was said of one of them.

@@ -1,5 +1,5 @@
 // All that is detected as a grid of pictures at full resolution: what is a figure shows best beside what is none.
-import { picture } from "./api.js";
+import { Crops } from "./crops.js";
 
 const PAGE = 120; // pictures that are added at once
 const SIDE = 128; // level-0 pixels, and pixels of the screen
@@ -12,15 +12,10 @@ const ORDERS = {
 
 export class Gallery {
   constructor(element, order, jobPath, { choose, isOpen }) {
-    Object.assign(this, { element, order, jobPath, choose, asked: isOpen, detections: [], indices: [], shown: 0 });
-    this.pictures = new Map(); // place -> address
-    this.watch = new IntersectionObserver((entries) => {
-      for (const { isIntersecting, target } of entries) {
-        if (!isIntersecting) continue;
-        this.watch.unobserve(target);
-        if (target === this.end) this.more(); else this.load(target);
-      }
-    }, { root: element, rootMargin: "400px" });
+    Object.assign(this, { element, order, choose, asked: isOpen, detections: [], indices: [], shown: 0 });
+    const near = { root: element, rootMargin: "400px" };
+    this.crops = new Crops(jobPath, SIDE, near);
+    this.watch = new IntersectionObserver((entries) => { if (entries.some(({ isIntersecting }) => isIntersecting)) this.more(); }, near);
     order.onchange = () => this.show(this.detections, this.current);
   }
 
@@ -32,6 +27,7 @@ export class Gallery {
     const compare = ORDERS[this.order.value];
     this.indices = detections.map((_, index) => index).sort((one, other) => compare(detections[one], detections[other]) || one - other);
     this.watch.disconnect();
+    this.crops.forget();
     this.end = document.createElement("i");
     this.element.replaceChildren(this.end);
     this.more();
@@ -42,30 +38,19 @@ export class Gallery {
     const added = this.indices.slice(this.shown, this.shown + PAGE).map((index) => this.item(index));
     this.shown += added.length;
     this.end.before(...added);
+    this.watch.unobserve(this.end);
     if (this.shown < this.indices.length) this.watch.observe(this.end);
   }
 
   item(index) {
-    const { x, y, score, verdict } = this.detections[index];
+    const { score, verdict } = this.detections[index];
     const said = score == null ? "added" : score.toFixed(3);
     const button = Object.assign(document.createElement("button"), { type: "button", onclick: () => this.choose(index) });
     button.dataset.index = index;
     button.dataset.verdict = verdict ?? "";
-    const image = Object.assign(document.createElement("img"), { alt: "", width: SIDE, height: SIDE });
-    image.dataset.place = `${Math.round(x)}_${Math.round(y)}`;
+    const image = this.crops.image(this.detections[index], SIDE);
     button.append(image, Object.assign(document.createElement("span"), { textContent: verdict ? `${said} ${verdict}` : said }));
-    this.watch.observe(image);
     return button;
-  }
-
-  async load(image) {
-    const { place } = image.dataset;
-    if (!this.pictures.has(place)) this.pictures.set(place, picture(`${this.jobPath}/crops/${place}.jpeg?side=${SIDE}`));
-    try {
-      image.src = await this.pictures.get(place);
-    } catch { // The slide has been removed: the scores stay.
-      image.remove();
-    }
   }
 
   say(index, verdict) {

@@ -2,6 +2,7 @@
 import { covered } from "./placing.js";
 
 const RADIUS_UM = 12;
+const SAMPLE = 256; // px a side of the canvas that a window is measured on
 const SMALLEST = 5; // px of the screen
 const CHOSEN = "#00b34a";
 const VERDICTS = { accepted: "#0b7a3b", rejected: "#6a6468", unsure: "#b26a00", added: "#7a2bbf" };
@@ -116,13 +117,12 @@ export class Marks {
     context.setLineDash([]);
   }
 
-  // Share of a window that is tissue.
-  tissueShare({ x, y, width, height, shape }) {
-    const context = new OffscreenCanvas(256, 256).getContext("2d");
-    context.scale(256 / width, 256 / height);
-    context.translate(-x, -y);
-    const paint = (isTissue) => {
-      context.save();
+  // Shares of a window's box that are the slide in the window, and its tissue.
+  sharesOf({ x, y, width, height, shape }) {
+    return [false, true].map((isTissue) => {
+      const context = new OffscreenCanvas(SAMPLE, SAMPLE).getContext("2d");
+      context.scale(SAMPLE / width, SAMPLE / height);
+      context.translate(-x, -y);
       context.beginPath();
       if (shape === "circle") context.ellipse(x + width / 2, y + height / 2, width / 2, height / 2, 0, 0, 2 * Math.PI);
       else context.rect(x, y, width, height);
@@ -131,11 +131,8 @@ export class Marks {
       context.rect(0, 0, this.size.width, this.size.height);
       context.clip();
       if (isTissue) context.fill(this.tissue, "evenodd"); else context.fillRect(x, y, width, height);
-      context.restore();
-      return covered(context);
-    };
-    const tissue = paint(true);
-    return tissue / Math.max(paint(false), 1);
+      return covered(context, SAMPLE);
+    });
   }
 
   // Index of the detection under a point of the screen, or -1.

@@ -29,27 +29,13 @@ function boxSize(area, aspect, slide) {
 
 // What is counted in a window: `figures` stand after the review, `detections` are the model's at the scan's threshold.
 export function countIn(window, { figures, detections, marks, mpp }) {
-  const area = areaOf(window, marks.size) * (mpp / 1000) ** 2;
-  const tissue = area * marks.tissueShare(window);
+  const whole = window.width * window.height * (mpp / 1000) ** 2;
+  const [area, tissue] = marks.sharesOf(window).map((share) => share * whole);
   const reviewed = figures.filter((one) => isWithin(one, window)).length;
   const model = detections.filter((one) => isWithin(one, window)).length;
   const density = tissue > 0 ? `: ${(reviewed / tissue).toFixed(1)} per mm² of tissue` : "";
   const hpf = `${(area / HPF_MM2).toFixed(1)} HPF of ${HPF_MM2} mm²`;
   return { reviewed, text: `${reviewed} reviewed (${model} by the model) in ${area.toFixed(2)} mm² (${hpf}), ${tissue.toFixed(2)} mm² of it tissue${density}` };
-}
-
-// Level-0 pixels of a window that lie on the slide.
-function areaOf({ shape, x, y, width, height }, slide) {
-  if (shape !== "circle") return width * height;
-  const canvas = new OffscreenCanvas(256, 256);
-  const context = canvas.getContext("2d");
-  context.scale(256 / width, 256 / height);
-  context.translate(-x, -y);
-  context.beginPath();
-  context.ellipse(x + width / 2, y + height / 2, width / 2, height / 2, 0, 0, 2 * Math.PI);
-  context.clip();
-  context.fillRect(0, 0, slide.width, slide.height);
-  return (covered(context) / 256 ** 2) * width * height;
 }
 
 // Whether a detection lies in a window, as the scanner counts it.
@@ -58,10 +44,10 @@ export function isWithin({ x, y }, spot) {
   return Math.hypot((2 * (x + 0.5 - spot.x)) / spot.width - 1, (2 * (y + 0.5 - spot.y)) / spot.height - 1) <= 1;
 }
 
-// Pixels of a canvas of 256 x 256 that are painted.
-export function covered(context) {
-  const { data } = context.getImageData(0, 0, 256, 256);
+// Share of a canvas that is painted.
+export function covered(context, side) {
+  const { data } = context.getImageData(0, 0, side, side);
   let count = 0;
   for (let alpha = 3; alpha < data.length; alpha += 4) count += data[alpha] / 255;
-  return count;
+  return count / side ** 2;
 }

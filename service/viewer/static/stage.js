@@ -69,8 +69,7 @@ export class Stage {
 
   // Near by, the nucleus is what counts: the map steps back.
   fade() {
-    const mpp = (this.size.mpp ?? NEAR_MPP) / this.scale();
-    const share = Math.min(1, Math.max(NEAREST_SHARE, (mpp - NEAR_MPP) / (FAR_MPP - NEAR_MPP)));
+    const share = Math.min(1, Math.max(NEAREST_SHARE, (this.mpp - NEAR_MPP) / (FAR_MPP - NEAR_MPP)));
     const opacity = this.isPeeking ? 0 : this.opacity * share;
     if (this.overlay && Math.abs(this.overlay.getOpacity() - opacity) > 0.01) this.overlay.setOpacity(opacity);
   }
