@@ -1,4 +1,8 @@
-"""Processes that decode slides for the viewer: a file that crashes or hangs a decoder costs one, not the API."""
+"""Processes that decode slides for the viewer: a file that crashes or hangs a decoder costs one, not the API.
+
+Clients take turns, so that nobody waits for all that another has asked for, and what a client has asked for and left,
+as one does who moves on over a slide, is not made.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
@@ -17,8 +21,11 @@ from typing import ParamSpec, TypeVar
 
 from scanner.errors import DamagedSlideError
 from service.problems import ReportedError
+from service.results.fair_turns import FairTurns
 
 PROCESSES = 2
+#: Tiles that are being made or about to be: so many that no process waits for the next.
+TURNS = PROCESSES + 1
 #: Address space of a tile process, so that a decoder that wants more fails, and not the machine.
 MEMORY_LIMIT = 6 * 1024**3
 TIMEOUT = 30.0  # seconds of making one tile
@@ -35,6 +42,10 @@ class TileTooSlowError(ReportedError):
     problem_type = "tile-too-slow"
 
 
+class ClientGoneError(Exception):
+    """Nobody waits for the tile any more."""
+
+
 class TileMaker:
     """Runs functions that make tiles in other processes, and replaces processes that crash."""
 
@@ -43,6 +54,16 @@ class TileMaker:
         #: Calls that were running or queued when a process crashed run again here, one by one: one of them is at fault.
         self._quarantine = _Pool(1)
         self._turn = asyncio.Lock()
+        self._turns = FairTurns(TURNS)
+
+    async def run_for(
+        self, client: str, is_gone: Callable[[], Awaitable[bool]], function: Callable[..., R], *args: object
+    ) -> R:
+        """Run `function` in another process when it is the client's turn; ClientGoneError if it has left by then."""
+        async with self._turns.turn(client):
+            if await is_gone():
+                raise ClientGoneError
+            return await self.run(function, *args)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `function` in another process; DamagedSlideError if it crashes that process."""

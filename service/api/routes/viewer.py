@@ -5,22 +5,24 @@ Only the pyramid is served, never a slide's label or macro image: those may show
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 from xml.sax.saxutils import quoteattr
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from scanner.errors import ScannerError
 from service.api.contract.problems import problems
-from service.api.running.context import JobDep, Service, ServiceDep
+from service.api.running.context import ClientDep, JobDep, Service, ServiceDep
 from service.jobs.lifecycle import Job, JobState
 from service.results.live_map import growing_map_picture
 from service.results.results import NotFinishedError
+from service.results.tile_processes import ClientGoneError
 from service.results.viewer_tiles import (
     TILE_SIDE,
     Pyramid,
@@ -38,11 +40,42 @@ router = APIRouter(prefix="/jobs", tags=["viewer"])
 #: A tile never changes: the slide belongs to the job.
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _STATUSES = (404, 409, 410, 422, 503)
+#: Of the answer that nobody receives any more, in logs and metrics; nginx uses this number.
+_CLIENT_GONE = 499
 
 
 def _content(media_type: str) -> dict[int | str, dict[str, Any]]:
     schema = {"type": "string"} if media_type.endswith("xml") else {"type": "string", "format": "binary"}
     return {200: {"content": {media_type: {"schema": schema}}, "description": "Success"}}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Makes pictures of a job's slide for one request, in turn with the requests of others."""
+
+    request: Request
+    service: Service
+    job: Job
+    client: str
+
+    async def __call__(self, function: Callable[..., bytes], *args: object) -> Response:
+        """What `function` makes of the slide, a JPEG."""
+        source, is_gone = source_of(self.service, self.job), self.request.is_disconnected
+        with unreadable_as_missing():
+            try:
+                made = await self.service.tiles.run_for(self.client, is_gone, function, source, *args)
+            except ClientGoneError:
+                return Response(status_code=_CLIENT_GONE)
+        return Response(made, media_type="image/jpeg", headers=_FOREVER)
+
+
+def get_picture(request: Request, service: ServiceDep, job: JobDep, client: ClientDep) -> Picture:
+    """Of the request's job, for its client at its address."""
+    address = request.client.host if request.client else ""
+    return Picture(request, service, job, f"{client.name} {address}")
+
+
+PictureDep = Annotated[Picture, Depends(get_picture)]
 
 
 class SlideSize(BaseModel):
@@ -84,17 +117,13 @@ async def get_dzi(service: ServiceDep, job: JobDep) -> Response:
     responses=_content("image/jpeg") | problems(*_STATUSES),
 )
 async def get_tile(
-    service: ServiceDep,
-    job: JobDep,
+    picture: PictureDep,
     level: Annotated[int, Path(ge=0, le=40)],
     col: Annotated[int, Path(ge=0, le=1_000_000)],
     row: Annotated[int, Path(ge=0, le=1_000_000)],
 ) -> Response:
     """JPEG; places that cannot be decoded are grey."""
-    source = source_of(service, job)
-    with unreadable_as_missing():
-        tile = await service.tiles.run(slide_tile, source, level, (row, col))
-    return Response(tile, media_type="image/jpeg", headers=_FOREVER)
+    return await picture(slide_tile, level, (row, col))
 
 
 @router.get(
@@ -103,12 +132,9 @@ async def get_tile(
     response_class=Response,
     responses=_content("image/jpeg") | problems(*_STATUSES),
 )
-async def get_thumbnail(service: ServiceDep, job: JobDep) -> Response:
+async def get_thumbnail(picture: PictureDep) -> Response:
     """Made from the slide's pyramid, never from its label, macro image or thumbnail: those may show names."""
-    source = source_of(service, job)
-    with unreadable_as_missing():
-        thumbnail = await service.tiles.run(slide_thumbnail, source)
-    return Response(thumbnail, media_type="image/jpeg", headers=_FOREVER)
+    return await picture(slide_thumbnail)
 
 
 @router.get(
@@ -118,17 +144,13 @@ async def get_thumbnail(service: ServiceDep, job: JobDep) -> Response:
     responses=_content("image/jpeg") | problems(*_STATUSES),
 )
 async def get_crop(
-    service: ServiceDep,
-    job: JobDep,
+    picture: PictureDep,
     x: Annotated[int, Path(ge=0, le=1_000_000)],
     y: Annotated[int, Path(ge=0, le=1_000_000)],
     side: Annotated[int, Query(ge=16, le=512, description="side of the square, in level-0 pixels")] = 128,
 ) -> Response:
     """Around level-0 pixel (x, y); what lies beyond the slide's border is white."""
-    source = source_of(service, job)
-    with unreadable_as_missing():
-        crop = await service.tiles.run(slide_crop, source, (y, x), side)
-    return Response(crop, media_type="image/jpeg", headers=_FOREVER)
+    return await picture(slide_crop, (y, x), side)
 
 
 @router.get(

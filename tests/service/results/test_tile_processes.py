@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 from scanner.errors import DamagedSlideError
 from service.results import tile_processes
-from service.results.tile_processes import TileMaker
+from service.results.tile_processes import ClientGoneError, TileMaker
 
 
 def die() -> None:
@@ -53,3 +54,23 @@ def test_a_tile_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(tile_processes.TileTooSlowError, match="longer than"):
         tile_processes._in_time(time.sleep, 10)
     assert tile_processes._in_time(answer, 3) == 3
+
+
+def test_what_nobody_waits_for_is_not_made(tmp_path: Path) -> None:
+    async def has_left() -> bool:
+        return True
+
+    async def waits() -> bool:
+        return False
+
+    async def scenario() -> int:
+        maker = TileMaker()
+        try:
+            with pytest.raises(ClientGoneError):
+                await maker.run_for("ann", has_left, os.mkdir, tmp_path / "made")
+            return await maker.run_for("ann", waits, answer, 7)
+        finally:
+            maker.close()
+
+    assert asyncio.run(scenario()) == 7
+    assert not (tmp_path / "made").exists()
