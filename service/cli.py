@@ -31,11 +31,14 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = None,
     data: Data = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Number of worker processes to start.")] = None,
+    root_path: Annotated[
+        str | None, typer.Option(help="Path that a reverse proxy serves the service below, such as /mitoscan.")
+    ] = None,
 ) -> None:
     """Run the HTTP service, by default on 127.0.0.1:8000."""
     from service.supervisor import run_server
 
-    settings = _settings(host=host, port=port, data=data, workers=workers)
+    settings = _settings(host=host, port=port, data=data, workers=workers, root_path=root_path)
     _with_store(lambda: run_server(settings))
 
 

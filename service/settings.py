@@ -20,6 +20,8 @@ from pydantic_settings import (
 )
 from standardwebhooks import Webhook
 
+from service.proxies import Prefix, Proxy
+
 GIB = 1024**3
 #: With less, a worker cannot scan even the smallest tiles.
 MIN_WORKER_MEMORY = 2 * GIB
@@ -50,6 +52,12 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
+    root_path: Prefix = Field(
+        default="", description="Path that a reverse proxy serves the service below, such as /mitoscan."
+    )
+    trusted_proxies: tuple[Proxy, ...] = Field(
+        default=("127.0.0.1", "::1"), description="Addresses and networks of proxies whose X-Forwarded-* are believed."
+    )
     data: Path = Field(default=Path("mitoscan-data"), description="Folder of the job database, uploads and results.")
     database_url: str | None = Field(default=None, description="PostgreSQL URL; unset: SQLite in the data folder.")
     models: Path | None = Field(default=None, description="Folder with further models, each in a folder of its own.")

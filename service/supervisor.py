@@ -111,6 +111,7 @@ def run_server(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # service.api.behind_proxy reads them.
         timeout_graceful_shutdown=REQUESTS_STOP_S,
         timeout_keep_alive=settings.client_timeout_s,
         http=TimedConnection,

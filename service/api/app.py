@@ -15,11 +15,13 @@ from fastapi.middleware.cors import CORSMiddleware
 from models.card import NOTICE
 from service.access.keys import KeyRing, load_keys
 from service.access.limits import RateLimit, SubmissionLimiter
+from service.api.behind_proxy import BehindProxy
 from service.api.body_timeout import BodyTimeout
 from service.api.contract import errors
 from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
 from service.api.contract.tus_protocol import EXPOSED
+from service.api.head import HeadAsGet
 from service.api.routes import detect, files, jobs, operation, pages, review, reviewed_files, tus, uploads, viewer
 from service.api.running.context import Service
 from service.api.running.metrics import instrument
@@ -34,6 +36,7 @@ from service.jobs.migrating import open_store
 from service.jobs.presence import Presence
 from service.jobs.store import Store
 from service.jobs.waiting import JobWaiter
+from service.proxies import link
 from service.results.results import Results
 from service.results.tile_processes import TileMaker
 from service.review.reviews import Reviews
@@ -63,8 +66,10 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         lifespan=_lifespan(settings, keys, catalog),
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.registry = instrument(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyTimeout, timeout_s=settings.client_timeout_s)
     app.add_middleware(PlainTargets)
     app.add_middleware(TusHeaders)
@@ -76,9 +81,10 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Location", *EXPOSED],
+            expose_headers=["Location", "ETag", "Retry-After", *EXPOSED],
         )
     app.add_middleware(RequestLog)
+    app.add_middleware(BehindProxy, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
     for part in (detect, tus, uploads, jobs, review, reviewed_files, files, viewer, operation, pages):
         app.include_router(part.router)
     errors.install(app)
@@ -130,8 +136,9 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
 
 
 def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_keys: bool) -> dict[str, Any]:
-    """The OpenAPI document with what FastAPI cannot know: streamed bodies, available models, whether keys are on."""
+    """The OpenAPI document with what FastAPI cannot know: streamed bodies, models, whether keys are on, the prefix."""
     document = openapi()
+    document["components"]["schemas"].pop("HTTPValidationError", None)  # FastAPI's; ours is Problem.
     schema = DetectSource.model_json_schema(ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= schema.pop("$defs") | {"DetectSource": schema}
     parameters = {entry["name"]: entry["schema"] for entry in document["paths"]["/detect"]["post"]["parameters"]}
@@ -145,4 +152,4 @@ def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_ke
         }
         document["security"] = [{"key": []}, {"bearer": []}]
     add_examples(document)
-    return document
+    return document | {"servers": [{"url": link("") or "/"}]}

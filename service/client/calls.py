@@ -115,7 +115,7 @@ class Client(ReviewCalls):
         path = Path(slide)
         total = path.stat().st_size
         headers = {"Upload-Length": str(total), "Upload-Metadata": f"filename {_base64(path.name)}"}
-        place = httpx.URL(self._send("POST", "/uploads/tus/", headers=_TUS | headers).headers["location"]).path
+        place = self._address(self._send("POST", "/uploads/tus/", headers=_TUS | headers).headers["location"])
         sent = 0
         with path.open("rb") as file:
             while sent < total:
@@ -140,7 +140,7 @@ class Client(ReviewCalls):
         while address:
             page = self._ask(JobList, "GET", address)
             yield from page.jobs
-            address = page.next
+            address = page.next and self._address(page.next)
 
     def wait(
         self, job_id: str, *, timeout_s: float | None = None, on_change: Callable[[JobOut], None] = lambda _job: None
@@ -202,6 +202,10 @@ class Client(ReviewCalls):
     def models(self) -> ModelsOut:
         """The available models, with their cards."""
         return self._ask(ModelsOut, "GET", "/models")
+
+    def _address(self, link: str) -> str:
+        """The address of a link, which has a proxy's prefix already: as a path it would get it twice."""
+        return str(self._http.base_url.copy_with(raw_path=httpx.URL(link).raw_path))
 
     def _send_piece(self, place: str, file: Any, total: int) -> int:
         """Send the next piece from the service's offset; returns the new offset."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.lifecycle import Job, JobState, Priority
+from service.proxies import link
 from service.results.results import EXPORT_FILES, FILES, ZARR
 
 
@@ -85,7 +86,7 @@ def summary_fields(job: Job) -> dict[str, Any]:
 
 def links_of(job: Job) -> dict[str, str]:
     """Links to everything of a job."""
-    here = f"/jobs/{job.id}"
+    here = link(f"/jobs/{job.id}")
     links = {"self": here, "events": f"{here}/events", "view": f"{here}/view"}
     if job.state is JobState.SUCCEEDED:
         asked = [name for export in job.request.exports for name in EXPORT_FILES.get(export, [ZARR])]
@@ -103,7 +104,7 @@ def shown_name(job: Job) -> str:
 
 def link_to_file(job: Job, name: str) -> str:
     """Link to a file of a job's result."""
-    return f"/jobs/{job.id}/files/{name}"
+    return link(f"/jobs/{job.id}/files/{name}")
 
 
 def _progress(job: Job) -> ProgressOut:

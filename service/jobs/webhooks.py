@@ -18,6 +18,7 @@ from service.jobs.lifecycle import Job
 from service.jobs.store import JobNotFoundError, Store
 from service.jobs.summary import summary_from_job
 from service.problems import ReportedError
+from service.proxies import served_below
 from service.settings import Settings
 
 TIMEOUT = 10.0  # seconds
@@ -54,7 +55,8 @@ def call_webhook(store: Store, settings: Settings, job_id: str) -> None:
         return
     if job.options.webhook is None:
         return
-    body = webhook_body(job)
+    with served_below(settings.root_path):
+        body = webhook_body(job)
     headers = sign(body, settings.webhook_secret or "", message_id=f"job-{job.id}", now=datetime.now(UTC))
     try:
         # No redirects, and no proxy from the environment: only the allow list decides where this goes.

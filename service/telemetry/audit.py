@@ -40,14 +40,14 @@ class AuditTrail:
     def __init__(self, app: ASGIApp, *, folder: Path, keep_days: int) -> None:
         self._app = app
         folder.mkdir(parents=True, exist_ok=True)
-        handler = TimedRotatingFileHandler(
+        self._handler = TimedRotatingFileHandler(
             folder / FILE_NAME, when="midnight", utc=True, backupCount=keep_days, encoding="utf-8", delay=True
         )
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        self._handler.setFormatter(logging.Formatter("%(message)s"))
         self._log = logging.Logger(
             "mitoscan.audit"
         )  # Outside the tree of loggers, so that no configuration turns it off.
-        self._log.addHandler(handler)
+        self._log.addHandler(self._handler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application; write the entry when the answer begins."""
@@ -59,7 +59,11 @@ class AuditTrail:
                 self._write(scope, int(message["status"]), facts)
             await send(message)
 
-        await self._app(scope, receive, send_and_record if scope["type"] == "http" else send)
+        try:
+            await self._app(scope, receive, send_and_record if scope["type"] == "http" else send)
+        finally:
+            if scope["type"] == "lifespan":  # The application ends.
+                self._handler.close()
 
     def _write(self, scope: Scope, status: int, facts: dict[str, str]) -> None:
         is_refused = status in {401, 403, 429}

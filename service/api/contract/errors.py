@@ -13,9 +13,11 @@ from fastapi_problem.handler import add_exception_handler, new_exception_handler
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
+from starlette.types import Scope
 
 from scanner.errors import ScannerError
 from service.problems import ReportedError, make_problem, problem_from_exception
+from service.proxies import link
 
 PROBLEM_JSON = "application/problem+json"
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -28,7 +30,7 @@ class JobFailedError(Exception):
 
     def __init__(self, problem: dict[str, object], *, job_id: str) -> None:
         super().__init__(str(problem.get("detail")))
-        self.problem = problem | {"job": f"/jobs/{job_id}"}
+        self.problem = problem | {"job": link(f"/jobs/{job_id}")}
 
 
 def install(app: FastAPI) -> None:
@@ -49,6 +51,12 @@ def problem_response(problem: dict[str, object]) -> JSONResponse:
     status = int(str(problem["status"]))
     headers = {"Retry-After": RETRY_AFTER[status]} if status in RETRY_AFTER else None
     return JSONResponse(problem, status, headers=headers, media_type=PROBLEM_JSON)
+
+
+def has_route(scope: Scope, method: str) -> bool:
+    """True if a route answers that method at the path of a request."""
+    asked = dict(scope) | {"method": method}
+    return any(route.matches(asked)[0] is Match.FULL for route in scope["app"].routes)
 
 
 def _own_problem(_handler: object, _request: Request, error: Exception) -> Problem:
@@ -76,12 +84,8 @@ def _http_problem(_handler: object, request: Request, error: HTTPException) -> P
 
 def _methods(request: Request) -> list[str]:
     """All methods of the path: the router's Allow header has only those of the first route that matches."""
-    scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
-    return [
-        method
-        for method, scope in scopes.items()
-        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
-    ]
+    found = {method for method in METHODS if has_route(request.scope, method)}
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 def _validation_problem(_handler: object, _request: Request, error: RequestValidationError) -> Problem:

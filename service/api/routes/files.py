@@ -90,7 +90,6 @@ def _size(path: pathlib.Path, job: Job) -> int:
     return size_when_named(path, shown_name(job), status.st_mtime_ns) if path.name in NAMED else status.st_size
 
 
-@router.head("/{job_id}/files/{name}", include_in_schema=False)
 @router.get(
     "/{job_id}/files/{name}", summary="A file of a result", response_class=FileResponse, responses=_responses(_CONTENT)
 )
@@ -99,7 +98,6 @@ def get_file(service: ServiceDep, job: FinishedJobDep, name: FileName, if_none_m
     return _send(service, job, name, if_none_match)
 
 
-@router.head("/{job_id}/files/map.ome.zarr/{path:path}", include_in_schema=False)
 @router.get(
     "/{job_id}/files/map.ome.zarr/{path:path}",
     summary="A file within the map as OME-Zarr",

@@ -29,6 +29,7 @@ from service.jobs.deleting import purge_job
 from service.jobs.lifecycle import Job, JobState
 from service.jobs.submission import resubmit
 from service.jobs.summary import summary_from_job
+from service.proxies import link
 from service.results.results import Answer, NotFinishedError
 from service.telemetry.audit import add_audit_fields
 
@@ -54,7 +55,7 @@ def list_jobs(
     """The jobs of this API key; an admin sees the jobs of all."""
     owner = None if client.role >= Role.ADMIN else client.name
     found = service.store.list_rows(client=owner, state=state, before=before, limit=limit)
-    rest = f"/jobs?limit={limit}&before={found[-1].created_at!r}" if len(found) == limit else None
+    rest = link(f"/jobs?limit={limit}&before={found[-1].created_at!r}") if len(found) == limit else None
     if rest and state:
         rest += f"&state={state}"
     return list_from_rows(found, rest)

@@ -21,7 +21,7 @@ def list_models(service: ServiceDep, _client: ClientDep) -> ModelsOut:
 
 
 @router.get("/healthz", summary="Liveness")
-async def healthz() -> HealthOut:
+async def get_health() -> HealthOut:
     """Answers as long as the API process runs. Needs no key."""
     return HealthOut()
 
@@ -32,7 +32,7 @@ async def healthz() -> HealthOut:
     response_model=ReadyOut,
     responses={503: {"model": ReadyOut, "description": "A check has failed"}},
 )
-async def readyz(service: ServiceDep) -> Response:
+async def get_readiness(service: ServiceDep) -> Response:
     """Checks the job database, disk, model and that a worker is alive, within a second. Needs no key."""
     checks = await service.readiness.checks()
     ready = all(checks.values())
@@ -46,7 +46,7 @@ async def readyz(service: ServiceDep) -> Response:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
 )
-def metrics(request: Request, service: ServiceDep, client: ClientDep) -> Response:
+def get_metrics(request: Request, service: ServiceDep, client: ClientDep) -> Response:
     """Requests, jobs by state, workers, scans, disk. Needs the role admin."""
     client.require(Role.ADMIN)
     return Response(render(service, request.app.state.registry), media_type=MEDIA_TYPE)

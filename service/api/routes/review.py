@@ -26,6 +26,7 @@ from service.api.routes.files import FinishedJobDep
 from service.api.running.context import ClientDep, Service, ServiceDep, SubmitterDep
 from service.jobs.lifecycle import Job
 from service.problems import ReportedError
+from service.proxies import link
 from service.results.results import Answer, FileNotInResultError, ResultGoneError
 from service.review.hotspot import hotspot_of
 from service.review.marks import Mark, Verdict, agreements, count_figures
@@ -124,7 +125,7 @@ def add_figure(
         note=figure.note,
         is_added=True,
     )
-    response.headers["Location"] = f"/jobs/{job.id}/review/marks/{mark.id}"
+    response.headers["Location"] = link(f"/jobs/{job.id}/review/marks/{mark.id}")
     return _keep(request, service, job, mark, result)
 
 
@@ -134,7 +135,7 @@ def add_figure(
     summary="Take a verdict or an added figure back",
     responses=problems(404, 409, 422),
 )
-def take_back(
+def take_back_verdict(
     request: Request,
     service: ServiceDep,
     job: FinishedJobDep,

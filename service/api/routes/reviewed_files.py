@@ -39,7 +39,10 @@ CROP_UM = 50
     "/{job_id}/files/detections.reviewed.csv",
     summary="The figures that count after the review, as a table",
     response_class=Response,
-    responses={200: {"content": {"text/csv": {}}, "description": "The table"}, **problems(404, 409, 410, 422)},
+    responses={
+        200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The table"},
+        **problems(404, 409, 410, 422),
+    },
 )
 def get_reviewed_table(service: ServiceDep, job: FinishedJobDep) -> Response:
     """As detections.csv, and the newest verdict on each figure, who gave it, when, and the note."""

@@ -31,6 +31,7 @@ from service.api.contract.tus_protocol import (
 )
 from service.api.running.context import ServiceDep, SubmitterDep
 from service.jobs.deleting import delete_upload
+from service.proxies import link
 from service.settings import Settings
 from service.slides_in import tus
 from service.slides_in.multipart import BadRequestError
@@ -75,7 +76,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 @router.options("", status_code=204, summary="Supported version and extensions of tus", response_class=Response)
 @router.options("/{upload_id}", status_code=204, include_in_schema=False)
-def describe(service: ServiceDep) -> Response:
+def describe_resumable_uploads(service: ServiceDep) -> Response:
     """Version, extensions and the largest upload. Needs no key."""
     limit = str(service.settings.max_upload_bytes)
     return Response(
@@ -95,7 +96,7 @@ def describe(service: ServiceDep) -> Response:
     },
 )
 @router.post("/", status_code=201, include_in_schema=False, dependencies=_SPOKEN)
-def begin(
+def create_resumable_upload(
     request: Request,
     service: ServiceDep,
     client: SubmitterDep,
@@ -124,7 +125,7 @@ def begin(
     upload = Upload(uuid.uuid4().hex, client.name, name, length, metadata)
     begin_upload(settings, upload)
     add_audit_fields(request, upload=upload.id)
-    headers = {"Location": f"{PREFIX}/{upload.id}", **_expiry(settings, upload)}
+    headers = {"Location": link(f"{PREFIX}/{upload.id}"), **_expiry(settings, upload)}
     return Response(status_code=201, headers=headers)
 
 
@@ -135,7 +136,7 @@ def begin(
     dependencies=_SPOKEN,
     responses={200: {"description": "As headers", "headers": _headers(*OF_UPLOAD)}, **problems(404, 412, 422)},
 )
-def look(service: ServiceDep, upload: UploadDep) -> Response:
+def get_upload_offset(service: ServiceDep, upload: UploadDep) -> Response:
     """`Upload-Offset` is the byte to continue from."""
     offset = tus.offset_of(service.settings, upload)
     headers = {"Upload-Offset": str(offset), **_expiry(service.settings, upload)}
@@ -161,7 +162,7 @@ def look(service: ServiceDep, upload: UploadDep) -> Response:
         }
     },
 )
-async def go_on(
+async def append_to_upload(
     request: Request,
     service: ServiceDep,
     upload: UploadDep,
@@ -194,7 +195,7 @@ async def go_on(
     dependencies=_SPOKEN,
     responses=problems(404, 409, 412, 422, 423),
 )
-def give_up(service: ServiceDep, client: SubmitterDep, upload_id: UploadId) -> Response:
+def delete_resumable_upload(service: ServiceDep, client: SubmitterDep, upload_id: UploadId) -> Response:
     """As `DELETE /uploads/{upload_id}`."""
     delete_upload(service, client, upload_id)
     return Response(status_code=204)

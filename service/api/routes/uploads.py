@@ -46,7 +46,7 @@ router = APIRouter(prefix="/uploads", tags=["uploads"])
     responses=problems(400, 408, 413, 415, 422, 507),
     openapi_extra={"requestBody": {"required": True, "content": SLIDE_BODY}},
 )
-async def send(request: Request, service: ServiceDep, client: SubmitterDep) -> UploadOut:
+async def upload_slide(request: Request, service: ServiceDep, client: SubmitterDep) -> UploadOut:
     """Send the slide as multipart field `file` or as the raw body, under any content type.
 
     A slide in several files is sent as a zip, or with a field `file` for each file.
@@ -63,7 +63,7 @@ async def send(request: Request, service: ServiceDep, client: SubmitterDep) -> U
     responses=problems(400, 408, 413, 415, 422, 507),
     openapi_extra={"requestBody": {"required": True, "content": {image: {"schema": BYTES} for image in IMAGES}}},
 )
-async def put(
+async def put_slide(
     request: Request,
     service: ServiceDep,
     client: SubmitterDep,
@@ -78,6 +78,7 @@ async def put(
 
 @router.delete(
     "/{upload:upload}",
+    name="delete_upload",
     status_code=204,
     summary="Delete an upload",
     response_class=Response,

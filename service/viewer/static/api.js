@@ -2,13 +2,18 @@
 const KEY = "mitoscan-key";
 let asking;
 
+// What the service is served below: scripts lie at static/ of it. Paths of our own are relative to it ("jobs"); links that
+// the service gives have it already.
+const BASE = new URL("..", import.meta.url);
+export const addressOf = (path) => new URL(path, BASE);
+
 export function headers() {
   const key = sessionStorage.getItem(KEY);
   return key ? { "X-API-Key": key } : {};
 }
 
 export async function call(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers } });
+  const response = await fetch(addressOf(path), { ...options, headers: { ...headers(), ...options.headers } });
   if (response.status === 401) {
     asking ??= askForKey().finally(() => { asking = undefined; });
     if (await asking) return call(path, options);

@@ -1,5 +1,5 @@
 // Sends slides: a large one in pieces, by tus, so that a connection that breaks costs a piece and not the upload.
-import { call, headers } from "./api.js";
+import { addressOf, call, headers } from "./api.js";
 
 const RESUMABLE = 8 << 20; // bytes from which on a file is sent in pieces
 const PIECE = 16 << 20;
@@ -10,12 +10,12 @@ const TUS = { "Tus-Resumable": "1.0.0" };
 // `watch` has what shows progress (bytes, total), what says that the line is down, and a signal that stops it all.
 export async function sendSlide(slide, query, watch) {
   if (!(slide.body instanceof File) || slide.body.size < RESUMABLE) {
-    const answer = await request("POST", `/detect?${query}`, slide.body, { ...slide.headers, Prefer: "respond-async" }, watch, watch.onSent);
+    const answer = await request("POST", `detect?${query}`, slide.body, { ...slide.headers, Prefer: "respond-async" }, watch, watch.onSent);
     return answer.json;
   }
   const upload = await sendInPieces(slide.body, watch);
   const body = JSON.stringify({ source: { upload } });
-  return (await call(`/detect?${query}`, { method: "POST", body, headers: { "Content-Type": "application/json", Prefer: "respond-async" } })).json();
+  return (await call(`detect?${query}`, { method: "POST", body, headers: { "Content-Type": "application/json", Prefer: "respond-async" } })).json();
 }
 
 // The id of the upload.
@@ -25,7 +25,7 @@ async function sendInPieces(file, watch) {
   let offset = place ? await offsetOf(place).catch(() => undefined) : undefined;
   if (offset === undefined) {
     const name = btoa(String.fromCharCode(...new TextEncoder().encode(file.name)));
-    const begun = await call("/uploads/tus/", { method: "POST", headers: { ...TUS, "Upload-Length": file.size, "Upload-Metadata": `filename ${name}` } });
+    const begun = await call("uploads/tus/", { method: "POST", headers: { ...TUS, "Upload-Length": file.size, "Upload-Metadata": `filename ${name}` } });
     [place, offset] = [new URL(begun.headers.get("location"), location.href).pathname, 0];
     localStorage.setItem(known, place); // The same file, chosen again after the page was closed, goes on.
   }
@@ -71,7 +71,7 @@ function pause(milliseconds, signal) {
 // By XMLHttpRequest: fetch cannot tell how much has been sent.
 function request(method, path, body, own, watch, onSent) {
   const sending = new XMLHttpRequest();
-  sending.open(method, path);
+  sending.open(method, addressOf(path));
   for (const [name, value] of Object.entries({ ...headers(), ...own })) sending.setRequestHeader(name, value);
   sending.upload.onprogress = ({ loaded, total }) => onSent(loaded, total);
   const abort = () => sending.abort();

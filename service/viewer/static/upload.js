@@ -87,7 +87,7 @@ async function sendAll(slides) {
 }
 
 async function listJobs() {
-  const { jobs } = await json("/jobs?limit=20");
+  const { jobs } = await json("jobs?limit=20");
   element("none").hidden = jobs.length > 0;
   element("jobs").hidden = jobs.length === 0;
   element("jobs").tBodies[0].replaceChildren(...jobs.map(row));
@@ -113,7 +113,7 @@ function row(job) {
 // A slide that cannot be read has none, and one that is being fetched none yet.
 async function showThumbnail(image, job) {
   if (job.progress.bytes_done != null) { image.remove(); return; }
-  if (!thumbnails.has(job.id)) thumbnails.set(job.id, job.status === "FAILED" ? null : picture(`/jobs/${job.id}/thumbnail.jpeg`).catch(() => null));
+  if (!thumbnails.has(job.id)) thumbnails.set(job.id, job.status === "FAILED" ? null : picture(`jobs/${job.id}/thumbnail.jpeg`).catch(() => null));
   const address = await thumbnails.get(job.id);
   if (address) image.src = address;
   else image.remove();
@@ -141,7 +141,7 @@ function listen() {
 
 window.addEventListener("beforeunload", (event) => { if (!element("sending").hidden) event.preventDefault(); });
 listen();
-const offered = await json("/models");
+const offered = await json("models");
 models = offered.models;
 for (const card of models) element("model").append(new Option(`${card.name} ${card.version}`, card.name, false, card.name === offered.default));
 describeModel();

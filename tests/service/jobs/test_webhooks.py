@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from service.jobs.lifecycle import Job, JobOptions, ScanRequest
+from service.jobs.migrating import open_store
+from service.jobs.store import Store
+from service.jobs.webhooks import call_webhook
+from service.settings import Settings
 from tests.service.fields import make_field, make_large_field, png
 from tests.service.local_servers import WebhookReceiver
 from tests.service.server_process import Server
@@ -44,6 +50,25 @@ def test_cancelled_failed_and_known_jobs_are_told_too(server: Server, receiver: 
     known = server.client.post("/detect", content=body, params={"webhook": f"{receiver.address}/hook/known"})
     assert known.json()["cached"]
     assert json.loads(receiver.wait("/hook/known")[0][1])["data"]["cached"]
+
+
+def test_links_have_the_prefix_of_the_settings(receiver: WebhookReceiver, tmp_path: Path) -> None:
+    prefixes = (f"{receiver.address}/hook/",)
+    settings = Settings(
+        data=tmp_path, root_path="/mito", webhook_prefixes=prefixes, webhook_secret=WebhookReceiver.SECRET
+    )
+    engine = open_store(settings.store_url)
+    request = ScanRequest("uploads/a/slide.tif", "a", "slide.tif", "tiny", "b")
+    options = JobOptions(webhook=f"{receiver.address}/hook/below")
+    Store(engine).insert(Job("a", request, "local", 1.0, options=options), enqueue=lambda _connection: None)
+    call_webhook(Store(engine), settings, "a")
+    engine.dispose()
+    told = json.loads(receiver.wait("/hook/below")[0][1])
+    assert told["data"]["links"] == {
+        "self": "/mito/jobs/a",
+        "events": "/mito/jobs/a/events",
+        "view": "/mito/jobs/a/view",
+    }
 
 
 def test_a_redirect_is_not_followed(server: Server, receiver: WebhookReceiver) -> None:
