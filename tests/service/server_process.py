@@ -87,10 +87,15 @@ class Server:
         return "\n".join(said[-60:])
 
     @property
-    def worker_pids(self) -> list[int]:
-        """Processes of the workers that this server has started."""
+    def child_pids(self) -> list[int]:
+        """Processes that this server has started: workers, and those that decode tiles."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(pid) for children in tasks for pid in children.read_text().split()]
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Processes of the workers that this server has started."""
+        return [pid for pid in self.child_pids if b"--worker-id" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def kill_workers(self) -> None:
         self.kill(self.worker_pids)

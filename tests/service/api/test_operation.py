@@ -154,7 +154,7 @@ def test_tile_processes_end_with_the_api_however_that_ends(tmp_path: Path, model
     with Server(tmp_path, models_folder).start() as server:
         job_id = server.submit(png(make_field(203)))
         server.client.get(f"/jobs/{job_id}/slide.json").raise_for_status()
-        children = server.worker_pids
+        children = server.child_pids
         makers = [pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
         assert makers
         server.process.send_signal(signal.SIGKILL)
