@@ -95,7 +95,7 @@ class Server:
     @property
     def worker_pids(self) -> list[int]:
         """Processes of the workers that this server has started."""
-        return [pid for pid in self.child_pids if b"--worker-id" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in self.child_pids if b"--worker-id" in _command_of(pid)]
 
     def kill_workers(self) -> None:
         self.kill(self.worker_pids)
@@ -129,6 +129,14 @@ class Server:
         names = ("detections.geojson", "detections.csv", "map.ome.tiff", "map.png")
         got = {name: self.client.get(f"/jobs/{job_id}/files/{name}").raise_for_status().content for name in names}
         return {name: hashlib.sha256(content).hexdigest() for name, content in got.items()}
+
+
+def _command_of(pid: int) -> bytes:
+    """The command line of a process; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def until(condition, server: Server, *, timeout: float = START_TIMEOUT):
