@@ -35,6 +35,8 @@ Sort = Literal[
     "reviewed",
     "-reviewed",
 ]
+#: As PLAIN_TEXT of requests, or nothing.
+SEARCH = r"^[^\x00-\x1f\x7f-\x9f]*$"
 #: Characters of a cursor: room for the longest name.
 MAX_CURSOR = 4096
 #: No number that jobs are sorted by is larger.
@@ -51,7 +53,12 @@ class ListQuery(BaseModel):
     """Which jobs, in which order."""
 
     search: Annotated[
-        str, Field(max_length=MAX_NAME, description="part of the name of the slide or of the case, in either case")
+        str,
+        Field(
+            pattern=SEARCH,
+            max_length=MAX_NAME,
+            description="part of the name of the slide or of the case, in either case",
+        ),
     ] = ""
     status: Annotated[JobState | None, Field(description="only jobs in this state")] = None
     state: Annotated[
@@ -85,7 +92,8 @@ class PageQuery(ListQuery):
 
     limit: Annotated[int, Field(ge=1, le=1000, description="most jobs of an answer")] = 100
     cursor: Annotated[
-        str | None, Field(min_length=1, max_length=MAX_CURSOR, description="where the page begins; `next` holds it")
+        str | None,
+        Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=MAX_CURSOR, description="where the page begins; `next` holds it"),
     ] = None
 
 
