@@ -20,7 +20,10 @@ _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]{1,64}){1,8}")
 #: First segments of the service's own paths. Below a prefix that begins with one of them, "/jobs/1" could be a path
 #: with its prefix or one whose prefix the proxy has taken away.
 OWN_SEGMENTS = frozenset(
-    ["detect", "docs", "healthz", "jobs", "metrics", "models", "openapi.json", "readyz", "static", "uploads"]
+    [
+        *("detect", "docs", "healthz", "jobs", "jobs.csv", "jobs.zip", "metrics", "models", "openapi.json"),
+        *("readyz", "static", "uploads"),
+    ]
 )
 MAX_SHOWN = 100  # characters of a refused value
 

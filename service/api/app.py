@@ -22,7 +22,19 @@ from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
 from service.api.contract.tus_protocol import EXPOSED
 from service.api.head import HeadAsGet
-from service.api.routes import detect, files, jobs, operation, pages, review, reviewed_files, tus, uploads, viewer
+from service.api.routes import (
+    detect,
+    files,
+    jobs,
+    operation,
+    pages,
+    review,
+    reviewed_files,
+    tus,
+    uploads,
+    viewer,
+    worklist,
+)
 from service.api.running.context import Service
 from service.api.running.metrics import instrument
 from service.api.running.readiness import Readiness
@@ -40,6 +52,7 @@ from service.proxies import link
 from service.results.results import Results
 from service.results.tile_processes import TileMaker
 from service.review.reviews import Reviews
+from service.review.worklist import Worklist
 from service.settings import Settings
 from service.slides_in.appending import Appender
 from service.telemetry.audit import AuditTrail
@@ -85,7 +98,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
-    for part in (detect, tus, uploads, jobs, review, reviewed_files, files, viewer, operation, pages):
+    for part in (detect, tus, uploads, worklist, jobs, review, reviewed_files, files, viewer, operation, pages):
         app.include_router(part.router)
     errors.install(app)
     app.openapi = partial(_complete, app.openapi, catalog, has_keys=not keys.is_open)  # type: ignore[method-assign]
@@ -115,7 +128,8 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
         folder.mkdir(parents=True, exist_ok=True)
     engine = open_store(settings.store_url)
     queues = dbos_queue.QueueClient(engine)
-    store = Store(engine, queues.announce_end)
+    store, reviews = Store(engine, queues.announce_end), Reviews(engine)
+    reviews.count_older()
     return Service(
         settings=settings,
         store=store,
@@ -131,7 +145,8 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
         waiter=JobWaiter(store),
         tiles=TileMaker(),
         appender=Appender(settings),
-        reviews=Reviews(engine),
+        reviews=reviews,
+        worklist=Worklist(engine),
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any, TypedDict, TypeVar, Unpack
 import httpx
 from pydantic import BaseModel
 
-from service.api.contract.schemas import DetectionsOut, FileList, JobList, JobOut, ModelsOut, UploadOut
+from service.api.contract.schemas import DetectionsOut, FileList, JobOut, ModelsOut, UploadOut
+from service.api.contract.worklists import JobList
 from service.client.attempts import PIECE_COMES_BACK, attempts, check
 from service.client.reviews import ReviewCalls
 from service.jobs.lifecycle import JobState

@@ -1,16 +1,51 @@
-"""Converts jobs to database rows and back; rows of other versions that cannot be read are recognised."""
+"""The table of jobs, and jobs as its rows and back; rows of other versions that cannot be read are recognised."""
 
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
 import sqlalchemy as sa
 
+from scanner.files.printable import printable
+from service.jobs.database import metadata
 from service.jobs.lifecycle import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
 from service.problems import ReportedError
+from service.results.results import Figures
+
+jobs = sa.Table(
+    "mitoscan_jobs",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("client", sa.String(128), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False, index=True),
+    sa.Column("started_at", sa.Double),
+    sa.Column("finished_at", sa.Double),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("worker", sa.String(128)),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("result_key", sa.String(64), nullable=False, index=True),
+    sa.Column("idempotency_key", sa.String(255)),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("slide", sa.Text, index=True),  # Copied from `request`, to find the jobs that use a file.
+    sa.Column("tiles_done", sa.Integer, nullable=False),
+    sa.Column("tiles_total", sa.Integer, nullable=False),
+    sa.Column("mm2_done", sa.Double, nullable=False),
+    sa.Column("mm2_total", sa.Double, nullable=False),
+    sa.Column("reason", sa.String(128)),  # Type of the problem, for counting.
+    sa.Column("problem", sa.Text),
+    sa.Column("name_key", sa.Text),  # Name and case as they are searched and sorted, by `fold`.
+    sa.Column("case_key", sa.Text),
+    sa.Column("count", sa.Integer),  # Of a job that has succeeded; null in jobs of versions that did not store it.
+    sa.Column("counted_mm2", sa.Double),
+    sa.UniqueConstraint("client", "idempotency_key"),
+)
 
 
 class UnreadableJobError(ReportedError):
@@ -40,11 +75,20 @@ def row_from_job(job: Job, columns: list[str]) -> dict[str, Any]:
         ),
         "reason": str(job.problem["type"]) if job.problem else None,
         "problem": json.dumps(job.problem) if job.problem else None,
+        "name_key": fold(job.request.slide_name),
+        "case_key": fold(job.options.case),
+        "count": job.figures and job.figures.count,
+        "counted_mm2": job.figures and job.figures.counted_mm2,
         **asdict(job.progress),
     }
 
 
-def job_from_row(row: sa.RowMapping) -> Job:
+def fold(text: str) -> str:
+    """Text as it is searched and sorted: without regard to upper and lower case, or to how an accent is written."""
+    return unicodedata.normalize("NFC", printable(text)).casefold()
+
+
+def job_from_row(row: sa.RowMapping | dict[str, Any]) -> Job:
     """The job of a row.
 
     Raises
@@ -60,7 +104,7 @@ def job_from_row(row: sa.RowMapping) -> Job:
         ) from error
 
 
-def read_row(row: sa.RowMapping) -> Job | UnreadableJob:
+def read_row(row: sa.RowMapping | dict[str, Any]) -> Job | UnreadableJob:
     """The job of a row, readable or not."""
     try:
         return job_from_row(row)
@@ -69,7 +113,9 @@ def read_row(row: sa.RowMapping) -> Job | UnreadableJob:
 
 
 def _job_from_row(fields: dict[str, Any]) -> Job:
-    del fields["result_key"], fields["reason"], fields["slide"]
+    del fields["result_key"], fields["reason"], fields["slide"], fields["name_key"], fields["case_key"]
+    count, counted_mm2 = fields.pop("count"), fields.pop("counted_mm2")
+    fields["figures"] = None if count is None else Figures(count, counted_mm2)
     fields["state"] = JobState(fields["state"])
     request = json.loads(fields["request"])
     options = _known(

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from service.problems import ReportedError
+from service.results.results import Figures
 
 
 class JobState(StrEnum):
@@ -145,6 +146,8 @@ class Job:
     cancel_requested: bool = False
     #: True if an earlier job had the same result.
     cached: bool = False
+    #: What its result counts; None of jobs of versions that did not store it.
+    figures: Figures | None = None
     #: Why it failed: an RFC 9457 problem.
     problem: dict[str, object] | None = None
     idempotency_key: str | None = None
@@ -194,10 +197,10 @@ def finish_fetch(job: Job, request: ScanRequest) -> Job:
     return replace(job, request=request, fetch=replace(job.fetch, is_done=True))
 
 
-def finish(job: Job, *, now: float, cached: bool = False) -> Job:
+def finish(job: Job, *, now: float, figures: Figures | None = None, cached: bool = False) -> Job:
     """The job, succeeded: its result is written."""
     _require(job, JobState.QUEUED, JobState.RUNNING)
-    return replace(job, state=JobState.SUCCEEDED, finished_at=now, cached=cached, worker=None)
+    return replace(job, state=JobState.SUCCEEDED, finished_at=now, figures=figures, cached=cached, worker=None)
 
 
 def fail(job: Job, *, problem: dict[str, object], now: float) -> Job:

@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from service.jobs.database import StoreUnavailableError, metadata, reading, writing
-from service.jobs.job_rows import UnreadableJob, job_from_row, read_row, row_from_job
+from service.jobs.database import StoreUnavailableError, reading, writing
+from service.jobs.job_rows import UnreadableJob, job_from_row, jobs, read_row, row_from_job
 from service.jobs.lifecycle import Job, JobState
 from service.problems import ReportedError
 
@@ -21,33 +21,6 @@ INSERT_LOCK = 7061462
 AWAY_INTERVAL = 1.0  # seconds
 
 T = TypeVar("T")
-
-_jobs = sa.Table(
-    "mitoscan_jobs",
-    metadata,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False, index=True),
-    sa.Column("client", sa.String(128), nullable=False),
-    sa.Column("created_at", sa.Double, nullable=False, index=True),
-    sa.Column("started_at", sa.Double),
-    sa.Column("finished_at", sa.Double),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("worker", sa.String(128)),
-    sa.Column("cancel_requested", sa.Boolean, nullable=False),
-    sa.Column("cached", sa.Boolean, nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("result_key", sa.String(64), nullable=False, index=True),
-    sa.Column("idempotency_key", sa.String(255)),
-    sa.Column("request", sa.Text, nullable=False),
-    sa.Column("slide", sa.Text, index=True),  # Copied from `request`, to find the jobs that use a file.
-    sa.Column("tiles_done", sa.Integer, nullable=False),
-    sa.Column("tiles_total", sa.Integer, nullable=False),
-    sa.Column("mm2_done", sa.Double, nullable=False),
-    sa.Column("mm2_total", sa.Double, nullable=False),
-    sa.Column("reason", sa.String(128)),  # Type of the problem, for counting.
-    sa.Column("problem", sa.Text),
-    sa.UniqueConstraint("client", "idempotency_key"),
-)
 
 
 class JobNotFoundError(ReportedError, LookupError):
@@ -90,7 +63,7 @@ class Store:
         try:
             with writing(self.engine, lock=INSERT_LOCK) as connection:
                 admit(connection)
-                connection.execute(_jobs.insert().values(row_from_job(job, _jobs.columns.keys())))
+                connection.execute(jobs.insert().values(row_from_job(job, jobs.columns.keys())))
                 enqueue(connection)
                 self._notify_end(connection, job)
         except sa.exc.IntegrityError as error:
@@ -102,20 +75,20 @@ class Store:
 
     def _get(self, job_id: str) -> Job:
         with reading(self.engine) as connection:
-            row = connection.execute(sa.select(_jobs).where(_jobs.c.id == job_id)).mappings().first()
+            row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).mappings().first()
         if row is None:
             raise JobNotFoundError(f"no job {job_id!r}")
         return job_from_row(row)
 
     def versions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """Number of changes of each of those jobs."""
-        query = sa.select(_jobs.c.id, _jobs.c.version).where(_jobs.c.id.in_(list(job_ids)))
+        query = sa.select(jobs.c.id, jobs.c.version).where(jobs.c.id.in_(list(job_ids)))
         with reading(self.engine) as connection:
             return {row.id: row.version for row in connection.execute(query)}
 
     def find_by_idempotency_key(self, client: str, key: str) -> Job | None:
         """The job that this client submitted with this key."""
-        query = sa.select(_jobs).where(_jobs.c.client == client, _jobs.c.idempotency_key == key)
+        query = sa.select(jobs).where(jobs.c.client == client, jobs.c.idempotency_key == key)
         with reading(self.engine) as connection:
             row = connection.execute(query).mappings().first()
         return job_from_row(row) if row else None
@@ -147,10 +120,10 @@ class Store:
         changed = transition(job)
         if changed is job:
             return job
-        values = row_from_job(changed, _jobs.columns.keys()) | {"version": job.version + 1}
-        where = (_jobs.c.id == job_id) & (_jobs.c.version == job.version)
+        values = row_from_job(changed, jobs.columns.keys()) | {"version": job.version + 1}
+        where = (jobs.c.id == job_id) & (jobs.c.version == job.version)
         with writing(self.engine) as connection:
-            if connection.execute(_jobs.update().where(where).values(values)).rowcount != 1:
+            if connection.execute(jobs.update().where(where).values(values)).rowcount != 1:
                 return None
             self._notify_end(connection, changed)
             if then:
@@ -182,52 +155,52 @@ class Store:
         self, *, client: str | None = None, state: JobState | None = None, before: float | None = None, limit: int = 100
     ) -> list[Job | UnreadableJob]:
         """Jobs, newest first, including those that this version cannot read."""
-        query = sa.select(_jobs).order_by(_jobs.c.created_at.desc(), _jobs.c.id).limit(limit)
+        query = sa.select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
         if client is not None:
-            query = query.where(_jobs.c.client == client)
+            query = query.where(jobs.c.client == client)
         if state is not None:
-            query = query.where(_jobs.c.state == state)
+            query = query.where(jobs.c.state == state)
         if before is not None:
-            query = query.where(_jobs.c.created_at < before)
+            query = query.where(jobs.c.created_at < before)
         with reading(self.engine) as connection:
             return [read_row(row) for row in connection.execute(query).mappings()]
 
     def list_reading(self, folder: str) -> list[Job]:
         """Jobs whose slide lies in that folder, relative to the data folder."""
-        query = sa.select(_jobs).where(_jobs.c.slide.startswith(f"{folder}/", autoescape=True))
+        query = sa.select(jobs).where(jobs.c.slide.startswith(f"{folder}/", autoescape=True))
         with reading(self.engine) as connection:
             return [job_from_row(row) for row in connection.execute(query).mappings()]
 
     def has_result_key(self, key: str) -> bool:
         """True if any job has this result."""
-        query = sa.select(_jobs.c.id).where(_jobs.c.result_key == key).limit(1)
+        query = sa.select(jobs.c.id).where(jobs.c.result_key == key).limit(1)
         with reading(self.engine) as connection:
             return connection.execute(query).first() is not None
 
     def count_open(self, client: str | None = None, *, connection: sa.Connection | None = None) -> int:
         """Number of waiting and running jobs; with a `connection`, as its transaction sees them."""
-        query = sa.select(sa.func.count()).where(_jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        query = sa.select(sa.func.count()).where(jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
         if client is not None:
-            query = query.where(_jobs.c.client == client)
+            query = query.where(jobs.c.client == client)
         with nullcontext(connection) if connection is not None else reading(self.engine) as within:
             return int(within.execute(query).scalar_one())
 
     def newest_created_at(self) -> float | None:
         """When the newest job was submitted."""
         with reading(self.engine) as connection:
-            found: float | None = connection.execute(sa.select(sa.func.max(_jobs.c.created_at))).scalar_one()
+            found: float | None = connection.execute(sa.select(sa.func.max(jobs.c.created_at))).scalar_one()
         return found
 
     def oldest_waiting_since(self) -> float | None:
         """When the oldest waiting job was submitted."""
-        query = sa.select(sa.func.min(_jobs.c.created_at)).where(_jobs.c.state == JobState.QUEUED)
+        query = sa.select(sa.func.min(jobs.c.created_at)).where(jobs.c.state == JobState.QUEUED)
         with reading(self.engine) as connection:
             found: float | None = connection.execute(query).scalar_one()
         return found
 
     def count_by_state(self) -> dict[str, int]:
         """Jobs in each state."""
-        query = sa.select(_jobs.c.state, sa.func.count()).group_by(_jobs.c.state)
+        query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
         with reading(self.engine) as connection:
             counts = {state: int(count) for state, count in connection.execute(query)}
         return {str(state): counts.get(str(state), 0) for state in JobState}
@@ -235,4 +208,4 @@ class Store:
     def delete(self, job_id: str) -> None:
         """Delete a job."""
         with writing(self.engine) as connection:
-            connection.execute(_jobs.delete().where(_jobs.c.id == job_id))
+            connection.execute(jobs.delete().where(jobs.c.id == job_id))

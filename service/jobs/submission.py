@@ -107,8 +107,9 @@ def _add(backend: JobBackend, job: Job) -> Job:
     if known:
         return known
     try:
-        if backend.results.has(job.request.result_key):
-            job = lifecycle.finish(job, now=time.time(), cached=True)
+        figures = backend.results.figures(job.request.result_key)
+        if figures is not None:
+            job = lifecycle.finish(job, now=time.time(), figures=figures, cached=True)
             backend.store.insert(job, enqueue=lambda _connection: None)
         else:
             backend.store.insert(job, admit=partial(_admit, backend, job), enqueue=partial(_enqueue, backend, job))

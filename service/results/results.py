@@ -69,6 +69,14 @@ class FileNotInResultError(ReportedError, LookupError):
 
 
 @dataclass(frozen=True)
+class Figures:
+    """What a result counts, and in how much tissue."""
+
+    count: int
+    counted_mm2: float
+
+
+@dataclass(frozen=True)
 class Answer:
     """The result of a scan, as the API returns it."""
 
@@ -87,6 +95,14 @@ class Answer:
     #: Level-0 (row, col) of QuPath's top left.
     origin: tuple[int, int] = (0, 0)
 
+    @property
+    def figures(self) -> Figures:
+        """What the scan counts, at its own threshold."""
+        area = self.area_mm2
+        return Figures(
+            self.count, area["counted"] if "counted" in area else area["tissue"]
+        )  # Older ones lack `counted`.
+
     def detections(self, threshold: float | None = None) -> list[dict[str, Any]]:
         """The candidates with at least this score."""
         limit = self.threshold if threshold is None else threshold
@@ -102,6 +118,13 @@ class Results:
     def has(self, key: str) -> bool:
         """True if the result exists."""
         return (self._folder / key / ANSWER).is_file()
+
+    def figures(self, key: str) -> Figures | None:
+        """What a result counts; None if there is no such result."""
+        try:
+            return self.answer(key).figures
+        except ResultGoneError:
+            return None
 
     def work_path(self, job_id: str) -> Path:
         """Path of a running job's work folder."""

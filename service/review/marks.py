@@ -26,6 +26,14 @@ class Verdict(StrEnum):
     ADDED = "added"  # a figure that the model has not among its candidates
 
 
+class ReviewState(StrEnum):
+    """How far a review is: verdicts against detections."""
+
+    NONE = "none"  # nobody has said anything
+    STARTED = "started"  # there are verdicts, and detections without one
+    DONE = "done"  # somebody has judged every detection
+
+
 @dataclass(frozen=True)
 class Mark:
     """The verdict of one reviewer on one figure."""

@@ -62,14 +62,13 @@ def mark_of_candidate(answer: Answer, mark_id: str) -> Mark:
 
 def kept_of(answer: Answer) -> ReviewedResult:
     """What a review keeps of a result."""
-    area = answer.area_mm2
     return ReviewedResult(
         count=answer.count,
         threshold=answer.threshold,
         width=answer.image["width"],
         height=answer.image["height"],
         mpp=answer.image["mpp"],
-        counted_mm2=area.get("counted", area["tissue"]),  # Results of older versions have no counted area.
+        counted_mm2=answer.figures.counted_mm2,
         label=answer.candidates[0]["label"] if answer.candidates else FIGURE,
     )
 
@@ -109,6 +108,11 @@ def geojson_text(figures: Sequence[ReviewedFigure], *, origin: tuple[int, int]) 
     return collection_text(_feature(one, origin) for one in figures)
 
 
+def text_cell(text: str) -> str:
+    """Text for a cell of a table, which no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
 def verdict_of(figure: ReviewedFigure) -> dict[str, str]:
     """Who says what of it, as text."""
     if figure.mark is None:
@@ -125,7 +129,7 @@ def _is_counted(candidate: Mapping[str, Any], answer: Answer) -> bool:
 def _cells(figure: ReviewedFigure, mpp: float) -> tuple[str, ...]:
     lengths = (figure.x, figure.y, figure.x * mpp, figure.y * mpp)
     said = verdict_of(figure) | {"label": figure.label}
-    said = {name: f"'{text}" if text.startswith(FORMULA_STARTS) else text for name, text in said.items()}
+    said = {name: text_cell(text) for name, text in said.items()}
     return (
         *(f"{length:.3f}" for length in lengths),
         "" if figure.score is None else f"{figure.score:.9g}",

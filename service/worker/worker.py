@@ -20,7 +20,7 @@ from service.jobs.job_rows import UnreadableJobError
 from service.jobs.lifecycle import Job, JobState, TransitionError
 from service.jobs.presence import Presence, WorkerRow
 from service.jobs.store import Store
-from service.results.results import Results
+from service.results.results import Figures, Results
 from service.settings import Settings
 from service.telemetry.tracing import tracer
 from service.worker import resource_bounds
@@ -78,8 +78,9 @@ class Worker:
             self.reporter.ended(job)
             return
         _log.info("job started", attempt=job.attempt, slide=job.request.slide_sha256, model=job.request.model)
-        if self._results.has(job.request.result_key):
-            self._end(job, partial(lifecycle.finish, now=time.time(), cached=True))
+        figures = self._results.figures(job.request.result_key)
+        if figures is not None:
+            self._end(job, partial(lifecycle.finish, now=time.time(), figures=figures, cached=True))
             return
         self._scan(job)
 
@@ -117,8 +118,8 @@ class Worker:
     def _scan(self, job: Job) -> None:
         monitor = self._monitor = ScanMonitor(self._store, job, timeout_s=resource_bounds.timeout_s(job, self.settings))
         try:
-            self._scan_into_folder(job, monitor)
-            self._end(job, partial(lifecycle.finish, now=time.time()))
+            figures = self._scan_into_folder(job, monitor)
+            self._end(job, partial(lifecycle.finish, now=time.time(), figures=figures))
         except ScanStoppedError as stopped:
             self._end_stopped(job, stopped)
         except Exception as error:  # Whatever the error, the job must end with a problem.
@@ -133,7 +134,7 @@ class Worker:
             self._monitor = None
             monitor.ended.set()
 
-    def _scan_into_folder(self, job: Job, monitor: ScanMonitor) -> None:
+    def _scan_into_folder(self, job: Job, monitor: ScanMonitor) -> Figures:
         work = self._results.work_folder(job.id)
         try:
             scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, monitor=monitor)
@@ -143,6 +144,7 @@ class Worker:
             scanned = run_scan(job, work, settings=self.settings, catalog=self._catalog, monitor=monitor)
         self._results.publish(work, job.request.result_key, scanned.answer)
         self.reporter.scanned(scanned.answer.area_mm2["scanned"], scanned.stage_seconds)
+        return scanned.answer.figures
 
     def _end_stopped(self, job: Job, stopped: ScanStoppedError) -> None:
         if stopped.why is Stop.CANCEL:

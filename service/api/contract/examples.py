@@ -84,7 +84,13 @@ WAITING = _JOB | {
 #: Name of a schema -> an example of it.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "JobOut": _JOB,
-    "JobList": {"jobs": [_SUMMARY], "next": None},
+    "JobList": {
+        "jobs": [_SUMMARY | {"count": 92, "per_mm2": 1.498371, "review": "started", "reviewed": 90}],
+        "total": 1,
+        "offset": 0,
+        "next": None,
+        "previous": None,
+    },
     "DetectionsOut": {
         "id": _ID,
         "threshold": 0.5,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from models.card import NOTICE
-from service.jobs.job_rows import UnreadableJob
 from service.jobs.lifecycle import Job
-from service.jobs.summary import JobSummary, link_to_file, summary_fields, summary_from_job
+from service.jobs.summary import JobSummary, link_to_file, summary_fields
 from service.results.results import Answer
 
 
@@ -74,21 +71,6 @@ class JobOut(JobSummary):
     warnings: list[str] = Field(default=[])
 
 
-class UnreadableOut(BaseModel):
-    """A job that was written by another version of the service and that this one cannot read."""
-
-    id: str
-    created_at: datetime
-
-
-class JobList(BaseModel):
-    """Jobs, newest first."""
-
-    jobs: list[JobSummary]
-    unreadable: Annotated[list[UnreadableOut], Field(description="jobs written by another version of the service")] = []
-    next: Annotated[str | None, Field(description="link to the next page")] = None
-
-
 class DetectionsOut(BaseModel):
     """A result at another threshold."""
 
@@ -144,14 +126,6 @@ class ReadyOut(BaseModel):
 
     status: Literal["ready", "not ready"]
     checks: dict[str, bool]
-
-
-def list_from_rows(rows: Sequence[Job | UnreadableJob], rest: str | None) -> JobList:
-    """A list of jobs, with those that this version cannot read listed apart."""
-    jobs = [summary_from_job(row) for row in rows if isinstance(row, Job)]
-    others = [row for row in rows if isinstance(row, UnreadableJob)]
-    unreadable = [UnreadableOut(id=row.id, created_at=datetime.fromtimestamp(row.created_at, UTC)) for row in others]
-    return JobList(jobs=jobs, unreadable=unreadable, next=rest)
 
 
 def job_out(job: Job, answer: Answer | None) -> JobOut:

@@ -1,4 +1,4 @@
-"""The jobs: list, show, follow, cancel, purge and retry them, and their detections."""
+"""The jobs: show, follow, cancel, purge and retry them, and their detections."""
 
 from __future__ import annotations
 
@@ -12,24 +12,20 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.access.keys import Role
 from service.api.contract.problems import LOCATION, problems
 from service.api.contract.requests import Threshold
 from service.api.contract.schemas import (
     DetectionsOut,
-    JobList,
     JobOut,
     detections_out,
     job_out,
-    list_from_rows,
 )
-from service.api.running.context import ClientDep, IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
+from service.api.running.context import IdempotencyKey, JobDep, Service, ServiceDep, SubmitterDep
 from service.jobs import lifecycle
 from service.jobs.deleting import purge_job
 from service.jobs.lifecycle import Job, JobState
 from service.jobs.submission import resubmit
 from service.jobs.summary import summary_from_job
-from service.proxies import link
 from service.results.results import Answer, NotFinishedError
 from service.telemetry.audit import add_audit_fields
 
@@ -39,26 +35,6 @@ _EVENT = {
     "type": "object",
     "properties": {"event": {"enum": ["job", "end"]}, "id": {"type": "string"}, "data": {"type": "string"}},
 }
-
-
-@router.get("", summary="Your jobs, newest first", responses=problems(422))
-def list_jobs(
-    service: ServiceDep,
-    client: ClientDep,
-    state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: Annotated[
-        float | None,
-        Query(ge=0, le=1e11, description="only jobs created before this time, in seconds since 1970; `next` holds it"),
-    ] = None,
-) -> JobList:
-    """The jobs of this API key; an admin sees the jobs of all."""
-    owner = None if client.role >= Role.ADMIN else client.name
-    found = service.store.list_rows(client=owner, state=state, before=before, limit=limit)
-    rest = link(f"/jobs?limit={limit}&before={found[-1].created_at!r}") if len(found) == limit else None
-    if rest and state:
-        rest += f"&state={state}"
-    return list_from_rows(found, rest)
 
 
 @router.get("/{job_id}", summary="A job, with its progress or its result", responses=problems(404, 422))

@@ -17,6 +17,7 @@ from service.jobs.presence import Presence
 from service.jobs.store import JobNotFoundError
 from service.results.tile_processes import TileMaker
 from service.review.reviews import Reviews
+from service.review.worklist import Worklist
 from service.slides_in.appending import Appender
 from service.telemetry.audit import add_audit_fields
 
@@ -34,6 +35,7 @@ class Service(JobBackend):
     tiles: TileMaker
     appender: Appender
     reviews: Reviews
+    worklist: Worklist
 
     def close(self) -> None:
         """Stop processes and threads, and close the database connections."""
@@ -89,6 +91,11 @@ IdempotencyKey = Annotated[
         description="a request repeated with the same key gets the same job",
     ),
 ]
+
+
+def whose_jobs(client: Client) -> str | None:
+    """Name of the client whose jobs this one may list; None for all."""
+    return None if client.role >= Role.ADMIN else client.name
 
 
 def get_job(job_id: JobId, client: ClientDep, service: ServiceDep) -> Job:

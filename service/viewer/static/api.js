@@ -20,7 +20,7 @@ export async function call(path, options = {}) {
   }
   if (!response.ok) {
     const problem = await response.json().catch(() => ({ title: response.statusText }));
-    throw Object.assign(new Error(problem.detail || problem.title), { status: response.status });
+    throw Object.assign(new Error(problem.detail || problem.title), { status: response.status, retryAfter: Number(response.headers.get("Retry-After")) });
   }
   return response;
 }

@@ -5,17 +5,33 @@ const RESUMABLE = 8 << 20; // bytes from which on a file is sent in pieces
 const PIECE = 16 << 20;
 const PAUSES = [1000, 2000, 5000, 10_000, 20_000]; // ms before each further attempt; the last one again and again
 const MOST_ATTEMPTS = 60; // without a byte that got through
+const BUSY_PAUSE = 5; // s, where the service does not say how long
 const TUS = { "Tus-Resumable": "1.0.0" };
 
-// `watch` has what shows progress (bytes, total), what says that the line is down, and a signal that stops it all.
+// `watch` has what shows progress (bytes, total), what says that the line is down or the service busy, and a signal that
+// stops it all.
 export async function sendSlide(slide, query, watch) {
   if (!(slide.body instanceof File) || slide.body.size < RESUMABLE) {
-    const answer = await request("POST", `detect?${query}`, slide.body, { ...slide.headers, Prefer: "respond-async" }, watch, watch.onSent);
-    return answer.json;
+    const own = { ...slide.headers, Prefer: "respond-async" };
+    return (await whenThereIsRoom(() => request("POST", `detect?${query}`, slide.body, own, watch, watch.onSent), watch)).json;
   }
   const upload = await sendInPieces(slide.body, watch);
   const body = JSON.stringify({ source: { upload } });
-  return (await call(`detect?${query}`, { method: "POST", body, headers: { "Content-Type": "application/json", Prefer: "respond-async" } })).json();
+  const asking = { method: "POST", body, headers: { "Content-Type": "application/json", Prefer: "respond-async" } };
+  return (await whenThereIsRoom(() => call(`detect?${query}`, asking), watch)).json();
+}
+
+// A full queue is no failure: it is asked again when the service says so, until there is room or the user stops it.
+async function whenThereIsRoom(ask, watch) {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (![429, 503].includes(error.status)) throw error;
+      watch.onBusy(error.message);
+      await pause((error.retryAfter || BUSY_PAUSE) * 1000, watch.signal);
+    }
+  }
 }
 
 // The id of the upload.
@@ -25,7 +41,8 @@ async function sendInPieces(file, watch) {
   let offset = place ? await offsetOf(place).catch(() => undefined) : undefined;
   if (offset === undefined) {
     const name = btoa(String.fromCharCode(...new TextEncoder().encode(file.name)));
-    const begun = await call("uploads/tus/", { method: "POST", headers: { ...TUS, "Upload-Length": file.size, "Upload-Metadata": `filename ${name}` } });
+    const beginning = { method: "POST", headers: { ...TUS, "Upload-Length": file.size, "Upload-Metadata": `filename ${name}` } };
+    const begun = await whenThereIsRoom(() => call("uploads/tus/", beginning), watch);
     [place, offset] = [new URL(begun.headers.get("location"), location.href).pathname, 0];
     localStorage.setItem(known, place); // The same file, chosen again after the page was closed, goes on.
   }
@@ -82,7 +99,7 @@ function request(method, path, body, own, watch, onSent) {
     sending.onload = () => {
       const json = sending.responseText ? JSON.parse(sending.responseText) : {};
       if (sending.status < 300) resolve({ json });
-      else reject(Object.assign(new Error(json.detail || json.title), { status: sending.status }));
+      else reject(Object.assign(new Error(json.detail || json.title), { status: sending.status, retryAfter: Number(sending.getResponseHeader("Retry-After")) }));
     };
     sending.send(body);
   }).finally(() => watch.signal.removeEventListener("abort", abort));

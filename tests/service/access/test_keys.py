@@ -44,6 +44,9 @@ def test_nothing_is_told_without_a_key(browser: httpx.Client) -> None:
         ("POST", "/detect"),
         ("GET", "/metrics"),
         ("GET", "/jobs/x"),
+        ("GET", "/jobs.csv"),
+        ("GET", "/jobs.zip?id=x"),
+        ("GET", "/jobs/x/files.zip"),
     ):
         for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic YQ=="}):
             answer = browser.request(method, path, headers=headers)
@@ -64,8 +67,15 @@ def test_each_client_sees_its_own_jobs(browser: httpx.Client) -> None:
     for other in ("bob-key", "eve-key"):
         assert browser.get(path, headers={"X-API-Key": other}).status_code == 404
         assert browser.delete(path, headers={"X-API-Key": other}).status_code == 404
-        assert browser.get("/jobs", headers={"X-API-Key": other}).json()["jobs"] == []
-    assert browser.get(path, headers={"X-API-Key": "root-key"}).status_code == 200
+        listed = browser.get("/jobs", headers={"X-API-Key": other}).json()
+        assert (listed["jobs"], listed["total"]) == ([], 0)
+        assert path.rpartition("/")[2] not in browser.get("/jobs.csv", headers={"X-API-Key": other}).text
+        for zipped in (f"/jobs.zip?id={path.rpartition('/')[2]}", f"{path}/files.zip"):
+            assert browser.get(zipped, headers={"X-API-Key": other}).status_code == 404
+    for who in ("ann-key", "root-key"):
+        assert browser.get(path, headers={"X-API-Key": who}).status_code == 200
+        assert path.rpartition("/")[2] in browser.get("/jobs.csv", headers={"X-API-Key": who}).text
+        assert browser.get(f"{path}/files.zip", headers={"X-API-Key": who}).status_code == 409, "not finished"
 
 
 def test_a_role_allows_what_it_says(browser: httpx.Client) -> None:

@@ -119,4 +119,5 @@ def make_older(path: Path) -> None:
         for table in (VERSION_TABLE, "mitoscan_marks", "mitoscan_reviews"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DROP INDEX ix_mitoscan_jobs_slide")
-        connection.execute("ALTER TABLE mitoscan_jobs DROP COLUMN slide")
+        for column in ("slide", "name_key", "case_key", "count", "counted_mm2"):
+            connection.execute(f"ALTER TABLE mitoscan_jobs DROP COLUMN {column}")

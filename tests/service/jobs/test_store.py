@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from scanner.survey.survey import COARSEST
 from service.api import app
-from service.api.contract.schemas import list_from_rows
+from service.api.contract.worklists import ListedJob, UnreadableOut, listed_job
 from service.jobs import dbos_queue, lifecycle
 from service.jobs.counters import Counters
 from service.jobs.database import make_engine, metadata, writing
@@ -25,6 +25,7 @@ from service.jobs.migrating import migrate_store
 from service.jobs.retention import DAY, clean
 from service.jobs.store import DuplicateJobError, JobNotFoundError, Store
 from service.results.results import Answer, Results
+from service.review.worklist import Order, Wanted, Worklist
 from service.settings import Settings
 
 
@@ -144,8 +145,9 @@ def test_a_job_of_another_version_hides_no_other(store: Store, own: Settings, wh
     assert [found.id for found in store.list_jobs()] == ["c", "a"]
     with pytest.raises(UnreadableJobError, match="'b' was written by another version"):
         store.get("b")
-    shown = list_from_rows(store.list_rows(), None)
-    assert ([entry.id for entry in shown.jobs], [entry.id for entry in shown.unreadable]) == (["c", "a"], ["b"])
+    listed = Worklist(store.engine).page(Wanted(), order=Order(), place=None, limit=9)
+    assert [row.job for row in listed.rows] == store.list_rows()
+    assert [type(listed_job(row)) for row in listed.rows] == [ListedJob, UnreadableOut, ListedJob]
 
 
 def test_options_and_columns_of_a_newer_version_are_passed_over(store: Store) -> None:

@@ -61,7 +61,7 @@ def test_an_upload_that_breaks_off_goes_on(browser, own_server: Server, line: Br
     page.goto(line.address)
     page.wait_for_selector("#model option", state="attached")
     page.set_input_files("#file", slide)
-    page.wait_for_selector("#message:has-text('trying again')")
+    page.wait_for_selector("#sending li:has-text('trying again')")
     page.wait_for_url("**/view")
     job_id = page.url.split("/")[-2]
     assert line.breaks_left == 0
