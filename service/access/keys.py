@@ -123,7 +123,7 @@ def load_keys(settings: Settings) -> tuple[KeyRing, str | None]:
     tokens = _load_tokens(settings)
     if settings.api_keys or tokens:
         return KeyRing(settings.api_keys, tokens), None
-    if settings.is_loopback:
+    if settings.is_loopback or settings.without_keys:
         return KeyRing({}), None
     return _own_key(settings.data / KEYS_FILE)
 

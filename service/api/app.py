@@ -20,6 +20,7 @@ from service.api.contract import errors
 from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
 from service.api.contract.tus_protocol import EXPOSED
+from service.api.own_hosts import OwnHosts
 from service.api.routes import detect, files, jobs, operation, pages, review, reviewed_files, tus, uploads, viewer
 from service.api.running.context import Service
 from service.api.running.metrics import instrument
@@ -68,6 +69,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     app.add_middleware(BodyTimeout, timeout_s=settings.client_timeout_s)
     app.add_middleware(PlainTargets)
     app.add_middleware(TusHeaders)
+    app.add_middleware(OwnHosts, settings=settings, keys=keys)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AuditTrail, folder=settings.audit_folder, keep_days=settings.audit_keep_days)
     if settings.cors_origins:

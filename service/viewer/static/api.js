@@ -2,6 +2,20 @@
 const KEY = "mitoscan-key";
 let asking;
 
+// A key in the address, as the service prints it at its first start, moves from there into this tab.
+function takeToken(address) {
+  const inHash = new URLSearchParams(address.hash.slice(1)), inQuery = address.searchParams;
+  const key = inHash.get("token") ?? inQuery.get("token");
+  if (!key) return;
+  sessionStorage.setItem(KEY, key);
+  inHash.delete("token");
+  inQuery.delete("token");
+  address.hash = inHash.toString();
+  history.replaceState(null, "", address);
+}
+
+takeToken(new URL(location.href));
+
 export function headers() {
   const key = sessionStorage.getItem(KEY);
   return key ? { "X-API-Key": key } : {};
