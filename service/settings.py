@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,32 +17,26 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from service.setting_rules import GIB, cron_schedule, enough_memory, host_name, webhook_key
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class LogFormat(StrEnum):
-    """Format of log lines."""
-
-    AUTO = "auto"  # text on a terminal, JSON elsewhere
-    JSON = "json"  # one object per line
-    TEXT = "text"  # for reading
-
-
-class LogLevel(StrEnum):
-    """Lowest level that is logged."""
-
-    DEBUG = "DEBUG"  # every request, tiles too
-    INFO = "INFO"  # requests, jobs
-    WARNING = "WARNING"  # what an operator should look at
-    ERROR = "ERROR"  # what has failed
+from service.setting_rules import (
+    GIB,
+    LOOPBACK,
+    PREFIX,
+    LogFormat,
+    LogLevel,
+    cron_schedule,
+    enough_memory,
+    host_name,
+    issuer_address,
+    known_keys,
+    refuse_unknown_variables,
+    webhook_key,
+)
 
 
 class Settings(BaseSettings):
     """All settings. Lists and tables are written as JSON in environment variables."""
 
-    model_config = SettingsConfigDict(env_prefix="MITOSCAN_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
@@ -67,19 +60,30 @@ class Settings(BaseSettings):
         "0: three quarters of the machine or container, divided among `workers`.",
     )
 
-    api_keys: dict[str, str] = Field(
+    api_keys: Annotated[dict[str, str], AfterValidator(known_keys)] = Field(
         default_factory=dict,
-        description="Client name -> 'role:SHA-256 of the key in hex'; roles: read, submit, admin. "
-        "Without any, loopback needs no key, and any other address gets an admin key at the first start.",
+        description="Name of a key -> 'role:group:SHA-256 of the key in hex', beside the keys of `mitoscan keys`; "
+        "roles: read, review, submit, admin, metrics. Without 'group:', the group has the key's name. "
+        "Without any key, loopback needs none, and any other address gets an admin key at the first start.",
     )
-    oidc_issuer: str | None = Field(
+    oidc_issuer: Annotated[str, AfterValidator(issuer_address)] | None = Field(
         default=None, description="OpenID Connect issuer (https URL) whose tokens are accepted as well as API keys."
     )
     oidc_audience: str | None = Field(default=None, description="Audience that tokens must name; 'mitoscan' if unset.")
     oidc_role_claim: str = Field(default="roles", description="Claim of a token that holds its roles or groups.")
-    oidc_roles: dict[str, Literal["read", "submit", "admin"]] = Field(
-        default={"mitoscan-read": "read", "mitoscan-submit": "submit", "mitoscan-admin": "admin"},
-        description="Value of that claim -> role; a token without any of them is refused.",
+    oidc_roles: dict[str, Literal["read", "review", "submit", "admin", "metrics"]] = Field(
+        default={
+            "mitoscan-read": "read",
+            "mitoscan-review": "review",
+            "mitoscan-submit": "submit",
+            "mitoscan-admin": "admin",
+        },
+        description="Value of that claim -> role, of several the one that may do most; "
+        "a token without any of them is refused.",
+    )
+    oidc_group_claim: str | None = Field(
+        default=None,
+        description="Claim of a token that holds its group, one name; unset: each subject is a group of its own.",
     )
     allowed_hosts: tuple[Annotated[str, AfterValidator(host_name)], ...] = Field(
         default=(),
@@ -131,7 +135,7 @@ class Settings(BaseSettings):
         default=1000, ge=1, description="Most waiting and running jobs of all clients; further ones are answered 503."
     )
     max_client_jobs: int = Field(
-        default=200, ge=1, description="Most waiting and running jobs of one client; further ones are answered 429."
+        default=200, ge=1, description="Most waiting and running jobs of one group; further ones are answered 429."
     )
     requests_per_minute: int = Field(
         default=6000, ge=1, description="Most requests of one client per minute; further ones are answered 429."
@@ -143,7 +147,7 @@ class Settings(BaseSettings):
     client_quota_bytes: int = Field(
         default=0,
         ge=0,
-        description="Most bytes of slides that one client may store, unfinished uploads included; "
+        description="Most bytes of slides that one group may store, unfinished uploads included; "
         "more are answered 413. 0: no limit.",
     )
     client_timeout_s: int = Field(
@@ -182,6 +186,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        refuse_unknown_variables(os.environ, settings_cls.model_fields)
         del dotenv_settings, file_secret_settings  # A stray .env file must not change the settings of a server.
         config = os.environ.get("MITOSCAN_CONFIG")
         if config and not Path(config).is_file():  # Ignoring it would run a server with settings that nobody chose.

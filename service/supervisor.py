@@ -14,7 +14,7 @@ import uuid
 import structlog
 import uvicorn
 
-from service.access.keys import load_keys
+from service.access.key_ring import load_keys
 from service.api.app import create_app
 from service.api.connections import TimedConnection
 from service.jobs.migrating import open_store

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from models.card import NOTICE
-from service.access.keys import KeyRing, load_keys
+from service.access.key_ring import KeyRing, load_keys
 from service.access.limits import RateLimit, SubmissionLimiter
 from service.api.body_timeout import BodyTimeout
 from service.api.contract import errors
@@ -84,7 +84,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     for part in (detect, tus, uploads, jobs, review, reviewed_files, files, viewer, operation, pages):
         app.include_router(part.router)
     errors.install(app)
-    app.openapi = partial(_complete, app.openapi, catalog, has_keys=not keys.is_open)  # type: ignore[method-assign]
+    app.openapi = partial(_complete, app.openapi, catalog, keys)  # type: ignore[method-assign]
     return app
 
 
@@ -131,7 +131,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
     )
 
 
-def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_keys: bool) -> dict[str, Any]:
+def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, keys: KeyRing) -> dict[str, Any]:
     """The OpenAPI document with what FastAPI cannot know: streamed bodies, available models, whether keys are on."""
     document = openapi()
     schema = DetectSource.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -140,7 +140,7 @@ def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_ke
     if catalog.entries:
         parameters["model"]["anyOf"][0]["enum"] = list(catalog.entries)
         parameters["mpp"]["anyOf"][0]["maximum"] = COARSEST * max(entry.mpp for entry in catalog.entries.values())
-    if has_keys:
+    if not keys.is_open:
         document["components"]["securitySchemes"] = {
             "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "bearer": {"type": "http", "scheme": "bearer", "description": "a key, or a token of the identity provider"},

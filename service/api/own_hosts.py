@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access.keys import KeyRing
+from service.access.key_ring import KeyRing
 from service.api.contract.errors import problem_response
 from service.problems import make_problem
-from service.settings import LOOPBACK, Settings
+from service.setting_rules import LOOPBACK
+from service.settings import Settings
 
 
 class OwnHosts:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.jobs.catalog import Catalog
 from service.jobs.dbos_queue import QueueClient
+from service.jobs.lifecycle import Job
 from service.jobs.store import Store
 from service.jobs.waiting import JobWaiter
 from service.results.results import Results
@@ -22,3 +23,16 @@ class JobBackend:
     catalog: Catalog
     results: Results
     waiter: JobWaiter
+
+    def has_result_of(self, job: Job) -> bool:
+        """True if the result of `job` exists and is its group's already."""
+        return is_own_result(self.store, self.results, job)
+
+
+def is_own_result(store: Store, results: Results, job: Job) -> bool:
+    """True if the result of `job` exists, and an earlier job of the same group has it.
+
+    One that only others have is made again: an answer at once would tell that they have sent the same slide.
+    """
+    key = job.request.result_key
+    return results.has(key) and store.has_result_key(key, of=job.client)

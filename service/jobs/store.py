@@ -27,7 +27,7 @@ _jobs = sa.Table(
     metadata,
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("state", sa.String(16), nullable=False, index=True),
-    sa.Column("client", sa.String(128), nullable=False),
+    sa.Column("client", sa.String(128), nullable=False),  # The group that owns the job.
     sa.Column("created_at", sa.Double, nullable=False, index=True),
     sa.Column("started_at", sa.Double),
     sa.Column("finished_at", sa.Double),
@@ -51,13 +51,13 @@ _jobs = sa.Table(
 
 
 class JobNotFoundError(ReportedError, LookupError):
-    """No job has this id, or it belongs to another client."""
+    """No job has this id, or it belongs to another group."""
 
     problem_type = "job-not-found"
 
 
 class DuplicateJobError(Exception):
-    """The client has used this idempotency key already."""
+    """The group has used this idempotency key already."""
 
 
 class OnEnd(Protocol):
@@ -114,7 +114,7 @@ class Store:
             return {row.id: row.version for row in connection.execute(query)}
 
     def find_by_idempotency_key(self, client: str, key: str) -> Job | None:
-        """The job that this client submitted with this key."""
+        """The job that this group submitted with this key."""
         query = sa.select(_jobs).where(_jobs.c.client == client, _jobs.c.idempotency_key == key)
         with reading(self.engine) as connection:
             row = connection.execute(query).mappings().first()
@@ -198,9 +198,11 @@ class Store:
         with reading(self.engine) as connection:
             return [job_from_row(row) for row in connection.execute(query).mappings()]
 
-    def has_result_key(self, key: str) -> bool:
-        """True if any job has this result."""
+    def has_result_key(self, key: str, *, of: str | None = None) -> bool:
+        """True if any job has this result; with `of`, if one of that group has succeeded with it."""
         query = sa.select(_jobs.c.id).where(_jobs.c.result_key == key).limit(1)
+        if of is not None:
+            query = query.where(_jobs.c.client == of, _jobs.c.state == JobState.SUCCEEDED)
         with reading(self.engine) as connection:
             return connection.execute(query).first() is not None
 

@@ -22,6 +22,7 @@ UNSEEN = {
     "JobFailedError": "carries the problem of the job",
     "ObjectNotFoundError": "becomes SourceNotFoundError",
     "ObjectStoreError": "becomes SourceFetchError",
+    "KeysFileError": "ends a command, or a process at its start",
     "LabelsError": "is raised by the client",
     "ReportedError": "is the base of those that are seen",
     "ScanStoppedError": "ends a scan within the worker",

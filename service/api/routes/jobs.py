@@ -12,7 +12,6 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.access.keys import Role
 from service.api.contract.problems import LOCATION, problems
 from service.api.contract.requests import Threshold
 from service.api.contract.schemas import (
@@ -40,7 +39,7 @@ _EVENT = {
 }
 
 
-@router.get("", summary="Your jobs, newest first", responses=problems(422))
+@router.get("", summary="Your group's jobs, newest first", responses=problems(422))
 def list_jobs(
     service: ServiceDep,
     client: ClientDep,
@@ -51,9 +50,8 @@ def list_jobs(
         Query(ge=0, le=1e11, description="only jobs created before this time, in seconds since 1970; `next` holds it"),
     ] = None,
 ) -> JobList:
-    """The jobs of this API key; an admin sees the jobs of all."""
-    owner = None if client.role >= Role.ADMIN else client.name
-    found = service.store.list_rows(client=owner, state=state, before=before, limit=limit)
+    """The jobs of this key's group; an admin sees the jobs of all groups."""
+    found = service.store.list_rows(client=client.sees, state=state, before=before, limit=limit)
     rest = f"/jobs?limit={limit}&before={found[-1].created_at!r}" if len(found) == limit else None
     if rest and state:
         rest += f"&state={state}"
@@ -87,7 +85,7 @@ async def delete_job(
     """A waiting job is cancelled at once, a running one at its next tile.
 
     With `purge`, a job that has not ended is cancelled first. Its result and its upload are deleted too, unless another
-    job needs them or another client has uploaded the same slide.
+    job needs them or another group has uploaded the same slide.
     """
     if purge:
         await purge_job(service, job)
@@ -113,11 +111,11 @@ async def retry_job(
     response: Response,
     service: ServiceDep,
     job: JobDep,
-    client: SubmitterDep,
+    _client: SubmitterDep,
     idempotency_key: IdempotencyKey = None,
 ) -> JobOut:
     """Creates a new job with the same slide, settings, priority, timeout and webhook; the old job does not change."""
-    again = await service.submissions.run(partial(resubmit, service, client, job, key=idempotency_key))
+    again = await service.submissions.run(partial(resubmit, service, job, key=idempotency_key))
     add_audit_fields(request, job=again.id, retried=job.id)
     body = job_out(again, None)
     response.headers["Location"] = body.links["self"]

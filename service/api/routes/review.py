@@ -23,7 +23,7 @@ from service.api.contract.reviews import (
     mark_out,
 )
 from service.api.routes.files import FinishedJobDep
-from service.api.running.context import ClientDep, Service, ServiceDep, SubmitterDep
+from service.api.running.context import ClientDep, ReviewerDep, Service, ServiceDep
 from service.jobs.lifecycle import Job
 from service.problems import ReportedError
 from service.results.results import Answer, FileNotInResultError, ResultGoneError
@@ -75,7 +75,7 @@ def put_verdict(
     request: Request,
     service: ServiceDep,
     job: FinishedJobDep,
-    client: SubmitterDep,
+    client: ReviewerDep,
     mark_id: MarkId,
     said: VerdictIn,
     reviewer: Reviewer = None,
@@ -104,7 +104,7 @@ def add_figure(
     response: Response,
     service: ServiceDep,
     job: FinishedJobDep,
-    client: SubmitterDep,
+    client: ReviewerDep,
     figure: FigureIn,
     reviewer: Reviewer = None,
 ) -> MarkOut:
@@ -138,7 +138,7 @@ def take_back(
     request: Request,
     service: ServiceDep,
     job: FinishedJobDep,
-    client: SubmitterDep,
+    client: ReviewerDep,
     mark_id: MarkId,
     reviewer: Reviewer = None,
 ) -> None:
