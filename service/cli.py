@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+class KeysAction(StrEnum):
+    """What `mitoscan keys` does."""
+
+    ADD = "add"  # make a key, and show it once
+    LIST = "list"  # names, groups and roles
+    REVOKE = "revoke"  # from now on nobody has it
+
 
 Data = Annotated[Path | None, typer.Option(help="Folder of the job database, uploads and results.")]
 
@@ -88,6 +98,31 @@ def labels(
     typer.echo(f"{out}: {found.fields} fields of {found.jobs} reviewed jobs{at}")
 
 
+@app.command()
+def keys(
+    action: Annotated[KeysAction, typer.Argument(help="add, list or revoke.")],
+    name: Annotated[str | None, typer.Argument(help="Name of the key: of the person or program that has it.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Whose jobs and uploads the key shares; by default a group of the key's name.")
+    ] = None,
+    role: Annotated[str, typer.Option(help="read, review, submit, admin or metrics.")] = "submit",
+    data: Data = None,
+) -> None:
+    """Add, list and revoke the API keys of a service; those that run take it up with their next request.
+
+    Example: mitoscan keys add ann --group pathology --role review
+    """
+    from service.access.keys_command import change_keys
+    from service.access.keys_file import KeysFileError
+
+    settings = _settings(data=data)
+    try:
+        change_keys(settings, action.value, name, group=group, role=role)
+    except (KeysFileError, ValueError, OSError) as error:
+        typer.echo(f"mitoscan: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
 @cache
 def all_commands() -> typer.Typer:
     """The whole command line."""
@@ -104,11 +139,12 @@ def main() -> None:
 
 def _with_store(run: Callable[[], None]) -> None:
     """Run a process of the service; one line and exit code 1 if its database or data folder cannot be opened."""
+    from service.access.keys_file import KeysFileError
     from service.jobs.database import StoreUnavailableError
 
     try:
         run()
-    except (StoreUnavailableError, OSError) as error:
+    except (StoreUnavailableError, KeysFileError, OSError) as error:
         typer.echo(f"mitoscan: {error}", err=True)
         raise typer.Exit(1) from error
 

@@ -28,6 +28,8 @@ class ProblemKind:
 #: Type of a problem -> what goes with it.
 PROBLEMS = {
     "not-authenticated": ProblemKind(401, "An API key is needed"),
+    "host-not-served": ProblemKind(421, "The service is not reached by this name"),
+    "origin-refused": ProblemKind(403, "Web pages of this origin may not call the service"),
     "not-allowed": ProblemKind(403, "This API key is not allowed to do that"),
     "job-not-found": ProblemKind(404, "No such job"),
     "upload-not-found": ProblemKind(404, "No such upload"),

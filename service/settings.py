@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from croniter import croniter
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -18,37 +16,28 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from standardwebhooks import Webhook
 
 from service.proxies import Prefix, Proxy
-
-GIB = 1024**3
-#: With less, a worker cannot scan even the smallest tiles.
-MIN_WORKER_MEMORY = 2 * GIB
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class LogFormat(StrEnum):
-    """Format of log lines."""
-
-    AUTO = "auto"  # text on a terminal, JSON elsewhere
-    JSON = "json"  # one object per line
-    TEXT = "text"  # for reading
-
-
-class LogLevel(StrEnum):
-    """Lowest level that is logged."""
-
-    DEBUG = "DEBUG"  # every request, tiles too
-    INFO = "INFO"  # requests, jobs
-    WARNING = "WARNING"  # what an operator should look at
-    ERROR = "ERROR"  # what has failed
+from service.setting_rules import (
+    GIB,
+    LOOPBACK,
+    PREFIX,
+    LogFormat,
+    LogLevel,
+    cron_schedule,
+    enough_memory,
+    host_name,
+    issuer_address,
+    known_keys,
+    refuse_unknown_variables,
+    webhook_key,
+)
 
 
 class Settings(BaseSettings):
     """All settings. Lists and tables are written as JSON in environment variables."""
 
-    model_config = SettingsConfigDict(env_prefix="MITOSCAN_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free one.")
@@ -71,26 +60,46 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `serve` starts: one per GPU.")
     worker_nice: int = Field(default=5, ge=0, le=19, description="Niceness of the workers, so that the API is quick.")
 
-    worker_memory_bytes: int = Field(
+    worker_memory_bytes: Annotated[int, AfterValidator(enough_memory)] = Field(
         default=0,
         ge=0,
         description="Host memory that a worker may allocate, at least 2 GiB; "
         "0: three quarters of the machine or container, divided among `workers`.",
     )
 
-    api_keys: dict[str, str] = Field(
+    api_keys: Annotated[dict[str, str], AfterValidator(known_keys)] = Field(
         default_factory=dict,
-        description="Client name -> 'role:SHA-256 of the key in hex'; roles: read, submit, admin. "
-        "Without any, loopback needs no key, and any other address gets an admin key at the first start.",
+        description="Name of a key -> 'role:group:SHA-256 of the key in hex', beside the keys of `mitoscan keys`; "
+        "roles: read, review, submit, admin, metrics. Without 'group:', the group has the key's name. "
+        "Without any key, loopback needs none, and any other address gets an admin key at the first start.",
     )
-    oidc_issuer: str | None = Field(
+    oidc_issuer: Annotated[str, AfterValidator(issuer_address)] | None = Field(
         default=None, description="OpenID Connect issuer (https URL) whose tokens are accepted as well as API keys."
     )
     oidc_audience: str | None = Field(default=None, description="Audience that tokens must name; 'mitoscan' if unset.")
     oidc_role_claim: str = Field(default="roles", description="Claim of a token that holds its roles or groups.")
-    oidc_roles: dict[str, Literal["read", "submit", "admin"]] = Field(
-        default={"mitoscan-read": "read", "mitoscan-submit": "submit", "mitoscan-admin": "admin"},
-        description="Value of that claim -> role; a token without any of them is refused.",
+    oidc_roles: dict[str, Literal["read", "review", "submit", "admin", "metrics"]] = Field(
+        default={
+            "mitoscan-read": "read",
+            "mitoscan-review": "review",
+            "mitoscan-submit": "submit",
+            "mitoscan-admin": "admin",
+        },
+        description="Value of that claim -> role, of several the one that may do most; "
+        "a token without any of them is refused.",
+    )
+    oidc_group_claim: str | None = Field(
+        default=None,
+        description="Claim of a token that holds its group, one name; unset: each subject is a group of its own.",
+    )
+    allowed_hosts: tuple[Annotated[str, AfterValidator(host_name)], ...] = Field(
+        default=(),
+        description="Without keys: names, beside those of loopback, that requests may be sent to (their `Host`), "
+        "such as the public one behind a reverse proxy.",
+    )
+    without_keys: bool = Field(
+        default=False,
+        description="Ask for no key on a network address either: whoever reaches the service may do everything.",
     )
     cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API from a browser.")
     slide_folders: tuple[Path, ...] = Field(
@@ -103,7 +112,7 @@ class Settings(BaseSettings):
     webhook_prefixes: tuple[str, ...] = Field(
         default=(), description="URL prefixes that `webhook` may name; none: webhooks are off."
     )
-    webhook_secret: str | None = Field(
+    webhook_secret: Annotated[str, AfterValidator(webhook_key)] | None = Field(
         default=None,
         repr=False,
         description="Key that signs webhooks, base64 after 'whsec_'; unset: webhooks are off.",
@@ -133,7 +142,7 @@ class Settings(BaseSettings):
         default=1000, ge=1, description="Most waiting and running jobs of all clients; further ones are answered 503."
     )
     max_client_jobs: int = Field(
-        default=200, ge=1, description="Most waiting and running jobs of one client; further ones are answered 429."
+        default=200, ge=1, description="Most waiting and running jobs of one group; further ones are answered 429."
     )
     requests_per_minute: int = Field(
         default=6000, ge=1, description="Most requests of one client per minute; further ones are answered 429."
@@ -145,7 +154,7 @@ class Settings(BaseSettings):
     client_quota_bytes: int = Field(
         default=0,
         ge=0,
-        description="Most bytes of slides that one client may store, unfinished uploads included; "
+        description="Most bytes of slides that one group may store, unfinished uploads included; "
         "more are answered 413. 0: no limit.",
     )
     client_timeout_s: int = Field(
@@ -163,7 +172,9 @@ class Settings(BaseSettings):
     quota_bytes: int = Field(
         default=0, ge=0, description="Most bytes of uploads and results; the oldest are removed first. 0: no limit."
     )
-    cleaning_schedule: str = Field(default="*/10 * * * *", description="When expired files are removed: cron, in UTC.")
+    cleaning_schedule: Annotated[str, AfterValidator(cron_schedule)] = Field(
+        default="*/10 * * * *", description="When expired files are removed: cron, in UTC."
+    )
     audit_keep_days: int = Field(default=365, ge=1, description="Days that the audit trail, in audit/, is kept.")
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
@@ -172,27 +183,6 @@ class Settings(BaseSettings):
         description="Trace requests and scans by OpenTelemetry (extra `otel`) to OTEL_EXPORTER_OTLP_ENDPOINT.",
     )
     config: Annotated[Path | None, NoDecode] = Field(default=None, description="TOML file with any of these settings.")
-
-    @field_validator("worker_memory_bytes")
-    @classmethod
-    def _is_enough(cls, size: int) -> int:
-        if 0 < size < MIN_WORKER_MEMORY:
-            raise ValueError(f"{size} bytes are not enough for a scan: set at least {MIN_WORKER_MEMORY}")
-        return size
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _is_secret(cls, secret: str | None) -> str | None:
-        if secret is not None:
-            Webhook(secret)
-        return secret
-
-    @field_validator("cleaning_schedule")
-    @classmethod
-    def _is_schedule(cls, schedule: str) -> str:
-        if not croniter.is_valid(schedule):
-            raise ValueError(f"{schedule!r} is not a cron expression")
-        return schedule
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 -- documented by pydantic-settings
@@ -203,6 +193,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        refuse_unknown_variables(os.environ, settings_cls.model_fields)
         del dotenv_settings, file_secret_settings  # A stray .env file must not change the settings of a server.
         config = os.environ.get("MITOSCAN_CONFIG")
         if config and not Path(config).is_file():  # Ignoring it would run a server with settings that nobody chose.

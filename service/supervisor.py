@@ -14,7 +14,7 @@ import uuid
 import structlog
 import uvicorn
 
-from service.access.keys import load_keys
+from service.access.key_ring import load_keys
 from service.api.app import create_app
 from service.api.connections import TimedConnection
 from service.jobs.migrating import open_store
@@ -119,7 +119,7 @@ def run_server(settings: Settings) -> None:
     # After its shutdown uvicorn raises the signal again: that must not end this process before the workers have exited.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     try:
-        _AnnouncingServer(config).run()
+        _AnnouncingServer(config, new_key).run()
     finally:
         for keeper in keepers:
             keeper.request_stop()
@@ -129,7 +129,11 @@ def run_server(settings: Settings) -> None:
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Prints the address it listens on, which with port 0 is not known before."""
+    """Prints the address it listens on, which with port 0 is not known before, with a key that was just made."""
+
+    def __init__(self, config: uvicorn.Config, new_key: str | None) -> None:
+        super().__init__(config)
+        self._new_key = new_key
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -137,3 +141,8 @@ class _AnnouncingServer(uvicorn.Server):
             for listening in server.sockets:
                 host, port = listening.getsockname()[:2]
                 print(f"mitoscan: http://{host}:{port}  (Ctrl+C stops)", file=sys.stderr, flush=True)
+                if self._new_key:
+                    # Behind the #, where no request carries it, and so no log of a proxy.
+                    shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 -- compared, not bound
+                    print(f"mitoscan: http://{shown}:{port}/#token={self._new_key}", file=sys.stderr, flush=True)
+                    self._new_key = None

@@ -12,6 +12,7 @@ PLACES = {
     "README.md": "project/readme.md",
     "ARCHITECTURE.md": "project/architecture.md",
     "CONTRIBUTING.md": "project/contributing.md",
+    "SECURITY.md": "project/security.md",
     "CHANGELOG.md": "project/changes.md",
     "LICENSE": "project/LICENSE.txt",
     "examples/README.md": "project/example-slide.md",

@@ -1,20 +1,13 @@
-"""Which client sends a request, in which role: API keys, stored only as SHA-256, and tokens of an identity provider."""
+"""Who sends a request, and what they may: the client, its group, its role, and the rights that a role has."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
-from pathlib import Path
+from enum import Enum
 
-from service.access.oidc import InvalidTokenError, IssuerUnreachableError, TokenVerifier
 from service.problems import ReportedError
-from service.settings import Settings
-
-KEYS_FILE = "api-keys.txt"
-MAX_CLIENT_NAME = 128
+from service.setting_rules import Role
 
 
 class NotAuthenticatedError(ReportedError):
@@ -35,12 +28,24 @@ class NotAllowedError(ReportedError):
     problem_type = "not-allowed"
 
 
-class Role(IntEnum):
-    """What a client may do; each role includes the lower ones."""
+class Right(Enum):
+    """One thing that a client may do."""
 
-    READ = 1  # see its own jobs
-    SUBMIT = 2  # submit scans, cancel its own jobs
-    ADMIN = 3  # see the jobs of all clients, and metrics
+    METRICS = "see metrics"
+    READ = "see jobs, results and reviews"
+    REVIEW = "give verdicts"
+    SUBMIT = "submit scans; cancel and delete jobs and uploads"
+    EVERY_GROUP = "do so for all groups"
+
+
+#: `submit` includes `review`, as it did before there was a role for that alone.
+RIGHTS = {
+    Role.METRICS: frozenset({Right.METRICS}),
+    Role.READ: frozenset({Right.READ}),
+    Role.REVIEW: frozenset({Right.READ, Right.REVIEW}),
+    Role.SUBMIT: frozenset({Right.READ, Right.REVIEW, Right.SUBMIT}),
+    Role.ADMIN: frozenset(Right),
+}
 
 
 @dataclass(frozen=True)
@@ -49,100 +54,36 @@ class Client:
 
     name: str
     role: Role
+    #: Owns the jobs and uploads of its clients.
+    group: str
 
-    def require(self, role: Role) -> None:
-        """NotAllowedError unless the client has at least this role."""
-        if self.role < role:
-            raise NotAllowedError(
-                f"{self.name!r} has the role {self.role.name.lower()}; this needs the role {role.name.lower()}"
-            )
+    def may(self, right: Right) -> bool:
+        """True if the client's role has this right."""
+        return right in RIGHTS[self.role]
+
+    def require(self, right: Right) -> None:
+        """NotAllowedError unless the client's role has this right."""
+        if not self.may(right):
+            able = " or ".join(role.value for role, rights in RIGHTS.items() if right in rights)
+            raise NotAllowedError(f"{self.name!r} has the role {self.role.value}; this needs the role {able}")
+
+    @property
+    def sees(self) -> str | None:
+        """The group whose jobs and uploads the client sees; None: those of all groups."""
+        return None if self.may(Right.EVERY_GROUP) else self.group
+
+    def may_see(self, owner: str) -> bool:
+        """True if the client sees what this group owns; to others it must look as if it did not exist.
+
+        Who sees something may also change it, as far as the rights of the client's role go.
+        """
+        return self.sees in {None, owner}
 
 
 #: The client of every request where keys are off.
-LOCAL = Client("local", Role.ADMIN)
-
-
-class Tokens:
-    """Tokens of an identity provider, as clients."""
-
-    def __init__(self, verifier: TokenVerifier, roles: Mapping[str, str]) -> None:
-        self._verifier = verifier
-        self._roles = {value: Role[role.upper()] for value, role in roles.items()}
-
-    def identify(self, token: str) -> Client:
-        """The client that the token identifies, with the highest of the roles that its claim maps to."""
-        try:
-            identity = self._verifier.verify(token)
-        except InvalidTokenError as error:
-            raise NotAuthenticatedError(str(error)) from error
-        except IssuerUnreachableError as error:
-            raise IdentityProviderError(str(error)) from error
-        roles = [self._roles[value] for value in identity.roles if value in self._roles]
-        if not roles:
-            raise NotAllowedError("the token has no role that the setting oidc_roles lists")
-        return Client(f"oidc:{identity.subject}"[:MAX_CLIENT_NAME], max(roles))
-
-
-class KeyRing:
-    """The keys and tokens that are accepted. Without any, everyone is LOCAL."""
-
-    def __init__(self, entries: dict[str, str], tokens: Tokens | None = None) -> None:
-        self._tokens = tokens
-        self._clients: dict[str, Client] = {}
-        for name, entry in entries.items():
-            role, _, digest = entry.rpartition(":")
-            self._clients[digest.lower()] = Client(name, Role[(role or "submit").upper()])
-
-    @property
-    def is_open(self) -> bool:
-        """True if requests need no key."""
-        return not self._clients and self._tokens is None
-
-    def identify(self, key: str | None) -> Client:
-        """The client that this key or token belongs to."""
-        if self.is_open:
-            return LOCAL
-        if not key:
-            raise NotAuthenticatedError("send an API key in the header 'X-API-Key' or 'Authorization: Bearer'")
-        if self._tokens and key.count(".") == 2:  # The three parts of a JSON web token.
-            return self._tokens.identify(key)
-        # Keys are long and random, so the timing of this look-up does not help an attacker.
-        client = self._clients.get(hash_key(key))
-        if client is None:
-            raise NotAuthenticatedError("unknown API key")
-        return client
+LOCAL = Client("local", Role.ADMIN, "local")
 
 
 def hash_key(key: str) -> str:
-    """SHA-256 of a key, as the settings hold it."""
+    """SHA-256 of a key, which is what is kept of it."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def load_keys(settings: Settings) -> tuple[KeyRing, str | None]:
-    """The key ring of `settings`, and a new key to show once if one had to be created."""
-    tokens = _load_tokens(settings)
-    if settings.api_keys or tokens:
-        return KeyRing(settings.api_keys, tokens), None
-    if settings.is_loopback:
-        return KeyRing({}), None
-    return _own_key(settings.data / KEYS_FILE)
-
-
-def _load_tokens(settings: Settings) -> Tokens | None:
-    if settings.oidc_issuer is None:
-        return None
-    verifier = TokenVerifier(
-        settings.oidc_issuer, settings.oidc_audience or "mitoscan", role_claim=settings.oidc_role_claim
-    )
-    return Tokens(verifier, settings.oidc_roles)
-
-
-def _own_key(path: Path) -> tuple[KeyRing, str | None]:
-    """The key ring of a server on a network address without keys: one admin key, its hash stored in the data folder."""
-    if path.exists():
-        return KeyRing({"admin": path.read_text(encoding="utf-8").strip()}), None
-    key = secrets.token_urlsafe(32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"admin:{hash_key(key)}\n", encoding="utf-8")
-    path.chmod(0o600)
-    return KeyRing({"admin": f"admin:{hash_key(key)}"}), key

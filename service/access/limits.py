@@ -24,7 +24,7 @@ SUBMISSION_PATIENCE = 20.0  # seconds
 
 
 class TooManyRequestsError(ReportedError):
-    """One client sends too many requests, or has too many jobs or uploads open."""
+    """One client sends too many requests, or its group has too many jobs or uploads open."""
 
     problem_type = "too-many-requests"
 
@@ -42,7 +42,7 @@ class TooLargeError(ReportedError):
 
 
 class QuotaExceededError(ReportedError):
-    """An upload exceeds the client's storage quota."""
+    """An upload exceeds the group's storage quota."""
 
     problem_type = "quota-exceeded"
 
@@ -65,7 +65,7 @@ class Allowance:
 
     #: Most bytes of any slide.
     cap: int
-    #: Bytes left of the client's quota; None without one.
+    #: Bytes left of the group's quota; None without one.
     quota_left: int | None = None
 
     def require(self, size: int) -> None:
@@ -74,7 +74,7 @@ class Allowance:
             raise TooLargeError(f"the slide is larger than the limit of {self.cap} bytes")
         if self.quota_left is not None and size > self.quota_left:
             raise QuotaExceededError(
-                f"{max(0, self.quota_left)} bytes are left of this client's storage quota: "
+                f"{max(0, self.quota_left)} bytes are left of this group's storage quota: "
                 "free some by DELETE /uploads/{id} or DELETE /jobs/{job_id}?purge=true"
             )
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from models.card import NOTICE
-from service.access.keys import KeyRing, load_keys
+from service.access.key_ring import KeyRing, load_keys
 from service.access.limits import RateLimit, SubmissionLimiter
 from service.api.behind_proxy import BehindProxy
 from service.api.body_timeout import BodyTimeout
@@ -22,6 +22,7 @@ from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
 from service.api.contract.tus_protocol import EXPOSED
 from service.api.head import HeadAsGet
+from service.api.own_hosts import OwnHosts
 from service.api.routes import (
     detect,
     files,
@@ -86,6 +87,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     app.add_middleware(BodyTimeout, timeout_s=settings.client_timeout_s)
     app.add_middleware(PlainTargets)
     app.add_middleware(TusHeaders)
+    app.add_middleware(OwnHosts, settings=settings, keys=keys)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AuditTrail, folder=settings.audit_folder, keep_days=settings.audit_keep_days)
     if settings.cors_origins:
@@ -101,7 +103,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     for part in (detect, tus, uploads, worklist, jobs, review, reviewed_files, files, viewer, operation, pages):
         app.include_router(part.router)
     errors.install(app)
-    app.openapi = partial(_complete, app.openapi, catalog, has_keys=not keys.is_open)  # type: ignore[method-assign]
+    app.openapi = partial(_complete, app.openapi, catalog, keys)  # type: ignore[method-assign]
     return app
 
 
@@ -150,7 +152,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
     )
 
 
-def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_keys: bool) -> dict[str, Any]:
+def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, keys: KeyRing) -> dict[str, Any]:
     """The OpenAPI document with what FastAPI cannot know: streamed bodies, models, whether keys are on, the prefix."""
     document = openapi()
     document["components"]["schemas"].pop("HTTPValidationError", None)  # FastAPI's; ours is Problem.
@@ -160,7 +162,7 @@ def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, *, has_ke
     if catalog.entries:
         parameters["model"]["anyOf"][0]["enum"] = list(catalog.entries)
         parameters["mpp"]["anyOf"][0]["maximum"] = COARSEST * max(entry.mpp for entry in catalog.entries.values())
-    if has_keys:
+    if not keys.is_open:
         document["components"]["securitySchemes"] = {
             "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "bearer": {"type": "http", "scheme": "bearer", "description": "a key, or a token of the identity provider"},

@@ -1,4 +1,4 @@
-"""Deleting jobs and uploads on request; files that another client's job needs are kept.
+"""Deleting jobs and uploads on request; files that another group's job needs are kept.
 
 Rows are deleted before files: files that a crash leaves behind are removed by retention.
 """
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 
-from service.access.keys import Client, Role
+from service.access.keys import Client
 from service.jobs import lifecycle
 from service.jobs.backend import JobBackend
 from service.jobs.lifecycle import Job, TransitionError
@@ -61,18 +61,18 @@ async def purge_job(backend: JobBackend, job: Job) -> None:
 
 
 def delete_upload(backend: JobBackend, client: Client, upload_id: str) -> None:
-    """Delete an unfinished upload, or a stored one with its bytes unless another client needs them.
+    """Delete an unfinished upload, or a stored one with its bytes unless another group needs them.
 
-    An admin who does not keep the upload deletes it for all clients.
+    An admin whose group does not keep the upload deletes it for all groups.
 
     Raises
     ------
     UploadNotFoundError
-        The client has no such upload.
+        The client's group has no such upload.
     UploadBusyError
         A request is sending bytes of it.
     UploadInUseError
-        A job of the client that has not ended uses it.
+        A job of the group that has not ended uses it.
     """
     settings, sha256 = backend.settings, upload_id
     if tus.is_id(upload_id):
@@ -92,18 +92,18 @@ def delete_upload(backend: JobBackend, client: Client, upload_id: str) -> None:
 
 def _delete_slide(backend: JobBackend, client: Client, sha256: str) -> None:
     settings = backend.settings
-    is_own = find_holding(settings, client.name, sha256) is not None
-    if not (is_own or client.role >= Role.ADMIN) or not _place(settings, sha256).is_dir():
-        release(settings, sha256, client=client.name)
+    is_own = find_holding(settings, client.group, sha256) is not None
+    if not (is_own or client.sees is None) or not _place(settings, sha256).is_dir():
+        release(settings, sha256, group=client.group)
         raise UploadNotFoundError(f"no upload {sha256!r}")
     readers = backend.store.list_reading(_relative(sha256))
-    blocking = [job for job in readers if not job.state.is_final and (not is_own or job.client == client.name)]
+    blocking = [job for job in readers if not job.state.is_final and (not is_own or job.client == client.group)]
     if blocking:
         raise UploadInUseError(
             f"job {blocking[0].id} is {blocking[0].state} and uses it: cancel the job, or wait until it has ended"
         )
-    release(settings, sha256, client=client.name if is_own else None)
-    is_wanted = is_own and any(job.client != client.name for job in readers)
+    release(settings, sha256, group=client.group if is_own else None)
+    is_wanted = is_own and any(job.client != client.group for job in readers)
     if not is_wanted and not is_held(settings, sha256):
         _remove_slide(backend, sha256)
 
@@ -119,7 +119,7 @@ def _forget(backend: JobBackend, job: Job) -> None:
     sha256 = slide.parent.name
     readers = backend.store.list_reading(_relative(sha256))
     if all(reader.client != job.client for reader in readers):
-        release(backend.settings, sha256, client=job.client)
+        release(backend.settings, sha256, group=job.client)
     if not readers and not is_held(backend.settings, sha256):
         _remove_slide(backend, sha256)
 

@@ -130,7 +130,7 @@ class Job:
 
     id: str
     request: ScanRequest
-    #: Name of the client that submitted it, or "local".
+    #: The group that owns it: of the key that submitted it, or "local".
     client: str
     created_at: float
     options: JobOptions = field(default_factory=JobOptions)

@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 
 class JobNotFoundError(ReportedError, LookupError):
-    """No job has this id, or it belongs to another client."""
+    """No job has this id, or it belongs to another group."""
 
     problem_type = "job-not-found"
 
 
 class DuplicateJobError(Exception):
-    """The client has used this idempotency key already."""
+    """The group has used this idempotency key already."""
 
 
 class OnEnd(Protocol):
@@ -87,7 +87,7 @@ class Store:
             return {row.id: row.version for row in connection.execute(query)}
 
     def find_by_idempotency_key(self, client: str, key: str) -> Job | None:
-        """The job that this client submitted with this key."""
+        """The job that this group submitted with this key."""
         query = sa.select(jobs).where(jobs.c.client == client, jobs.c.idempotency_key == key)
         with reading(self.engine) as connection:
             row = connection.execute(query).mappings().first()
@@ -171,9 +171,11 @@ class Store:
         with reading(self.engine) as connection:
             return [job_from_row(row) for row in connection.execute(query).mappings()]
 
-    def has_result_key(self, key: str) -> bool:
-        """True if any job has this result."""
+    def has_result_key(self, key: str, *, of: str | None = None) -> bool:
+        """True if any job has this result; with `of`, if one of that group has succeeded with it."""
         query = sa.select(jobs.c.id).where(jobs.c.result_key == key).limit(1)
+        if of is not None:
+            query = query.where(jobs.c.client == of, jobs.c.state == JobState.SUCCEEDED)
         with reading(self.engine) as connection:
             return connection.execute(query).first() is not None
 

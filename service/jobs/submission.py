@@ -56,7 +56,7 @@ class ExportImpossibleError(ReportedError):
 
 
 def submit(backend: JobBackend, client: Client, slide: StoredSlide, choices: Choices) -> Job:
-    """A new job, queued, or succeeded if its result exists; or the earlier job with the same idempotency key."""
+    """A new job, queued, or succeeded if its group has its result; or the earlier job with the same idempotency key."""
     check_exports(choices.exports, slide)
     request = _request(backend, choices, slide=slide.path, sha256=slide.sha256, name=slide.name)
     return _add(backend, _job(client, request, choices))
@@ -77,7 +77,7 @@ def check_exports(exports: tuple[str, ...], slide: StoredSlide) -> None:
         raise ExportImpossibleError("export=dicom needs a DICOM slide")
 
 
-def resubmit(backend: JobBackend, client: Client, job: Job, *, key: str | None) -> Job:
+def resubmit(backend: JobBackend, job: Job, *, key: str | None) -> Job:
     """A new job with the request of one that has failed or was cancelled."""
     if job.state not in {JobState.FAILED, JobState.CANCELLED}:
         raise TransitionError(f"job {job.id} is {job.state}: only failed or cancelled jobs can be retried")
@@ -91,14 +91,15 @@ def resubmit(backend: JobBackend, client: Client, job: Job, *, key: str | None) 
         raise SourceNotFoundError("the upload has been removed")
     entry = backend.catalog.find(request.model)
     request = replace(request, model_sha256=entry.sha256, card_sha256=entry.card_sha256)
-    again = Job(uuid.uuid4().hex, request, client.name, time.time(), job.options, fetch, idempotency_key=key)
+    # Of the same group, also if an admin of another retries it.
+    again = Job(uuid.uuid4().hex, request, job.client, time.time(), job.options, fetch, idempotency_key=key)
     return _add(backend, again)
 
 
 def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
     options = JobOptions(choices.priority, choices.timeout_s, choices.webhook, choices.case)
     key = choices.idempotency_key
-    return Job(uuid.uuid4().hex, request, client.name, time.time(), options, idempotency_key=key)
+    return Job(uuid.uuid4().hex, request, client.group, time.time(), options, idempotency_key=key)
 
 
 def _add(backend: JobBackend, job: Job) -> Job:
@@ -107,7 +108,7 @@ def _add(backend: JobBackend, job: Job) -> Job:
     if known:
         return known
     try:
-        figures = backend.results.figures(job.request.result_key)
+        figures = backend.own_figures(job)
         if figures is not None:
             job = lifecycle.finish(job, now=time.time(), figures=figures, cached=True)
             backend.store.insert(job, enqueue=lambda _connection: None)
@@ -122,11 +123,11 @@ def _add(backend: JobBackend, job: Job) -> Job:
 
 
 def _admit(backend: JobBackend, job: Job, connection: sa.Connection) -> None:
-    """Raise if the client or the service has too many open jobs, as that transaction sees them."""
+    """Raise if the group or the service has too many open jobs, as that transaction sees them."""
     store, settings = backend.store, backend.settings
     if store.count_open(job.client, connection=connection) >= settings.max_client_jobs:
         raise TooManyRequestsError(
-            f"this client has {settings.max_client_jobs} open jobs, the most allowed (max_client_jobs)"
+            f"this group has {settings.max_client_jobs} open jobs, the most allowed (max_client_jobs)"
         )
     if store.count_open(connection=connection) >= settings.max_open_jobs:
         raise BusyError(f"{settings.max_open_jobs} jobs are open, the most allowed (max_open_jobs)")

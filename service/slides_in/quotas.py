@@ -1,4 +1,4 @@
-"""Quotas: how many bytes of slides a client may store."""
+"""Quotas: how many bytes of slides a group may store."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from service.slides_in.tus import Upload, create, hold_slide, promised_bytes
 _turn = threading.Lock()
 
 
-def allowance_for(settings: Settings, client: str, *, besides: str = "") -> Allowance:
-    """How large one more upload of the client may be; `besides` is a resumable one that must not count twice."""
+def allowance_for(settings: Settings, group: str, *, besides: str = "") -> Allowance:
+    """How large one more upload of the group may be; `besides` is a resumable one that must not count twice."""
     if not settings.client_quota_bytes:
         return Allowance(settings.max_upload_bytes)
-    kept = held_bytes(settings, client) + promised_bytes(settings, client, besides=besides)
+    kept = held_bytes(settings, group) + promised_bytes(settings, group, besides=besides)
     return Allowance(settings.max_upload_bytes, settings.client_quota_bytes - kept)
 
 
@@ -29,9 +29,9 @@ def begin_upload(settings: Settings, upload: Upload) -> None:
         create(settings, upload)
 
 
-def keep_slide(settings: Settings, client: str, slide: StoredSlide) -> None:
-    """Record that a client keeps a stored slide, if its quota allows; if not, retention removes the slide."""
+def keep_slide(settings: Settings, group: str, slide: StoredSlide) -> None:
+    """Record that a group keeps a stored slide, if its quota allows; if not, retention removes the slide."""
     with _turn:
-        if settings.client_quota_bytes and find_holding(settings, client, slide.sha256) is None:
-            allowance_for(settings, client).require(min(stored_size(slide, settings), settings.max_upload_bytes))
-        hold_slide(settings, client, slide)
+        if settings.client_quota_bytes and find_holding(settings, group, slide.sha256) is None:
+            allowance_for(settings, group).require(min(stored_size(slide, settings), settings.max_upload_bytes))
+        hold_slide(settings, group, slide)

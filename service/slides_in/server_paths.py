@@ -10,6 +10,7 @@ import os
 from itertools import islice
 from pathlib import Path
 
+from service.access.keys import Client
 from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.holdings import find_holding
@@ -48,19 +49,25 @@ def find_path(path: str, settings: Settings) -> StoredSlide:
     raise SourceForbiddenError("the path is outside the folders that this service may read (slide_folders)")
 
 
-def find_upload(upload_id: str, settings: Settings, *, client: str) -> StoredSlide:
-    """The slide of an earlier, complete upload, resumable or not, under the name that the client gave it."""
+def find_upload(upload_id: str, settings: Settings, *, client: Client) -> StoredSlide:
+    """The slide of an earlier, complete upload, resumable or not, under the name that the client's group gave it.
+
+    Who knows a slide's hash has not sent it: other groups' uploads do not exist for the client.
+    """
     resumed = find_finished(settings, upload_id)
+    if resumed and not client.may_see(resumed.owner):
+        raise SourceNotFoundError("no such upload")
     upload_id = (resumed and resumed.sha256) or upload_id
     folder = settings.uploads / upload_id
-    if not is_sha256(upload_id) or not folder.is_dir():
+    held = find_holding(settings, client.group, upload_id) if is_sha256(upload_id) else None
+    is_known = is_sha256(upload_id) and (held is not None or client.sees is None)
+    if not is_known or not folder.is_dir():
         raise SourceNotFoundError("no such upload")
     found = next(folder.glob("slide.*"), None)
     if found is None:
         raise SourceNotFoundError("the upload has been removed")
     os.utime(folder)  # Keeps the cleaning from removing an old upload at the moment when a job refers to it.
     relative = str(found.relative_to(settings.data.resolve()))
-    held = find_holding(settings, client, upload_id)
     name = resumed.name if resumed else held.name if held else found.name
     return StoredSlide(relative, upload_id, name, check_header(found, settings))
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from service.access.keys import Client, Role
+from service.access.keys import Client
 from service.access.limits import StorageFullError, TooManyRequestsError, require_disk
 from service.problems import ReportedError
 from service.settings import Settings
@@ -31,7 +31,7 @@ from service.slides_in.store_slide import StoredSlide, store_file, stored_size
 
 #: Seconds after its last byte at which an unfinished upload expires.
 KEEP_S = 2 * 86_400.0
-#: Unfinished uploads that one client may have.
+#: Unfinished uploads that one group may have.
 MAX_UNFINISHED = 100
 NOTE, BYTES, LOCK, WHOLE = "upload.json", "bytes", "lock", "whole"
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -39,7 +39,7 @@ _FALLOC_FL_KEEP_SIZE = 1  # linux/falloc.h
 
 
 class UploadNotFoundError(ReportedError, LookupError):
-    """No upload has this id, or it belongs to another client, or it has expired."""
+    """No upload has this id, or it belongs to another group, or it has expired."""
 
     problem_type = "upload-not-found"
 
@@ -55,7 +55,7 @@ class Upload:
     """A resumable upload."""
 
     id: str
-    #: Name of the client.
+    #: The group that owns it.
     owner: str
     #: The client's name for the slide.
     name: str
@@ -78,17 +78,15 @@ def is_id(upload_id: str) -> bool:
 
 
 def require_owner(upload: Upload, client: Client) -> None:
-    """UploadNotFoundError unless the client owns this upload or is an admin."""
-    if upload.owner != client.name and client.role < Role.ADMIN:
+    """UploadNotFoundError unless the client may see this upload."""
+    if not client.may_see(upload.owner):
         raise UploadNotFoundError(f"no upload {upload.id!r}")
 
 
 def create(settings: Settings, upload: Upload) -> None:
     """Create an upload, and reserve its declared length on the disk."""
     if len(list(unfinished(settings, upload.owner))) >= MAX_UNFINISHED:
-        raise TooManyRequestsError(
-            f"this client has {MAX_UNFINISHED} unfinished uploads, the most allowed: DELETE some"
-        )
+        raise TooManyRequestsError(f"this group has {MAX_UNFINISHED} unfinished uploads, the most allowed: DELETE some")
     require_disk(settings, upload.length or 0)
     folder = tus_folder(settings) / upload.id
     folder.mkdir(parents=True)
@@ -197,7 +195,7 @@ def remove(settings: Settings, upload_id: str) -> None:
 
 
 def unfinished(settings: Settings, owner: str) -> Iterator[Upload]:
-    """A client's incomplete uploads."""
+    """A group's incomplete uploads."""
     for path in tus_folder(settings).glob(f"*/{NOTE}"):
         upload = _read_note(path.parent)
         if upload and upload.owner == owner and upload.sha256 is None:
@@ -205,7 +203,7 @@ def unfinished(settings: Settings, owner: str) -> Iterator[Upload]:
 
 
 def promised_bytes(settings: Settings, owner: str, *, besides: str = "") -> int:
-    """Bytes that a client's unfinished uploads have or will have, without the upload `besides`."""
+    """Bytes that a group's unfinished uploads have or will have, without the upload `besides`."""
     total = 0
     for upload in unfinished(settings, owner):
         if upload.id != besides:
@@ -214,7 +212,7 @@ def promised_bytes(settings: Settings, owner: str, *, besides: str = "") -> int:
 
 
 def hold_slide(settings: Settings, client: str, slide: StoredSlide) -> None:
-    """Record that a client keeps a stored slide."""
+    """Record that a group keeps a stored slide."""
     hold(settings, client, Holding(slide.sha256, slide.name, stored_size(slide, settings)))
 
 

@@ -5,6 +5,7 @@ It has no names of slides: those may be names of patients. It has ids of jobs an
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import re
@@ -34,6 +35,14 @@ def add_audit_fields(request: Request, **facts: str) -> None:
     request.scope.setdefault("mitoscan.audit", {}).update(facts)
 
 
+def record_key(folder: Path, **facts: str) -> None:
+    """Write that the command line has added or revoked a key, and which user of the system did."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = {"time": _now(), "client": None, "user": getpass.getuser(), **facts}
+    with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
 class AuditTrail:
     """Writes an entry for every request for a slide or a result, and for every request that is refused."""
 
@@ -51,6 +60,12 @@ class AuditTrail:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application; write the entry when the answer begins."""
+        if scope["type"] == "lifespan":
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._log.handlers[0].close()
+            return
         facts: dict[str, str] = {}
         scope["mitoscan.audit"] = facts
 
@@ -71,7 +86,7 @@ class AuditTrail:
             return
         address = scope["client"][0] if scope.get("client") else None
         entry = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "time": _now(),
             "client": None,
             "address": address,
             "method": scope["method"],
@@ -80,3 +95,7 @@ class AuditTrail:
             **facts,
         }
         self._log.info(json.dumps(entry))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

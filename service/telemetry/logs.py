@@ -7,7 +7,8 @@ import sys
 
 import structlog
 
-from service.settings import LogFormat, Settings
+from service.setting_rules import LogFormat
+from service.settings import Settings
 
 
 def configure_logs(settings: Settings, *, process: str) -> None:

@@ -14,6 +14,7 @@ from structlog.contextvars import bound_contextvars
 
 from scanner.errors import OutputExistsError
 from service.jobs import lifecycle
+from service.jobs.backend import own_figures
 from service.jobs.catalog import Catalog
 from service.jobs.counters import Counters
 from service.jobs.job_rows import UnreadableJobError
@@ -78,7 +79,7 @@ class Worker:
             self.reporter.ended(job)
             return
         _log.info("job started", attempt=job.attempt, slide=job.request.slide_sha256, model=job.request.model)
-        figures = self._results.figures(job.request.result_key)
+        figures = own_figures(self._store, self._results, job)
         if figures is not None:
             self._end(job, partial(lifecycle.finish, now=time.time(), figures=figures, cached=True))
             return

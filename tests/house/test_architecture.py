@@ -52,6 +52,7 @@ STOREYS = (
     "scanner.training",
     "scanner.cli",
     "service.proxies",
+    "service.setting_rules",
     "service.settings",
     "service.problems",
     "service.telemetry",

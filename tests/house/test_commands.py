@@ -34,6 +34,7 @@ NOT_RUN = {
     r"^pip install 'mitoscan\[cluster\]'": "needs a package index",
     r"^make ": "sets up an environment of its own, or is what runs this test",
     r"^mitoscan (?:serve|worker) ": "runs until it is stopped; tests/service starts both",
+    r"^mitoscan keys ": "changes a service's keys; tests/service/access/test_keys_command.py does",
     r"^mitoscan (?:train|evaluate) .*(?:mitos14|isbi12|recipe-dnn)": "needs data that may not be redistributed",
     r"^mitoscan committee (?:A B C|dnn1)": "needs models of the reader; tests/cli/test_model_commands.py runs it",
     r"^mitoscan import |mymodel": "needs a network of the reader; tests/cli/test_model_commands.py runs it",

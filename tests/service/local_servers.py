@@ -111,20 +111,24 @@ class WebhookReceiver(LocalServer):
 class Issuer(LocalServer):
     """An identity provider: publishes the public half of its key, and makes tokens with the private one."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str | None = None) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._name = name
+        #: How often its keys were asked for.
+        self.asked = 0
         super().__init__(self._answer)
 
-    def token(self, *, key: rsa.RSAPrivateKey | None = None, **claims: object) -> str:
+    def token(self, *, key: rsa.RSAPrivateKey | None = None, kid: str = "1", **claims: object) -> str:
         now = int(time.time())
         usual = {"iss": self.address, "aud": "mitoscan", "sub": "dora", "iat": now, "exp": now + 60}
         said = {name: value for name, value in (usual | claims).items() if value is not None}
-        return jwt.encode(said, key or self._key, "RS256", headers={"kid": "1"})
+        return jwt.encode(said, key or self._key, "RS256", headers={"kid": kid})
 
     def _answer(self, request: BaseHTTPRequestHandler, _body: bytes) -> Reply:
         if request.path == "/.well-known/openid-configuration":
-            content: object = {"issuer": self.address, "jwks_uri": f"{self.address}/keys"}
+            content: object = {"issuer": self._name or self.address, "jwks_uri": f"{self.address}/keys"}
         else:
+            self.asked += 1
             public = jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
             content = {"keys": [public | {"kid": "1", "use": "sig", "alg": "RS256"}]}
         return 200, json.dumps(content).encode(), {"Content-Type": "application/json"}

@@ -16,12 +16,14 @@ SOURCES = [path for path in sorted(SERVICE.rglob("*.py")) if not {"node_modules"
 #: Exceptions of `service` that no client ever sees, and why.
 UNSEEN = {
     "BadNameError": "becomes UnsupportedSlideError or BadRequestError",
+    "ClientGoneError": "has nobody to tell",
     "DuplicateJobError": "leads to the earlier job, or to IdempotencyConflictError",
     "InvalidTokenError": "becomes NotAuthenticatedError",
     "IssuerUnreachableError": "becomes IdentityProviderError",
     "JobFailedError": "carries the problem of the job",
     "ObjectNotFoundError": "becomes SourceNotFoundError",
     "ObjectStoreError": "becomes SourceFetchError",
+    "KeysFileError": "ends a command, or a process at its start",
     "LabelsError": "is raised by the client",
     "ReportedError": "is the base of those that are seen",
     "ScanStoppedError": "ends a scan within the worker",

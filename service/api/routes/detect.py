@@ -108,7 +108,7 @@ async def _receive(request: Request, service: Service, client: Client) -> Stored
     if isinstance(source, PathSource):
         return await to_thread.run_sync(find_path, source.path, service.settings)
     if isinstance(source, UploadSource):
-        finding = partial(find_upload, source.upload, service.settings, client=client.name)
+        finding = partial(find_upload, source.upload, service.settings, client=client)
         return await to_thread.run_sync(finding)
     return source
 

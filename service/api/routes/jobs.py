@@ -64,7 +64,7 @@ async def delete_job(
     """A waiting job is cancelled at once, a running one at its next tile.
 
     With `purge`, a job that has not ended is cancelled first. Its result and its upload are deleted too, unless another
-    job needs them or another client has uploaded the same slide.
+    job needs them or another group has uploaded the same slide.
     """
     if purge:
         await purge_job(service, job)
@@ -90,11 +90,11 @@ async def retry_job(
     response: Response,
     service: ServiceDep,
     job: JobDep,
-    client: SubmitterDep,
+    _client: SubmitterDep,
     idempotency_key: IdempotencyKey = None,
 ) -> JobOut:
     """Creates a new job with the same slide, settings, priority, timeout and webhook; the old job does not change."""
-    again = await service.submissions.run(partial(resubmit, service, client, job, key=idempotency_key))
+    again = await service.submissions.run(partial(resubmit, service, job, key=idempotency_key))
     add_audit_fields(request, job=again.id, retried=job.id)
     body = job_out(again, None)
     response.headers["Location"] = body.links["self"]

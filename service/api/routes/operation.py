@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from service.access.keys import Role
+from service.access.keys import Right
 from service.api.contract.problems import problems
 from service.api.contract.schemas import HealthOut, ModelsOut, ReadyOut
-from service.api.running.context import ClientDep, ServiceDep
+from service.api.running.context import CallerDep, ClientDep, ServiceDep
 from service.api.running.metrics import MEDIA_TYPE, render
 
 router = APIRouter(tags=["operation"])
@@ -46,7 +46,7 @@ async def get_readiness(service: ServiceDep) -> Response:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
 )
-def get_metrics(request: Request, service: ServiceDep, client: ClientDep) -> Response:
-    """Requests, jobs by state, workers, scans, disk. Needs the role admin."""
-    client.require(Role.ADMIN)
+def get_metrics(request: Request, service: ServiceDep, client: CallerDep) -> Response:
+    """Requests, jobs by state, workers, scans, disk. Needs the role metrics or admin."""
+    client.require(Right.METRICS)
     return Response(render(service, request.app.state.registry), media_type=MEDIA_TYPE)

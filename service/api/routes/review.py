@@ -23,7 +23,7 @@ from service.api.contract.reviews import (
     mark_out,
 )
 from service.api.routes.files import FinishedJobDep
-from service.api.running.context import ClientDep, Service, ServiceDep, SubmitterDep
+from service.api.running.context import ClientDep, ReviewerDep, Service, ServiceDep
 from service.jobs.lifecycle import Job
 from service.problems import ReportedError
 from service.proxies import link
@@ -76,7 +76,7 @@ def put_verdict(
     request: Request,
     service: ServiceDep,
     job: FinishedJobDep,
-    client: SubmitterDep,
+    client: ReviewerDep,
     mark_id: MarkId,
     said: VerdictIn,
     reviewer: Reviewer = None,
@@ -105,7 +105,7 @@ def add_figure(
     response: Response,
     service: ServiceDep,
     job: FinishedJobDep,
-    client: SubmitterDep,
+    client: ReviewerDep,
     figure: FigureIn,
     reviewer: Reviewer = None,
 ) -> MarkOut:
@@ -139,7 +139,7 @@ def take_back_verdict(
     request: Request,
     service: ServiceDep,
     job: FinishedJobDep,
-    client: SubmitterDep,
+    client: ReviewerDep,
     mark_id: MarkId,
     reviewer: Reviewer = None,
 ) -> None:

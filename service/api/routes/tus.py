@@ -60,7 +60,7 @@ def require_version(
 
 
 def get_upload(upload_id: UploadId, service: ServiceDep, client: SubmitterDep) -> Upload:
-    """The upload of the path; UploadNotFoundError if it is another client's."""
+    """The upload of the path; UploadNotFoundError if it is another group's."""
     upload = tus.find(service.settings, upload_id)
     tus.require_owner(upload, client)
     return upload
@@ -122,7 +122,7 @@ def create_resumable_upload(
         raise BadRequestError("send either Upload-Length or 'Upload-Defer-Length: 1'")
     settings = service.settings
     name = clean_name(name_in_metadata(metadata))
-    upload = Upload(uuid.uuid4().hex, client.name, name, length, metadata)
+    upload = Upload(uuid.uuid4().hex, client.group, name, length, metadata)
     begin_upload(settings, upload)
     add_audit_fields(request, upload=upload.id)
     headers = {"Location": link(f"{PREFIX}/{upload.id}"), **_expiry(settings, upload)}

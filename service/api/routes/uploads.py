@@ -90,7 +90,7 @@ def delete(
     client: SubmitterDep,
     upload: Annotated[str, Path(pattern=PLAIN_TEXT, max_length=255, description="id of an upload, resumable or not")],
 ) -> Response:
-    """Its bytes are removed unless a job or another client's upload needs them. Finished jobs keep their results."""
+    """Its bytes are removed unless a job or another group's upload needs them. Finished jobs keep their results."""
     delete_upload(service, client, upload)
     add_audit_fields(request, upload=upload)
     return Response(status_code=204)

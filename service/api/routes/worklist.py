@@ -23,7 +23,7 @@ from service.api.contract.worklists import (
     place_from,
 )
 from service.api.routes.files import FinishedJobDep, get_finished_job
-from service.api.running.context import ClientDep, Service, ServiceDep, get_job, whose_jobs
+from service.api.running.context import ClientDep, Service, ServiceDep, get_job
 from service.jobs.lifecycle import Job
 from service.jobs.summary import shown_name
 from service.proxies import link
@@ -58,7 +58,7 @@ def list_jobs(service: ServiceDep, client: ClientDep, query: Annotated[PageQuery
     """
     order = query.order
     place = place_from(query.cursor, order) if query.cursor else None
-    page = service.worklist.page(query.wanted(whose_jobs(client)), order=order, place=place, limit=query.limit)
+    page = service.worklist.page(query.wanted(client.sees), order=order, place=place, limit=query.limit)
     listed = [listed_job(row) for row in page.rows]
     return JobList(
         jobs=[job for job in listed if isinstance(job, ListedJob)],
@@ -78,7 +78,7 @@ def list_jobs(service: ServiceDep, client: ClientDep, query: Annotated[PageQuery
 )
 def get_table(service: ServiceDep, client: ClientDep, query: Annotated[ListQuery, Query()]) -> StreamingResponse:
     """All jobs of a search, in its order: names, counts, counts per mm2, and how far their reviews are."""
-    rows = _all_rows(service, query.wanted(whose_jobs(client)), query.order)
+    rows = _all_rows(service, query.wanted(client.sees), query.order)
     headers = {"Cache-Control": "private, no-store", "Content-Disposition": f'attachment; filename="{TABLE}"'}
     return StreamingResponse(table_lines(rows), media_type="text/csv; charset=utf-8", headers=headers)
 
@@ -130,7 +130,7 @@ def _all_rows(service: Service, wanted: Wanted, order: Order) -> Iterator[Listed
 
 
 def _several(service: Service, client: Client, jobs: list[Job]) -> Iterator[tuple[str, Path | bytes]]:
-    wanted = Wanted(whose_jobs(client), ids=tuple(job.id for job in jobs))
+    wanted = Wanted(client.sees, ids=tuple(job.id for job in jobs))
     yield TABLE, "".join(table_lines(_all_rows(service, wanted, Order()))).encode()
     for job in jobs:
         for name, content in _files_of(service, job):

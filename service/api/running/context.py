@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
 
-from service.access.keys import Client, KeyRing, Role
+from service.access.key_ring import KeyRing
+from service.access.keys import Client, Right
 from service.access.limits import RateLimit, SubmissionLimiter
 from service.api.running.readiness import Readiness
 from service.jobs.backend import JobBackend
@@ -54,17 +55,25 @@ def get_service(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(get_service)]
 
 
-def get_client(request: Request, service: ServiceDep) -> Client:
-    """The client of the request; counts it against the rate limit."""
+def get_caller(request: Request, service: ServiceDep) -> Client:
+    """Who sends the request, in whatever role; counts it against the rate limit."""
     key = request.headers.get("x-api-key")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if key is None and scheme.lower() == "bearer":
         key = token.strip()
     client = service.keys.identify(key)
-    add_audit_fields(request, client=client.name, role=client.role.name.lower())
+    add_audit_fields(request, client=client.name, group=client.group, role=client.role.value)
     address = request.client.host if request.client else ""
     service.rate.take(f"{client.name} {address}")
-    client.require(Role.READ)
+    return client
+
+
+CallerDep = Annotated[Client, Depends(get_caller)]
+
+
+def get_client(client: CallerDep) -> Client:
+    """The client of the request; NotAllowedError unless it may see jobs."""
+    client.require(Right.READ)
     return client
 
 
@@ -73,11 +82,20 @@ ClientDep = Annotated[Client, Depends(get_client)]
 
 def get_submitter(client: ClientDep) -> Client:
     """The client of the request; NotAllowedError unless it may submit scans."""
-    client.require(Role.SUBMIT)
+    client.require(Right.SUBMIT)
     return client
 
 
 SubmitterDep = Annotated[Client, Depends(get_submitter)]
+
+
+def get_reviewer(client: ClientDep) -> Client:
+    """The client of the request; NotAllowedError unless it may give verdicts."""
+    client.require(Right.REVIEW)
+    return client
+
+
+ReviewerDep = Annotated[Client, Depends(get_reviewer)]
 
 JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="id of a job")]
 
@@ -93,15 +111,10 @@ IdempotencyKey = Annotated[
 ]
 
 
-def whose_jobs(client: Client) -> str | None:
-    """Name of the client whose jobs this one may list; None for all."""
-    return None if client.role >= Role.ADMIN else client.name
-
-
 def get_job(job_id: JobId, client: ClientDep, service: ServiceDep) -> Job:
-    """The job of the path; JobNotFoundError if it is another client's."""
+    """The job of the path; JobNotFoundError if it is another group's."""
     job = service.store.get(job_id)
-    if client.role < Role.ADMIN and job.client != client.name:
+    if not client.may_see(job.client):
         raise JobNotFoundError(f"no job {job_id!r}")
     return job
 

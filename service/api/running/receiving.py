@@ -18,7 +18,7 @@ MAX_JSON = 16_384
 
 
 async def receive_body(request: Request, service: Service, client: Client) -> StoredSlide:
-    """Store the slide in a request's body, raw or as the files of a form, and note that the client keeps it."""
+    """Store the slide in a request's body, raw or as the files of a form, and note that its group keeps it."""
     if content_type(request) != "multipart/form-data":
         name = unquote(request.headers.get("x-file-name", "upload"))
         return await receive_one(request, service, client, name=name)
@@ -26,15 +26,15 @@ async def receive_body(request: Request, service: Service, client: Client) -> St
     allowance = await to_thread.run_sync(_allow_body, request, service, client)
     kind = request.headers["content-type"]
     slide = await receive_form(request.stream(), settings, allowance=allowance, content_type=kind)
-    await to_thread.run_sync(keep_slide, settings, client.name, slide)
+    await to_thread.run_sync(keep_slide, settings, client.group, slide)
     return slide
 
 
 async def receive_one(request: Request, service: Service, client: Client, *, name: str) -> StoredSlide:
-    """Store the slide that is a request's raw body, and note that the client keeps it."""
+    """Store the slide that is a request's raw body, and note that its group keeps it."""
     allowance = await to_thread.run_sync(_allow_body, request, service, client)
     slide = await receive_raw(request.stream(), service.settings, allowance=allowance, name=name)
-    await to_thread.run_sync(keep_slide, service.settings, client.name, slide)
+    await to_thread.run_sync(keep_slide, service.settings, client.group, slide)
     return slide
 
 
@@ -43,7 +43,7 @@ def _allow_body(request: Request, service: Service, client: Client) -> Allowance
     settings = service.settings
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() else 0
-    allowance = allowance_for(settings, client.name)
+    allowance = allowance_for(settings, client.group)
     allowance.require(size - MAX_JSON)  # The body of a form is a little longer than its slide.
     require_disk(settings, size)
     return allowance

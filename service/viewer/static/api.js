@@ -6,6 +6,19 @@ let asking;
 // the service gives have it already.
 const BASE = new URL("..", import.meta.url);
 export const addressOf = (path) => new URL(path, BASE);
+// A key in the address, as the service prints it at its first start, moves from there into this tab.
+function takeToken(address) {
+  const inHash = new URLSearchParams(address.hash.slice(1)), inQuery = address.searchParams;
+  const key = inHash.get("token") ?? inQuery.get("token");
+  if (!key) return;
+  sessionStorage.setItem(KEY, key);
+  inHash.delete("token");
+  inQuery.delete("token");
+  address.hash = inHash.toString();
+  history.replaceState(null, "", address);
+}
+
+takeToken(new URL(location.href));
 
 export function headers() {
   const key = sessionStorage.getItem(KEY);

@@ -11,7 +11,9 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from service.access.keys import IdentityProviderError, KeyRing, NotAuthenticatedError, Role, hash_key, load_keys
+from service.access.key_ring import KeyRing, load_keys
+from service.access.keys import IdentityProviderError, NotAuthenticatedError, hash_key
+from service.setting_rules import Role
 from service.settings import Settings
 from tests.service.fields import make_field, png
 from tests.service.local_servers import Issuer

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from service.access.keys import Client, KeyRing, Role
+from service.access.key_ring import KeyRing
+from service.access.keys import Client
 from service.access.limits import RateLimit, TooManyRequestsError
 from service.api.app import open_service
 from service.jobs.catalog import Catalog
 from service.jobs.submission import Choices, submit
+from service.setting_rules import Role
 from service.settings import Settings
 from service.slides_in.image_headers import Header
 from service.slides_in.store_slide import StoredSlide
@@ -41,12 +43,12 @@ def ask_at_once(settings: Settings) -> tuple[list[str], list[int]]:
     slide = StoredSlide("uploads/x/slide.png", "0" * 64, "slide.png", Header(".png", 10, 10))
 
     def ask(number: int) -> str:
-        client = Client(f"client-{number % 2}", Role.SUBMIT)
+        client = Client(f"key-{number}", Role.SUBMIT, f"client-{number % 2}")
         try:
             submit(service, client, replace(slide, sha256=f"{number:064}"), Choices())
         except TooManyRequestsError:
             return "refused"
-        return client.name
+        return client.group
 
     try:
         with ThreadPoolExecutor(8) as pool:

@@ -125,11 +125,11 @@ def test_each_worker_has_a_gpu_of_its_own(monkeypatch, device: str, gpus: int, d
 
 
 def test_settings_come_from_toml_and_the_environment_comes_first(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "mitoscan.toml").write_text('port = 9001\nkeep_days = 3\n[api_keys]\nann = "read:ab"\n')
+    (tmp_path / "mitoscan.toml").write_text('port = 9001\nkeep_days = 3\n[api_keys]\nann = "read:' + "ab" * 32 + '"\n')
     monkeypatch.setenv("MITOSCAN_CONFIG", str(tmp_path / "mitoscan.toml"))
     monkeypatch.setenv("MITOSCAN_KEEP_DAYS", "4")
     settings = Settings()
-    assert (settings.port, settings.keep_days, settings.api_keys) == (9001, 4, {"ann": "read:ab"})
+    assert (settings.port, settings.keep_days, settings.api_keys) == (9001, 4, {"ann": f"read:{'ab' * 32}"})
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def connect(server: Server) -> socket.socket:
 
 
 def put(length: int) -> bytes:
-    return f"PUT /uploads/slide.tif HTTP/1.1\r\nHost: mitoscan\r\nContent-Length: {length}\r\n\r\n".encode()
+    return f"PUT /uploads/slide.tif HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
 def rest_of(line: socket.socket) -> bytes:
@@ -97,8 +97,8 @@ def test_a_body_in_drops_is_too_slow(server: Server) -> None:
     [
         b"",
         b"GET /healthz HT",
-        b"GET /healthz HTTP/1.1\r\nHost: mitoscan\r\nX-A: ",
-        b"GET /healthz HTTP/1.1\r\nHost: mitoscan\r\n\r\nGET /heal",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: ",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /heal",
     ],
 )
 def test_a_head_that_does_not_end_ends_the_connection(server: Server, beginning: bytes) -> None:
@@ -120,7 +120,7 @@ def test_a_half_closed_line_ends_the_request(server: Server) -> None:
 def test_a_client_that_reads_nothing_is_cut_off(server: Server) -> None:
     page = server.client.get(SCRIPT)
     requests = (64 << 20) // len(page.content)
-    asked = f"GET {SCRIPT} HTTP/1.1\r\nHost: mitoscan\r\n\r\n".encode() * requests
+    asked = f"GET {SCRIPT} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * requests
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.settimeout(SLACK)

@@ -97,7 +97,10 @@ def test_a_slide_that_another_client_has_sent_stays(server: Server, ann: httpx.C
 def test_a_slide_that_another_clients_job_reads_stays(server: Server, ann: httpx.Client, bob: httpx.Client) -> None:
     body = png(make_field(313))
     mine, upload = detect(ann, body), put(ann, body)
+    assert bob.post("/detect", json={"source": {"upload": upload}}).status_code == 404, "bob has not sent it"
+    assert put(bob, body) == upload
     theirs = bob.post("/detect", json={"source": {"upload": upload}}).raise_for_status().json()
+    assert bob.delete(f"/uploads/{upload}").status_code == 204
     assert ann.delete(f"/jobs/{mine['id']}?purge=true").status_code == 204
     assert slide_of(server, upload).is_dir()
     assert bob.delete(f"/jobs/{theirs['id']}?purge=true").status_code == 204

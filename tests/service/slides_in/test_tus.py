@@ -43,7 +43,7 @@ def send(client: httpx.Client, path: str, body: bytes, at: int, **headers: str) 
 def half_open(server: Server, path: str, body: bytes, *, length: int, at: int = 0) -> socket.socket:
     """A PATCH whose client has sent `body` of `length` bytes and says no more."""
     line = socket.create_connection((server.client.base_url.host, server.client.base_url.port))
-    fields = APPEND | {"Host": "mitoscan", "Upload-Offset": str(at), "Content-Length": str(length)}
+    fields = APPEND | {"Host": "localhost", "Upload-Offset": str(at), "Content-Length": str(length)}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     line.sendall(f"PATCH {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
     return line

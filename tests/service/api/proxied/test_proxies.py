@@ -25,7 +25,8 @@ HEADERS = {"Tus-Resumable": "1.0.0", "Upload-Length": "10"}
 def below(tmp_path: Path) -> Iterator[TestClient]:
     """A service with a root_path, asked from an address that is no proxy's."""
     app = create_app(Settings(data=tmp_path, root_path="/a/mito", trusted_proxies=("10.0.0.0/8",)))
-    with TestClient(app, client=("192.0.2.1", 50000), follow_redirects=False) as client:
+    proxied = TestClient(app, "http://127.0.0.1", client=("192.0.2.1", 50000), follow_redirects=False)
+    with proxied as client:
         yield client
 
 
