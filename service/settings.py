@@ -9,8 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from croniter import croniter
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -18,11 +17,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from standardwebhooks import Webhook
 
-GIB = 1024**3
-#: With less, a worker cannot scan even the smallest tiles.
-MIN_WORKER_MEMORY = 2 * GIB
+from service.setting_rules import GIB, certificates, cron_schedule, enough_memory, http_address, webhook_key
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -63,7 +60,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `serve` starts: one per GPU.")
     worker_nice: int = Field(default=5, ge=0, le=19, description="Niceness of the workers, so that the API is quick.")
 
-    worker_memory_bytes: int = Field(
+    worker_memory_bytes: Annotated[int, AfterValidator(enough_memory)] = Field(
         default=0,
         ge=0,
         description="Host memory that a worker may allocate, at least 2 GiB; "
@@ -91,11 +88,19 @@ class Settings(BaseSettings):
     url_prefixes: tuple[str, ...] = Field(
         default=(), description="URL prefixes that {'source': {'url'}} may fetch slides from; none: off."
     )
+    ca_bundle: Annotated[Path, AfterValidator(certificates)] | None = Field(
+        default=None, description="PEM file of certificate authorities that are trusted beside the public ones."
+    )
+    outbound_proxies: dict[str, Annotated[str, AfterValidator(http_address)]] = Field(
+        default={},
+        description="Host -> URL of the proxy by which the service calls it, '' for none; "
+        "the host '*' is every other one, '*.example.org' every one of a domain.",
+    )
 
     webhook_prefixes: tuple[str, ...] = Field(
         default=(), description="URL prefixes that `webhook` may name; none: webhooks are off."
     )
-    webhook_secret: str | None = Field(
+    webhook_secret: Annotated[str, AfterValidator(webhook_key)] | None = Field(
         default=None,
         repr=False,
         description="Key that signs webhooks, base64 after 'whsec_'; unset: webhooks are off.",
@@ -155,7 +160,9 @@ class Settings(BaseSettings):
     quota_bytes: int = Field(
         default=0, ge=0, description="Most bytes of uploads and results; the oldest are removed first. 0: no limit."
     )
-    cleaning_schedule: str = Field(default="*/10 * * * *", description="When expired files are removed: cron, in UTC.")
+    cleaning_schedule: Annotated[str, AfterValidator(cron_schedule)] = Field(
+        default="*/10 * * * *", description="When expired files are removed: cron, in UTC."
+    )
     audit_keep_days: int = Field(default=365, ge=1, description="Days that the audit trail, in audit/, is kept.")
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="json, text, or auto: text on a terminal.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
@@ -164,27 +171,6 @@ class Settings(BaseSettings):
         description="Trace requests and scans by OpenTelemetry (extra `otel`) to OTEL_EXPORTER_OTLP_ENDPOINT.",
     )
     config: Annotated[Path | None, NoDecode] = Field(default=None, description="TOML file with any of these settings.")
-
-    @field_validator("worker_memory_bytes")
-    @classmethod
-    def _is_enough(cls, size: int) -> int:
-        if 0 < size < MIN_WORKER_MEMORY:
-            raise ValueError(f"{size} bytes are not enough for a scan: set at least {MIN_WORKER_MEMORY}")
-        return size
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _is_secret(cls, secret: str | None) -> str | None:
-        if secret is not None:
-            Webhook(secret)
-        return secret
-
-    @field_validator("cleaning_schedule")
-    @classmethod
-    def _is_schedule(cls, schedule: str) -> str:
-        if not croniter.is_valid(schedule):
-            raise ValueError(f"{schedule!r} is not a cron expression")
-        return schedule
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 -- documented by pydantic-settings

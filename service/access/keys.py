@@ -7,9 +7,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 
-from service.access.oidc import InvalidTokenError, IssuerUnreachableError, TokenVerifier
+from service.access.oidc import ISSUER_TIMEOUT, InvalidTokenError, IssuerUnreachableError, TokenVerifier
+from service.access.outbound import open_client
 from service.problems import ReportedError
 from service.settings import Settings
 
@@ -132,7 +134,10 @@ def _load_tokens(settings: Settings) -> Tokens | None:
     if settings.oidc_issuer is None:
         return None
     verifier = TokenVerifier(
-        settings.oidc_issuer, settings.oidc_audience or "mitoscan", role_claim=settings.oidc_role_claim
+        settings.oidc_issuer,
+        settings.oidc_audience or "mitoscan",
+        role_claim=settings.oidc_role_claim,
+        open_client=partial(open_client, settings, timeout=ISSUER_TIMEOUT),
     )
     return Tokens(verifier, settings.oidc_roles)
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from service.access.allowlist import is_allowed
+from service.access.outbound import open_async_client, reason_of
 from service.problems import ReportedError
 from service.settings import Settings
 from service.slides_in.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
@@ -61,7 +62,7 @@ async def open_url(url: str, settings: Settings) -> AsyncIterator[Remote]:
             yield Remote(*await open_object(url))
             return
         async with (
-            httpx.AsyncClient(timeout=URL_TIMEOUT, follow_redirects=False, trust_env=False) as client,
+            open_async_client(settings, timeout=URL_TIMEOUT) as client,
             client.stream("GET", url) as response,
         ):
             if response.status_code == httpx.codes.NOT_FOUND:
@@ -75,4 +76,4 @@ async def open_url(url: str, settings: Settings) -> AsyncIterator[Remote]:
     except ObjectStoreError as error:
         raise SourceFetchError(str(error)) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SourceFetchError(type(error).__name__) from error
+        raise SourceFetchError(reason_of(error)) from error

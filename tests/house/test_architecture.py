@@ -51,6 +51,7 @@ STOREYS = (
     "scanner.cluster",
     "scanner.training",
     "scanner.cli",
+    "service.setting_rules",
     "service.settings",
     "service.problems",
     "service.telemetry",
