@@ -96,6 +96,14 @@ class Settings(BaseSettings):
         description="Host -> URL of the proxy by which the service calls it, '' for none; "
         "the host '*' is every other one, '*.example.org' every one of a domain.",
     )
+    outbound_authorization: dict[str, str] = Field(
+        default={},
+        repr=False,
+        description="URL prefix -> value of the header Authorization there, for slides at URLs and for `store`.",
+    )
+    store_prefixes: tuple[str, ...] = Field(
+        default=(), description="URL prefixes of the DICOMweb servers that `store` may name; none: off."
+    )
 
     webhook_prefixes: tuple[str, ...] = Field(
         default=(), description="URL prefixes that `webhook` may name; none: webhooks are off."
@@ -105,11 +113,13 @@ class Settings(BaseSettings):
         repr=False,
         description="Key that signs webhooks, base64 after 'whsec_'; unset: webhooks are off.",
     )
-    webhook_attempts: int = Field(default=6, ge=1, le=20, description="Most attempts to deliver a webhook.")
+    webhook_attempts: int = Field(
+        default=6, ge=1, le=20, description="Most attempts to deliver a webhook, or annotations."
+    )
     webhook_pause_s: float = Field(
         default=5.0,
         gt=0,
-        description="Seconds before a webhook is tried again; each further pause is three times as long.",
+        description="Seconds before a delivery is tried again; each further pause is three times as long.",
     )
 
     max_upload_bytes: int = Field(default=20 * GIB, ge=1, description="Largest slide accepted, in bytes.")

@@ -1,4 +1,4 @@
-"""Outbound: the client by which the service itself calls others, for webhooks, slides at URLs and identity providers.
+"""Outbound: the client by which the service itself calls others, for webhooks, slides at URLs and so on.
 
 It trusts the public certificate authorities and those of `ca_bundle`, goes by `outbound_proxies`, follows no redirect,
 and takes nothing from the environment: only settings decide where it goes.
@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from service.access.allowlist import is_allowed
 from service.settings import Settings
 
 #: Verification failed because nobody who is trusted has signed (openssl/x509_vfy.h): self-signed, or issuer unknown.
@@ -44,6 +45,13 @@ def trusted(settings: Settings) -> ssl.SSLContext:
     if settings.ca_bundle is not None:
         context.load_verify_locations(settings.ca_bundle)
     return context
+
+
+def authorization_for(url: str, settings: Settings) -> dict[str, str]:
+    """The header that says at this URL who is asking: that of the longest prefix in `outbound_authorization`."""
+    known = settings.outbound_authorization
+    fitting = [prefix for prefix in known if is_allowed(url, (prefix,))]
+    return {"Authorization": known[max(fitting, key=len)]} if fitting else {}
 
 
 def reason_of(error: Exception) -> str:
