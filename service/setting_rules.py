@@ -49,3 +49,10 @@ def http_address(url: str) -> str:
     if url and not (parts.scheme in {"http", "https"} and parts.hostname):
         raise ValueError(f"{url!r} is not the http or https URL of a proxy")
     return url
+
+
+def header_value(text: str) -> str:
+    """`text`, if it can be sent in a header."""
+    if not (text.isascii() and text.isprintable() and text.strip()):
+        raise ValueError("the value of a header has printable ASCII characters only")  # It is a secret: not shown.
+    return text

@@ -18,7 +18,15 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from service.setting_rules import GIB, certificates, cron_schedule, enough_memory, http_address, webhook_key
+from service.setting_rules import (
+    GIB,
+    certificates,
+    cron_schedule,
+    enough_memory,
+    header_value,
+    http_address,
+    webhook_key,
+)
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -96,7 +104,7 @@ class Settings(BaseSettings):
         description="Host -> URL of the proxy by which the service calls it, '' for none; "
         "the host '*' is every other one, '*.example.org' every one of a domain.",
     )
-    outbound_authorization: dict[str, str] = Field(
+    outbound_authorization: dict[str, Annotated[str, AfterValidator(header_value)]] = Field(
         default={},
         repr=False,
         description="URL prefix -> value of the header Authorization there, for slides at URLs and for `store`.",

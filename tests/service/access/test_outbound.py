@@ -139,6 +139,7 @@ def test_proxies_are_those_of_the_settings(tmp_path: Path, monkeypatch: pytest.M
     [
         ({"ca_bundle": "no-such-file.pem"}, "no-such-file.pem is no file of certificates"),
         ({"ca_bundle": __file__}, "test_outbound.py is no file of certificates"),
+        ({"outbound_authorization": {"https://pacs/": "Basic \u00e4"}}, "printable ASCII characters only"),
         ({"outbound_proxies": {"*": "proxy:3128"}}, "'proxy:3128' is not the http or https URL of a proxy"),
     ],
 )
