@@ -61,6 +61,7 @@ PROBLEMS = {
     "source-not-found": ProblemKind(404, "No such source"),
     "source-unreachable": ProblemKind(502, "The source could not be fetched"),
     "webhook-forbidden": ProblemKind(403, "This webhook is not on the allow list"),
+    "store-forbidden": ProblemKind(403, "This DICOMweb server is not on the allow list"),
     "identity-unknown": ProblemKind(503, "The identity provider cannot be reached"),
     "idempotency-conflict": ProblemKind(409, "The Idempotency-Key was used for another request"),
     "too-many-requests": ProblemKind(429, "Too many requests, open jobs or unfinished uploads of this client"),

@@ -28,10 +28,12 @@ def refuse(reason: str) -> NoReturn:
 
 def require_system(program: str) -> str:
     """Where a program of the system is; without it the test skips, or fails if MITOSCAN_REQUIRE_ALL=1."""
-    # Debian keeps the servers of PostgreSQL out of PATH.
+    # Debian keeps the servers of PostgreSQL out of PATH, and Orthanc out of that of users.
     postgres = map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))
     own = str(Path(sys.executable).parent)  # Where pip has put the programs that came by it, npm's for one.
-    found = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), own, *postgres]))
+    found = shutil.which(
+        program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), own, *postgres, "/usr/sbin"])
+    )
     if found is None:
         refuse(f"needs the program {program!r}")
     return found

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 from service.access.keys import LOCAL, Client, IdentityProviderError, NotAllowedError, NotAuthenticatedError, hash_key
 from service.access.keys_file import KeysFile, KeysFileError
-from service.access.oidc import Identity, InvalidTokenError, IssuerUnreachableError, TokenVerifier
-from service.setting_rules import MAX_KEY_NAME, KeyEntry, Role, read_key_entry
+from service.access.oidc import ISSUER_TIMEOUT, Identity, InvalidTokenError, IssuerUnreachableError, TokenVerifier
+from service.access.outbound import open_client
 from service.settings import Settings
+from service.settings.rules import MAX_KEY_NAME, KeyEntry, Role, read_key_entry
 
 #: The key that is made at the first start on a network address.
 FIRST_KEY = "admin"
@@ -109,6 +111,7 @@ def _load_tokens(settings: Settings) -> Tokens | None:
         settings.oidc_audience or "mitoscan",
         role_claim=settings.oidc_role_claim,
         group_claim=settings.oidc_group_claim,
+        open_client=partial(open_client, settings, timeout=ISSUER_TIMEOUT),
     )
     return Tokens(verifier, settings.oidc_roles)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from service.problems import ReportedError
-from service.setting_rules import Role
+from service.settings.rules import Role
 
 
 class NotAuthenticatedError(ReportedError):

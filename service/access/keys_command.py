@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from service.access.keys_file import KeysFile, KeysFileError
-from service.setting_rules import KeyEntry, key_entry, read_key_entry
 from service.settings import Settings
+from service.settings.rules import KeyEntry, key_entry, read_key_entry
 from service.telemetry.audit import record_key
 
 _NO_DIGEST = "0" * 64

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from service.access.keys import hash_key
-from service.setting_rules import KeyEntry, Role, key_entry
+from service.settings.rules import KeyEntry, Role, key_entry
 
 NAME = "keys.json"
 LOCK = ".keys.lock"

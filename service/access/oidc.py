@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from service.access.outbound import reason_of
+
 if TYPE_CHECKING:
-    from jwt import PyJWK, PyJWKClient
+    from jwt import PyJWK
+
+    from service.access.published_keys import PublishedKeys
 
 #: Only asymmetric signatures: with a shared secret or "none" others could make tokens.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 #: Tolerated difference of clocks.
 LEEWAY = 30.0  # seconds
-TIMEOUT = 10.0  # seconds
+ISSUER_TIMEOUT = 10.0  # seconds
 #: The issuer is asked again for its keys after this time.
 KEYS_LAST = 300.0  # seconds
 #: But not sooner than this, whatever key ids tokens name: anyone can make them up. A new key may wait as long.
@@ -44,9 +49,17 @@ class Identity:
 
 
 class TokenVerifier:
-    """Verifies tokens of one issuer."""
+    """Verifies tokens of one issuer, which it asks by clients of `open_client`."""
 
-    def __init__(self, issuer: str, audience: str, *, role_claim: str, group_claim: str | None = None) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        *,
+        role_claim: str,
+        group_claim: str | None = None,
+        open_client: Callable[[], httpx.Client],
+    ) -> None:
         try:
             import jwt
         except ImportError as error:
@@ -54,7 +67,8 @@ class TokenVerifier:
         self._jwt = jwt
         self._issuer, self._audience = issuer, audience
         self._role_claim, self._group_claim = role_claim, group_claim
-        self._source: PyJWKClient | None = None
+        self._source: PublishedKeys | None = None
+        self._open_client = open_client
         self._known: list[PyJWK] = []
         self._asked_at = 0.0
         self._lock = Lock()
@@ -83,7 +97,7 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
         except self._jwt.exceptions.PyJWKClientConnectionError as error:
-            raise IssuerUnreachableError("the identity provider cannot be reached") from error
+            raise IssuerUnreachableError(f"the identity provider cannot be reached: {error}") from error
         except (self._jwt.exceptions.PyJWTError, ValueError) as error:
             raise InvalidTokenError(f"the token is not valid: {error}") from error
         groups = None if self._group_claim is None else _as_groups(claims.get(self._group_claim))
@@ -105,19 +119,21 @@ class TokenVerifier:
         return key
 
     def _fetch_keys(self) -> list[PyJWK]:
+        from service.access.published_keys import PublishedKeys
+
         if self._source is None:
-            self._source = self._jwt.PyJWKClient(self._find_keys(), timeout=TIMEOUT, cache_jwk_set=False)
+            self._source = PublishedKeys(self._find_keys(), self._open_client)
         return self._source.get_signing_keys()
 
     def _find_keys(self) -> str:
         """URL of the issuer's keys, from its discovery document."""
         address = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
-            answer = httpx.get(address, timeout=TIMEOUT, follow_redirects=False, trust_env=False).raise_for_status()
-            found = answer.json()
+            with self._open_client() as client:
+                found = client.get(address).raise_for_status().json()
             issuer, keys = str(found["issuer"]), str(found["jwks_uri"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise IssuerUnreachableError("the identity provider cannot be reached") from error
+            raise IssuerUnreachableError(f"the identity provider cannot be reached: {reason_of(error)}") from error
         if issuer != self._issuer:
             raise IssuerUnreachableError(
                 f"the identity provider calls itself {issuer[:255]!r}, not {self._issuer!r}: correct oidc_issuer"

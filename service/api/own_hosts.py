@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.access.key_ring import KeyRing
 from service.api.contract.errors import problem_response
 from service.problems import make_problem
-from service.setting_rules import LOOPBACK
 from service.settings import Settings
+from service.settings.rules import LOOPBACK
 
 
 class OwnHosts:

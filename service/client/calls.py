@@ -49,6 +49,7 @@ class ScanChoices(TypedDict, total=False):
     priority: str
     timeout_s: float
     webhook: str
+    store: str
 
 
 class Client(ReviewCalls):

@@ -3,7 +3,7 @@
 The API process enqueues with `DBOSClient` and never runs a workflow; a worker process launches DBOS. A workflow is one
 job: running it again after a crash is safe, because a scan continues from its checkpoints and a finished job stays so.
 There are two more queues: fetches of slides, each of which enqueues its scan at its end, and background tasks (calling
-webhooks, and cleaning by a schedule), so that none of them waits for scans.
+webhooks, storing annotations, and cleaning by a schedule), so that none of them waits for scans.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
-from service.jobs.lifecycle import Job, Priority
+from service.jobs.lifecycle import Job, JobState, Priority
 
 NAME = "mitoscan"
 QUEUE = "mitoscan-scans"
@@ -25,7 +25,9 @@ FETCHES = "mitoscan-fetches"
 BACKGROUND = "mitoscan-errands"
 WORKFLOW = "scan"
 FETCH_WORKFLOW = "fetch"
-WEBHOOK_WORKFLOW = "tell-webhook"
+#: Workflows and their steps. DBOS stores these names: a workflow of an older version must find its step.
+WEBHOOK = ("tell-webhook", "launch_worker.<locals>.tell_webhook")
+STORE = ("store-annotations", "store")
 CLEANING_WORKFLOW = "clean"
 #: DBOS takes the smallest first.
 PRIORITIES = {Priority.HIGH: 1, Priority.NORMAL: 10, Priority.LOW: 100}
@@ -59,8 +61,9 @@ class WorkflowHandlers:
     run_job: Callable[[str], None]
     #: Fetch the slide of the job of this id, and enqueue its scan.
     fetch_slide: Callable[[str], None]
-    #: Call the webhook of the job of this id; an exception means that it is tried again.
+    #: Call the webhook of the job of this id, or store its annotations; an exception means that it is tried again.
     call_webhook: Callable[[str], None]
+    store_annotations: Callable[[str], None]
     #: Remove expired jobs and files.
     clean: Callable[[], None]
 
@@ -99,9 +102,12 @@ class QueueClient:
         self._client.enqueue_in_transaction(connection, options, job.id)
 
     def announce_end(self, connection: sa.Connection, job: Job) -> None:
-        """Enqueue the call of a job's webhook, if it has one, within the transaction that ends the job."""
+        """Enqueue the deliveries of a job that has ended, if it has any, within the transaction that ends it."""
         if job.options.webhook:
-            options = _options(WEBHOOK_WORKFLOW, BACKGROUND, f"webhook-{job.id}")
+            options = _options(WEBHOOK[0], BACKGROUND, f"webhook-{job.id}")
+            self._client.enqueue_in_transaction(connection, options, job.id)
+        if job.options.store and job.state is JobState.SUCCEEDED:
+            options = _options(STORE[0], BACKGROUND, f"store-{job.id}")
             self._client.enqueue_in_transaction(connection, options, job.id)
 
     def forget_ended(self, *, before: float) -> None:
@@ -149,18 +155,8 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, handlers: WorkflowHandle
     def fetch_workflow(job_id: str) -> None:
         handlers.fetch_slide(job_id)
 
-    @DBOS.step(
-        retries_allowed=True,
-        max_attempts=timing.webhook_attempts,
-        interval_seconds=timing.webhook_pause_s,
-        backoff_rate=WEBHOOK_BACKOFF,
-    )
-    def tell_webhook(job_id: str) -> None:  # DBOS stores this name: a workflow of an older version must find it.
-        handlers.call_webhook(job_id)
-
-    @DBOS.workflow(name=WEBHOOK_WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
-    def webhook_workflow(job_id: str) -> None:
-        tell_webhook(job_id)
+    _register_delivery(WEBHOOK, handlers.call_webhook, timing)
+    _register_delivery(STORE, handlers.store_annotations, timing)
 
     @DBOS.workflow(name=CLEANING_WORKFLOW)
     def cleaning_workflow(_scheduled_at: datetime, _context: Any) -> None:
@@ -169,6 +165,25 @@ def launch_worker(engine: sa.Engine, worker_id: str, *, handlers: WorkflowHandle
     DBOS.listen_queues([QUEUE, FETCHES, BACKGROUND])
     DBOS.launch()
     _register_queues(timing, cleaning_workflow)
+
+
+def _register_delivery(names: tuple[str, str], deliver: Callable[[str], None], timing: QueueTiming) -> None:
+    """Register what is sent to others when a job has ended: a workflow with one step, repeated until it succeeds."""
+    workflow, step = names
+
+    @DBOS.step(
+        name=step,
+        retries_allowed=True,
+        max_attempts=timing.webhook_attempts,
+        interval_seconds=timing.webhook_pause_s,
+        backoff_rate=WEBHOOK_BACKOFF,
+    )
+    def deliver_once(job_id: str) -> None:
+        deliver(job_id)
+
+    @DBOS.workflow(name=workflow, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)
+    def delivery(job_id: str) -> None:
+        deliver_once(job_id)
 
 
 def _register_queues(timing: QueueTiming, cleaning: Callable[[datetime, Any], None]) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from scanner.files.printable import printable
 from service.jobs.database import metadata
+from service.jobs.delivery import Delivery, DeliveryState
 from service.jobs.lifecycle import Fetch, Job, JobOptions, JobProgress, JobState, Priority, ScanRequest
 from service.problems import ReportedError
 from service.results.results import Figures
@@ -71,7 +72,9 @@ def row_from_job(job: Job, columns: list[str]) -> dict[str, Any]:
         "result_key": job.request.result_key,
         "slide": job.request.slide,
         "request": json.dumps(
-            asdict(job.request) | {"options": asdict(job.options), "fetch": job.fetch and asdict(job.fetch)}
+            asdict(job.request)
+            | {"options": asdict(job.options), "fetch": job.fetch and asdict(job.fetch)}
+            | ({"delivery": asdict(job.delivery)} if job.delivery else {})  # Older versions read a job without it.
         ),
         "reason": str(job.problem["type"]) if job.problem else None,
         "problem": json.dumps(job.problem) if job.problem else None,
@@ -121,13 +124,18 @@ def _job_from_row(fields: dict[str, Any]) -> Job:
     options = _known(
         JobOptions, request.pop("options", {})
     )  # Unknown options are ignored: options never affect the result.
-    fetch = request.pop("fetch", None)
+    fetch, delivery = request.pop("fetch", None), request.pop("delivery", None)
     fields["fetch"] = Fetch(**_known(Fetch, fetch)) if fetch else None
+    fields["delivery"] = _delivery(_known(Delivery, delivery)) if delivery else None
     fields["options"] = JobOptions(**options | {"priority": Priority(options.get("priority", Priority.NORMAL))})
     fields["request"] = ScanRequest(**request | {"exports": tuple(request.get("exports", ()))})
     fields["progress"] = JobProgress(**{part.name: fields.pop(part.name) for part in dataclass_fields(JobProgress)})
     fields["problem"] = json.loads(fields["problem"]) if fields["problem"] else None
     return Job(**fields)
+
+
+def _delivery(said: dict[str, Any]) -> Delivery:
+    return Delivery(**said | {"state": DeliveryState(said["state"])})
 
 
 def _known(kind: type, said: dict[str, Any]) -> dict[str, Any]:

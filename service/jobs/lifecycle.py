@@ -13,6 +13,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
+from service.jobs.delivery import Delivery
 from service.problems import ReportedError
 from service.results.results import Figures
 
@@ -93,6 +94,8 @@ class JobOptions:
     timeout_s: float | None = None
     #: URL to call when the job has ended.
     webhook: str | None = None
+    #: DICOMweb server that gets the annotations once the job has succeeded.
+    store: str | None = None
     #: The client's name for the case that the slide belongs to. Shown, never used as a path.
     case: str = ""
 
@@ -135,6 +138,8 @@ class Job:
     created_at: float
     options: JobOptions = field(default_factory=JobOptions)
     fetch: Fetch | None = None
+    #: Of annotations, to `options.store`; None before the first attempt.
+    delivery: Delivery | None = None
     state: JobState = JobState.QUEUED
     started_at: float | None = None
     finished_at: float | None = None

@@ -125,7 +125,8 @@ class Store:
         with writing(self.engine) as connection:
             if connection.execute(jobs.update().where(where).values(values)).rowcount != 1:
                 return None
-            self._notify_end(connection, changed)
+            if not job.state.is_final:  # What happens to a job after its end is not another end.
+                self._notify_end(connection, changed)
             if then:
                 then(connection, changed)
         return replace(changed, version=job.version + 1)

@@ -37,10 +37,16 @@ class Choices:
     priority: Priority = Priority.NORMAL
     timeout_s: float | None = None
     webhook: str | None = None
+    store: str | None = None
     #: Name to show instead of the slide's file name.
     name: str | None = None
     case: str = ""
     idempotency_key: str | None = None
+
+    @property
+    def all_exports(self) -> tuple[str, ...]:
+        """The exports, with the one that `store` sends, in alphabetical order."""
+        return tuple(sorted({*self.exports, *(("dicom",) if self.store else ())}))
 
 
 class IdempotencyConflictError(ReportedError):
@@ -57,7 +63,7 @@ class ExportImpossibleError(ReportedError):
 
 def submit(backend: JobBackend, client: Client, slide: StoredSlide, choices: Choices) -> Job:
     """A new job, queued, or succeeded if its group has its result; or the earlier job with the same idempotency key."""
-    check_exports(choices.exports, slide)
+    check_exports(choices.all_exports, slide)
     request = _request(backend, choices, slide=slide.path, sha256=slide.sha256, name=slide.name)
     return _add(backend, _job(client, request, choices))
 
@@ -97,7 +103,7 @@ def resubmit(backend: JobBackend, job: Job, *, key: str | None) -> Job:
 
 
 def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
-    options = JobOptions(choices.priority, choices.timeout_s, choices.webhook, choices.case)
+    options = JobOptions(choices.priority, choices.timeout_s, choices.webhook, choices.store, choices.case)
     key = choices.idempotency_key
     return Job(uuid.uuid4().hex, request, client.group, time.time(), options, idempotency_key=key)
 
@@ -151,7 +157,7 @@ def _request(backend: JobBackend, choices: Choices, *, slide: str, sha256: str, 
         mpp=choices.mpp,
         image=choices.image,
         keep_ink=choices.keep_ink,
-        exports=tuple(sorted(set(choices.exports))),
+        exports=choices.all_exports,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.jobs.delivery import Delivery, DeliveryState
 from service.jobs.lifecycle import Job, JobState, Priority
 from service.proxies import link
 from service.results.results import EXPORT_FILES, FILES, ZARR
@@ -36,6 +37,19 @@ class ProblemOut(BaseModel):
     detail: str | None = None
 
 
+class DeliveryOut(BaseModel):
+    """Annotations on their way to a DICOMweb server."""
+
+    status: Annotated[
+        DeliveryState,
+        Field(description="`waiting`, `stored`, `empty` (a result without candidates has no annotations) or `failed`"),
+    ]
+    attempts: int = 0
+    at: Annotated[datetime | None, Field(description="time of the last attempt")] = None
+    url: Annotated[str | None, Field(description="where the server says that the annotations are")] = None
+    detail: Annotated[str | None, Field(description="why the last attempt has failed")] = None
+
+
 class JobSummary(BaseModel):
     """A job in a list."""
 
@@ -52,6 +66,9 @@ class JobSummary(BaseModel):
     cancel_requested: bool = False
     attempt: Annotated[int, Field(description="number of times that a worker has started the job")] = 0
     progress: ProgressOut
+    stored: Annotated[
+        DeliveryOut | None, Field(description="what became of the annotations, if the job has `store`")
+    ] = None
     problem: Annotated[ProblemOut | None, Field(description="why the job has failed")] = None
     links: dict[str, str]
 
@@ -79,6 +96,7 @@ def summary_fields(job: Job) -> dict[str, Any]:
         "cancel_requested": job.cancel_requested,
         "attempt": job.attempt,
         "progress": _progress(job),
+        "stored": _delivery(job),
         "problem": job.problem,
         "links": links_of(job),
     }
@@ -113,6 +131,14 @@ def _progress(job: Job) -> ProgressOut:
         return progress
     assert job.fetch
     return progress.model_copy(update={"bytes_done": job.fetch.bytes_done, "bytes_total": job.fetch.bytes_total})
+
+
+def _delivery(job: Job) -> DeliveryOut | None:
+    """None if there is nothing to deliver, or never will be."""
+    if job.options.store is None or (job.state.is_final and job.state is not JobState.SUCCEEDED):
+        return None
+    done = job.delivery or Delivery()
+    return DeliveryOut(status=done.state, attempts=done.attempts, at=_time(done.at), url=done.url, detail=done.detail)
 
 
 def _time(seconds: float | None) -> datetime | None:

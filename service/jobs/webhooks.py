@@ -14,6 +14,7 @@ import httpx
 from standardwebhooks import Webhook
 
 from service.access.allowlist import is_allowed
+from service.access.outbound import open_client, reason_of
 from service.jobs.lifecycle import Job
 from service.jobs.store import JobNotFoundError, Store
 from service.jobs.summary import summary_from_job
@@ -59,11 +60,11 @@ def call_webhook(store: Store, settings: Settings, job_id: str) -> None:
         body = webhook_body(job)
     headers = sign(body, settings.webhook_secret or "", message_id=f"job-{job.id}", now=datetime.now(UTC))
     try:
-        # No redirects, and no proxy from the environment: only the allow list decides where this goes.
-        with httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
+        with open_client(settings, timeout=TIMEOUT) as client:
             answer = client.post(job.options.webhook, content=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise WebhookFailedError(type(error).__name__) from error
+        _log.warning("the webhook of job %s was not called: %s", job_id, reason_of(error))
+        raise WebhookFailedError(reason_of(error)) from error
     if not answer.is_success:
         raise WebhookFailedError(f"the webhook answered {answer.status_code}")
 

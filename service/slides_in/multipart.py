@@ -1,8 +1,9 @@
-"""Multipart forms: finds the files in a body while it is being received."""
+"""Multipart bodies: finds the files in one while it is being received."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
@@ -27,14 +28,15 @@ class BadRequestError(ReportedError):
     problem_type = "bad-request"
 
 
-class Form:
-    """Finds the fields `file` in a multipart body while it is being received; other fields are skipped."""
+class Multipart:
+    """Finds the files in a multipart body while it is being received; `name_of` says which parts are files."""
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str, name_of: Callable[[Mapping[bytes, bytes]], str | None]) -> None:
         _, options = parse_options_header(content_type)
         if not options.get(b"boundary"):
             raise BadRequestError("multipart body: the Content-Type has no boundary")
         self.is_complete = False
+        self._name_of = name_of
         self._headers: dict[bytes, bytes] = {}
         self._field, self._value = b"", b""
         self._is_file, self._has_file = False, False
@@ -74,11 +76,11 @@ class Form:
         self._field, self._value = b"", b""
 
     def _on_headers_finished(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition"))
-        self._is_file = options.get(b"name") == FIELD
-        if self._is_file:
+        name = self._name_of(self._headers)
+        self._is_file = name is not None
+        if name is not None:
             self._has_file = True
-            self._pieces.append(_name_of(self._headers[b"content-disposition"], options.get(b"filename", b"")))
+            self._pieces.append(name)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -91,6 +93,13 @@ class Form:
         size = len(self._field) + len(self._value) + sum(len(k) + len(v) for k, v in self._headers.items())
         if size > MAX_PART_HEADERS:
             raise BadRequestError("multipart body: a part's headers are too long")
+
+
+def form_file(headers: Mapping[bytes, bytes]) -> str | None:
+    """Of a form: the name of the file if the part is the field `file`."""
+    disposition = headers.get(b"content-disposition", b"")
+    _, options = parse_options_header(disposition)
+    return _name_of(disposition, options.get(b"filename", b"")) if options.get(b"name") == FIELD else None
 
 
 def _name_of(disposition: bytes, plain: bytes) -> str:

@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from service.access.allowlist import is_allowed
+from service.access.outbound import authorization_for, open_async_client, reason_of
 from service.problems import ReportedError
 from service.settings import Settings
+from service.slides_in import dicomweb
 from service.slides_in.object_store import SCHEMES, ObjectNotFoundError, ObjectStoreError, open_object
 from service.slides_in.server_paths import SourceForbiddenError, SourceNotFoundError
 
@@ -31,6 +33,7 @@ class Remote:
     #: Bytes, if the server states them.
     size: int | None
     chunks: AsyncIterator[bytes]
+    content_type: str = ""
 
 
 def check_url(url: str, settings: Settings) -> None:
@@ -43,7 +46,7 @@ def check_url(url: str, settings: Settings) -> None:
 
 def name_in(url: str) -> str:
     """The file name in a URL."""
-    return urlsplit(url).path.rsplit("/", 1)[-1]
+    return urlsplit(url).path.rstrip("/").rsplit("/", 1)[-1]
 
 
 @asynccontextmanager
@@ -60,19 +63,21 @@ async def open_url(url: str, settings: Settings) -> AsyncIterator[Remote]:
         if urlsplit(url).scheme in SCHEMES:
             yield Remote(*await open_object(url))
             return
+        headers = authorization_for(url, settings) | (dicomweb.HEADERS if dicomweb.is_series(url) else {})
         async with (
-            httpx.AsyncClient(timeout=URL_TIMEOUT, follow_redirects=False, trust_env=False) as client,
-            client.stream("GET", url) as response,
+            open_async_client(settings, timeout=URL_TIMEOUT) as client,
+            client.stream("GET", url, headers=headers) as response,
         ):
             if response.status_code == httpx.codes.NOT_FOUND:
                 raise SourceNotFoundError("the URL answered 404")
             if response.status_code != httpx.codes.OK:
                 raise SourceFetchError(f"the URL answered {response.status_code}")
             declared = response.headers.get("content-length", "")
-            yield Remote(int(declared) if declared.isdecimal() else None, response.aiter_bytes())
+            size = int(declared) if declared.isdecimal() else None
+            yield Remote(size, response.aiter_bytes(), response.headers.get("content-type", ""))
     except ObjectNotFoundError as error:
         raise SourceNotFoundError("no such object") from error
     except ObjectStoreError as error:
         raise SourceFetchError(str(error)) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SourceFetchError(type(error).__name__) from error
+        raise SourceFetchError(reason_of(error)) from error

@@ -27,7 +27,7 @@ from service.settings import Settings
 from service.slides_in.archives import is_archive, unpack
 from service.slides_in.image_headers import Header, read_header
 from service.slides_in.multifile import MAIN_FILES, MAX_FILES, BadNameError, ReceivedFile, assemble, checked_name
-from service.slides_in.multipart import BadRequestError, Form
+from service.slides_in.multipart import BadRequestError, Multipart, form_file
 from service.slides_in.sink import FileSink
 
 #: Characters of a slide's or a case's name, as it is shown.
@@ -201,16 +201,22 @@ async def receive_form(
     stream: AsyncIterable[bytes], settings: Settings, *, allowance: Allowance, content_type: str
 ) -> StoredSlide:
     """Store the slide in the field `file` of a multipart body, or its files if there are several such fields."""
-    form = Form(content_type)
+    return await receive_files(stream, settings, allowance=allowance, body=Multipart(content_type, form_file))
+
+
+async def receive_files(
+    stream: AsyncIterable[bytes], settings: Settings, *, allowance: Allowance, body: Multipart
+) -> StoredSlide:
+    """Store the slide whose files, one or several, come in a multipart body."""
     async with Sink(settings, allowance) as sink:
         async for chunk in stream:
-            for piece in form.feed(chunk):
+            for piece in body.feed(chunk):
                 if isinstance(piece, str):
                     await sink.begin(piece)
                 else:
                     await sink.write(piece)
-        if not form.is_complete:
-            raise BadRequestError("multipart body: ends early, or has no field 'file'")
+        if not body.is_complete:
+            raise BadRequestError("multipart body: ends early, or has no file")
         return await to_thread.run_sync(sink.store)
 
 

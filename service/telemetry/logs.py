@@ -7,8 +7,8 @@ import sys
 
 import structlog
 
-from service.setting_rules import LogFormat
 from service.settings import Settings
+from service.settings.rules import LogFormat
 
 
 def configure_logs(settings: Settings, *, process: str) -> None:

@@ -14,16 +14,18 @@ from functools import partial
 
 import structlog
 
-from service.access.limits import require_disk
+from service.access.limits import Allowance, require_disk
 from service.jobs import lifecycle
 from service.jobs.dbos_queue import QueueClient
 from service.jobs.lifecycle import Job, JobState, ScanRequest, TransitionError
 from service.jobs.store import JobNotFoundError, Store
 from service.jobs.submission import check_exports
 from service.settings import Settings
+from service.slides_in.dicomweb import instance_name, is_series
+from service.slides_in.multipart import BadRequestError, Multipart
 from service.slides_in.quotas import allowance_for, keep_slide
 from service.slides_in.remote import Remote, SourceFetchError, open_url
-from service.slides_in.store_slide import StoredSlide, receive_raw
+from service.slides_in.store_slide import StoredSlide, receive_files, receive_raw
 from service.worker import resource_bounds
 from service.worker.reporter import Reporter
 
@@ -67,12 +69,21 @@ class Fetcher:
             require_disk(self.settings, remote.size or 0)
             allowance = allowance_for(self.settings, job.client)
             allowance.require(remote.size or 0)
-            slide = await receive_raw(
-                self._watched(remote, job), self.settings, allowance=allowance, name=job.request.slide_name
-            )
+            slide = await self._receive(remote, job, allowance)
         keep_slide(self.settings, job.client, slide)
         check_exports(job.request.exports, slide)
         return _request_for(job, slide)
+
+    async def _receive(self, remote: Remote, job: Job, allowance: Allowance) -> StoredSlide:
+        assert job.fetch
+        chunks = self._watched(remote, job)
+        if not is_series(job.fetch.url):
+            return await receive_raw(chunks, self.settings, allowance=allowance, name=job.request.slide_name)
+        try:
+            body = Multipart(remote.content_type, instance_name)
+            return await receive_files(chunks, self.settings, allowance=allowance, body=body)
+        except BadRequestError as error:
+            raise SourceFetchError(f"what the DICOMweb server answered is not a series: {error}") from error
 
     async def _watched(self, remote: Remote, job: Job) -> AsyncIterator[bytes]:
         """The slide's bytes; records progress, and raises when the job has ended or its time is over."""

@@ -17,6 +17,8 @@ import torch
 from service.jobs import dbos_queue, retention, webhooks
 from service.jobs.migrating import open_store
 from service.jobs.store import Store
+from service.jobs.stow import Stow
+from service.results.results import Results
 from service.review.reviews import Reviews
 from service.settings import Settings
 from service.telemetry.logs import configure_logs
@@ -70,6 +72,7 @@ def _handlers(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> d
         run_job=worker.run_job,
         fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
         call_webhook=partial(webhooks.call_webhook, store, settings),
+        store_annotations=Stow(settings, store, Results(settings.results)).store_annotations,
         clean=lambda: retention.clean(store, queues, settings, time.time(), reviewed=reviews.reviewed_of),
     )
 

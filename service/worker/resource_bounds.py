@@ -8,8 +8,8 @@ from pathlib import Path
 from scanner.inference.memory import SHARE, installed_memory
 from service.jobs.lifecycle import Job
 from service.problems import make_problem, problem_from_exception
-from service.setting_rules import MIN_WORKER_MEMORY
 from service.settings import Settings
+from service.settings.rules import MIN_WORKER_MEMORY
 
 #: Index of data and stack, the memory that is limited, among the numbers in /proc/self/statm.
 _DATA_FIELD = 5

@@ -36,12 +36,12 @@ def write_dicom_series(
 
     `lost` names frames of a level that are left out: that level is then sparse, every frame with its own place.
     """
-    series = uid or generate_uid()
+    series, study = uid or generate_uid(), generate_uid()
     decoded = []
     for index, level in enumerate(levels):
         left_out = (lost or {}).get(index, set())
         frames = [_encode(tile, coding) for tile in _tiles(level)]
-        slide = _describe(level, series, mpp=mpp * 2**index, is_reduced=index > 0, coding=coding)
+        slide = _describe(level, (study, series), mpp=mpp * 2**index, is_reduced=index > 0, coding=coding)
         if left_out:
             kept = [number for number in range(len(frames)) if number not in left_out]
             _scatter(slide, kept, columns=-(-level.shape[1] // TILE))
@@ -118,7 +118,7 @@ def _assembled(level: Pixels, tiles: list[Pixels]) -> Pixels:
     return result
 
 
-def _describe(level: Pixels, series: str, *, mpp: float, is_reduced: bool, coding: Coding) -> Dataset:
+def _describe(level: Pixels, uids: tuple[str, str], *, mpp: float, is_reduced: bool, coding: Coding) -> Dataset:
     slide = Dataset()
     slide.file_meta = FileMetaDataset()
     slide.file_meta.TransferSyntaxUID = _SYNTAX[coding]
@@ -130,8 +130,7 @@ def _describe(level: Pixels, series: str, *, mpp: float, is_reduced: bool, codin
     referenced.SeriesInstanceUID = generate_uid()
     slide.ReferencedSeriesSequence = Sequence([referenced])
     slide["ReferencedSeriesSequence"].is_undefined_length = True
-    slide.SeriesInstanceUID = series
-    slide.StudyInstanceUID = generate_uid()
+    slide.StudyInstanceUID, slide.SeriesInstanceUID = uids
     slide.Rows = slide.Columns = TILE
     slide.TotalPixelMatrixRows, slide.TotalPixelMatrixColumns = level.shape[:2]
     slide.TotalPixelMatrixFocalPlanes = 1

@@ -52,7 +52,6 @@ STOREYS = (
     "scanner.training",
     "scanner.cli",
     "service.proxies",
-    "service.setting_rules",
     "service.settings",
     "service.problems",
     "service.telemetry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from service.api.routes.pages import VENDOR
 from tests.conftest import refuse, require_system
 from tests.service.fields import make_field, make_tiny_model, png
 from tests.service.local_servers import ObjectStore, WebhookReceiver
+from tests.service.orthanc import Orthanc
 from tests.service.server_process import Server
 
 PATIENCE_MS = 120_000  # of a browser
@@ -46,11 +48,20 @@ def receiver() -> Iterator[WebhookReceiver]:
 
 
 @pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A DICOMweb server with an address of its own, which whoever needs it starts."""
+    running = Orthanc(tmp_path_factory.mktemp("orthanc"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
 def server(
     tmp_path_factory: pytest.TempPathFactory,
     models_folder: Path,
     object_store: ObjectStore,
     receiver: WebhookReceiver,
+    orthanc: Orthanc,
 ) -> Iterator[Server]:
     """The server that most tests share."""
     folder = tmp_path_factory.mktemp("server")
@@ -64,7 +75,9 @@ def server(
         MITOSCAN_MAX_UPLOAD_BYTES="3000000",
         MITOSCAN_MIN_FREE_BYTES="1",
         MITOSCAN_REQUESTS_PER_MINUTE="1000000",
-        MITOSCAN_URL_PREFIXES='["s3://slides/open/"]',
+        MITOSCAN_URL_PREFIXES=json.dumps(["s3://slides/open/", f"{orthanc.address}/"]),
+        MITOSCAN_STORE_PREFIXES=json.dumps([f"{orthanc.address}/", f"{receiver.address}/stow/"]),
+        MITOSCAN_OUTBOUND_AUTHORIZATION=json.dumps({f"{orthanc.address}/": Orthanc.AUTHORIZATION}),
         MITOSCAN_WEBHOOK_PREFIXES=f'["{receiver.address}/hook/"]',
         MITOSCAN_WEBHOOK_SECRET=WebhookReceiver.SECRET,
         MITOSCAN_WEBHOOK_PAUSE_S="0.2",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +20,11 @@ Reply = tuple[int, bytes, dict[str, str]]
 
 
 class LocalServer:
-    """Answers each request with what `answer(handler, body)` returns, until it is closed."""
+    """Answers each request with what `answer(handler, body)` returns, until it is closed; by https with `tls`."""
 
-    def __init__(self, answer: Callable[[BaseHTTPRequestHandler, bytes], Reply]) -> None:
+    def __init__(
+        self, answer: Callable[[BaseHTTPRequestHandler, bytes], Reply], tls: ssl.SSLContext | None = None
+    ) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -38,7 +41,9 @@ class LocalServer:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.address = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
@@ -85,9 +90,9 @@ class WebhookReceiver(LocalServer):
 
     SECRET = "whsec_" + "c2VjcmV0" * 4
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.told: list[tuple[str, dict[str, str], bytes]] = []
-        super().__init__(self._answer)
+        super().__init__(self._answer, tls)
 
     def wait(self, path: str, count: int = 1) -> list[tuple[dict[str, str], bytes]]:
         """Headers and bodies of the deliveries to a path, once there are so many."""
@@ -111,12 +116,12 @@ class WebhookReceiver(LocalServer):
 class Issuer(LocalServer):
     """An identity provider: publishes the public half of its key, and makes tokens with the private one."""
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._name = name
         #: How often its keys were asked for.
         self.asked = 0
-        super().__init__(self._answer)
+        super().__init__(self._answer, tls)
 
     def token(self, *, key: rsa.RSAPrivateKey | None = None, kid: str = "1", **claims: object) -> str:
         now = int(time.time())

@@ -28,6 +28,7 @@ UNSEEN = {
     "ReportedError": "is the base of those that are seen",
     "ScanStoppedError": "ends a scan within the worker",
     "ServiceError": "is raised by the client",
+    "StoreFailedError": "has a worker try again, and is told in the job",
     "TracingError": "ends a process at its start",
     "WebhookFailedError": "has a worker try again",
 }

@@ -22,6 +22,13 @@ _SUMMARY: dict[str, Any] = {
     "cancel_requested": False,
     "attempt": 1,
     "progress": {"tiles_done": 240, "tiles_total": 240, "mm2_done": 61.4, "mm2_total": 61.4, "eta_s": None},
+    "stored": {
+        "status": "stored",
+        "attempts": 1,
+        "at": "2026-11-25T09:02:33Z",
+        "url": "https://pacs.example.org/dicom-web/studies/1.2.3/series/1.2.4/instances/1.2.5",
+        "detail": None,
+    },
     "problem": None,
     "links": {"self": _HERE, "events": f"{_HERE}/events", "view": f"{_HERE}/view", "files": f"{_HERE}/files"},
 }
@@ -73,6 +80,7 @@ WAITING = _JOB | {
     "started_at": None,
     "finished_at": None,
     "attempt": 0,
+    "stored": {"status": "waiting", "attempts": 0, "at": None, "url": None, "detail": None},
     "progress": {"tiles_done": 0, "tiles_total": 0, "mm2_done": 0.0, "mm2_total": 0.0, "eta_s": None},
     "image": None,
     "count": None,

@@ -32,7 +32,7 @@ class UploadSource(BaseModel):
 
 
 class UrlSource(BaseModel):
-    """A slide at an allowed URL, or an object in an allowed store."""
+    """A slide at an allowed URL, an object in an allowed store, or a series on an allowed DICOMweb server."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"url": "s3://slides/2026/17.svs"}})
     url: Annotated[str, Field(min_length=1, max_length=2048, description="http, https, s3, gs or az")]
@@ -100,5 +100,14 @@ class DetectQuery(BaseModel):
             pattern=PLAIN_TEXT,
             max_length=2048,
             description="URL on the allow list that is called when the job has ended",
+        ),
+    ] = None
+    store: Annotated[
+        str | None,
+        Field(
+            pattern=PLAIN_TEXT,
+            max_length=2048,
+            description="DICOMweb server on the allow list, such as https://pacs/dicom-web, that gets the annotations "
+            "of a DICOM slide when the job has succeeded; implies export=dicom",
         ),
     ] = None

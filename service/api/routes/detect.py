@@ -22,6 +22,7 @@ from service.api.routes.uploads import SLIDE_BODY
 from service.api.running.context import IdempotencyKey, Service, ServiceDep, SubmitterDep
 from service.api.running.receiving import MAX_JSON, content_type, receive_body
 from service.jobs.lifecycle import Job, JobState
+from service.jobs.stow import check_store
 from service.jobs.submission import Choices, is_small, submit, submit_url
 from service.jobs.webhooks import check_webhook
 from service.slides_in.image_headers import Header as ImageHeader
@@ -65,9 +66,10 @@ async def detect(
     SVS, TIFF, OME-TIFF, NDPI, SCN, BIF, DICOM, PNG, JPEG, WebP and BMP are recognised by their content, under any
     content type (application/octet-stream, say).
     Small images answer 200 with the result. Large ones, or `Prefer: respond-async`, answer 202 with the job. A slide at
-    a URL is fetched after that.
+    a URL, or a series on a DICOMweb server, is fetched after that.
     """
     check_webhook(query.webhook, service.settings)
+    check_store(query.store, service.settings)
     service.catalog.find(query.model)  # An unknown model is refused before gigabytes are received.
     slide = await _receive(request, service, client)
     choices = Choices(**query.model_dump(), idempotency_key=idempotency_key)

@@ -93,7 +93,7 @@ async def retry_job(
     _client: SubmitterDep,
     idempotency_key: IdempotencyKey = None,
 ) -> JobOut:
-    """Creates a new job with the same slide, settings, priority, timeout and webhook; the old job does not change."""
+    """Creates a new job with the same slide, settings, priority, timeout, webhook and store; the old job stays."""
     again = await service.submissions.run(partial(resubmit, service, job, key=idempotency_key))
     add_audit_fields(request, job=again.id, retried=job.id)
     body = job_out(again, None)

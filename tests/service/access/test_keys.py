@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from service.access.key_ring import KeyRing, load_keys
 from service.access.keys import IdentityProviderError, NotAuthenticatedError, hash_key
-from service.setting_rules import Role
 from service.settings import Settings
+from service.settings.rules import Role
 from tests.service.fields import make_field, png
 from tests.service.local_servers import Issuer
 from tests.service.server_process import Server

@@ -14,8 +14,8 @@ from service.access.key_ring import FORMER_FILE, load_keys
 from service.access.keys import LOCAL, Client, NotAuthenticatedError, hash_key
 from service.access.keys_file import NAME, KeysFile, KeysFileError
 from service.cli import all_commands
-from service.setting_rules import PREFIX, Role, known_keys, read_key_entry, refuse_unknown_variables
 from service.settings import Settings
+from service.settings.rules import PREFIX, Role, known_keys, read_key_entry, refuse_unknown_variables
 from tests.conftest import ROOT
 
 

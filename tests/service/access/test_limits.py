@@ -14,8 +14,8 @@ from service.access.limits import RateLimit, TooManyRequestsError
 from service.api.app import open_service
 from service.jobs.catalog import Catalog
 from service.jobs.submission import Choices, submit
-from service.setting_rules import Role
 from service.settings import Settings
+from service.settings.rules import Role
 from service.slides_in.image_headers import Header
 from service.slides_in.store_slide import StoredSlide
 from tests.service.own_postgres import run_postgres

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from service.access import oidc
 from service.access.key_ring import KeyRing, load_keys
 from service.access.keys import Client, IdentityProviderError, NotAllowedError, NotAuthenticatedError
-from service.setting_rules import Role
 from service.settings import Settings
+from service.settings.rules import Role
 from tests.service.local_servers import Issuer
 
 

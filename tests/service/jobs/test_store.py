@@ -19,6 +19,7 @@ from service.jobs import dbos_queue, lifecycle
 from service.jobs.counters import Counters
 from service.jobs.database import make_engine, metadata, writing
 from service.jobs.dbos_queue import QueueClient
+from service.jobs.delivery import Delivery, DeliveryState, refused
 from service.jobs.job_rows import UnreadableJob, UnreadableJobError
 from service.jobs.lifecycle import Fetch, Job, JobProgress, JobState, ScanRequest
 from service.jobs.migrating import migrate_store
@@ -63,6 +64,17 @@ def test_a_job_comes_back_as_it_went(store: Store) -> None:
     assert done.version == 3
     with pytest.raises(JobNotFoundError):
         store.get("b")
+
+
+def test_a_delivery_after_the_end_of_a_job_is_kept_and_is_not_another_end(store: Store) -> None:
+    ended: list[str] = []
+    store = Store(store.engine, lambda _connection, job: ended.append(job.id))
+    add(store, job("a"))
+    store.update("a", lambda now: lifecycle.finish(now, now=2.0))
+    tried = refused(Delivery(), detail="answered 503", now=3.0, is_last=False)
+    store.update("a", lambda now: replace(now, delivery=tried))
+    assert store.get("a").delivery == Delivery(DeliveryState.WAITING, 1, 3.0, None, "answered 503")
+    assert ended == ["a"]
 
 
 def test_a_job_whose_slide_is_fetched_comes_back_too(store: Store) -> None:

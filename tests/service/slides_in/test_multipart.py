@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.slides_in.multipart import UNNAMED, Form
+from service.slides_in.multipart import UNNAMED, Multipart, form_file
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,5 @@ from service.slides_in.multipart import UNNAMED, Form
 )
 def test_a_file_is_called_what_the_client_calls_it(written: bytes, name: str) -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="file"; ' + written
-    assert Form("multipart/form-data; boundary=x").feed(head + b"\r\n\r\nabc\r\n--x--\r\n") == [name, b"abc"]
+    body = Multipart("multipart/form-data; boundary=x", form_file)
+    assert body.feed(head + b"\r\n\r\nabc\r\n--x--\r\n") == [name, b"abc"]

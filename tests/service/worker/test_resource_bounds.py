@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from service.setting_rules import MIN_WORKER_MEMORY
 from service.settings import Settings
+from service.settings.rules import MIN_WORKER_MEMORY
 from service.worker import resource_bounds
 from tests.service.fields import make_field, png
 from tests.service.server_process import Server

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import (
-    BaseSettings,
     NoDecode,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from service.proxies import Prefix, Proxy
-from service.setting_rules import (
+from service.settings.rules import (
     GIB,
     LOOPBACK,
     PREFIX,
     LogFormat,
     LogLevel,
+    certificates,
     cron_schedule,
     enough_memory,
+    header_value,
     host_name,
+    http_address,
     issuer_address,
     known_keys,
-    refuse_unknown_variables,
     webhook_key,
 )
+from service.settings.sources import SourcedSettings
 
 
-class Settings(BaseSettings):
+class Settings(SourcedSettings):
     """All settings. Lists and tables are written as JSON in environment variables."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
@@ -108,6 +105,22 @@ class Settings(BaseSettings):
     url_prefixes: tuple[str, ...] = Field(
         default=(), description="URL prefixes that {'source': {'url'}} may fetch slides from; none: off."
     )
+    ca_bundle: Annotated[Path, AfterValidator(certificates)] | None = Field(
+        default=None, description="PEM file of certificate authorities that are trusted beside the public ones."
+    )
+    outbound_proxies: dict[str, Annotated[str, AfterValidator(http_address)]] = Field(
+        default={},
+        description="Host -> URL of the proxy by which the service calls it, '' for none; "
+        "the host '*' is every other one, '*.example.org' every one of a domain.",
+    )
+    outbound_authorization: dict[str, Annotated[str, AfterValidator(header_value)]] = Field(
+        default={},
+        repr=False,
+        description="URL prefix -> value of the header Authorization there, for slides at URLs and for `store`.",
+    )
+    store_prefixes: tuple[str, ...] = Field(
+        default=(), description="URL prefixes of the DICOMweb servers that `store` may name; none: off."
+    )
 
     webhook_prefixes: tuple[str, ...] = Field(
         default=(), description="URL prefixes that `webhook` may name; none: webhooks are off."
@@ -117,11 +130,13 @@ class Settings(BaseSettings):
         repr=False,
         description="Key that signs webhooks, base64 after 'whsec_'; unset: webhooks are off.",
     )
-    webhook_attempts: int = Field(default=6, ge=1, le=20, description="Most attempts to deliver a webhook.")
+    webhook_attempts: int = Field(
+        default=6, ge=1, le=20, description="Most attempts to deliver a webhook, or annotations."
+    )
     webhook_pause_s: float = Field(
         default=5.0,
         gt=0,
-        description="Seconds before a webhook is tried again; each further pause is three times as long.",
+        description="Seconds before a delivery is tried again; each further pause is three times as long.",
     )
 
     max_upload_bytes: int = Field(default=20 * GIB, ge=1, description="Largest slide accepted, in bytes.")
@@ -183,33 +198,6 @@ class Settings(BaseSettings):
         description="Trace requests and scans by OpenTelemetry (extra `otel`) to OTEL_EXPORTER_OTLP_ENDPOINT.",
     )
     config: Annotated[Path | None, NoDecode] = Field(default=None, description="TOML file with any of these settings.")
-
-    @classmethod
-    def settings_customise_sources(  # noqa: D102 -- documented by pydantic-settings
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        refuse_unknown_variables(os.environ, settings_cls.model_fields)
-        del dotenv_settings, file_secret_settings  # A stray .env file must not change the settings of a server.
-        config = os.environ.get("MITOSCAN_CONFIG")
-        if config and not Path(config).is_file():  # Ignoring it would run a server with settings that nobody chose.
-            raise FileNotFoundError(f"MITOSCAN_CONFIG names {config}, which is not a file")
-        try:
-            toml = TomlConfigSettingsSource(settings_cls, config)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{config} is not TOML: {error}") from error
-        return init_settings, env_settings, toml
-
-    def to_environment(self) -> dict[str, str]:
-        """The environment variables that reproduce these settings."""
-        values = self.model_dump(mode="json", exclude_none=True).items()
-        return {
-            f"MITOSCAN_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values
-        }
 
     @property
     def store_url(self) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum, StrEnum
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from croniter import croniter
@@ -145,3 +147,27 @@ def refuse_unknown_variables(environment: Mapping[str, str], settings: Iterable[
         said.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
     if said:
         raise ValueError(". ".join(said))
+
+
+def certificates(path: Path) -> Path:
+    """`path`, if it is a file of certificates."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"{path} is no file of certificates in PEM form: {error}") from error
+    return path
+
+
+def http_address(url: str) -> str:
+    """`url`, if it is one of http or https, or empty."""
+    parts = urlsplit(url)
+    if url and not (parts.scheme in {"http", "https"} and parts.hostname):
+        raise ValueError(f"{url!r} is not the http or https URL of a proxy")
+    return url
+
+
+def header_value(text: str) -> str:
+    """`text`, if it can be sent in a header."""
+    if not (text.isascii() and text.isprintable() and text.strip()):
+        raise ValueError("the value of a header has printable ASCII characters only")  # It is a secret: not shown.
+    return text
