@@ -53,9 +53,7 @@ STEPS: dict[str, Callable[[int], str]] = {
     "next detection (n)": lambda _: PRESS % "n",
     "verdict (a)": lambda turn: PRESS % "are"[turn % 3],
     "undo (z)": lambda _: PRESS % "z",
-    "whole slide drawn": lambda _: (
-        "window.dispatchEvent(new Event('blur')); document.querySelector('#show-marks').click()"
-    ),
+    "rings off, on": lambda _: "window.dispatchEvent(new Event('blur')); document.querySelector('#show-marks').click()",
     "pointer moves": lambda turn: (
         "const slide = document.querySelector('#slide'); const box = slide.getBoundingClientRect();"
         f"slide.dispatchEvent(new MouseEvent('mousemove', {{ clientX: box.left + 300 + {turn}, clientY: 300 }}))"
