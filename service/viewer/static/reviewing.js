@@ -81,7 +81,8 @@ export class ReviewPanel {
     const { detections, current } = this.marks;
     if (!detections[current]) return;
     this.review.judge(detections[current], verdict);
-    const following = this.order().find((index, at, all) => at > all.indexOf(current) && !this.review.newest(detections[index].id));
+    const order = this.order();
+    const following = order.slice(order.indexOf(current) + 1).find((index) => !this.review.newest(detections[index].id));
     if (following !== undefined) this.jump(following);
   }
 

@@ -16,6 +16,7 @@ export class Stage {
         getTileUrl: (level, col, row) => `${jobPath}/slide_files/${level}/${col}_${row}.jpeg`,
       },
       // Without it the colours of clear pixels of the map are added to the slide's.
+      drawer: hasGpu() ? "auto" : "canvas",
       drawerOptions: { webgl: { unpackWithPremultipliedAlpha: true } },
       showNavigationControl: false, showNavigator: true, navigatorPosition: "TOP_RIGHT", navigatorSizeRatio: 0.16,
       navigatorBackground: "#8886", navigatorBorderColor: "#8888", navigatorDisplayRegionColor: "#b0187a",
@@ -45,8 +46,18 @@ export class Stage {
     return { x: x - 0.5, y: y - 0.5 };
   }
 
+  // From level-0 pixels to the screen: x' = a x + c y + e, y' = b x + d y + f.
+  transform() {
+    const [origin, right, down] = [this.place(0, 0), this.place(1000, 0), this.place(0, 1000)];
+    const share = (end, axis) => (end[axis] - origin[axis]) / 1000;
+    return { a: share(right, "x"), b: share(right, "y"), c: share(down, "x"), d: share(down, "y"), e: origin.x, f: origin.y };
+  }
+
   // Pixels of the screen per level-0 pixel.
-  scale() { return (this.place(1000, 0).x - this.place(0, 0).x) / 1000; }
+  scale() {
+    const { a, b } = this.transform();
+    return Math.hypot(a, b);
+  }
 
   async showMap(path) {
     const url = await picture(path);
@@ -108,6 +119,9 @@ export class Stage {
     this.viewer.viewport.applyConstraints();
   }
 }
+
+// Without one, as on many remote desktops, WebGL is computed by the processor: a frame takes 30 times as long.
+const hasGpu = () => Boolean(document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true }));
 
 // A round length in micrometres that is about 120 px long.
 export function scaleBar(pixelsPerUm) {

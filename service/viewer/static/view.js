@@ -1,6 +1,7 @@
 // The page of one job: what there is to see of it now, and what the reader chooses to see.
 import { onAddress, readAddress, writeAddress } from "./address.js";
 import { call, follow, json } from "./api.js";
+import { loadCandidates } from "./candidates.js";
 import { WindowPanel } from "./counting.js";
 import { List, drawHistogram } from "./findings.js";
 import { download, showFiles } from "./files.js";
@@ -16,7 +17,7 @@ const LIVE_INTERVAL = 2000; // ms
 const jobPath = location.pathname.replace(/\/view$/, "");
 const element = (id) => document.getElementById(id);
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
-let job, stage, marks, list, gallery, panel, counting, candidates = [], floor = 0;
+let job, stage, marks, list, gallery, panel, counting, candidates;
 
 async function showSlide() {
   try {
@@ -69,26 +70,26 @@ function applyThreshold() {
   const threshold = Number(element("threshold").value);
   element("threshold-value").textContent = threshold.toFixed(3);
   element("reset").hidden = Math.abs(threshold - job.threshold) < 1e-9;
-  marks.detections = candidates.filter(({ score }) => score >= threshold);
+  const reached = candidates.reaching(threshold);
+  marks.detections = candidates.all.slice(0, reached);
   if (panel) marks.detections = panel.withVerdicts(marks.detections);
   marks.current = -1;
-  const own = marks.detections.filter(({ border, score }) => !border && score != null);
-  element("count").textContent = own.length;
+  const count = candidates.counted[reached];
+  element("count").textContent = count;
   const area = job.area_mm2.counted ?? job.area_mm2.tissue; // Results of older versions have no counted area.
-  element("density").textContent = area > 0 ? `${(own.length / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
+  element("density").textContent = area > 0 ? `${(count / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
   const spot = job.hotspots[0];
   element("hotspot").hidden = !spot;
   if (spot) {
-    const count = own.filter((detection) => isWithin(detection, spot)).length;
+    const inside = candidates.all.slice(0, reached).filter((one) => !one.border && isWithin(one, spot)).length;
     const part = spot.tissue_mm2 < 0.95 * spot.area_mm2 ? `, ${spot.tissue_mm2.toFixed(2)} mm² of it tissue` : "";
     // By tissue, as the slide's count is: by the window the two would contradict each other.
-    const density = spot.tissue_mm2 > 0 ? `: ${(count / spot.tissue_mm2).toFixed(1)} per mm² of tissue` : "";
-    element("hotspot").textContent = `Hotspot: ${count} in ${spot.area_mm2.toFixed(2)} mm²${part}${density}`;
+    const density = spot.tissue_mm2 > 0 ? `: ${(inside / spot.tissue_mm2).toFixed(1)} per mm² of tissue` : "";
+    element("hotspot").textContent = `Hotspot: ${inside} in ${spot.area_mm2.toFixed(2)} mm²${part}${density}`;
     element("hotspot").title = `go there (h); the window was chosen at threshold ${job.threshold}`;
   }
-  const listed = list.show(marks.detections);
-  element("listed").textContent = listed < marks.detections.length ? `the first ${listed} of ${marks.detections.length}` : "";
-  drawHistogram(element("histogram"), candidates, { floor, threshold });
+  list.show(marks.detections);
+  drawHistogram(element("histogram"), candidates, threshold);
   gallery.show(marks.detections);
   marks.draw();
   keepAddress();
@@ -142,16 +143,15 @@ function goToAddress({ x, y, mpp, threshold, mark, window }) {
 
 async function showResult() {
   job = await json(jobPath);
-  const kept = await json(`${jobPath}/detections?threshold=0`);
-  [candidates, floor] = [kept.detections, kept.candidate_floor];
+  candidates = await loadCandidates(jobPath);
   stage.size.mpp = job.image.mpp; // A field that does not say is taken at the model's.
   marks.hotspots = job.hotspots;
   const regions = await json(`${jobPath}/regions`).catch(() => ({ features: [] }));
   marks.setRegions(regions.features);
   list = new List(element("list"), jobPath, { mpp: job.image.mpp, choose: jump });
-  gallery = new Gallery(element("pictures"), element("gallery-order"), jobPath, { choose: jump, isOpen: () => !element("gallery").hidden });
+  gallery = new Gallery(jobPath, { choose: jump, isOpen: () => !element("gallery").hidden });
   element("result").hidden = false;
-  Object.assign(element("threshold"), { min: floor, value: job.threshold });
+  Object.assign(element("threshold"), { min: candidates.floor, value: job.threshold });
   element("reset").textContent = `back to ${job.threshold}`;
   element("warnings").replaceChildren(...job.warnings.map((text) => make("li", { textContent: text })));
   const leftOut = [];
@@ -171,7 +171,7 @@ async function showResult() {
 
 async function showPanels(address) {
   const say = (index, verdict) => { list.say(index, verdict); gallery.say(index, verdict); };
-  const shown = { job, candidates, stage, marks };
+  const shown = { job, candidates: candidates.all, stage, marks };
   panel = new ReviewPanel(jobPath, { ...shown, jump, select, order, say, apply: applyThreshold, fetchFile: download, onCount: () => counting?.show() });
   counting = new WindowPanel({ ...shown, figures: () => panel.figures(), onChange: keepAddress });
   await panel.open();
