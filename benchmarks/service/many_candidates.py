@@ -59,7 +59,7 @@ STEPS: dict[str, Callable[[int], str]] = {
         f"slide.dispatchEvent(new MouseEvent('mousemove', {{ clientX: box.left + 300 + {turn}, clientY: 300 }}))"
     ),
     "list, scrolled": lambda turn: f"list.scrollTop = {turn + 1} * 3000",
-    "choice in the list": lambda turn: f"document.querySelectorAll('#list button')[{turn}].click()",
+    "choice in the list": lambda turn: f"document.querySelectorAll('#list button')[{turn % 3}].click()",
     "gallery, open and close": lambda _: PRESS % "g",
 }
 IN_GALLERY: dict[str, Callable[[int], str]] = {

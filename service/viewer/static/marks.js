@@ -20,7 +20,7 @@ export class Marks {
     this.ink = new Path2D();
     this.unreadAreas = 0;
     this.inkAreas = 0;
-    for (const event of ["update-viewport", "resize", "open"]) stage.viewer.addHandler(event, () => this.draw());
+    for (const event of ["update-viewport", "rotate", "resize", "open"]) stage.viewer.addHandler(event, () => this.draw());
   }
 
   // GeoJSON: rings in level-0 pixels, by their corners' edges.
@@ -53,6 +53,8 @@ export class Marks {
     if (this.shown.hotspot) this.drawWindows(context, scale, this.hotspots, COLOURS.hotspot, [10, 5]);
     if (this.window) this.drawWindows(context, scale, [this.window], COLOURS.window, []);
     if (this.shown.marks) this.drawDetections(context, scale, ratio);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.measure?.draw(context, canvas);
   }
 
   outline(context, path, scale) {

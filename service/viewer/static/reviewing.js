@@ -32,7 +32,9 @@ export class ReviewPanel {
   withVerdicts(detections) {
     const { mpp } = this.job.image;
     const added = this.review.added(this.counted).map((mark) => ({ ...mark, x_um: mark.x * mpp, y_um: mark.y * mpp }));
-    return [...detections, ...added].map((one) => Object.assign(one, { verdict: this.review.newest(one.id)?.verdict }));
+    const all = detections.concat(added);
+    for (const one of all) one.verdict = this.review.newest(one.id)?.verdict;
+    return all;
   }
 
   show() {

@@ -8,16 +8,18 @@ import { download, showFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToKeys } from "./keys.js";
 import { COLOURS, Marks } from "./marks.js";
+import { Measure } from "./measure.js";
 import { isWithin } from "./placing.js";
 import { ReviewPanel } from "./reviewing.js";
 import { Stage, scaleBar } from "./stage.js";
 import { FINAL, showState } from "./state.js";
 
 const LIVE_INTERVAL = 2000; // ms
+const TURN = 15; // degrees
 const jobPath = location.pathname.replace(/\/view$/, "");
 const element = (id) => document.getElementById(id);
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
-let job, stage, marks, list, gallery, panel, counting, candidates;
+let job, stage, marks, measure, list, gallery, panel, counting, candidates;
 
 async function showSlide() {
   try {
@@ -34,10 +36,12 @@ async function openSlide() {
   stage = new Stage(element("slide"), jobPath, await json(`${jobPath}/slide.json`));
   await stage.opened();
   marks = new Marks(element("marks"), stage, stage.size);
+  measure = new Measure(stage, { button: element("measure"), output: element("measured"), onChange: () => marks.draw() });
+  marks.measure = measure;
   stage.viewer.addHandler("update-viewport", showScale);
   stage.viewer.addHandler("canvas-click", (event) => {
     if (!event.quick) return;
-    if (panel?.takesClick(event.position)) return;
+    if (measure.takesClick(event.position) || panel?.takesClick(event.position)) return;
     const index = marks.nearest(event.position);
     if (index >= 0) select(index);
   });
@@ -53,6 +57,8 @@ function showScale() {
   const bar = scaleBar(stage.scale() / stage.size.mpp);
   element("scale-bar").style.width = `${bar.pixels}px`;
   element("scale-text").textContent = bar.text;
+  element("zoom").textContent = `${(stage.size.mpp / stage.scale()).toPrecision(2)} µm/px`;
+  element("interpolated").hidden = stage.scale() * (window.devicePixelRatio || 1) < 1.01;
 }
 
 function showPlace(event) {
@@ -128,15 +134,16 @@ const keepAddress = () => { if (document.body.dataset.review) writeAddress(readP
 function readPlace() {
   const { x, y } = stage.centre();
   return {
-    x: Math.round(x), y: Math.round(y), mpp: stage.mpp.toPrecision(3), threshold: element("threshold").value,
+    x: Math.round(x), y: Math.round(y), mpp: stage.mpp.toPrecision(3), turn: stage.turned || "", threshold: element("threshold").value,
     mark: marks.detections[marks.current]?.id, window: counting.address,
   };
 }
 
-function goToAddress({ x, y, mpp, threshold, mark, window }) {
+function goToAddress({ x, y, mpp, turn, threshold, mark, window }) {
   if (threshold) { element("threshold").value = threshold; applyThreshold(); }
   const index = marks.detections.findIndex(({ id }) => id === mark);
   if (index >= 0) select(index);
+  if (Number.isFinite(Number(turn))) stage.turnTo(Number(turn));
   if (x && y && mpp > 0) stage.show({ x: Number(x), y: Number(y) }, Number(mpp));
   counting.fromAddress(window);
 }
@@ -187,6 +194,11 @@ function peek(isPeeking) {
   marks.draw();
 }
 
+function turn(degrees) {
+  stage?.turnTo(stage.turned + degrees);
+  keepAddress();
+}
+
 const nudge = (step) => { element("threshold").value = Number(element("threshold").value) + step; applyThreshold(); };
 const flipTheme = () => { window.flipTheme(); if (marks?.detections && !element("result").hidden) applyThreshold(); };
 const spot = () => { if (job.hotspots?.[0]) stage.fit(job.hotspots[0]); };
@@ -208,6 +220,9 @@ function listen() {
   element("gallery-open").onclick = () => toggleGallery(true);
   element("gallery-close").onclick = () => toggleGallery(false);
   element("brightness").oninput = () => { element("slide").style.filter = `brightness(${element("brightness").value})`; };
+  element("turn-left").onclick = () => turn(-TURN);
+  element("turn-right").onclick = () => turn(TURN);
+  element("measure").onclick = () => measure?.advance();
   element("zoom-in").onclick = () => stage?.zoom(1.5);
   element("zoom-out").onclick = () => stage?.zoom(1 / 1.5);
   listenToKeys({
@@ -216,7 +231,8 @@ function listen() {
     n: () => step(1), p: () => step(-1), h: spot, t: flipTheme, g: () => toggleGallery(), w: () => counting?.placeHere(),
     1: () => stage.magnify(1), 2: () => stage.magnify(0.5), 4: () => stage.magnify(0.25),
     m: () => element("show-map").click(), d: () => element("show-marks").click(), o: () => element("show-tissue").click(),
-    u: () => element("show-unread").click(), "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
+    u: () => element("show-unread").click(), l: () => measure.advance(), ",": () => turn(-TURN), ".": () => turn(TURN),
+    "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
     "+": () => stage.zoom(1.5), "=": () => stage.zoom(1.5), "-": () => stage.zoom(1 / 1.5), "?": () => element("keys").showModal(),
     ArrowLeft: () => stage.move(-0.1, 0), ArrowRight: () => stage.move(0.1, 0),
     ArrowUp: () => stage.move(0, -0.1), ArrowDown: () => stage.move(0, 0.1),

@@ -87,10 +87,10 @@ def test_a_folder_is_uploaded_as_one_slide(server: Server, page, tmp_path: Path)
     assert page.inner_text("#name") == "series"
 
 
-#: The page takes WebGL where there is a GPU; this browser may compute it.
-WITH_WEBGL = """const getContext = HTMLCanvasElement.prototype.getContext;
-HTMLCanvasElement.prototype.getContext = function (kind, options) {
-  return getContext.call(this, kind, { ...options, failIfMajorPerformanceCaveat: false });
+#: The page takes WebGL where there is a GPU: here this browser says that it has one.
+WITH_WEBGL = """const getParameter = WebGLRenderingContext.prototype.getParameter;
+WebGLRenderingContext.prototype.getParameter = function (name) {
+  return name === 0x9246 ? "GPU" : getParameter.call(this, name);
 };"""
 
 
@@ -141,6 +141,36 @@ def test_keys_and_list_lead_to_each_detection(server: Server, page) -> None:
     assert entries.first.get_attribute("aria-setsize") == str(len(ids))
     page.keyboard.press("?")
     assert page.is_visible("#keys")
+
+
+def test_the_slide_turns_with_its_marks_and_is_measured(server: Server, page) -> None:
+    job = open_view(page, server, png(make_field(67, 400, 500)), threshold="0.01")
+    page.wait_for_selector("body[data-review=shown]")
+    box = page.locator("#slide").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.click("#turn-left")
+    page.click("#home")  # Upright again.
+    for _ in range(6):
+        page.keyboard.press(".")
+    page.wait_for_url("**#*turn=90*")
+    best = job["detections"][0]
+    page.keyboard.press("4")  # One pixel of the slide on one of the screen; the middle stays.
+    page.wait_for_selector("#zoom:text-is('0.25 µm/px')")
+    assert page.is_hidden("#interpolated")
+    page.mouse.move(middle[0] - (best["y"] - 199.5), middle[1] + (best["x"] - 249.5))
+    assert f"score {best['score']:.3f}" in page.inner_text("#place")
+    page.keyboard.press("l")
+    page.mouse.click(middle[0] - 60, middle[1])
+    page.mouse.click(middle[0] + 60, middle[1] - 50)
+    assert page.inner_text("#measured") == "32.5 µm"
+    page.keyboard.press("l")
+    page.keyboard.press("l")
+    page.keyboard.press("l")
+    assert page.inner_text("#measured") == "0.0 µm"
+    page.keyboard.press("Escape")
+    assert page.inner_text("#measured") == ""
+    page.keyboard.press("+")
+    page.wait_for_selector("#interpolated:not([hidden])")
 
 
 #: Pixels by which the panel is wider than its column, beside a scroll bar of 15: this browser draws none.
