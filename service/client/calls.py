@@ -7,6 +7,7 @@ import time
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypedDict, TypeVar, Unpack
@@ -165,9 +166,16 @@ class Client(ReviewCalls):
             time.sleep(POLL_INTERVAL)
 
     def detections(self, job_id: str, threshold: float | None = None) -> DetectionsOut:
-        """The detections of a job at any threshold."""
+        """The detections of a job at any threshold, of as many pages as there are."""
         params = {} if threshold is None else {"threshold": threshold}
-        return self._ask(DetectionsOut, "GET", f"/jobs/{job_id}/detections", params=params)
+        ask = partial(self._ask, DetectionsOut, "GET", f"/jobs/{job_id}/detections")
+        found = ask(params=params)
+        while len(found.detections) < found.total:
+            page = ask(params=params | {"offset": len(found.detections)})
+            if not page.detections:  # The files have been replaced meanwhile.
+                break
+            found.detections += page.detections
+        return found
 
     def files(self, job_id: str) -> FileList:
         """The files of a job's result."""

@@ -190,7 +190,11 @@ class Results:
         shutil.rmtree(self._folder / key, ignore_errors=True)
 
 
-@lru_cache(maxsize=64)
+#: Answers that are kept in memory; one of 10,000 candidates takes 5.5 MB.
+_KEPT = 16
+
+
+@lru_cache(maxsize=_KEPT)
 def _load_answer(path: Path, _changed_ns: int) -> Answer:
     answer = Answer(**json.loads(path.read_text(encoding="utf-8")))
     for one in answer.candidates:  # Results of older versions say none.

@@ -13,6 +13,7 @@ from typing import Any
 
 from models import Model, load_model
 from models.card import CARD_NAME
+from scanner.detections.detection import Detection
 from scanner.errors import ScanCancelledError
 from scanner.exports.geojson import write_regions
 from scanner.files.run_report import domain_warning
@@ -194,14 +195,15 @@ def answer_from_result(result: ScanResult, *, warnings: Sequence[str] = ()) -> A
         count=report["count"],
         threshold=report["settings"]["threshold"],
         candidate_floor=report["settings"]["candidate_floor"],
-        candidates=[_candidate(detection) for detection in result.candidates],
+        candidates=[candidate_from_detection(detection) for detection in result.candidates],
         hotspots=report["hotspots"],
         area_mm2=report["area_mm2"],
         warnings=warnings,
     )
 
 
-def _candidate(detection: Any) -> dict[str, Any]:
+def candidate_from_detection(detection: Detection) -> dict[str, Any]:
+    """A candidate as the API returns it."""
     return {
         "id": detection.id,
         "x": detection.col,

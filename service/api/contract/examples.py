@@ -104,6 +104,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "threshold": 0.5,
         "candidate_floor": 0.05,
         "count": 1,
+        "total": 1,
         "detections": [_DETECTION],
     },
     "FileList": {

@@ -13,6 +13,8 @@ from service.slides_in.store_slide import MAX_NAME
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
+#: Most detections of one answer: far more than slides have, and no answer is larger than a few MB.
+MAX_DETECTIONS = 10_000
 #: DICOM annotations and map (DICOM slides only), the detections as Grand Challenge wants them, the map as OME-Zarr.
 Export = Literal["dicom", "grand-challenge", "zarr"]
 

@@ -78,7 +78,8 @@ class DetectionsOut(BaseModel):
     threshold: float
     candidate_floor: Annotated[float, Field(description="candidates with a lower score are not kept")]
     count: Annotated[int, Field(description="number of detections without those at the slide's border")]
-    detections: list[DetectionOut]
+    total: Annotated[int, Field(description="number of all detections, of which `detections` may be a page")]
+    detections: Annotated[list[DetectionOut], Field(description="by falling score")]
 
 
 class FileOut(BaseModel):
@@ -150,13 +151,14 @@ def job_out(job: Job, answer: Answer | None) -> JobOut:
     )
 
 
-def detections_out(job: Job, answer: Answer, threshold: float | None) -> DetectionsOut:
-    """A result at a threshold."""
+def detections_out(job: Job, answer: Answer, threshold: float | None, page: slice) -> DetectionsOut:
+    """A page of a result at a threshold."""
     found = answer.detections(threshold)
     return DetectionsOut(
         id=job.id,
         threshold=answer.threshold if threshold is None else threshold,
         candidate_floor=answer.candidate_floor,
         count=sum(not detection["border"] for detection in found),
-        detections=[DetectionOut(**detection) for detection in found],
+        total=len(found),
+        detections=[DetectionOut(**detection) for detection in found[page]],
     )

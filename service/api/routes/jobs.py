@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.api.contract.problems import LOCATION, problems
-from service.api.contract.requests import Threshold
+from service.api.contract.requests import MAX_DETECTIONS, Threshold
 from service.api.contract.schemas import (
     DetectionsOut,
     JobOut,
@@ -126,12 +126,17 @@ def list_detections(
     threshold: Annotated[
         Threshold | None, Query(description="lowest score of a detection; by default the threshold of the scan")
     ] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_DETECTIONS, description="most in this answer")] = MAX_DETECTIONS,
+    offset: Annotated[int, Query(ge=0, le=10**9, description="how many to leave out, those of highest score")] = 0,
 ) -> DetectionsOut:
-    """Any threshold down to `candidate_floor`: candidates with lower scores are not kept."""
+    """Any threshold down to `candidate_floor`: candidates with lower scores are not kept.
+
+    `total` says how many there are; `limit` and `offset` fetch them page by page.
+    """
     answer = _answer_if_any(service, job)
     if answer is None:
         raise NotFinishedError(f"the job is {job.state}")
-    return detections_out(job, answer, threshold)
+    return detections_out(job, answer, threshold, slice(offset, offset + limit))
 
 
 async def _events(service: Service, job_id: str) -> AsyncIterator[ServerSentEvent]:

@@ -14,8 +14,8 @@ export class WindowPanel {
     this.stage.viewer.addHandler("canvas-drag", (event) => {
       if (!this.window || !event.originalEvent.shiftKey) return;
       event.preventDefaultAction = true;
-      const scale = this.stage.scale();
-      this.place(this.window.kind, { x: this.centre.x + event.delta.x / scale, y: this.centre.y + event.delta.y / scale });
+      const [to, from] = [event.position, event.position.minus(event.delta)].map((point) => this.stage.pixelAt(point));
+      this.place(this.window.kind, { x: this.centre.x + to.x - from.x, y: this.centre.y + to.y - from.y });
     });
   }
 

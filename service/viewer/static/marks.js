@@ -1,5 +1,6 @@
-// Detections, hotspot, tissue and unread area on a canvas over the slide: a hundred thousand marks cost one redraw.
+// Detections, hotspot, tissue and unread area on a canvas over the slide: it is drawn again with each move of the slide.
 import { covered } from "./placing.js";
+import { Rings } from "./rings.js";
 
 const RADIUS_UM = 12;
 const SAMPLE = 256; // px a side of the canvas that a window is measured on
@@ -13,12 +14,13 @@ export class Marks {
     Object.assign(this, { canvas, stage, size, detections: [], hotspots: [], current: -1 });
     this.shown = { marks: true, hotspot: true, tissue: true, unread: true };
     this.isPeeking = false;
+    this.rings = new Rings();
     this.tissue = new Path2D();
     this.unread = new Path2D();
     this.ink = new Path2D();
     this.unreadAreas = 0;
     this.inkAreas = 0;
-    for (const event of ["update-viewport", "resize", "open"]) stage.viewer.addHandler(event, () => this.draw());
+    for (const event of ["update-viewport", "rotate", "resize", "open"]) stage.viewer.addHandler(event, () => this.draw());
   }
 
   // GeoJSON: rings in level-0 pixels, by their corners' edges.
@@ -41,16 +43,18 @@ export class Marks {
     canvas.height = canvas.clientHeight * ratio;
     if (this.isPeeking) return;
     const context = canvas.getContext("2d");
-    const scale = this.stage.scale();
+    const { a, b, c, d } = this.stage.transform();
+    const scale = Math.hypot(a, b);
     const corner = this.stage.place(-0.5, -0.5);
-    context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * corner.x, ratio * corner.y);
+    context.setTransform(ratio * a, ratio * b, ratio * c, ratio * d, ratio * corner.x, ratio * corner.y);
     if (this.shown.tissue) this.outline(context, this.tissue, scale);
     if (this.shown.unread && this.unreadAreas) this.hatch(context, this.unread, COLOURS.unread, scale);
     if (this.shown.unread && this.inkAreas) this.hatch(context, this.ink, COLOURS.ink, scale);
     if (this.shown.hotspot) this.drawWindows(context, scale, this.hotspots, COLOURS.hotspot, [10, 5]);
     if (this.window) this.drawWindows(context, scale, [this.window], COLOURS.window, []);
+    if (this.shown.marks) this.drawDetections(context, scale, ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    if (this.shown.marks) this.drawDetections(context, scale);
+    this.measure?.draw(context, canvas);
   }
 
   outline(context, path, scale) {
@@ -90,31 +94,18 @@ export class Marks {
     context.setLineDash([]);
   }
 
-  drawDetections(context, scale) {
+  drawDetections(context, scale, ratio) {
     const radius = Math.max(SMALLEST, (RADIUS_UM / this.size.mpp) * scale);
-    const isSeen = ({ x, y }) => x > -radius && y > -radius && x < this.canvas.clientWidth + radius && y < this.canvas.clientHeight + radius;
-    this.detections.forEach((detection, index) => {
-      const at = this.stage.place(detection.x, detection.y);
-      if (!isSeen(at)) return;
+    const { a, b, c, d, e, f } = this.stage.transform();
+    const { clientWidth, clientHeight } = this.canvas;
+    this.rings.begin(context, radius, ratio);
+    this.detections.forEach(({ x, y, border, verdict }, index) => {
+      const [left, top] = [a * x + c * y + e, b * x + d * y + f];
+      if (left < -radius || top < -radius || left > clientWidth + radius || top > clientHeight + radius) return;
       const isChosen = index === this.current;
-      context.beginPath();
-      context.setLineDash(detection.border ? [4, 3] : []);
-      context.arc(at.x, at.y, radius, 0, 2 * Math.PI);
-      context.lineWidth = isChosen ? 6 : 4; // A white rim: the ring shows on dark nuclei as well.
-      context.strokeStyle = "#ffffffb0";
-      context.stroke();
-      context.lineWidth = isChosen ? 3.5 : 2;
-      context.strokeStyle = isChosen ? CHOSEN : COLOURS[detection.verdict] ?? COLOURS.mark;
-      context.stroke();
-      if (detection.verdict === "rejected") { // Colour is not the only sign.
-        const reach = radius * Math.SQRT1_2;
-        context.beginPath();
-        context.moveTo(at.x - reach, at.y + reach);
-        context.lineTo(at.x + reach, at.y - reach);
-        context.stroke();
-      }
+      // Colour is not the only sign of what was rejected.
+      this.rings.draw(left, top, { colour: isChosen ? CHOSEN : COLOURS[verdict] ?? COLOURS.mark, isChosen, isDashed: border, isCrossed: verdict === "rejected" });
     });
-    context.setLineDash([]);
   }
 
   // Shares of a window's box that are the slide in the window, and its tissue.
@@ -137,10 +128,10 @@ export class Marks {
 
   // Index of the detection under a point of the screen, or -1.
   nearest(point, reach = 30) {
+    const { a, b, c, d, e, f } = this.stage.transform();
     let best = -1;
     this.detections.forEach(({ x, y }, index) => {
-      const at = this.stage.place(x, y);
-      const distance = Math.hypot(at.x - point.x, at.y - point.y);
+      const distance = Math.hypot(a * x + c * y + e - point.x, b * x + d * y + f - point.y);
       if (distance < reach) [best, reach] = [index, distance];
     });
     return best;

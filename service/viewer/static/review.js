@@ -36,8 +36,8 @@ export class Review {
 
   // The mark that counts: the newest.
   newest(id) {
-    const said = [...(this.marks.get(id)?.values() ?? [])];
-    return said.length ? said.reduce((one, other) => (other.at >= one.at ? other : one)) : undefined;
+    const said = this.marks.get(id);
+    return said?.size ? [...said.values()].reduce((one, other) => (other.at >= one.at ? other : one)) : undefined;
   }
 
   // Figures that somebody added and that stand; one that two reviewers added is one.

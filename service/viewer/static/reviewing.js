@@ -32,7 +32,9 @@ export class ReviewPanel {
   withVerdicts(detections) {
     const { mpp } = this.job.image;
     const added = this.review.added(this.counted).map((mark) => ({ ...mark, x_um: mark.x * mpp, y_um: mark.y * mpp }));
-    return [...detections, ...added].map((one) => Object.assign(one, { verdict: this.review.newest(one.id)?.verdict }));
+    const all = detections.concat(added);
+    for (const one of all) one.verdict = this.review.newest(one.id)?.verdict;
+    return all;
   }
 
   show() {
@@ -81,7 +83,8 @@ export class ReviewPanel {
     const { detections, current } = this.marks;
     if (!detections[current]) return;
     this.review.judge(detections[current], verdict);
-    const following = this.order().find((index, at, all) => at > all.indexOf(current) && !this.review.newest(detections[index].id));
+    const order = this.order();
+    const following = order.slice(order.indexOf(current) + 1).find((index) => !this.review.newest(detections[index].id));
     if (following !== undefined) this.jump(following);
   }
 

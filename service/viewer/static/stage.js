@@ -4,6 +4,7 @@ import { headers, picture } from "./api.js";
 const NEAR_MPP = 0.25; // um per pixel of the screen at which a detection is looked at
 const FAR_MPP = 1.5; // from here on the map has all its opacity
 const NEAREST_SHARE = 0.35; // of it, near by
+const BY_PROCESSOR = /swiftshader|llvmpipe|softpipe|software|basic render/i; // names of renderers without a GPU
 
 export class Stage {
   constructor(element, jobPath, size) {
@@ -16,6 +17,7 @@ export class Stage {
         getTileUrl: (level, col, row) => `${jobPath}/slide_files/${level}/${col}_${row}.jpeg`,
       },
       // Without it the colours of clear pixels of the map are added to the slide's.
+      drawer: hasGpu() ? "auto" : "canvas",
       drawerOptions: { webgl: { unpackWithPremultipliedAlpha: true } },
       showNavigationControl: false, showNavigator: true, navigatorPosition: "TOP_RIGHT", navigatorSizeRatio: 0.16,
       navigatorBackground: "#8886", navigatorBorderColor: "#8888", navigatorDisplayRegionColor: "#b0187a",
@@ -45,8 +47,18 @@ export class Stage {
     return { x: x - 0.5, y: y - 0.5 };
   }
 
+  // From level-0 pixels to the screen: x' = a x + c y + e, y' = b x + d y + f.
+  transform() {
+    const [origin, right, down] = [this.place(0, 0), this.place(1000, 0), this.place(0, 1000)];
+    const share = (end, axis) => (end[axis] - origin[axis]) / 1000;
+    return { a: share(right, "x"), b: share(right, "y"), c: share(down, "x"), d: share(down, "y"), e: origin.x, f: origin.y };
+  }
+
   // Pixels of the screen per level-0 pixel.
-  scale() { return (this.place(1000, 0).x - this.place(0, 0).x) / 1000; }
+  scale() {
+    const { a, b } = this.transform();
+    return Math.hypot(a, b);
+  }
 
   async showMap(path) {
     const url = await picture(path);
@@ -98,15 +110,33 @@ export class Stage {
   magnify(mpp) { this.viewer.viewport.zoomTo(this.viewer.viewport.getZoom() * (this.mpp / mpp), undefined, true); }
 
   fit({ x, y, width, height }) { this.viewer.viewport.fitBounds(this.slide.imageToViewportRectangle(x, y, width, height)); }
-  home() { this.viewer.viewport.goHome(); }
+  // Whole and upright.
+  home() {
+    this.turnTo(0);
+    this.viewer.viewport.goHome();
+  }
+
+  // Degrees, clockwise.
+  get turned() { return ((this.viewer.viewport.getRotation() % 360) + 360) % 360; }
+  turnTo(degrees) { this.viewer.viewport.setRotation(degrees, true); }
+
   zoom(factor) { this.viewer.viewport.zoomBy(factor); this.viewer.viewport.applyConstraints(); }
 
   // Shares of the screen.
   move(right, down) {
-    const { width, height } = this.viewer.viewport.getBounds();
-    this.viewer.viewport.panBy(new OpenSeadragon.Point(right * width, down * height));
+    const { x, y } = this.viewer.viewport.getContainerSize();
+    this.viewer.viewport.panBy(this.viewer.viewport.deltaPointsFromPixels(new OpenSeadragon.Point(right * x, down * y)));
     this.viewer.viewport.applyConstraints();
   }
+}
+
+// Without one, as on many remote desktops, the processor computes WebGL: a frame takes 30 times as long.
+function hasGpu() {
+  const context = document.createElement("canvas").getContext("webgl", { failIfMajorPerformanceCaveat: true });
+  const names = context?.getExtension("WEBGL_debug_renderer_info");
+  const renderer = context?.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : context.RENDERER);
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return Boolean(renderer) && !BY_PROCESSOR.test(renderer); // Not every browser sees the caveat.
 }
 
 // A round length in micrometres that is about 120 px long.
@@ -116,3 +146,5 @@ export function scaleBar(pixelsPerUm) {
   const length = [5, 2, 1].map((step) => step * power).find((step) => step <= target) ?? power;
   return { pixels: length * pixelsPerUm, text: length >= 1000 ? `${length / 1000} mm` : `${length} µm` };
 }
+
+export const lengthText = (um) => (um >= 1000 ? `${(um / 1000).toFixed(3)} mm` : `${um.toFixed(1)} µm`);

@@ -1,22 +1,25 @@
 // The page of one job: what there is to see of it now, and what the reader chooses to see.
 import { onAddress, readAddress, writeAddress } from "./address.js";
 import { call, follow, json } from "./api.js";
+import { loadCandidates } from "./candidates.js";
 import { WindowPanel } from "./counting.js";
 import { List, drawHistogram } from "./findings.js";
 import { download, showFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToKeys } from "./keys.js";
 import { COLOURS, Marks } from "./marks.js";
+import { Measure } from "./measure.js";
 import { isWithin } from "./placing.js";
 import { ReviewPanel } from "./reviewing.js";
 import { Stage, scaleBar } from "./stage.js";
 import { FINAL, showState } from "./state.js";
 
 const LIVE_INTERVAL = 2000; // ms
+const TURN = 15; // degrees
 const jobPath = location.pathname.replace(/\/view$/, "");
 const element = (id) => document.getElementById(id);
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
-let job, stage, marks, list, gallery, panel, counting, candidates = [], floor = 0;
+let job, stage, marks, measure, list, gallery, panel, counting, candidates;
 
 async function showSlide() {
   try {
@@ -33,10 +36,12 @@ async function openSlide() {
   stage = new Stage(element("slide"), jobPath, await json(`${jobPath}/slide.json`));
   await stage.opened();
   marks = new Marks(element("marks"), stage, stage.size);
+  measure = new Measure(stage, { button: element("measure"), output: element("measured"), onChange: () => marks.draw() });
+  marks.measure = measure;
   stage.viewer.addHandler("update-viewport", showScale);
   stage.viewer.addHandler("canvas-click", (event) => {
     if (!event.quick) return;
-    if (panel?.takesClick(event.position)) return;
+    if (measure.takesClick(event.position) || panel?.takesClick(event.position)) return;
     const index = marks.nearest(event.position);
     if (index >= 0) select(index);
   });
@@ -52,6 +57,8 @@ function showScale() {
   const bar = scaleBar(stage.scale() / stage.size.mpp);
   element("scale-bar").style.width = `${bar.pixels}px`;
   element("scale-text").textContent = bar.text;
+  element("zoom").textContent = `${(stage.size.mpp / stage.scale()).toPrecision(2)} µm/px`;
+  element("interpolated").hidden = stage.scale() * (window.devicePixelRatio || 1) < 1.01;
 }
 
 function showPlace(event) {
@@ -69,26 +76,26 @@ function applyThreshold() {
   const threshold = Number(element("threshold").value);
   element("threshold-value").textContent = threshold.toFixed(3);
   element("reset").hidden = Math.abs(threshold - job.threshold) < 1e-9;
-  marks.detections = candidates.filter(({ score }) => score >= threshold);
+  const reached = candidates.reaching(threshold);
+  marks.detections = candidates.all.slice(0, reached);
   if (panel) marks.detections = panel.withVerdicts(marks.detections);
   marks.current = -1;
-  const own = marks.detections.filter(({ border, score }) => !border && score != null);
-  element("count").textContent = own.length;
+  const count = candidates.counted[reached];
+  element("count").textContent = count;
   const area = job.area_mm2.counted ?? job.area_mm2.tissue; // Results of older versions have no counted area.
-  element("density").textContent = area > 0 ? `${(own.length / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
+  element("density").textContent = area > 0 ? `${(count / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
   const spot = job.hotspots[0];
   element("hotspot").hidden = !spot;
   if (spot) {
-    const count = own.filter((detection) => isWithin(detection, spot)).length;
+    const inside = candidates.all.slice(0, reached).filter((one) => !one.border && isWithin(one, spot)).length;
     const part = spot.tissue_mm2 < 0.95 * spot.area_mm2 ? `, ${spot.tissue_mm2.toFixed(2)} mm² of it tissue` : "";
     // By tissue, as the slide's count is: by the window the two would contradict each other.
-    const density = spot.tissue_mm2 > 0 ? `: ${(count / spot.tissue_mm2).toFixed(1)} per mm² of tissue` : "";
-    element("hotspot").textContent = `Hotspot: ${count} in ${spot.area_mm2.toFixed(2)} mm²${part}${density}`;
+    const density = spot.tissue_mm2 > 0 ? `: ${(inside / spot.tissue_mm2).toFixed(1)} per mm² of tissue` : "";
+    element("hotspot").textContent = `Hotspot: ${inside} in ${spot.area_mm2.toFixed(2)} mm²${part}${density}`;
     element("hotspot").title = `go there (h); the window was chosen at threshold ${job.threshold}`;
   }
-  const listed = list.show(marks.detections);
-  element("listed").textContent = listed < marks.detections.length ? `the first ${listed} of ${marks.detections.length}` : "";
-  drawHistogram(element("histogram"), candidates, { floor, threshold });
+  list.show(marks.detections);
+  drawHistogram(element("histogram"), candidates, threshold);
   gallery.show(marks.detections);
   marks.draw();
   keepAddress();
@@ -127,31 +134,31 @@ const keepAddress = () => { if (document.body.dataset.review) writeAddress(readP
 function readPlace() {
   const { x, y } = stage.centre();
   return {
-    x: Math.round(x), y: Math.round(y), mpp: stage.mpp.toPrecision(3), threshold: element("threshold").value,
+    x: Math.round(x), y: Math.round(y), mpp: stage.mpp.toPrecision(3), turn: stage.turned || "", threshold: element("threshold").value,
     mark: marks.detections[marks.current]?.id, window: counting.address,
   };
 }
 
-function goToAddress({ x, y, mpp, threshold, mark, window }) {
+function goToAddress({ x, y, mpp, turn, threshold, mark, window }) {
   if (threshold) { element("threshold").value = threshold; applyThreshold(); }
   const index = marks.detections.findIndex(({ id }) => id === mark);
   if (index >= 0) select(index);
+  if (Number.isFinite(Number(turn))) stage.turnTo(Number(turn));
   if (x && y && mpp > 0) stage.show({ x: Number(x), y: Number(y) }, Number(mpp));
   counting.fromAddress(window);
 }
 
 async function showResult() {
   job = await json(jobPath);
-  const kept = await json(`${jobPath}/detections?threshold=0`);
-  [candidates, floor] = [kept.detections, kept.candidate_floor];
+  candidates = await loadCandidates(jobPath);
   stage.size.mpp = job.image.mpp; // A field that does not say is taken at the model's.
   marks.hotspots = job.hotspots;
   const regions = await json(`${jobPath}/regions`).catch(() => ({ features: [] }));
   marks.setRegions(regions.features);
   list = new List(element("list"), jobPath, { mpp: job.image.mpp, choose: jump });
-  gallery = new Gallery(element("pictures"), element("gallery-order"), jobPath, { choose: jump, isOpen: () => !element("gallery").hidden });
+  gallery = new Gallery(jobPath, { choose: jump, isOpen: () => !element("gallery").hidden });
   element("result").hidden = false;
-  Object.assign(element("threshold"), { min: floor, value: job.threshold });
+  Object.assign(element("threshold"), { min: candidates.floor, value: job.threshold });
   element("reset").textContent = `back to ${job.threshold}`;
   element("warnings").replaceChildren(...job.warnings.map((text) => make("li", { textContent: text })));
   const leftOut = [];
@@ -171,7 +178,7 @@ async function showResult() {
 
 async function showPanels(address) {
   const say = (index, verdict) => { list.say(index, verdict); gallery.say(index, verdict); };
-  const shown = { job, candidates, stage, marks };
+  const shown = { job, candidates: candidates.all, stage, marks };
   panel = new ReviewPanel(jobPath, { ...shown, jump, select, order, say, apply: applyThreshold, fetchFile: download, onCount: () => counting?.show() });
   counting = new WindowPanel({ ...shown, figures: () => panel.figures(), onChange: keepAddress });
   await panel.open();
@@ -185,6 +192,11 @@ function peek(isPeeking) {
   marks.isPeeking = isPeeking;
   stage.peek(isPeeking);
   marks.draw();
+}
+
+function turn(degrees) {
+  stage?.turnTo(stage.turned + degrees);
+  keepAddress();
 }
 
 const nudge = (step) => { element("threshold").value = Number(element("threshold").value) + step; applyThreshold(); };
@@ -208,6 +220,9 @@ function listen() {
   element("gallery-open").onclick = () => toggleGallery(true);
   element("gallery-close").onclick = () => toggleGallery(false);
   element("brightness").oninput = () => { element("slide").style.filter = `brightness(${element("brightness").value})`; };
+  element("turn-left").onclick = () => turn(-TURN);
+  element("turn-right").onclick = () => turn(TURN);
+  element("measure").onclick = () => measure?.advance();
   element("zoom-in").onclick = () => stage?.zoom(1.5);
   element("zoom-out").onclick = () => stage?.zoom(1 / 1.5);
   listenToKeys({
@@ -216,7 +231,8 @@ function listen() {
     n: () => step(1), p: () => step(-1), h: spot, t: flipTheme, g: () => toggleGallery(), w: () => counting?.placeHere(),
     1: () => stage.magnify(1), 2: () => stage.magnify(0.5), 4: () => stage.magnify(0.25),
     m: () => element("show-map").click(), d: () => element("show-marks").click(), o: () => element("show-tissue").click(),
-    u: () => element("show-unread").click(), "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
+    u: () => element("show-unread").click(), l: () => measure.advance(), ",": () => turn(-TURN), ".": () => turn(TURN),
+    "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
     "+": () => stage.zoom(1.5), "=": () => stage.zoom(1.5), "-": () => stage.zoom(1 / 1.5), "?": () => element("keys").showModal(),
     ArrowLeft: () => stage.move(-0.1, 0), ArrowRight: () => stage.move(0.1, 0),
     ArrowUp: () => stage.move(0, -0.1), ArrowDown: () => stage.move(0, 0.1),

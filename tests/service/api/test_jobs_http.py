@@ -47,6 +47,23 @@ def test_threshold_changes_without_a_rescan(client: httpx.Client, done: dict) ->
     assert rescanned["count"] == lower["count"]
 
 
+def test_pages_hold_each_detection_once_by_falling_score(client: httpx.Client, done: dict) -> None:
+    def page(**query: float) -> dict:
+        return client.get(f"/jobs/{done['id']}/detections", params={"threshold": 0, **query}).raise_for_status().json()
+
+    whole = page()
+    assert whole["total"] == len(whole["detections"]) > 5
+    pages = [page(limit=3, offset=offset) for offset in range(0, whole["total"] + 3, 3)]
+    assert [one for answer in pages for one in answer["detections"]] == whole["detections"]
+    assert {len(answer["detections"]) for answer in pages[: whole["total"] // 3]} == {3}
+    assert {(answer["total"], answer["count"]) for answer in pages} == {(whole["total"], whole["count"])}
+    scores = [one["score"] for one in whole["detections"]]
+    assert scores == sorted(scores, reverse=True)
+    for query in ({"limit": 0}, {"limit": 10_001}, {"offset": -1}, {"offset": 10**12}, {"limit": "many"}):
+        refused = client.get(f"/jobs/{done['id']}/detections", params=query)
+        assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+
+
 def test_geojson_and_json_say_the_same(client: httpx.Client, done: dict) -> None:
     features = client.get(done["links"]["detections.geojson"]).json()["features"]
     assert len(features) == len(done["detections"])
