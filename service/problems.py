@@ -55,7 +55,7 @@ PROBLEMS = {
     "invalid-request": ProblemKind(422, "The request is not valid"),
     "disconnected": ProblemKind(400, "The client disconnected"),
     "empty-upload": ProblemKind(400, "The upload is empty"),
-    "too-large": ProblemKind(413, "The slide is larger than this service accepts"),
+    "too-large": ProblemKind(413, "This is larger than this service accepts"),
     "quota-exceeded": ProblemKind(413, "The storage quota of this client is used up"),
     "source-forbidden": ProblemKind(403, "This source is not on the allow list"),
     "source-not-found": ProblemKind(404, "No such source"),

@@ -16,6 +16,7 @@ from models.card import NOTICE
 from service.access.key_ring import KeyRing, load_keys
 from service.access.limits import RateLimit, SubmissionLimiter
 from service.api.behind_proxy import BehindProxy
+from service.api.body_size import SmallBodies
 from service.api.body_timeout import BodyTimeout
 from service.api.contract import errors
 from service.api.contract.examples import add_examples
@@ -84,6 +85,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     )
     app.state.registry = instrument(app)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(SmallBodies)
     app.add_middleware(BodyTimeout, timeout_s=settings.client_timeout_s)
     app.add_middleware(PlainTargets)
     app.add_middleware(TusHeaders)

@@ -71,6 +71,8 @@ def _http_problem(_handler: object, request: Request, error: HTTPException) -> P
     """The problem of an error that Starlette, FastAPI or a route raises by its status alone."""
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _as_exception(make_problem("too-large", detail=str(error.detail)))
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_methods(request))
     problem = {

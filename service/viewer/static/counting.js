@@ -1,7 +1,6 @@
 // The panel of the window that is placed by hand: where it lies, and what is counted in it.
+import { element } from "./elements.js";
 import { WINDOWS, countIn, windowAt } from "./placing.js";
-
-const element = (id) => document.getElementById(id);
 
 export class WindowPanel {
   // `figures` gives those that stand after the review.

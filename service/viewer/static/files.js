@@ -1,5 +1,6 @@
 // The files of a result.
 import { call } from "./api.js";
+import { make } from "./elements.js";
 
 const ABOUT = {
   "detections.geojson": "opens on the slide in QuPath", "detections.csv": "a table", "map.ome.tiff": "the map, a pyramid",
@@ -7,7 +8,6 @@ const ABOUT = {
   "report.html": "a page to keep", "regions.geojson": "hotspots, tissue, unread area, ink", "tissue.geojson": "the tissue",
   "candidates.csv": "down to the lowest score kept",
 };
-const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
 export function showFiles(job) {
   const files = Object.entries(job.links).filter(([, link]) => link.includes("/files/"));

@@ -1,9 +1,9 @@
 // The panel of the review: its buttons and its count, and what it changes on the slide and in the list.
+import { element } from "./elements.js";
 import { Review } from "./review.js";
 
 const FILES = { "report.reviewed.html": "Report", "detections.reviewed.csv": "Table", "detections.reviewed.geojson": "QuPath", "labels.zip": "Labels" };
 const VERDICTS = { accept: "accepted", reject: "rejected", unsure: "unsure" };
-const element = (id) => document.getElementById(id);
 
 export class ReviewPanel {
   // `page` has the job, its candidates, what shows them, and how one of them is chosen.

@@ -1,9 +1,9 @@
 // How far a job is, in words.
 import { megabytes } from "./api.js";
+import { element } from "./elements.js";
 
 export const FINAL = ["SUCCEEDED", "FAILED", "CANCELLED"];
 const WORDS = { QUEUED: "Waiting for a worker", RUNNING: "Scanning", SUCCEEDED: "Scanned", FAILED: "Failed", CANCELLED: "Cancelled" };
-const element = (id) => document.getElementById(id);
 
 export function showState(now) {
   const { tiles_done: done, tiles_total: total, mm2_done, mm2_total, eta_s, bytes_done, bytes_total } = now.progress;

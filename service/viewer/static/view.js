@@ -3,6 +3,7 @@ import { onAddress, readAddress, writeAddress } from "./address.js";
 import { call, follow, json } from "./api.js";
 import { loadCandidates } from "./candidates.js";
 import { WindowPanel } from "./counting.js";
+import { element, make } from "./elements.js";
 import { List, drawHistogram } from "./findings.js";
 import { download, showFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
@@ -17,8 +18,6 @@ import { FINAL, showState } from "./state.js";
 const LIVE_INTERVAL = 2000; // ms
 const TURN = 15; // degrees
 const jobPath = location.pathname.replace(/\/view$/, "");
-const element = (id) => document.getElementById(id);
-const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 let job, stage, marks, measure, list, gallery, panel, counting, candidates;
 
 async function showSlide() {
