@@ -22,7 +22,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         yield running
 
 
-@pytest.mark.parametrize("method, path", [("POST", MARK), ("PUT", f"{MARK}/a")])
+@pytest.mark.parametrize(("method", "path"), [("POST", MARK), ("PUT", f"{MARK}/a")])
 def test_an_endless_note_is_not_read_to_its_end(client: TestClient, method: str, path: str) -> None:
     answer = client.request(method, path, content=b" " * 100 * MAX_SMALL, headers={"Content-Type": "application/json"})
     assert problem(answer, 413)["type"] == "urn:mitoscan:too-large"
