@@ -44,7 +44,7 @@ def test_ten_thousand_candidates_are_counted_and_shown_in_parts(server: Server, 
     assert [int(query["offset"][0]) for query in asked] == list(range(0, COUNT, 2000))
     assert {query["limit"][0] for query in asked} == {"2000"}
     assert int(page.inner_text("#count")) == many["count"]
-    for threshold in ("0.3", "0.05", "0.8", "0.05"):
+    for threshold in ("0.3", "0.8", "0.05", "0.45", "0.635", "0.12", "0.77", "0.05"):
         page.fill("#threshold", threshold)
         shown = server.client.get(f"{where}/detections", params={"threshold": threshold, "limit": 1}).json()
         assert int(page.inner_text("#count")) == shown["count"]
