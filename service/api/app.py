@@ -90,7 +90,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     app.add_middleware(PlainTargets)
     app.add_middleware(TusHeaders)
     app.add_middleware(OwnHosts, settings=settings, keys=keys)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, frame_origins=settings.frame_origins)
     app.add_middleware(AuditTrail, folder=settings.audit_folder, keep_days=settings.audit_keep_days)
     if settings.cors_origins:
         app.add_middleware(

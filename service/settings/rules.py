@@ -26,6 +26,8 @@ GIB = 1024**3
 MIN_WORKER_MEMORY = 2 * GIB
 #: Characters of the name of a key, or of a group.
 MAX_KEY_NAME = 128
+#: As browsers write it; of a host's name, only the characters matter.
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -72,6 +74,13 @@ def host_name(name: str) -> str:
     if not bare or set(bare) & set("/@*, ") or (":" in bare and bare.count(":") < 2):
         raise ValueError(f"{name!r} is not a host's name: write it without scheme, port and path")
     return bare
+
+
+def web_origin(text: str) -> str:
+    """`text`, if it is the origin of a web page: scheme, host, port if it is not the usual one, and nothing else."""
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"{text!r} is not the origin of a web page: write it as 'https://lis.example'")
+    return text
 
 
 def issuer_address(url: str) -> str:

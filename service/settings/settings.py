@@ -26,6 +26,7 @@ from service.settings.rules import (
     http_address,
     issuer_address,
     known_keys,
+    web_origin,
     webhook_key,
 )
 from service.settings.sources import SourcedSettings
@@ -99,6 +100,9 @@ class Settings(SourcedSettings):
         description="Ask for no key on a network address either: whoever reaches the service may do everything.",
     )
     cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API from a browser.")
+    frame_origins: tuple[Annotated[str, AfterValidator(web_origin)], ...] = Field(
+        default=(), description="Web origins whose pages may show the service's pages in a frame; none: no page may."
+    )
     slide_folders: tuple[Path, ...] = Field(
         default=(), description="Folders of the server that {'source': {'path'}} may name slides in; none: off."
     )
