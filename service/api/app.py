@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -21,7 +22,7 @@ from service.api.body_timeout import BodyTimeout
 from service.api.contract import errors
 from service.api.contract.examples import add_examples
 from service.api.contract.requests import DetectSource
-from service.api.contract.tus_protocol import EXPOSED
+from service.api.contract.tus_protocol import EXPOSED, complete_description
 from service.api.head import HeadAsGet
 from service.api.own_hosts import OwnHosts
 from service.api.routes import (
@@ -156,7 +157,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
 
 def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, keys: KeyRing) -> dict[str, Any]:
     """The OpenAPI document with what FastAPI cannot know: streamed bodies, models, whether keys are on, the prefix."""
-    document = openapi()
+    document = deepcopy(openapi())  # It is kept, and completed again for the next prefix.
     document["components"]["schemas"].pop("HTTPValidationError", None)  # FastAPI's; ours is Problem.
     schema = DetectSource.model_json_schema(ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= schema.pop("$defs") | {"DetectSource": schema}
@@ -171,4 +172,5 @@ def _complete(openapi: Callable[[], dict[str, Any]], catalog: Catalog, keys: Key
         }
         document["security"] = [{"key": []}, {"bearer": []}]
     add_examples(document)
+    complete_description(document)
     return document | {"servers": [{"url": link("") or "/"}]}

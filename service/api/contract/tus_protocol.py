@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Any
 
 from service.slides_in.multipart import BadRequestError
 
@@ -24,6 +25,22 @@ EXPOSED = (
 )
 #: Largest Upload-Length and Upload-Offset.
 MAX_INT = 2**53
+
+
+def complete_description(document: dict[str, Any]) -> None:
+    """Say in an OpenAPI document what FastAPI cannot: that the version is required, and that HEAD has no body.
+
+    Without the version the answer is 412, which is tus's own, and not that of an invalid request.
+    """
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items() if path.startswith(PREFIX) else ():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "Tus-Resumable":
+                    parameter["required"] = True
+                    parameter["schema"].pop("default", None)
+            if method == "head":
+                for response in operation["responses"].values():
+                    response.pop("content", None)
 
 
 def name_in_metadata(metadata: str) -> str:
