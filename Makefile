@@ -4,6 +4,7 @@
 #   make test    run all tests
 #   make docs    build the documentation as a site, into site/
 #   make test-machines   run those of the dense net and of scans as on other machines
+#   make sbom    list what an installation is made of, in sbom.json
 #   make         format check, lint, types and the fast tests
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= 3
 
 .DEFAULT_GOAL := check
-.PHONY: demo serve test test-machines docs check fmt bench train image-test setup setup-dev clean
+.PHONY: demo serve test test-machines docs check fmt bench train image-test sbom setup setup-dev clean
 
 # A stamp is made when an installation succeeded; it is made anew when what is to be installed changes.
 RUNTIME := $(VENV)/.installed
@@ -115,6 +116,17 @@ train: $(RUNTIME)
 # Builds the image on a Debian of its own and scans in it, by command line and by HTTP. Needs root, buildah, debootstrap.
 image-test:
 	./tests/image/run
+
+# What an installation of mitoscan is made of, as CycloneDX, in sbom.json: the packages of an environment that has nothing
+# else, listed by a tool that lies elsewhere.
+SBOM_ENV  := build/sbom-env
+SBOM_TOOL := build/sbom-tool
+sbom:
+	$(PYTHON) -m venv --clear $(SBOM_ENV) && $(PYTHON) -m venv --clear $(SBOM_TOOL)
+	$(MAKE) --no-print-directory setup VENV=$(SBOM_ENV)
+	$(SBOM_TOOL)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt cyclonedx-bom
+	$(SBOM_TOOL)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(SBOM_ENV)
+	@echo "sbom.json lists what mitoscan is installed with"
 
 clean:
 	rm -rf $(VENV) $(OUT) site service/viewer/node_modules tests/service/js/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

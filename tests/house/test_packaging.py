@@ -134,7 +134,7 @@ def test_the_programs_that_tests_need_are_installed_by_ci() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "serve", "test", "test-machines", "docs", "check", "bench", "fmt", "train", "image-test"]
+    "target", ["demo", "serve", "test", "test-machines", "docs", "check", "bench", "fmt", "train", "image-test", "sbom"]
 )
 def test_make_knows_its_targets(target: str) -> None:
     done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
