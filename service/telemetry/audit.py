@@ -20,8 +20,12 @@ FILE_NAME = "audit.jsonl"
 #: Not recorded: what shows nothing of a slide, or is a part of a view that was recorded already.
 _UNNOTED = re.compile(
     r"/|/docs|/openapi\.json|/static/.*|/models|/healthz|/readyz|/metrics|/jobs|"
-    r"/jobs/[^/]+/(view|events|live-map\.png|slide_files/.*|slide\.dzi)"
+    r"/jobs/[^/]+/(view|events|live-map\.png|slide\.dzi)"
 )
+#: Recorded once of each client and job: a slide is looked at by hundreds of tiles.
+_TILE = re.compile(r"(/jobs/[^/]+/slide_files)/.*")
+#: So many clients and jobs are known; tiles of others are recorded anew.
+MOST_LOOKING = 10_000
 MAX_PATH = 300
 
 
@@ -53,10 +57,10 @@ class AuditTrail:
             folder / FILE_NAME, when="midnight", utc=True, backupCount=keep_days, encoding="utf-8", delay=True
         )
         self._handler.setFormatter(logging.Formatter("%(message)s"))
-        self._log = logging.Logger(
-            "mitoscan.audit"
-        )  # Outside the tree of loggers, so that no configuration turns it off.
+        # Outside the tree of loggers, so that no configuration turns it off.
+        self._log = logging.Logger("mitoscan.audit")
         self._log.addHandler(self._handler)
+        self._looking: dict[tuple[str, ...], None] = {}  # Who has looked at which slide, the latest last.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application; write the entry when the answer begins."""
@@ -64,7 +68,7 @@ class AuditTrail:
             try:
                 await self._app(scope, receive, send)
             finally:
-                self._log.handlers[0].close()
+                self._handler.close()
             return
         facts: dict[str, str] = {}
         scope["mitoscan.audit"] = facts
@@ -74,27 +78,36 @@ class AuditTrail:
                 self._write(scope, int(message["status"]), facts)
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_and_record if scope["type"] == "http" else send)
-        finally:
-            if scope["type"] == "lifespan":  # The application ends.
-                self._handler.close()
+        await self._app(scope, receive, send_and_record if scope["type"] == "http" else send)
 
     def _write(self, scope: Scope, status: int, facts: dict[str, str]) -> None:
-        is_refused = status in {401, 403, 429}
-        if not is_refused and scope["method"] in {"GET", "HEAD"} and _UNNOTED.fullmatch(scope["path"]):
-            return
-        address = scope["client"][0] if scope.get("client") else None
+        address, path = scope["client"][0] if scope.get("client") else None, scope["path"]
+        if status not in {401, 403, 429} and scope["method"] in {"GET", "HEAD"}:
+            if _UNNOTED.fullmatch(path):
+                return
+            if tile := _TILE.fullmatch(path):
+                path = tile[1]
+                if not self._is_first(facts.get("client", ""), str(address), path, _now()[:10]):
+                    return
         entry = {
             "time": _now(),
             "client": None,
             "address": address,
             "method": scope["method"],
-            "path": shown_path(scope["path"]),
+            "path": shown_path(path),
             "status": status,
             **facts,
         }
         self._log.info(json.dumps(entry))
+
+    def _is_first(self, *look: str) -> bool:
+        """True of the first look of a client at a slide on a day."""
+        is_known = look in self._looking
+        self._looking.pop(look, None)
+        self._looking[look] = None
+        if len(self._looking) > MOST_LOOKING:
+            del self._looking[next(iter(self._looking))]
+        return not is_known
 
 
 def _now() -> str:
