@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,10 @@ def tile(request: Request) -> PlainTextResponse:
 
 
 @pytest.fixture
-def looking(tmp_path: Path) -> TestClient:
+def looking(tmp_path: Path) -> Iterator[TestClient]:
     app = Starlette(routes=[Route("/{path:path}", tile)])
-    return TestClient(AuditTrail(app, folder=tmp_path, keep_days=1))
+    with TestClient(AuditTrail(app, folder=tmp_path, keep_days=1)) as running:
+        yield running
 
 
 def look(client: TestClient, name: str, job: str, *, tiles: int = 3, status: int = 200) -> None:
