@@ -68,6 +68,7 @@ PROBLEMS = {
     "busy": ProblemKind(503, "The service cannot take more work now"),
     "store-unavailable": ProblemKind(503, "The job database cannot be reached"),
     "storage-full": ProblemKind(507, "The service is short of disk space"),
+    "encoded-body": ProblemKind(415, "The body has a Content-Encoding"),
     "unsupported-slide": ProblemKind(415, "Not a slide or image in a supported format"),
     "damaged-slide": ProblemKind(422, "The slide is damaged"),
     "unreadable-region": ProblemKind(422, "A part of the slide cannot be read"),

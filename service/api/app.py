@@ -17,7 +17,6 @@ from models.card import NOTICE
 from service.access.key_ring import KeyRing, load_keys
 from service.access.limits import RateLimit, SubmissionLimiter
 from service.api.behind_proxy import BehindProxy
-from service.api.body_size import SmallBodies
 from service.api.body_timeout import BodyTimeout
 from service.api.contract import errors
 from service.api.contract.examples import add_examples
@@ -25,6 +24,7 @@ from service.api.contract.requests import DetectSource
 from service.api.contract.tus_protocol import EXPOSED, complete_description
 from service.api.head import HeadAsGet
 from service.api.own_hosts import OwnHosts
+from service.api.plain_bodies import PlainBodies
 from service.api.routes import (
     detect,
     files,
@@ -86,7 +86,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
     )
     app.state.registry = instrument(app)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(SmallBodies)
+    app.add_middleware(PlainBodies)
     app.add_middleware(BodyTimeout, timeout_s=settings.client_timeout_s)
     app.add_middleware(PlainTargets)
     app.add_middleware(TusHeaders)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -71,6 +74,28 @@ def test_a_purged_job_its_result_and_its_upload_are_gone(server: Server, ann: ht
     again = detect(ann, body)
     assert not again["cached"]
     assert again["detections"] == job["detections"]
+
+
+def test_no_byte_of_a_purged_slide_and_no_word_about_it_is_left(server: Server, ann: httpx.Client) -> None:
+    name, case, body = "Zacharias Zebra.png", "Z-1234", png(make_field(309))
+    job = detect(ann, body, name=name, case=case)
+    ann.post(f"/jobs/{job['id']}/review/marks", json={"x": 5, "y": 5, "note": "of Zebra"}).raise_for_status()
+    data = server.folder / "data"
+    # The audit trail keeps who did what with which slide: its hash, never its name.
+    words = [name.encode(), b"Zebra", case.encode(), hashlib.sha256(body).hexdigest().encode(), body[100:200]]
+    assert all(any(word in content for content in contents(data)) for word in words[:4])
+    assert ann.delete(f"/jobs/{job['id']}", params={"purge": "true"}).status_code == 204
+    assert [word for word in words if any(word in content for content in contents(data))] == []
+
+
+def contents(folder: Path) -> Iterator[bytes]:
+    """Paths and bytes of all files, and all that the database knows; without the audit trail."""
+    for path in folder.rglob("*"):
+        if path.is_file() and "audit" not in path.parts and not path.name.startswith("store.sqlite"):
+            yield str(path.relative_to(folder)).encode()
+            yield path.read_bytes()
+    with closing(sqlite3.connect(f"file:{folder / 'store.sqlite'}?mode=ro", uri=True)) as database:
+        yield "\n".join(database.iterdump()).encode()
 
 
 def test_what_others_need_stays_until_the_last_of_them(server: Server, ann: httpx.Client, bob: httpx.Client) -> None:

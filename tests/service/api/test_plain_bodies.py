@@ -1,7 +1,8 @@
-"""A body that is no slide is small: nobody, with or without a key, makes the service hold more."""
+"""Bodies are sent as they are, and those that are no slides are small, whoever sends them."""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.body_size import MAX_SMALL
+from service.api.plain_bodies import MAX_SMALL
 from service.settings import Settings
 from tests.service.api.problems import problem
 
@@ -37,3 +38,10 @@ def test_what_is_small_is_read_whole(client: TestClient) -> None:
 def test_slides_are_not_small(client: TestClient) -> None:
     answer = client.post("/detect", content=bytes(2 * MAX_SMALL))
     assert answer.status_code == 415, answer.text
+
+
+@pytest.mark.parametrize("path", ["/detect", "/uploads/slide.png", MARK])
+def test_an_encoded_body_is_refused_by_the_name_of_its_coding(client: TestClient, path: str) -> None:
+    body, headers = gzip.compress(b"{}"), {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = client.request("PUT" if "uploads" in path else "POST", path, content=body, headers=headers)
+    assert "'gzip'" in problem(answer, 415)["detail"]
