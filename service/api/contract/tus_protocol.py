@@ -28,15 +28,14 @@ MAX_INT = 2**53
 
 
 def complete_description(document: dict[str, Any]) -> None:
-    """Say in an OpenAPI document what FastAPI cannot: that the version is required, and that HEAD has no body.
+    """Say in an OpenAPI document what FastAPI cannot: that HEAD has no body, and that no version is no version.
 
-    Without the version the answer is 412, which is tus's own, and not that of an invalid request.
+    The version is not said to be required: without it the answer is 412, which is tus's own.
     """
     for path, operations in document["paths"].items():
         for method, operation in operations.items() if path.startswith(PREFIX) else ():
             for parameter in operation.get("parameters", ()):
                 if parameter["name"] == "Tus-Resumable":
-                    parameter["required"] = True
                     parameter["schema"].pop("default", None)
             if method == "head":
                 for response in operation["responses"].values():

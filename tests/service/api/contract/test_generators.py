@@ -93,8 +93,6 @@ def operations(package: ModuleType) -> dict[str, ModuleType]:
 def some(parameter: inspect.Parameter) -> Any:
     """A value of a required argument, as its annotation wants it."""
     kind, known = parameter.annotation, {"VerdictIn": {"verdict": "accepted"}, "FigureIn": {"x": 1, "y": 1}}
-    if parameter.name == "tus_resumable":
-        return "1.0.0"
     if isinstance(kind, type) and hasattr(kind, "from_dict"):
         return kind.from_dict(known.get(kind.__name__, {"file": b"no slide"}))
     return {str: "0" * 32, int: 1, float: 1.0}.get(kind, ["0" * 32])
