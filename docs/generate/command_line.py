@@ -68,7 +68,8 @@ def _default(option: Any) -> str:
 
 
 def _placeholder(parameter: Any) -> str:
-    name = parameter.metavar or (parameter.display_name_raw or parameter.name).upper()
+    # Of typer 0.29 on: the name as the function has it.
+    name = parameter.metavar or (getattr(parameter, "display_name_raw", None) or parameter.name).upper()
     is_optional = parameter.param_type_name == "argument" and not parameter.required and parameter.default is not None
     many = "..." if parameter.param_type_name == "argument" and parameter.nargs == -1 and "..." not in name else ""
     return f"[{name}{many}]" if is_optional else f"{name}{many}"
