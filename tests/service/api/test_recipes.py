@@ -65,6 +65,9 @@ def test_the_example_of_the_client_runs(server: Server, tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("block", FURTHER, ids=range(len(FURTHER)))
 def test_what_needs_no_server_runs_too(block: str, tmp_path: Path) -> None:
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, capture_output=True, check=False)
+    script = block.replace("/srv/mitoscan", str(tmp_path / "data"))
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    place = {"cwd": tmp_path, "env": os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}}
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], **place, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout

@@ -123,7 +123,7 @@ def test_keys_and_list_lead_to_each_detection(server: Server, page) -> None:
     page.evaluate("document.querySelector('#list').scrollTop = 0")
     page.locator("#list li[aria-posinset='1'] button").click()
     assert chosen.get_attribute("aria-posinset") == "1"
-    page.wait_for_function("document.querySelector('#list img').naturalWidth === 128")
+    page.wait_for_function("() => document.querySelector('#list img').naturalWidth === 128")
     page.wait_for_timeout(1000)
     x, y = page.evaluate("""() => { const box = document.querySelector('#slide').getBoundingClientRect();
       return [box.left + box.width / 2, box.top + box.height / 2]; }""")
