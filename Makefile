@@ -17,9 +17,9 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Under the constraints, with the build tools of the constraints.
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --no-build-isolation
 EXAMPLE := examples/CMU-1-Small-Region.svs
-# Processes share the cores, one thread each: more would wait for one another. Three, because servers and browsers wait.
+# Two processes share the machine's cores: more threads each would wait for one another.
 PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-WORKERS ?= 3
+WORKERS ?= 2
 
 .DEFAULT_GOAL := check
 .PHONY: demo serve test test-machines docs check fmt bench train image-test sbom setup setup-dev clean

@@ -91,8 +91,9 @@ def colours_from_levels(levels: Levels) -> Colours:
     """Probabilities in steps of 1 / 255 as red, green, blue and opacity: (...) -> (..., 4)."""
     stops = np.array(COLOUR_STOPS)
     table = [np.interp(np.arange(256) / 255, stops[:, 0], stops[:, channel]) for channel in range(1, 5)]
-    colours: Colours = np.stack(table, axis=-1).round().astype(np.uint8)[levels]
-    return colours
+    colours = np.ascontiguousarray(np.stack(table, axis=-1).round().astype(np.uint8))
+    # Looked up as one number each: several times as fast as four bytes.
+    return colours.view(np.uint32)[:, 0][levels][..., None].view(np.uint8)
 
 
 def _first_of_each(count: int, step: float, length: int) -> npt.NDArray[np.intp]:

@@ -105,12 +105,7 @@ def _draw_classes(
 def _paint(colours: Colours, px_um: float, result: ScanResult) -> Colours:
     """The slide with the map, the outline of its tissue and the hatching of what could not be read."""
     shape = colours.shape[:2]
-    layer = colours_from_levels(pool_map(result.map.read_highest, result.frame, shape, px_um=px_um))
-    shown = layer[..., 3] > 0
-    above, below = layer[shown].astype(np.uint16), colours[shown]  # (n, 4), (n, 3)
-    opacity = above[:, 3:]
-    painted = colours.copy()
-    painted[shown] = (below * (255 - opacity) + above[:, :3] * opacity + 127) // 255
+    painted = _over(colours, colours_from_levels(pool_map(result.map.read_highest, result.frame, shape, px_um=px_um)))
     painted[outline(_shown(result.tissue.is_tissue, shape, px_um / result.tissue.mask_mpp))] = TISSUE_COLOUR
     px_per_map_px = result.frame.map_mpp / px_um
     boxes = [Box(*(round(edge * px_per_map_px) for edge in box)).clipped(*shape) for box in result.unreadable]
@@ -119,6 +114,16 @@ def _paint(colours: Colours, px_um: float, result: ScanResult) -> Colours:
         marked = _shown(is_ink, shape, px_um / result.tissue.mask_mpp)
         painted[outline(marked) | (marked & hatching(shape, [(0, 0, *shape)])[:, ::-1])] = INK_COLOUR
     return painted
+
+
+def _over(colours: Colours, layer: Colours) -> Colours:
+    """The colours (H, W, 3) below a layer (H, W, 4) with its opacity; where that is 0 they stay as they are."""
+    opacity = layer[..., 3:].astype(np.uint16)  # Products of two bytes fit.
+    mixed = colours * (255 - opacity)
+    mixed += layer[..., :3] * opacity
+    mixed += 127
+    mixed //= 255
+    return mixed.astype(np.uint8)
 
 
 def _draw_marks(picture: Image.Image, px_um: float, result: ScanResult) -> Image.Image:

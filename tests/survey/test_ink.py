@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from skimage import data
 
@@ -81,6 +81,7 @@ def test_tissue_under_opaque_ink_is_left_out(clean: Pixels, clean_mm2: float, in
 def test_strokes_are_found_wherever_they_lie(
     ink: str, start: tuple[int, int], turn: float, width: int, opacity: float, glass: int
 ) -> None:
+    assume(ink != "pure black" or opacity < 0.99)  # What is black altogether counts as not scanned.
     empty = np.full((600, 600, 3), glass, np.uint8)
     end = int(start[0] + 150 * np.cos(turn)), int(start[1] + 150 * np.sin(turn))
     marked, covered = drawn(empty, (*start, *end), ink=ink, width=width, opacity=opacity)

@@ -215,7 +215,8 @@ def test_nothing_is_written_for_who_has_no_key(server: Server) -> None:
             assert nobody.post("/uploads", content=body, headers=headers).status_code == 401
             assert nobody.put("/uploads/a.png", content=body, headers=headers).status_code == 401
             assert nobody.patch("/uploads/tus/" + "0" * 32, content=body, headers=APPEND | headers).status_code == 401
-    assert set((server.folder / "data" / "uploads").rglob("*")) == files
+    # What tests before this one have deleted may still be going.
+    assert set((server.folder / "data" / "uploads").rglob("*")) <= files
 
 
 def test_a_name_stays_with_its_upload(ann: httpx.Client, bob: httpx.Client) -> None:

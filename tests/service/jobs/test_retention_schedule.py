@@ -14,7 +14,7 @@ def test_the_schedule_cleans_and_spares_open_jobs(tmp_path: Path, models_folder:
     settings = {"MITOSCAN_CLEANING_SCHEDULE": "* * * * * *", "MITOSCAN_KEEP_DAYS": "0.00001"}
     with Server(tmp_path, models_folder, **settings).start() as server:
         done = server.client.post("/detect", content=png(make_field(1))).json()
-        running = server.submit(png(make_large_field(2)), stride="1")
+        running = server.submit(png(make_large_field(2, 30)), stride="1")  # Is cancelled in the end.
         server.wait(running, "RUNNING")
         waiting = server.submit(png(make_field(3)))
         uploads, results = tmp_path / "data" / "uploads", tmp_path / "data" / "results"

@@ -30,7 +30,7 @@ def line(own_server: Server) -> Iterator[BreakingLine]:
 @pytest.mark.slow
 def test_a_page_follows_its_job_over_a_cut_line_and_a_restart(browser, own_server: Server, line: BreakingLine) -> None:
     # Minutes of work on any machine: it is cancelled in the end.
-    job_id = own_server.submit(png(make_large_field(61, 40)), stride="1")
+    job_id = own_server.submit(png(make_large_field(61, 30)), stride="1")
     own_server.wait(job_id, "RUNNING")
     page = browser.new_page()
     page.set_default_timeout(120_000)
