@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -62,7 +61,6 @@ class ScanMonitor:
     def __init__(self, store: Store, job: Job, *, timeout_s: float) -> None:
         self.job = job
         self.why: Stop | None = None
-        self.ended = threading.Event()
         self._store = store
         self._deadline = time.monotonic() + timeout_s
         self._next_check = 0.0

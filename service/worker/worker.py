@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import NoReturn
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -51,6 +52,9 @@ class Worker:
         self._catalog = Catalog(settings.models, settings.default_model)
         self._started_at = time.time()
         self._stopping = threading.Event()
+        #: Set while no job is in this worker's hands: from before its start is stored until its end is.
+        self._holds_none = threading.Event()
+        self._holds_none.set()
         self._one_at_a_time = threading.Lock()
         self._monitor: ScanMonitor | None = None
         self._presence = Presence(store.engine)
@@ -61,13 +65,17 @@ class Worker:
         """Scan for one job, and store how it ended."""
         # DBOS counts a started workflow a moment late: with short polls it sometimes hands out two jobs at once.
         with self._one_at_a_time:
+            self._holds_none.clear()
             if self._stopping.is_set():
-                _wait_for_exit()
+                self._leave_open()
             with (
                 bound_contextvars(job=job_id),
                 tracer.start_as_current_span("scan", attributes={"mitoscan.job": job_id}),
             ):
-                self._run_job(job_id)
+                try:
+                    self._run_job(job_id)
+                finally:
+                    self._holds_none.set()
 
     def _run_job(self, job_id: str) -> None:
         try:
@@ -107,7 +115,7 @@ class Worker:
         self._stopping.set()
         if self._monitor:
             self._monitor.stop(Stop.SHUTDOWN)
-            self._monitor.ended.wait(GIVE_BACK_S)
+        self._holds_none.wait(GIVE_BACK_S)
         self.send_heartbeat(is_last=True)
 
     def _start(self, job: Job) -> Job:
@@ -118,6 +126,8 @@ class Worker:
 
     def _scan(self, job: Job) -> None:
         monitor = self._monitor = ScanMonitor(self._store, job, timeout_s=resource_bounds.timeout_s(job, self.settings))
+        if self._stopping.is_set():  # `stop` came before there was a scan to stop.
+            monitor.stop(Stop.SHUTDOWN)
         try:
             figures = self._scan_into_folder(job, monitor)
             self._end(job, partial(lifecycle.finish, now=time.time(), figures=figures))
@@ -133,7 +143,6 @@ class Worker:
                 os._exit(EXIT_RESTART)
         finally:
             self._monitor = None
-            monitor.ended.set()
 
     def _scan_into_folder(self, job: Job, monitor: ScanMonitor) -> Figures:
         work = self._results.work_folder(job.id)
@@ -157,12 +166,16 @@ class Worker:
             )
         elif stopped.why is Stop.SHUTDOWN:
             self._end(job, lifecycle.requeue)
-            assert self._monitor
-            self._monitor.ended.set()
-            _wait_for_exit()
+            self._leave_open()
         else:
             # Another worker has the job: a normal end of this workflow would end the other's too.
             os._exit(EXIT_RESTART)
+
+    def _leave_open(self) -> NoReturn:
+        """Never return: the process is about to exit, and the workflow must stay open for another worker."""
+        self._holds_none.set()
+        while True:
+            threading.Event().wait()
 
     def _end(self, job: Job, transition: Callable[[Job], Job]) -> None:
         """Store how the job ended, unless another worker has it by now."""
@@ -199,8 +212,3 @@ class Worker:
             problem = resource_bounds.timeout_problem(monitor.job, self.settings)
             self._end(monitor.job, partial(lifecycle.fail, problem=problem, now=time.time()))
         os._exit(EXIT_RESTART)
-
-
-def _wait_for_exit() -> None:
-    """Never return: the process is about to exit, and the workflow must stay open for another worker."""
-    threading.Event().wait()
