@@ -15,6 +15,7 @@ export class Review {
     this.isSaving = false;
     this.saving = Promise.resolve();
     this.own = ""; // what the service calls this reviewer
+    this.changes = 0; // what was said or saved so far
   }
 
   get reviewer() { return localStorage.getItem(NAME) ?? ""; }
@@ -22,16 +23,25 @@ export class Review {
   get query() { return this.reviewer ? `?reviewer=${encodeURIComponent(this.reviewer)}` : ""; }
 
   async load() {
-    const { marks, by } = await json(this.path + this.query);
-    this.own = by;
+    let answer, before;
+    do { // An answer from before the last verdict would take it off the page.
+      before = this.changes;
+      answer = await json(this.path + this.query);
+    } while (before !== this.changes);
+    this.own = answer.by;
     this.marks.clear();
-    for (const mark of marks) this.keep(mark);
+    for (const mark of answer.marks) this.keep(mark);
     this.onChange();
   }
 
   keep(mark) {
     if (!this.marks.has(mark.id)) this.marks.set(mark.id, new Map());
     this.marks.get(mark.id).set(mark.by, mark);
+  }
+
+  forget(id) {
+    this.marks.get(id)?.delete(this.own);
+    if (!this.marks.get(id)?.size) this.marks.delete(id);
   }
 
   // The mark that counts: the newest.
@@ -88,9 +98,8 @@ export class Review {
       const verdict = before.verdict === "added" ? "accepted" : before.verdict;
       this.save(() => this.ask("PUT", `/marks/${id}`, { verdict, note: before.note }));
     } else {
-      this.marks.get(id)?.delete(this.own);
-      if (!this.marks.get(id)?.size) this.marks.delete(id);
-      this.save(() => this.ask("DELETE", `/marks/${id}`));
+      this.forget(id);
+      this.save(async () => { await this.ask("DELETE", `/marks/${id}`); this.forget(id); });
     }
     return id;
   }
@@ -103,6 +112,7 @@ export class Review {
 
   save(request) {
     this.waiting.push(request);
+    this.changes += 1;
     this.onChange();
     if (!this.isSaving) this.saving = this.saveAll();
   }
@@ -118,6 +128,7 @@ export class Review {
         const mark = await this.waiting[0]();
         this.problem = "";
         this.waiting.shift();
+        this.changes += 1;
         if (mark) this.keep(mark);
       } catch (error) {
         this.problem = error.message;

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from playwright.sync_api import APIResponse, Route
 
 from tests.service.fields import make_field, png
 from tests.service.results.scanned import scanned
@@ -83,6 +84,37 @@ class Walk:
         assert f"{count['model']} by the model" in self.page.inner_text("#open")
         assert f"{count['open']} not judged" in self.page.inner_text("#open")
         return shown
+
+
+@pytest.mark.slow
+def test_an_answer_from_before_a_verdict_takes_it_off_no_page(server: Server, page) -> None:
+    job = server.client.post("/detect", content=png(make_field(811))).raise_for_status().json()
+    page.goto(f"{str(server.client.base_url).rstrip('/')}/jobs/{job['id']}/view")
+    page.wait_for_selector("body[data-review=shown]")
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    page.route("**/review?*", hold_first)
+    page.fill("#reviewer", "Anna")
+    page.click("#home")  # The page asks for Anna's review, and is answered late.
+    while not held:
+        page.wait_for_timeout(50)
+    page.keyboard.press("n")
+    page.keyboard.press("a")
+    page.wait_for_selector("#saved:text-is('saved')")
+    route, answer = held[0]
+    with page.expect_response(lambda response: "/review?" in response.url):
+        route.fulfill(response=answer)
+    page.wait_for_timeout(200)
+    walk = Walk(server, page)
+    assert len(walk.review["marks"]) == 1
+    walk.figures()
+    page.unroute_all(behavior="wait")
 
 
 def judge_ten(walk: Walk) -> None:
