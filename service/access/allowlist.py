@@ -14,6 +14,11 @@ def is_allowed(url: str, prefixes: tuple[str, ...]) -> bool:
         return False
 
 
+def is_allowed_http(url: str, prefixes: tuple[str, ...]) -> bool:
+    """The same of a URL that is called by HTTP, whatever schemes the prefixes have."""
+    return url.startswith(("http://", "https://")) and is_allowed(url, prefixes)
+
+
 def _is_below(asked: SplitResult, allowed: SplitResult) -> bool:
     if "@" in asked.netloc or ".." in unquote(asked.path).replace("\\", "/").split("/"):
         return False

@@ -7,7 +7,7 @@ and takes nothing from the environment: only settings decide where it goes.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -21,22 +21,12 @@ _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
 
 def open_client(settings: Settings, *, timeout: float) -> httpx.Client:
     """A client; `timeout` in seconds, of each step of a request."""
-    context = trusted(settings)
-    mounts = {
-        pattern: httpx.HTTPTransport(verify=context, proxy=proxy) if proxy else None
-        for pattern, proxy in _proxies(settings, context).items()
-    }
-    return httpx.Client(mounts=mounts, **_options(context, timeout))
+    return httpx.Client(**_options(settings, timeout, httpx.HTTPTransport))
 
 
 def open_async_client(settings: Settings, *, timeout: float) -> httpx.AsyncClient:
     """The same for asyncio."""
-    context = trusted(settings)
-    mounts = {
-        pattern: httpx.AsyncHTTPTransport(verify=context, proxy=proxy) if proxy else None
-        for pattern, proxy in _proxies(settings, context).items()
-    }
-    return httpx.AsyncClient(mounts=mounts, **_options(context, timeout))
+    return httpx.AsyncClient(**_options(settings, timeout, httpx.AsyncHTTPTransport))
 
 
 def trusted(settings: Settings) -> ssl.SSLContext:
@@ -66,8 +56,14 @@ def reason_of(error: Exception) -> str:
     return type(error).__name__
 
 
-def _options(context: ssl.SSLContext, timeout: float) -> dict[str, Any]:
-    return {"timeout": timeout, "follow_redirects": False, "trust_env": False, "verify": context}
+def _options(settings: Settings, timeout: float, transport: Callable[..., Any]) -> dict[str, Any]:
+    """Of a client whose proxies are reached by this transport."""
+    context = trusted(settings)
+    mounts = {
+        pattern: transport(verify=context, proxy=proxy) if proxy else None
+        for pattern, proxy in _proxies(settings, context).items()
+    }
+    return {"timeout": timeout, "follow_redirects": False, "trust_env": False, "verify": context, "mounts": mounts}
 
 
 def _proxies(settings: Settings, context: ssl.SSLContext) -> Mapping[str, httpx.Proxy | None]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from service.access.allowlist import is_allowed
+from service.access.allowlist import is_allowed_http
 from service.access.outbound import authorization_for, open_client, reason_of
 from service.jobs.delivery import Delivery, delivered, needless, refused
 from service.jobs.lifecycle import Job, JobState
@@ -52,7 +52,7 @@ def check_store(url: str | None, settings: Settings) -> None:
     """Raise StoreForbiddenError unless this service may store at that DICOMweb server."""
     if url is None:
         return
-    if not url.startswith(("http://", "https://")) or not is_allowed(_place(url), settings.store_prefixes):
+    if not is_allowed_http(_place(url), settings.store_prefixes):
         raise StoreForbiddenError("the DICOMweb server is not on this service's allow list (store_prefixes)")
     if "?" in url or "#" in url:
         raise StoreForbiddenError("the address of a DICOMweb server must not have a query or a fragment")

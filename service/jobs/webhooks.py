@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import httpx
 from standardwebhooks import Webhook
 
-from service.access.allowlist import is_allowed
+from service.access.allowlist import is_allowed_http
 from service.access.outbound import open_client, reason_of
 from service.jobs.lifecycle import Job
 from service.jobs.store import JobNotFoundError, Store
@@ -42,7 +42,7 @@ def check_webhook(url: str | None, settings: Settings) -> None:
         return
     if not settings.webhook_secret or not settings.webhook_prefixes:
         raise WebhookForbiddenError("webhooks are off: webhook_secret and webhook_prefixes are not set")
-    if not url.startswith(("http://", "https://")) or not is_allowed(url, settings.webhook_prefixes):
+    if not is_allowed_http(url, settings.webhook_prefixes):
         raise WebhookForbiddenError("the webhook is not on this service's allow list (webhook_prefixes)")
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from scanner.errors import ScannerError
 from service.api.contract.problems import problems
-from service.api.running.context import ClientDep, JobDep, Service, ServiceDep
+from service.api.running.context import ClientDep, JobDep, Service, ServiceDep, place_of
 from service.jobs.lifecycle import Job, JobState
 from service.results.live_map import growing_map_picture
 from service.results.results import NotFinishedError
@@ -71,8 +71,7 @@ class Picture:
 
 def get_picture(request: Request, service: ServiceDep, job: JobDep, client: ClientDep) -> Picture:
     """Of the request's job, for its client at its address."""
-    address = request.client.host if request.client else ""
-    return Picture(request, service, job, f"{client.name} {address}")
+    return Picture(request, service, job, place_of(request, client))
 
 
 PictureDep = Annotated[Picture, Depends(get_picture)]

@@ -63,9 +63,14 @@ def get_caller(request: Request, service: ServiceDep) -> Client:
         key = token.strip()
     client = service.keys.identify(key)
     add_audit_fields(request, client=client.name, group=client.group, role=client.role.value)
-    address = request.client.host if request.client else ""
-    service.rate.take(f"{client.name} {address}")
+    service.rate.take(place_of(request, client))
     return client
+
+
+def place_of(request: Request, client: Client) -> str:
+    """The client at its address: what shares are given to, as many may use one key."""
+    address = request.client.host if request.client else ""
+    return f"{client.name} {address}"
 
 
 CallerDep = Annotated[Client, Depends(get_caller)]
