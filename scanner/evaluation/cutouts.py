@@ -175,7 +175,7 @@ def _best_scores(model: Model, figures: list[LabelledField], rule: Rule, setting
 
 def _statistics_of_rims(canvas: npt.NDArray[np.uint8], centres: FloatArray, mpp: float) -> SlideStatistics:
     """What the tissue around the figures says of their slide's stain; of all of it where there is little."""
-    from scanner.survey.stain import stain_statistics
+    from scanner.survey.stain import Block, stain_statistics
 
-    statistics = stain_statistics([paint_figures_out(canvas, centres, mpp=mpp)])
-    return statistics if statistics.stain is not None else stain_statistics([canvas])
+    statistics = stain_statistics([Block(paint_figures_out(canvas, centres, mpp=mpp))])
+    return statistics if statistics.stain is not None else stain_statistics([Block(canvas)])

@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.optical_density import OPTICAL_DENSITY
-from scanner.geometry.arrays import Pixels
 from scanner.slides.pixels.grid import Grid
-from scanner.survey.stain import MIN_STD, MIN_TISSUE_PX, read_blocks, sample_blocks
-from scanner.survey.tissue import TissueMask, absorbs_light
+from scanner.survey.stain import MIN_STD, MIN_TISSUE_PX, Block, read_blocks, sample_blocks
+from scanner.survey.tissue import TissueMask
 
 #: What is measured, and how it is said. All are above zero.
 STATISTICS = {
@@ -38,7 +37,7 @@ _RED, _GREEN, _BLUE = range(3)
 _Values = npt.NDArray[np.float64]
 
 
-def appearance_of(grid: Grid, tissue: TissueMask, blocks: Iterable[Pixels]) -> dict[str, float] | None:
+def appearance_of(grid: Grid, tissue: TissueMask, blocks: Iterable[Block]) -> dict[str, float] | None:
     """Appearance of a slide: of its tissue, or, where there is hardly any, of what was taken for ink.
 
     Tissue in a stain of blue, green or black passes for ink (`scanner.survey.ink`): nothing of it is scanned, and
@@ -50,7 +49,7 @@ def appearance_of(grid: Grid, tissue: TissueMask, blocks: Iterable[Pixels]) -> d
         The slide at the model's mpp.
     tissue : TissueMask
         All of its tissue.
-    blocks : iterable of ndarray of shape (h, w, 3), uint8
+    blocks : iterable of Block
         `read_blocks` of its sample.
     """
     found = measure_appearance(blocks)
@@ -60,43 +59,43 @@ def appearance_of(grid: Grid, tissue: TissueMask, blocks: Iterable[Pixels]) -> d
     return found
 
 
-def measure_appearance(blocks: Iterable[Pixels]) -> dict[str, float] | None:
+def measure_appearance(blocks: Iterable[Block]) -> dict[str, float] | None:
     """The statistics of STATISTICS over all tissue of a slide's sample.
 
     Parameters
     ----------
-    blocks : iterable of ndarray of shape (h, w, 3), uint8
-        At the model's mpp. Only pixels that absorb light count.
+    blocks : iterable of Block
+        Only their tissue counts.
 
     Returns
     -------
     dict of str to float, or None
         None if there are less than MIN_TISSUE_PX such pixels.
     """
-    count, first, second = 0, np.zeros(3), np.zeros(3)
+    counts = np.zeros((3, 256), np.int64)
     variation = np.zeros((2, len(LAGS)))  # Sum of squared differences, and how many.
     for block in blocks:
-        is_tissue = absorbs_light(block)
-        density = OPTICAL_DENSITY[block]  # (h, w, 3)
-        values = density[is_tissue]
-        count += len(values)
-        first += values.sum(axis=0)
-        second += np.square(values).sum(axis=0)
-        grey = density.mean(axis=2)
-        variation += np.transpose([_squared_differences(grey, is_tissue, lag) for lag in LAGS])
+        counts += block.counts
+        red, green, blue = (OPTICAL_DENSITY[block.pixels[..., channel]] for channel in range(3))
+        grey = (red + green + blue) / 3
+        variation += np.transpose([_squared_differences(grey, block.is_tissue, lag) for lag in LAGS])
+    count = int(counts[0].sum())
     if count < MIN_TISSUE_PX:
         return None
+    first, second = counts @ OPTICAL_DENSITY, counts @ np.square(OPTICAL_DENSITY)
     return _describe(first / count, second / count, variation[0] / np.maximum(1, variation[1]))
 
 
 def _squared_differences(values: _Values, counts: npt.NDArray[np.bool_], lag: int) -> tuple[float, int]:
     """Sum over pairs of pixels `lag` apart, down and across, of which both count; and how many there are."""
     total, pairs = 0.0, 0
-    for along, chosen in ((values, counts), (values.T, counts.T)):
-        both = chosen[lag:] & chosen[:-lag]
-        difference = (along[lag:] - along[:-lag])[both]
-        total += float(difference @ difference)
-        pairs += difference.size
+    ahead, behind = slice(lag, None), slice(None, -lag)
+    for one, other in (((ahead,), (behind,)), ((slice(None), ahead), (slice(None), behind))):
+        both = counts[one] & counts[other]
+        difference = values[one] - values[other]
+        difference *= both
+        total += float(np.einsum("ij,ij->", difference, difference))  # On this thread: BLAS would wake all others.
+        pairs += int(np.count_nonzero(both))
     return total, pairs
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from scanner.errors import UnreadableRegionError
 from scanner.geometry.arrays import Pixels
 from scanner.geometry.frames import Box
 from scanner.slides.pixels.grid import Grid
-from scanner.survey.tissue import TissueMask, absorbs_light
+from scanner.survey.tissue import Mask, TissueMask, absorbs_light
 
 #: Blocks that are sampled at most, and their side in grid px: 4 million pixels in all.
 MAX_BLOCKS, BLOCK_PX = 64, 256
@@ -25,6 +26,26 @@ MAX_BLOCKS, BLOCK_PX = 64, 256
 MIN_TISSUE_PX = 10_000
 #: Spread of optical density assumed at least, so that flat colours are not blown up.
 MIN_STD = 0.02
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a slide's sample, at the model's mpp; what is told from it is told once."""
+
+    #: (h, w, 3) uint8.
+    pixels: Pixels
+
+    @cached_property
+    def is_tissue(self) -> Mask:
+        """Pixels that absorb light, (h, w): gaps between cells are none."""
+        return absorbs_light(self.pixels)
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many of its tissue's pixels have each value, by channel: (3, 256)."""
+        is_tissue = self.is_tissue
+        channels = (self.pixels[..., channel][is_tissue] for channel in range(STAINED_CHANNELS))
+        return np.stack([np.bincount(values, minlength=256) for values in channels])
 
 
 @dataclass(frozen=True)
@@ -39,12 +60,12 @@ class SlideStatistics:
     tissue_px: int
 
 
-def measure_slide(blocks: Iterable[Pixels], normalisation: Normalisation) -> SlideStatistics:
+def measure_slide(blocks: Iterable[Block], normalisation: Normalisation) -> SlideStatistics:
     """The statistics that `normalisation` needs, from blocks spread evenly over the tissue.
 
     Parameters
     ----------
-    blocks : iterable of ndarray of shape (h, w, 3), uint8
+    blocks : iterable of Block
         `read_blocks` of the slide; not asked for where nothing needs to be measured.
     normalisation : Normalisation
         The model's pixel contract.
@@ -58,13 +79,13 @@ def measure_slide(blocks: Iterable[Pixels], normalisation: Normalisation) -> Sli
     return stain_statistics(blocks)
 
 
-def stain_statistics(blocks: Iterable[Pixels]) -> SlideStatistics:
+def stain_statistics(blocks: Iterable[Block]) -> SlideStatistics:
     """Mean and standard deviation of the tissue's optical density.
 
     Parameters
     ----------
-    blocks : iterable of ndarray of shape (h, w, 3), uint8
-        Only pixels that absorb light count, so that gaps between cells do not shift the stain.
+    blocks : iterable of Block
+        Only their tissue counts, so that gaps between cells do not shift the stain.
 
     Returns
     -------
@@ -74,9 +95,8 @@ def stain_statistics(blocks: Iterable[Pixels]) -> SlideStatistics:
     counts = np.zeros((STAINED_CHANNELS, 256), np.int64)
     sampled_px = 0
     for block in blocks:
-        pixels = block[absorbs_light(block)]  # (n, 3)
-        sampled_px += block.shape[0] * block.shape[1]
-        counts += [np.bincount(pixels[:, channel], minlength=256) for channel in range(STAINED_CHANNELS)]
+        sampled_px += block.is_tissue.size
+        counts += block.counts
     tissue_px = int(counts[0].sum())
     stain = _stain_from_counts(counts) if tissue_px >= MIN_TISSUE_PX else None
     return SlideStatistics(stain, sampled_px, tissue_px)
@@ -106,14 +126,14 @@ def _blocks_with_tissue(tissue: TissueMask) -> npt.NDArray[np.intp]:
     return np.argwhere(holds_tissue)
 
 
-def read_blocks(grid: Grid, sample: Iterable[Box]) -> Iterator[Pixels]:
-    """Pixels of the blocks of `sample_blocks`, at the model's mpp; those that cannot be read are left out."""
+def read_blocks(grid: Grid, sample: Iterable[Box]) -> Iterator[Block]:
+    """The blocks of `sample_blocks`; those that cannot be read are left out."""
     for box in sample:
         try:
             pixels = grid.read(box)
         except UnreadableRegionError:
             continue
-        yield pixels
+        yield Block(pixels)
 
 
 def _stain_from_counts(counts: npt.NDArray[np.int64]) -> StainStatistics:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from models.card import ModelCard
 from scanner.errors import ResolutionError
-from scanner.geometry.arrays import Pixels
 from scanner.geometry.frames import Box, Frame, plan_frame
 from scanner.settings import ScanSettings, scan_stride
 from scanner.slides import Slide
@@ -21,7 +20,7 @@ from scanner.survey.brightfield import refuse_other_stains
 from scanner.survey.domain import DomainCheck, check_domain
 from scanner.survey.mask_files import find_mask
 from scanner.survey.masks import restrict
-from scanner.survey.stain import SlideStatistics, measure_slide, read_blocks, sample_blocks
+from scanner.survey.stain import Block, SlideStatistics, measure_slide, read_blocks, sample_blocks
 from scanner.survey.tissue import TissueMask, find_tissue, full_tissue
 
 #: A slide whose pixels are this many times larger than the model's shows no figures, only what interpolation invents.
@@ -70,7 +69,7 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     whole = find_tissue(slide, frame, keep_ink=settings.keep_ink) if finds_tissue else full_tissue(frame)
     # Measured on all tissue, so that a mask changes where is scanned and nothing of what is found there.
     sample = tuple(sample_blocks(whole))
-    blocks: Iterable[Pixels] = read_blocks(grid, sample)
+    blocks: Iterable[Block] = read_blocks(grid, sample)
     if card.domain is not None and reads_colour:
         blocks = list(blocks)  # Read once, looked at twice.
         domain = check_domain(card.domain, appearance_of(grid, whole, blocks))

@@ -23,7 +23,7 @@ from scanner.slides import open_slide
 from scanner.slides.pixels.grid import Grid
 from scanner.survey.appearance import STATISTICS, appearance_of, measure_appearance
 from scanner.survey.domain import measure_distance
-from scanner.survey.stain import read_blocks, sample_blocks
+from scanner.survey.stain import Block, read_blocks, sample_blocks
 from scanner.survey.tissue import find_tissue
 from scanner.training.stain import MIN_FIELDS
 
@@ -133,7 +133,7 @@ def _appearance_of(path: Path, field_mpp: float, mpp: float) -> dict[str, float]
 
 
 def _appearance_together(cutouts: Sequence[LabelledField], mpp: float) -> dict[str, float] | None:
-    return measure_appearance([_rim_of(one, mpp) for one in cutouts])
+    return measure_appearance(Block(_rim_of(one, mpp)) for one in cutouts)
 
 
 def _rim_of(one: LabelledField, mpp: float) -> Pixels:

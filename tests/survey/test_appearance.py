@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from scanner.slides.pixels.grid import Grid
 from scanner.survey.appearance import STATISTICS, appearance_of, measure_appearance
-from scanner.survey.stain import read_blocks, sample_blocks
+from scanner.survey.stain import Block, read_blocks, sample_blocks
 from scanner.survey.tissue import find_tissue
 from tests.factories.array_slide import ArraySlide, frame_of
 from tests.factories.slides import Pixels, texture
@@ -19,7 +19,7 @@ BLOCKS = [texture(256, 256, seed=seed) for seed in range(3)]
 
 
 def measured(*blocks: Pixels) -> dict[str, float]:
-    found = measure_appearance(blocks)
+    found = measure_appearance(Block(pixels) for pixels in blocks)
     assert found is not None
     return found
 
@@ -31,7 +31,7 @@ def test_the_order_of_blocks_does_not_matter(order: list[int]) -> None:
 
 @given(st.integers(1, 254), st.integers(1, 254), st.integers(1, 254))
 def test_every_statistic_of_every_colour_is_a_number_above_zero(red: int, green: int, blue: int) -> None:
-    found = measure_appearance([np.full((128, 128, 3), (red, green, blue), np.uint8)])
+    found = measure_appearance([Block(np.full((128, 128, 3), (red, green, blue), np.uint8))])
     assert found is None or (list(found) == list(STATISTICS) and all(0 < value < np.inf for value in found.values()))
 
 
@@ -42,8 +42,8 @@ def test_glass_is_no_part_of_it() -> None:
 
 
 def test_of_too_little_tissue_nothing_is_said() -> None:
-    assert measure_appearance([texture(90, 90)]) is None
-    assert measure_appearance([np.full((512, 512, 3), 250, np.uint8)]) is None
+    assert measure_appearance([Block(texture(90, 90))]) is None
+    assert measure_appearance([Block(np.full((512, 512, 3), 250, np.uint8))]) is None
     assert measure_appearance([]) is None
 
 

@@ -10,6 +10,7 @@ from scanner.survey.stain import (
     BLOCK_PX,
     MAX_BLOCKS,
     MIN_STD,
+    Block,
     measure_slide,
     read_blocks,
     sample_blocks,
@@ -42,23 +43,23 @@ def test_white_gaps_do_not_shift_the_stain() -> None:
     pixels = texture(512, 512)
     holed = pixels.copy()
     holed[::4] = 245
-    expected = stain_statistics([np.delete(pixels, np.s_[::4], axis=0)])
-    assert stain_statistics([holed]).stain == expected.stain
+    expected = stain_statistics([Block(np.delete(pixels, np.s_[::4], axis=0))])
+    assert stain_statistics([Block(holed)]).stain == expected.stain
 
 
 def test_the_order_of_blocks_does_not_matter() -> None:
-    blocks = [texture(256, 256, seed=seed) for seed in range(5)]
+    blocks = [Block(texture(256, 256, seed=seed)) for seed in range(5)]
     assert stain_statistics(blocks) == stain_statistics(blocks[::-1])
 
 
 def test_too_little_tissue_leaves_the_stain_to_the_card() -> None:
-    assert stain_statistics([texture(90, 90)]).stain is None
-    assert stain_statistics([np.full((512, 512, 3), 250, np.uint8)]).stain is None
+    assert stain_statistics([Block(texture(90, 90))]).stain is None
+    assert stain_statistics([Block(np.full((512, 512, 3), 250, np.uint8))]).stain is None
     assert stain_statistics([]).stain is None
 
 
 def test_flat_colours_have_a_floor_of_spread() -> None:
-    found = stain_statistics([np.full((200, 200, 3), (180, 90, 140), np.uint8)])
+    found = stain_statistics([Block(np.full((200, 200, 3), (180, 90, 140), np.uint8))])
     assert found.stain is not None
     assert found.stain.std == (MIN_STD,) * 3
 
@@ -77,7 +78,7 @@ def test_blocks_that_cannot_be_read_are_left_out() -> None:
     slide = ArraySlide([pixels], unreadable=[Box(0, 0, 1, 1)])
     frame = frame_of(slide)
     found = measure_slide(read_blocks(Grid(slide, frame), sample_blocks(full_tissue(frame))), STAIN)
-    assert found == stain_statistics([pixels[:256, 256:], pixels[256:, :256], pixels[256:, 256:]])
+    assert found == stain_statistics([Block(pixels[:256, 256:]), Block(pixels[256:, :256]), Block(pixels[256:, 256:])])
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0.01, 1), st.integers(0, 9))
