@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,8 @@ HALO_COLOUR: Colour = (255, 255, 255)
 
 #: Marks are drawn this much larger and then reduced, which smooths their edges.
 OVERSAMPLING = 2
+#: Side of the squares that the layer is laid over a picture by, in picture px: only those that something is drawn in.
+SQUARE_PX = 128
 #: Distance of two hatching lines, and their width, in picture px.
 HATCH_STEP_PX, HATCH_LINE_PX = 12, 3
 
@@ -34,6 +38,8 @@ class Marks:
     width: int
     _layer: Image.Image = field(init=False)
     _draw: ImageDraw.ImageDraw = field(init=False)
+    #: Row and column of the squares that something is drawn in.
+    _touched: set[tuple[int, int]] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         """Start with nothing drawn."""
@@ -64,23 +70,43 @@ class Marks:
     def text(self, row: float, col: float, text: str, *, size: float, colour: Colour) -> None:
         """Text with its top left there, in white outline."""
         place = (col * OVERSAMPLING, row * OVERSAMPLING)
+        type_of, stroke = font(size * OVERSAMPLING), round(size / 8 * OVERSAMPLING)
+        self._touch(self._draw.textbbox(place, text, font=type_of, stroke_width=stroke))
         self._draw.text(
-            place,
-            text,
-            font=font(size * OVERSAMPLING),
-            fill=(*colour, 255),
-            stroke_width=round(size / 8 * OVERSAMPLING),
-            stroke_fill=(*HALO_COLOUR, 230),
+            place, text, font=type_of, fill=(*colour, 255), stroke_width=stroke, stroke_fill=(*HALO_COLOUR, 230)
         )
 
     def over(self, picture: Image.Image) -> Image.Image:
         """`picture` with these marks."""
-        layer = self._layer.reduce(OVERSAMPLING)
-        return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+        marked = picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
+        for row, col in self._touched:
+            top, left = row * SQUARE_PX, col * SQUARE_PX
+            right, bottom = min(left + SQUARE_PX, self.width), min(top + SQUARE_PX, self.height)
+            drawn = self._layer.crop(
+                (left * OVERSAMPLING, top * OVERSAMPLING, right * OVERSAMPLING, bottom * OVERSAMPLING)
+            )
+            below = picture.crop((left, top, right, bottom)).convert("RGBA")
+            marked.paste(Image.alpha_composite(below, drawn.reduce(OVERSAMPLING)), (left, top))
+        return marked
 
     def _scaled(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """A box in px of the layer, in which something is drawn."""
         left, top, right, bottom = (edge * OVERSAMPLING for edge in box)
+        self._touch((left, top, right, bottom))
         return left, top, right, bottom
+
+    def _touch(self, box: tuple[float, float, float, float]) -> None:
+        """Note the squares of a box in px of the layer, and of a pixel around it: PIL rounds edges to whole pixels."""
+        side = SQUARE_PX * OVERSAMPLING
+        lengths = (self.width, self.height)
+        cols, rows = (
+            range(
+                max(0, math.floor(first) - OVERSAMPLING) // side,
+                min(-(-length // SQUARE_PX), (math.ceil(last) + OVERSAMPLING) // side + 1),
+            )
+            for first, last, length in zip(box[:2], box[2:], lengths, strict=True)
+        )
+        self._touched.update(product(rows, cols))
 
 
 def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

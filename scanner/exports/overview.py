@@ -118,12 +118,13 @@ def _paint(colours: Colours, px_um: float, result: ScanResult) -> Colours:
 
 def _over(colours: Colours, layer: Colours) -> Colours:
     """The colours (H, W, 3) below a layer (H, W, 4) with its opacity; where that is 0 they stay as they are."""
-    opacity = layer[..., 3:].astype(np.uint16)  # Products of two bytes fit.
-    mixed = colours * (255 - opacity)
-    mixed += layer[..., :3] * opacity
-    mixed += 127
-    mixed //= 255
-    return mixed.astype(np.uint8)
+    shown = np.flatnonzero(layer[..., 3])  # Most of a map is empty.
+    over = layer.reshape(-1, 4)[shown]
+    opacity = over[:, 3:].astype(np.uint16)  # Products of two bytes fit.
+    painted = colours.copy()
+    below = painted.reshape(-1, 3)
+    below[shown] = (below[shown] * (255 - opacity) + over[:, :3] * opacity + 127) // 255
+    return painted
 
 
 def _draw_marks(picture: Image.Image, px_um: float, result: ScanResult) -> Image.Image:
