@@ -8,7 +8,6 @@ the figures in the map, check the numbers, describe the result, write its files.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -34,6 +33,7 @@ from scanner.maps.unfinished import UnfinishedScan
 from scanner.result import ScanResult, result_of
 from scanner.settings import ScanSettings, SettingsKeywords
 from scanner.slides import Slide
+from scanner.stage_clock import StageClock
 from scanner.survey.opening import opened_for
 from scanner.survey.survey import Survey, survey_slide
 
@@ -102,9 +102,9 @@ def scan_prepared(
 
     `seconds` is what other hosts have spent on the slide's map already.
     """
-    started, seconds = time.perf_counter() - prepared.seconds, seconds or StageSeconds()
-    results, tissue = None if out is None else Path(out), prepared.survey.tissue
-    progress = ScanProgress(prepared.slide.path.name, tissue, on_progress=on_progress, should_stop=should_stop)
+    clock, seconds = StageClock(Stage.NETWORK, prepared.spent), seconds or StageSeconds()
+    results, tissue, name = None if out is None else Path(out), prepared.survey.tissue, prepared.slide.path.name
+    progress = ScanProgress(name, tissue, on_progress=on_progress, should_stop=should_stop, clock=clock)
     beside = backdrop_beside(prepared.slide, prepared.frame, is_wanted=out is not None)
     with UnfinishedScan.open(results) as unfinished, beside as backdrop:
         prepared = resume_plan(prepared, unfinished.plan)
@@ -112,10 +112,8 @@ def scan_prepared(
         progress.follow(probability_map)
 
         progress.enter(Stage.FIGURES)
-        found = time.perf_counter()
         kept = KeptScores(unfinished.folder)
         figures = find_figures(prepared, probability_map, unreadable, kept=kept, progress=progress)
-        seconds.post = time.perf_counter() - found
 
         progress.enter(Stage.CHECKS)
         checks = check_scan(prepared, probability_map)
@@ -126,8 +124,7 @@ def scan_prepared(
         if results is not None:
             end_earlier_scan(results, unfinished.folder)
             write_results(results, result, prepared, backdrop=backdrop, once=KeptFiles(unfinished.folder).once)
-        total = time.perf_counter() - started
-        result = finish_report(prepared, result, seconds, total_seconds=total, folder=results)
+        result = finish_report(prepared, result, seconds, spent=clock.spent(), folder=results)
         unfinished.commit(probability_map)
         return result
 

@@ -96,7 +96,7 @@ class Estimator:
         with surveyed.slide:
             prepared = self._order.prepare(surveyed)
             tiles, frame = tiles_to_scan(prepared), prepared.frame
-            seconds = prepared.seconds + self._tile_seconds(prepared, tiles)
+            seconds = sum(one.wall for one in prepared.spent.values()) + self._tile_seconds(prepared, tiles)
         seconds += POST_SECONDS * frame.map_height * frame.map_width / 1e6
         grid, tissue = (frame.grid_height, frame.grid_width), prepared.survey.tissue
         assumed = assumed_mpp({"mpp": frame.level0_mpp, "mpp_source": prepared.survey.mpp_source})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,7 @@ from scanner.files.atomic import remove_parts
 from scanner.files.printable import printable
 from scanner.files.run_report import write_report
 from scanner.settings import ScanSettings, SettingsKeywords
+from scanner.stage_clock import Spent, describe_stages
 
 if TYPE_CHECKING:
     from scanner.inference.progress import Progress
@@ -89,9 +90,12 @@ def begin_batch(out: Path, keywords: SettingsKeywords) -> ScanSettings:
     return settings
 
 
-def write_batch(out: Path, outcomes: Iterable[Outcome], *, total: int) -> None:
-    """Write batch.json: how every slide ended so far, of so many."""
-    write_report(out / BATCH_NAME, describe_batch(outcomes, total=total))
+def write_batch(
+    out: Path, outcomes: Iterable[Outcome], *, total: int, spent: Mapping[str, Spent] | None = None
+) -> None:
+    """Write batch.json: how every slide ended so far, of so many; at the end also what the command took."""
+    timing = {} if spent is None else {"timing": describe_stages(spent)}
+    write_report(out / BATCH_NAME, describe_batch(outcomes, total=total) | timing)
 
 
 def describe_batch(outcomes: Iterable[Outcome], *, total: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from scanner.batch.last_defence import or_failure
 from scanner.batch.outcomes import Outcome, begin_batch, name_with_reason
 from scanner.batch.worklist import Job
 from scanner.cli.batch_end import end_batch
+from scanner.cli.command_clock import END, SLIDES, begin_command
 from scanner.cli.options import errors, fail_cleanly, say_assumption
 from scanner.cli.progress import batch_display
 from scanner.files.printable import printable
@@ -21,11 +22,13 @@ from scanner.files.printable import printable
 
 def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str | None = None) -> int:
     """Scan slides here or on a cluster, showing progress on stderr; returns the exit code."""
+    clock = begin_command()
     # Before any folder is made: this refuses what the machine lacks. Hosts of a cluster check themselves.
     memory = fail_cleanly(lambda: state_memory(order)) if cluster is None else None
     fail_cleanly(lambda: begin_batch(out, order.keywords))
     if memory is not None:
         errors.print(describe_memory(memory), highlight=False, soft_wrap=True)
+    clock.enter(SLIDES)
     with batch_display(errors, len(jobs)) as callbacks:
         if cluster is None:
             outcomes = fail_cleanly(lambda: scan_batch(jobs, order, out, callbacks=callbacks))
@@ -33,7 +36,8 @@ def run_batch(jobs: Sequence[Job], order: BatchOrder, out: Path, *, cluster: str
             from scanner.cluster.cluster import scan_cluster
 
             outcomes = fail_cleanly(lambda: scan_cluster(jobs, order, out, address=cluster, callbacks=callbacks))
-    return end_batch(out, outcomes)
+    clock.enter(END)
+    return end_batch(out, outcomes, clock)
 
 
 def show_estimates(jobs: Sequence[Job], order: BatchOrder) -> int:

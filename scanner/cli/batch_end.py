@@ -22,11 +22,13 @@ from scanner.batch.outcomes import (
     write_batch,
 )
 from scanner.batch.worklist import Job
+from scanner.cli.command_clock import begin_command
 from scanner.cli.options import errors, fail_cleanly
 from scanner.cli.progress import batch_display
 from scanner.exports.batch_page import write_batch_page
 from scanner.files.printable import printable
 from scanner.settings import SettingsKeywords
+from scanner.stage_clock import StageClock
 
 
 def find_absent(jobs: Sequence[Job], out: Path) -> list[Outcome]:
@@ -51,15 +53,15 @@ def end_absent(jobs: Sequence[Job], outcomes: Sequence[Outcome], out: Path, keyw
     with batch_display(errors, len(jobs)) as callbacks:
         for job, outcome in zip(jobs, outcomes, strict=True):
             callbacks.on_outcome(job, outcome)
-    return end_batch(out, outcomes)
+    return end_batch(out, outcomes, begin_command())
 
 
-def end_batch(out: Path, outcomes: Sequence[Outcome]) -> int:
+def end_batch(out: Path, outcomes: Sequence[Outcome], clock: StageClock) -> int:
     """Write the page of a batch, name what failed, say where the results are; returns the exit code."""
     total = len(outcomes)
-    # Again: the disk may have been full before.
-    is_written = _try(lambda: write_batch(out, outcomes, total=total))
-    is_written &= _try(lambda: write_batch_page(out, describe_batch(outcomes, total=total)))
+    is_written = _try(lambda: write_batch_page(out, describe_batch(outcomes, total=total)))
+    # Again: the disk may have been full before, and only now all of the command's time is known.
+    is_written &= _try(lambda: write_batch(out, outcomes, total=total, spent=clock.spent()))
     for line in describe_failures(outcomes):
         errors.print(line, style="red", markup=False, soft_wrap=True)
     typer.echo(os.fsencode(out / BATCH_NAME))  # The name as it is: programs open it.

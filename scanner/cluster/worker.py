@@ -22,9 +22,12 @@ from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.progress import Progress
 from scanner.maps.unfinished import wait_for_release
 from scanner.settings import ScanSettings
+from scanner.stage_clock import Spent
 
 #: Time for which a lost host may still hold the lock of a slide's folder, s.
 RELEASE_SECONDS = 60.0
+#: The stage of what all hosts did on a slide, before one of them ends its scan.
+HOSTS = "hosts"
 #: Time between two progress reports, s.
 PROGRESS_SECONDS = 1.0
 
@@ -96,7 +99,7 @@ class ClusterWorker:
     def _finish(self, assignment: Assignment) -> Answer:
         prepared = self._prepared(assignment.job)
         if assignment.spent is not None:
-            prepared = replace(prepared, seconds=assignment.seconds)
+            prepared = replace(prepared, spent={HOSTS: Spent(wall=assignment.seconds)})
         on_progress, seconds = partial(self._note, assignment.task), assignment.spent
         return scan_job(assignment.job, assignment.out, prepared, on_progress=on_progress, seconds=seconds)
 

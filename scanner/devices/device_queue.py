@@ -35,7 +35,6 @@ class StageSeconds:
     wait: float = 0.0
     #: Time for which the device computed.
     net: float = 0.0
-    post: float = 0.0
 
 
 #: What torch says where the host has no memory; it has no type for that.

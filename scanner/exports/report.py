@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -21,12 +22,14 @@ from scanner.files.run_report import read_report, write_report
 from scanner.geometry.windows import HPF_MM2, window_from_text
 from scanner.inference.engine import describe_network
 from scanner.inference.prepared_slide import PreparedSlide
+from scanner.inference.progress import Stage
 from scanner.inference.scan_identity import asked_of, describe_model, describe_software
 from scanner.inference.scorer import Scorer
 from scanner.result import ScanResult
 from scanner.settings import ScanSettings
 from scanner.slides import Slide
 from scanner.slides.metadata.contents import describe_image, further_image
+from scanner.stage_clock import Spent, describe_stages
 from scanner.survey.mask_files import describe_mask
 
 #: Within the folder of an unfinished scan: what goes with the run.json of the scan before.
@@ -97,11 +100,16 @@ def _describe_count(prepared: PreparedSlide, result: ScanResult) -> dict[str, An
 
 
 def finish_report(
-    prepared: PreparedSlide, result: ScanResult, seconds: StageSeconds, *, total_seconds: float, folder: Path | None
+    prepared: PreparedSlide,
+    result: ScanResult,
+    seconds: StageSeconds,
+    *,
+    spent: Mapping[str, Spent],
+    folder: Path | None,
 ) -> ScanResult:
     """The result with its times in the report, which is written to `folder` if there is one."""
     content = result.report | {
-        "timing": describe_timing(seconds, total_seconds),
+        "timing": describe_timing(seconds, spent),
         "form": describe_form(prepared.scorer),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -183,11 +191,17 @@ def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
     return chosen | {"radius_um": card.radius_um, "smoothing_um": card.smoothing_um, "margin_um": card.margin_um}
 
 
-def describe_timing(seconds: StageSeconds, total: float) -> dict[str, float]:
-    """Seconds of each stage, which overlap (`read` with `net`), and the share of the total that the device was idle."""
+def describe_timing(seconds: StageSeconds, spent: Mapping[str, Spent]) -> dict[str, Any]:
+    """Seconds of the stages, which follow one another and add up to `total`, and of what overlaps within the network's.
+
+    That is `read` with `net`; `wait` is the time between two tiles for which the device had nothing to do, and
+    `idle_share` its share of the whole scan.
+    """
+    total = sum(one.wall for one in spent.values())
+    post = sum(spent[stage].wall for stage in (Stage.FIGURES, Stage.RESCORING) if stage in spent)
     idle_share = max(0.0, 1 - seconds.net / total) if total else 0.0
-    found = asdict(seconds) | {"total": total, "idle_share": idle_share}
-    return {key: round(value, 4) for key, value in found.items()}
+    found = asdict(seconds) | {"post": post, "total": total, "idle_share": idle_share}
+    return {key: round(value, 4) for key, value in found.items()} | {"stages": describe_stages(spent)}
 
 
 def describe_form(scorer: Scorer) -> dict[str, Any]:

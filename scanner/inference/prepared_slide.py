@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.registry import Model
@@ -12,7 +13,11 @@ from scanner.inference.memory import choose_tile_side
 from scanner.inference.scorer import Scorer, prepare_scorer
 from scanner.settings import ScanSettings, reader_count, scan_stride
 from scanner.slides import Slide
+from scanner.stage_clock import Spent, StageClock
 from scanner.survey.survey import Survey
+
+#: The stage before the network: what is known of a slide without it.
+SURVEY = "survey"
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,8 @@ class PreparedSlide:
     scorer: Scorer
     #: Side of a tile, in grid px.
     tile_side: int
-    #: Time that the survey and the preparation took.
-    seconds: float
+    #: Stages before that of the network, and what they took.
+    spent: Mapping[str, Spent]
 
     @property
     def frame(self) -> Frame:
@@ -52,15 +57,13 @@ def prepare_slide(
 
     `scorer` is that of these settings' `prepare_network`, which serves any number of slides.
     """
-    started = time.perf_counter()
+    clock = StageClock(SURVEY, {SURVEY: survey.spent}, processor=time.thread_time)
     scorer = (scorer or prepare_network(model, settings)).of_slide(str(slide.path), survey.statistics.stain)
     if settings.coarse_to_fine:
         smoothing_px = model.card.smoothing_um / survey.frame.grid_mpp
         scorer = coarse_to_fine(scorer, model, gate=settings.candidate_floor, smoothing_px=smoothing_px)
     side = choose_tile_side(scorer, settings, survey.frame.stride)
-    return PreparedSlide(
-        slide, model, settings, survey, scorer, side, seconds=survey.seconds + time.perf_counter() - started
-    )
+    return PreparedSlide(slide, model, settings, survey, scorer, side, spent=clock.spent())
 
 
 def prepare_network(model: Model, settings: ScanSettings) -> Scorer:

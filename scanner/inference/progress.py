@@ -13,6 +13,7 @@ from scanner.errors import ScanCancelledError
 from scanner.geometry.frames import Box
 from scanner.geometry.tiles import Tile
 from scanner.maps.probability_map import ProbabilityMap
+from scanner.stage_clock import StageClock
 from scanner.survey.tissue import TissueMask
 
 
@@ -59,7 +60,9 @@ class ScanProgress:
         *,
         on_progress: OnProgress | None = None,
         should_stop: ShouldStop | None = None,
+        clock: StageClock | None = None,
     ) -> None:
+        self._clock = clock or StageClock(Stage.NETWORK)
         self._slide_name = slide_name
         self._tissue = tissue
         self._on_progress = on_progress or (lambda _: None)
@@ -95,6 +98,7 @@ class ScanProgress:
         """
         if self._should_stop():
             raise ScanCancelledError(f"{self._slide_name}: cancelled after the network, in stage {stage!s}")
+        self._clock.enter(stage)
         self._progress = replace(self._progress, stage=stage, stage_share=share)
         self._on_progress(self._progress)
 

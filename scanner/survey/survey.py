@@ -15,6 +15,7 @@ from scanner.slides.metadata.contents import further_image
 from scanner.slides.opening import expect_channels
 from scanner.slides.pixels.grid import Grid
 from scanner.slides.pixels.protocol import RGB
+from scanner.stage_clock import Spent
 from scanner.survey.appearance import appearance_of
 from scanner.survey.brightfield import refuse_other_stains
 from scanner.survey.domain import DomainCheck, check_domain
@@ -43,8 +44,8 @@ class Survey:
     statistics: SlideStatistics
     #: How far it is from what the model was trained on; None if the card does not say, or there is too little tissue.
     domain: DomainCheck | None
-    #: Time that the survey took.
-    seconds: float
+    #: What the survey took, on its own thread.
+    spent: Spent
 
 
 def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Survey:
@@ -55,7 +56,7 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     SlideError
         The slide is not what the model can look at: resolution, stain, or a mask that cannot be read.
     """
-    started = time.perf_counter()
+    started = Spent(time.perf_counter(), time.thread_time())
     expect_channels(slide, card.normalisation.pixel_channels)
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
@@ -80,7 +81,8 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     if settings.mask is not None:
         mask = find_mask(settings.mask, slide.path, image=further_image(slide))
         tissue = restrict(whole, mask, origin=slide.origin)
-    return Survey(frame, mpp_source, grid, tissue, whole, sample, statistics, domain, time.perf_counter() - started)
+    spent = Spent(time.perf_counter() - started.wall, time.thread_time() - started.processor)
+    return Survey(frame, mpp_source, grid, tissue, whole, sample, statistics, domain, spent)
 
 
 def resolve_mpp(slide: Slide, card: ModelCard) -> tuple[float, str]:
