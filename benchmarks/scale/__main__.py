@@ -1,0 +1,188 @@
+"""What scale brings, from one measured scan: `python -m benchmarks.scale [--side 10240] [--write]`.
+
+A generated slide is scanned as a command with one thread and with two. Its stages give the serial share, and with it
+what more processors bring (Amdahl 1967); the two-thread scan checks the model. Then 200 slides run on 1 to 64 simulated
+hosts by the real dispatcher, one in twenty of them a giant, one host in eight at half speed, all from one store. Prices
+are assumptions, to be replaced by yours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.scale.simulation import Cluster, SlideWork, StageTimes, simulate
+from benchmarks.slides import write_slide
+from scanner.cluster.bands import BAND_TILES
+from scanner.dense.capabilities import describe_machine
+
+RESULTS = Path(__file__).parents[1] / "results" / "scale.md"
+CORES = (1, 2, 4, 8, 16, 32, 64)
+HOSTS = (1, 2, 4, 8, 16, 32, 64)
+#: Cores of a simulated host, and what its store gives to all hosts together, GB/s.
+HOST_CORES, STORE = 16, 2.0
+#: mm2 of tissue: median of slides, spread of its logarithm, giants and their share; px of a tile at 0.25 um.
+SLIDES, MEDIAN_MM2, SPREAD, GIANT_MM2, GIANTS = 200, 100.0, 0.6, 1500.0, 0.05
+TILE_MM2 = (1024 * 0.25e-3) ** 2
+#: US dollars an hour for so many cores, on demand: what is assumed, not what anyone charges today.
+PRICES = {"2 virtual cores": (2, 0.09), "16 virtual cores": (16, 0.72), "64 virtual cores": (64, 2.90)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Medians of the runs with so many threads; seconds."""
+
+    threads: int
+    mm2: float
+    gigabytes: float
+    #: Of the command, from outside its slide: libraries, network, end.
+    outside: float
+    #: Wall of the stages that one thread does, and of the network's.
+    survey: float
+    finish: float
+    network: float
+    network_processor: float
+
+    @property
+    def total(self) -> float:
+        """Wall of the command."""
+        return self.outside + self.survey + self.network + self.finish
+
+
+def measure(slide: Path, threads: int, rounds: int) -> Measured:
+    """Scan a slide a few times as a command."""
+    found = [_scan(slide, threads) for _ in range(rounds)]
+    middle = {name: statistics.median(getattr(one, name) for one in found) for name in vars(found[0])}
+    return Measured(**middle)
+
+
+def _scan(slide: Path, threads: int) -> Measured:
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "service.cli", "scan", str(slide), "-o", out, "--device", "cpu"]
+        root = str(RESULTS.parents[2])
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": root}
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+        report = json.loads((Path(out) / slide.stem / "run.json").read_text())
+        batch = json.loads((Path(out) / "batch.json").read_text())["timing"]
+    stages = report["timing"]["stages"]
+    finish = sum(one["wall"] for name, one in stages.items() if name not in {"survey", "network"})
+    return Measured(
+        threads,
+        report["area_mm2"]["scanned"],
+        slide.stat().st_size / 1e9,
+        batch["start"]["wall"] + batch["end"]["wall"],
+        stages["survey"]["wall"],
+        finish,
+        stages["network"]["wall"],
+        stages["network"]["processor"],
+    )
+
+
+def seconds_with(one: Measured, cores: int) -> float:
+    """Wall of the measured scan with more cores: only the network's stage is shared among them."""
+    return one.outside + one.survey + one.finish + one.network / cores
+
+
+def _cores(one: Measured, two: Measured) -> Iterator[str]:
+    yield "| cores | seconds | mm2 per s | share of so many times one core |"
+    yield "|---|---|---|---|"
+    for cores in CORES:
+        seconds = seconds_with(one, cores)
+        share = one.total / seconds / cores
+        note = f" (measured: {two.total:.1f})" if cores == 2 else " (measured)" if cores == 1 else ""
+        yield f"| {cores} | {seconds:.1f}{note} | {one.mm2 / seconds:.2f} | {share:.0%} |"
+
+
+def times_on(one: Measured, cores: int) -> StageTimes:
+    """Stage times of a host with so many cores."""
+    return StageTimes(one.survey, one.network / cores / one.mm2, one.finish / 2, one.finish / 2 / one.mm2)
+
+
+def _cluster(one: Measured) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    areas = MEDIAN_MM2 * np.exp(rng.normal(0, SPREAD, SLIDES))
+    areas[rng.random(SLIDES) < GIANTS] = GIANT_MM2
+    slides = [
+        SlideWork(float(mm2), max(1, round(mm2 / TILE_MM2 / BAND_TILES)), one.gigabytes / one.mm2 * mm2)
+        for mm2 in areas
+    ]
+    times = times_on(one, HOST_CORES)
+    yield "| hosts | all equal: hours | mm2 per s | share of so many times one | every eighth at half speed: hours |"
+    yield "|---|---|---|---|---|"
+    alone = simulate(slides, Cluster((1.0,), STORE), times).seconds
+    for hosts in HOSTS:
+        equal = simulate(slides, Cluster((1.0,) * hosts, STORE), times)
+        mixed = simulate(slides, Cluster(tuple(0.5 if n % 8 == 7 else 1.0 for n in range(hosts)), STORE), times)
+        share = alone / equal.seconds / hosts
+        yield (
+            f"| {hosts} | {equal.seconds / 3600:.2f} | {equal.mm2 / equal.seconds:.1f} | {share:.0%} | "
+            f"{mixed.seconds / 3600:.2f} |"
+        )
+
+
+def _costs(one: Measured) -> Iterator[str]:
+    yield "| machine | US dollars an hour | seconds for a slide of 100 mm2 | US dollars a slide |"
+    yield "|---|---|---|---|"
+    for name, (cores, price) in PRICES.items():
+        times = times_on(one, cores)
+        per_mm2 = times.network_per_mm2 + times.finish_per_mm2
+        seconds = times.survey + times.finish + per_mm2 * MEDIAN_MM2
+        yield f"| {name} | {price:.2f} | {seconds:.0f} | {price * seconds / 3600:.4f} |"
+
+
+def main() -> None:
+    """Measure, calculate, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=10_240, help="height and width of the slide, px")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help=f"keep the tables in {RESULTS.name}")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        slide = Path(folder) / "slide.svs"
+        write_slide(slide, options.side, options.side)
+        one, two = (measure(slide, threads, options.rounds) for threads in (1, 2))
+    text = "\n".join(
+        (
+            "# Scale, from one measured scan",
+            "",
+            f"{describe_machine()}; {datetime.now(UTC):%Y-%m-%d}. {one.mm2:.2f} mm2, medians of {options.rounds} runs "
+            f"with one thread: {one.outside:.2f} s for the command, {one.survey:.2f} s for the survey, {one.network:.2f} "
+            f"s for the network, {one.finish:.2f} s for figures and files.",
+            "",
+            "## Cores of one machine",
+            "",
+            *_cores(one, two),
+            "",
+            f"## A cluster of hosts with {HOST_CORES} cores, simulated",
+            "",
+            f"{SLIDES} slides, median {MEDIAN_MM2:.0f} mm2, {GIANTS:.0%} of them {GIANT_MM2:.0f} mm2; one store of "
+            f"{STORE:.0f} GB/s.",
+            "",
+            *_cluster(one),
+            "",
+            "## What a slide costs",
+            "",
+            "At assumed prices, all cores of a machine on one slide.",
+            "",
+            *_costs(one),
+            "",
+        )
+    )
+    print(text)
+    if options.write:
+        RESULTS.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
