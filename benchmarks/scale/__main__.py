@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -104,12 +103,12 @@ def _cores(one: Measured, two: Measured) -> Iterator[str]:
         yield f"| {cores} | {seconds:.1f}{note} | {one.mm2 / seconds:.2f} | {share:.0%} |"
 
 
-def times_on(one: Measured, cores: int) -> StageTimes:
-    """Stage times of a host with so many cores."""
-    return StageTimes(one.survey, one.network / cores / one.mm2, one.finish / 2, one.finish / 2 / one.mm2)
+def times_on(one: Measured, cores: int, per_mm2: float) -> StageTimes:
+    """Stage times of a host with so many cores, whose figures and files take `per_mm2` seconds more with every mm2."""
+    return StageTimes(one.survey, one.network / cores / one.mm2, one.finish - per_mm2 * one.mm2, per_mm2)
 
 
-def _cluster(one: Measured) -> Iterator[str]:
+def _cluster(one: Measured, per_mm2: float) -> Iterator[str]:
     rng = np.random.default_rng(0)
     areas = MEDIAN_MM2 * np.exp(rng.normal(0, SPREAD, SLIDES))
     areas[rng.random(SLIDES) < GIANTS] = GIANT_MM2
@@ -117,7 +116,7 @@ def _cluster(one: Measured) -> Iterator[str]:
         SlideWork(float(mm2), max(1, round(mm2 / TILE_MM2 / BAND_TILES)), one.gigabytes / one.mm2 * mm2)
         for mm2 in areas
     ]
-    times = times_on(one, HOST_CORES)
+    times = times_on(one, HOST_CORES, per_mm2)
     yield "| hosts | all equal: hours | mm2 per s | share of so many times one | every eighth at half speed: hours |"
     yield "|---|---|---|---|---|"
     alone = simulate(slides, Cluster((1.0,), STORE), times).seconds
@@ -131,13 +130,12 @@ def _cluster(one: Measured) -> Iterator[str]:
         )
 
 
-def _costs(one: Measured) -> Iterator[str]:
+def _costs(one: Measured, per_mm2: float) -> Iterator[str]:
     yield "| machine | US dollars an hour | seconds for a slide of 100 mm2 | US dollars a slide |"
     yield "|---|---|---|---|"
     for name, (cores, price) in PRICES.items():
-        times = times_on(one, cores)
-        per_mm2 = times.network_per_mm2 + times.finish_per_mm2
-        seconds = times.survey + times.finish + per_mm2 * MEDIAN_MM2
+        times = times_on(one, cores, per_mm2)
+        seconds = times.survey + times.finish + (times.network_per_mm2 + per_mm2) * MEDIAN_MM2
         yield f"| {name} | {price:.2f} | {seconds:.0f} | {price * seconds / 3600:.4f} |"
 
 
@@ -152,13 +150,16 @@ def main() -> None:
         slide = Path(folder) / "slide.svs"
         write_slide(slide, options.side, options.side)
         one, two = (measure(slide, threads, options.rounds) for threads in (1, 2))
+        write_slide(slide, options.side // 2, options.side // 2)
+        half = measure(slide, 1, options.rounds)
+    per_mm2 = max(0.0, (one.finish - half.finish) / (one.mm2 - half.mm2))
     text = "\n".join(
         (
             "# Scale, from one measured scan",
             "",
-            f"{describe_machine()}; {datetime.now(UTC):%Y-%m-%d}. {one.mm2:.2f} mm2, medians of {options.rounds} runs "
-            f"with one thread: {one.outside:.2f} s for the command, {one.survey:.2f} s for the survey, {one.network:.2f} "
-            f"s for the network, {one.finish:.2f} s for figures and files.",
+            f"{describe_machine()}. {one.mm2:.2f} mm2, medians of {options.rounds} runs with one thread: "
+            f"{one.outside:.2f} s for the command, {one.survey:.2f} s for the survey, {one.network:.2f} s for the "
+            f"network, {one.finish:.2f} s for figures and files, of which {per_mm2:.3f} s a mm2.",
             "",
             "## Cores of one machine",
             "",
@@ -169,13 +170,13 @@ def main() -> None:
             f"{SLIDES} slides, median {MEDIAN_MM2:.0f} mm2, {GIANTS:.0%} of them {GIANT_MM2:.0f} mm2; one store of "
             f"{STORE:.0f} GB/s.",
             "",
-            *_cluster(one),
+            *_cluster(one, per_mm2),
             "",
             "## What a slide costs",
             "",
             "At assumed prices, all cores of a machine on one slide.",
             "",
-            *_costs(one),
+            *_costs(one, per_mm2),
             "",
         )
     )
