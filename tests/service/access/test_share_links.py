@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -98,8 +100,9 @@ def test_its_own_job_is_shown_as_to_who_reads(place: Place, shared: Shared) -> N
             assert status == 200 or path in {"/jobs/{job_id}/live-map.png", "/jobs/{job_id}/files/labels.zip"}, path
     job = place.parts["job_id"]
     zipped = place.client.get("/jobs.zip", params={"id": job}, headers={"Authorization": f"Bearer {shared.token}"})
-    assert zipped.status_code == 200
-    assert job in zipped.content.decode("latin-1")
+    with ZipFile(BytesIO(zipped.raise_for_status().content)) as archive:
+        assert {name.partition("/")[0] for name in archive.namelist()} == {"jobs.csv", job}
+        assert [line.partition(b",")[0].decode() for line in archive.read("jobs.csv").splitlines()] == ["id", job]
 
 
 def test_its_own_job_is_changed_by_none_of_the_verbs(place: Place, shared: Shared) -> None:

@@ -87,11 +87,14 @@ def look_and_change_nothing(guest: Page) -> None:
     assert guest.locator("#list li").count() > 0
     assert [name for name in (*CHANGING, "#share-open", "#cancel") if guest.is_visible(name)] == []
     assert guest.get_attribute("#scans", "href") is None
+    asked: list[str] = []
+    guest.on("request", lambda request: asked.append(request.method))
     for key in "narei":
         guest.keyboard.press(key)
     assert guest.get_attribute("body", "data-adding") is None
     with guest.expect_download():
         guest.click("#review-files button:has-text('Report')")
+    assert set(asked) == {"GET"}
 
 
 @pytest.mark.slow
