@@ -28,6 +28,7 @@ class ProblemKind:
 #: Type of a problem -> what goes with it.
 PROBLEMS = {
     "not-authenticated": ProblemKind(401, "An API key is needed"),
+    "link-not-valid": ProblemKind(401, "The link is not valid, or not any more"),
     "host-not-served": ProblemKind(421, "The service is not reached by this name"),
     "origin-refused": ProblemKind(403, "Web pages of this origin may not call the service"),
     "not-allowed": ProblemKind(403, "This API key is not allowed to do that"),
@@ -36,11 +37,14 @@ PROBLEMS = {
     "model-not-found": ProblemKind(404, "No such model"),
     "file-not-found": ProblemKind(404, "No such file in a result"),
     "mark-not-found": ProblemKind(404, "No such detection, candidate or added figure"),
+    "share-not-found": ProblemKind(404, "No such share"),
     "tile-not-found": ProblemKind(404, "No such tile"),
     "tile-too-slow": ProblemKind(503, "The tile could not be made in time"),
     "job-not-finished": ProblemKind(409, "The job has no result"),
     "nothing-reviewed": ProblemKind(409, "Nothing has been reviewed yet"),
     "review-full": ProblemKind(409, "The review has as many marks as one may have"),
+    "sharing-off": ProblemKind(409, "Links cannot be made on this service"),
+    "shares-full": ProblemKind(409, "The job has as many links as one may have"),
     "result-gone": ProblemKind(410, "The result has been removed"),
     "slide-changed": ProblemKind(410, "The slide has changed"),
     "export-impossible": ProblemKind(409, "This export cannot be made from this slide"),

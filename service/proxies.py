@@ -21,7 +21,7 @@ _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]{1,64}){1,8}")
 #: with its prefix or one whose prefix the proxy has taken away.
 OWN_SEGMENTS = frozenset(
     [
-        *("detect", "docs", "healthz", "jobs", "jobs.csv", "jobs.zip", "metrics", "models", "openapi.json"),
+        *("detect", "docs", "healthz", "jobs", "jobs.csv", "jobs.zip", "me", "metrics", "models", "openapi.json"),
         *("readyz", "static", "uploads"),
     ]
 )

@@ -34,6 +34,7 @@ class Right(Enum):
     METRICS = "see metrics"
     READ = "see jobs, results and reviews"
     REVIEW = "give verdicts"
+    SHARE = "make, list and revoke links to jobs"
     SUBMIT = "submit scans; cancel and delete jobs and uploads"
     EVERY_GROUP = "do so for all groups"
 
@@ -42,10 +43,24 @@ class Right(Enum):
 RIGHTS = {
     Role.METRICS: frozenset({Right.METRICS}),
     Role.READ: frozenset({Right.READ}),
-    Role.REVIEW: frozenset({Right.READ, Right.REVIEW}),
-    Role.SUBMIT: frozenset({Right.READ, Right.REVIEW, Right.SUBMIT}),
+    Role.REVIEW: frozenset({Right.READ, Right.REVIEW, Right.SHARE}),
+    Role.SUBMIT: frozenset({Right.READ, Right.REVIEW, Right.SHARE, Right.SUBMIT}),
     Role.ADMIN: frozenset(Right),
 }
+
+
+#: The group of clients that have none: nothing is owned by it, as names of groups are not empty.
+NO_GROUP = ""
+
+
+@dataclass(frozen=True)
+class SharedJob:
+    """What a share link shows."""
+
+    #: Id of the share.
+    share: str
+    #: Id of its job.
+    job: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,8 @@ class Client:
     role: Role
     #: Owns the jobs and uploads of its clients.
     group: str
+    #: The only job that the client sees, if it comes by a share link.
+    shared: SharedJob | None = None
 
     def may(self, right: Right) -> bool:
         """True if the client's role has this right."""
@@ -63,6 +80,8 @@ class Client:
 
     def require(self, right: Right) -> None:
         """NotAllowedError unless the client's role has this right."""
+        if not self.may(right) and self.shared is not None:
+            raise NotAllowedError(f"a link shows its job and changes nothing; to {right.value}, send an API key")
         if not self.may(right):
             able = " or ".join(role.value for role, rights in RIGHTS.items() if right in rights)
             raise NotAllowedError(f"{self.name!r} has the role {self.role.value}; this needs the role {able}")
@@ -78,6 +97,10 @@ class Client:
         Who sees something may also change it, as far as the rights of the client's role go.
         """
         return self.sees in {None, owner}
+
+    def may_see_job(self, job_id: str, owner: str) -> bool:
+        """True if the client sees this job of this group."""
+        return self.may_see(owner) if self.shared is None else self.shared.job == job_id
 
 
 #: The client of every request where keys are off.

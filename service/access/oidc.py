@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
+import jwt
+from jwt import PyJWK
+from jwt.algorithms import has_crypto
 
 from service.access.outbound import reason_of
-
-if TYPE_CHECKING:
-    from jwt import PyJWK
-
-    from service.access.published_keys import PublishedKeys
+from service.access.published_keys import PublishedKeys
 
 #: Only asymmetric signatures: with a shared secret or "none" others could make tokens.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -60,11 +59,8 @@ class TokenVerifier:
         group_claim: str | None = None,
         open_client: Callable[[], httpx.Client],
     ) -> None:
-        try:
-            import jwt
-        except ImportError as error:
-            raise RuntimeError("oidc_issuer needs the extra 'oidc': pip install 'mitoscan[oidc]'") from error
-        self._jwt = jwt
+        if not has_crypto:
+            raise RuntimeError("oidc_issuer needs the extra 'oidc': pip install 'mitoscan[oidc]'")
         self._issuer, self._audience = issuer, audience
         self._role_claim, self._group_claim = role_claim, group_claim
         self._source: PublishedKeys | None = None
@@ -87,7 +83,7 @@ class TokenVerifier:
             raise InvalidTokenError("the token is too long")
         try:
             key = self._find_key(token)
-            claims = self._jwt.decode(
+            claims = jwt.decode(
                 token,
                 key,
                 algorithms=ALGORITHMS,
@@ -96,16 +92,16 @@ class TokenVerifier:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
-        except self._jwt.exceptions.PyJWKClientConnectionError as error:
+        except jwt.exceptions.PyJWKClientConnectionError as error:
             raise IssuerUnreachableError(f"the identity provider cannot be reached: {error}") from error
-        except (self._jwt.exceptions.PyJWTError, ValueError) as error:
+        except (jwt.exceptions.PyJWTError, ValueError) as error:
             raise InvalidTokenError(f"the token is not valid: {error}") from error
         groups = None if self._group_claim is None else _as_groups(claims.get(self._group_claim))
         return Identity(str(claims["sub"]), _as_roles(claims.get(self._role_claim)), groups)
 
     def _find_key(self, token: str) -> PyJWK:
         """The issuer's key that the token says it is signed with."""
-        named = str(self._jwt.get_unverified_header(token).get("kid"))
+        named = str(jwt.get_unverified_header(token).get("kid"))
         with self._lock:
             now = time.monotonic()
             key = next((key for key in self._known if key.key_id == named), None)
@@ -119,8 +115,6 @@ class TokenVerifier:
         return key
 
     def _fetch_keys(self) -> list[PyJWK]:
-        from service.access.published_keys import PublishedKeys
-
         if self._source is None:
             self._source = PublishedKeys(self._find_keys(), self._open_client)
         return self._source.get_signing_keys()

@@ -33,6 +33,7 @@ from service.api.routes import (
     pages,
     review,
     reviewed_files,
+    shares,
     tus,
     uploads,
     viewer,
@@ -57,6 +58,8 @@ from service.results.tile_processes import TileMaker
 from service.review.reviews import Reviews
 from service.review.worklist import Worklist
 from service.settings import Settings
+from service.sharing.links import Links
+from service.sharing.shares import Shares
 from service.slides_in.appending import Appender
 from service.telemetry.audit import AuditTrail
 from service.telemetry.request_log import RequestLog
@@ -103,7 +106,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
-    for part in (detect, tus, uploads, worklist, jobs, review, reviewed_files, files, viewer, operation, pages):
+    for part in (detect, tus, uploads, worklist, jobs, review, reviewed_files, shares, files, viewer, operation, pages):
         app.include_router(part.router)
     errors.install(app)
     app.openapi = partial(_complete, app.openapi, catalog, keys)  # type: ignore[method-assign]
@@ -152,6 +155,7 @@ def open_service(settings: Settings, keys: KeyRing, catalog: Catalog) -> Service
         appender=Appender(settings),
         reviews=reviews,
         worklist=Worklist(engine),
+        links=Links(Shares(engine), settings, keys),
     )
 
 

@@ -11,6 +11,7 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import jwt
 from croniter import croniter
 from standardwebhooks import Webhook
 
@@ -26,6 +27,8 @@ GIB = 1024**3
 MIN_WORKER_MEMORY = 2 * GIB
 #: Characters of the name of a key, or of a group.
 MAX_KEY_NAME = 128
+#: Characters of a secret that signs share links: as many bytes as its signatures have.
+MIN_SECRET = 32
 #: As browsers write it; of a host's name, only the characters matter.
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -58,6 +61,17 @@ def enough_memory(size: int) -> int:
 def webhook_key(secret: str) -> str:
     """`secret`, if webhooks can be signed with it."""
     Webhook(secret)
+    return secret
+
+
+def signing_secret(secret: str) -> str:
+    """`secret`, if share links can be signed with it."""
+    if len(secret) < MIN_SECRET:
+        raise ValueError(f"{len(secret)} characters are not enough: `openssl rand -base64 32` makes a secret")
+    try:
+        jwt.encode({}, secret, "HS256")
+    except jwt.InvalidKeyError as error:
+        raise ValueError("a key of another kind is no secret: `openssl rand -base64 32` makes one") from error
     return secret
 
 

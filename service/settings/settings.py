@@ -26,6 +26,7 @@ from service.settings.rules import (
     http_address,
     issuer_address,
     known_keys,
+    signing_secret,
     web_origin,
     webhook_key,
 )
@@ -98,6 +99,15 @@ class Settings(SourcedSettings):
     without_keys: bool = Field(
         default=False,
         description="Ask for no key on a network address either: whoever reaches the service may do everything.",
+    )
+    share_max_h: int = Field(
+        default=30 * 24, ge=0, le=366 * 24, description="Most hours that a share link is valid; 0: no share links."
+    )
+    share_secret: Annotated[str, AfterValidator(signing_secret)] | None = Field(
+        default=None,
+        repr=False,
+        description="Secret that signs share links, at least 32 characters, the same on all hosts of the service; "
+        "unset: share.secret in the data folder, made for the first link.",
     )
     cors_origins: tuple[str, ...] = Field(default=(), description="Web origins that may call the API from a browser.")
     frame_origins: tuple[Annotated[str, AfterValidator(web_origin)], ...] = Field(

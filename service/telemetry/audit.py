@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 FILE_NAME = "audit.jsonl"
 #: Not recorded: what shows nothing of a slide, or is a part of a view that was recorded already.
 _UNNOTED = re.compile(
-    r"/|/docs|/openapi\.json|/static/.*|/models|/healthz|/readyz|/metrics|/jobs|"
+    r"/|/docs|/openapi\.json|/static/.*|/models|/me|/healthz|/readyz|/metrics|/jobs|"
     r"/jobs/[^/]+/(view|events|live-map\.png|slide\.dzi)"
 )
 #: Recorded once of each client and job: a slide is looked at by hundreds of tiles.
@@ -82,7 +82,9 @@ class AuditTrail:
 
     def _write(self, scope: Scope, status: int, facts: dict[str, str]) -> None:
         address, path = scope["client"][0] if scope.get("client") else None, scope["path"]
-        if status not in {401, 403, 429} and scope["method"] in {"GET", "HEAD"}:
+        if self._is_first_use(str(address), status, facts):
+            facts["event"] = "share-used"
+        elif status not in {401, 403, 429} and scope["method"] in {"GET", "HEAD"}:
             if _UNNOTED.fullmatch(path):
                 return
             if tile := _TILE.fullmatch(path):
@@ -99,6 +101,11 @@ class AuditTrail:
             **facts,
         }
         self._log.info(json.dumps(entry))
+
+    def _is_first_use(self, address: str, status: int, facts: dict[str, str]) -> bool:
+        """True of the first request of a day that is answered to who comes by a share link."""
+        is_use = "share" in facts and "event" not in facts and status < 400
+        return is_use and self._is_first("share", facts["share"], address, _now()[:10])
 
     def _is_first(self, *look: str) -> bool:
         """True of the first look of a client at a slide on a day."""

@@ -21,6 +21,7 @@ from service.jobs.stow import Stow
 from service.results.results import Results
 from service.review.reviews import Reviews
 from service.settings import Settings
+from service.sharing.shares import Shares
 from service.telemetry.logs import configure_logs
 from service.telemetry.tracing import start_tracing, stop_tracing
 from service.worker import resource_bounds
@@ -67,14 +68,19 @@ def run_worker(settings: Settings, worker_id: str | None = None, *, parent: int 
 
 
 def _handlers(worker: Worker, store: Store, queues: dbos_queue.QueueClient) -> dbos_queue.WorkflowHandlers:
-    settings, reviews = worker.settings, Reviews(store.engine)
+    settings = worker.settings
     return dbos_queue.WorkflowHandlers(
         run_job=worker.run_job,
         fetch_slide=Fetcher(settings, store, queues, worker.reporter).fetch_slide,
         call_webhook=partial(webhooks.call_webhook, store, settings),
         store_annotations=Stow(settings, store, Results(settings.results)).store_annotations,
-        clean=lambda: retention.clean(store, queues, settings, time.time(), reviewed=reviews.reviewed_of),
+        clean=partial(_clean, settings, store, queues),
     )
+
+
+def _clean(settings: Settings, store: Store, queues: dbos_queue.QueueClient) -> None:
+    retention.clean(store, queues, settings, time.time(), reviewed=Reviews(store.engine).reviewed_of)
+    Shares(store.engine).forget_expired(now=time.time())
 
 
 def _timing(settings: Settings) -> dbos_queue.QueueTiming:

@@ -60,6 +60,7 @@ STOREYS = (
     "service.results",
     "service.jobs",
     "service.review",
+    "service.sharing",
     "service.worker",
     "service.api.contract",
     "service.api.running",

@@ -52,6 +52,13 @@ _MARK = {
     "by": "anna",
     "at": "2026-11-25T10:00:00Z",
 }
+_SHARE = {
+    "id": "5f0c2d1e9a8b7c6d",
+    "by": "anna",
+    "note": "second opinion",
+    "made_at": "2026-11-25T10:00:00Z",
+    "expires_at": "2026-12-02T10:00:00Z",
+}
 _MODEL = {"name": "mitosis-2", "version": "0.1.0", "sha256": _SHA256}
 _JOB = _SUMMARY | {
     "model": _MODEL,
@@ -133,6 +140,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "agreement": [{"reviewers": ["anna", "bert"], "both": 1, "kappa": None, "differ": [_DETECTION["id"]]}],
     },
     "MarkOut": _MARK,
+    "ShareList": {"shares": [_SHARE], "most": 50, "longest_h": 720},
+    "MadeShareOut": _SHARE
+    | {"link": f"{_HERE}/view#token=eyJhbGciOiJIUzI1NiIsInR5cCI6Im1pdG9zY2FuLXNoYXJlK2p3dCJ9..."},
+    "MeOut": {"name": "anna", "may": ["read", "review", "share"], "job": None},
     "SlideSize": {"width": 46000, "height": 32914, "mpp": 0.2275, "tile_side": 256, "levels": 17},
     "HealthOut": {"status": "ok"},
     "ReadyOut": {"status": "ready", "checks": {"store": True, "disk": True, "model": True, "worker": True}},

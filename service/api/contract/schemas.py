@@ -116,6 +116,14 @@ class ModelsOut(BaseModel):
     models: list[dict[str, Any]]
 
 
+class MeOut(BaseModel):
+    """Who sends a request, and what they may do."""
+
+    name: Annotated[str, Field(description="name of the key, or of the share link")]
+    may: list[Literal["metrics", "read", "review", "share", "submit", "every_group"]]
+    job: Annotated[str | None, Field(description="the only job that a share link shows; null for a key")] = None
+
+
 class HealthOut(BaseModel):
     """The process is alive."""
 

@@ -1,4 +1,4 @@
-"""Models, health, readiness and metrics."""
+"""Models, health, readiness and metrics, and who asks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from service.access.keys import Right
 from service.api.contract.problems import problems
-from service.api.contract.schemas import HealthOut, ModelsOut, ReadyOut
+from service.api.contract.schemas import HealthOut, MeOut, ModelsOut, ReadyOut
 from service.api.running.context import CallerDep, ClientDep, ServiceDep
 from service.api.running.metrics import MEDIA_TYPE, render
 
@@ -18,6 +18,14 @@ router = APIRouter(tags=["operation"])
 def list_models(service: ServiceDep, _client: ClientDep) -> ModelsOut:
     """The card of each model, and the default model."""
     return ModelsOut(default=service.catalog.default, models=[entry.card for entry in service.catalog.entries.values()])
+
+
+@router.get("/me", summary="Who you are, and what you may do", responses=problems())
+def get_me(service: ServiceDep, client: CallerDep) -> MeOut:
+    """By the key, the token or the share link of this request: for pages, which show what can be done."""
+    may = [right for right in Right if client.may(right) and (right is not Right.SHARE or service.links.are_on)]
+    job = client.shared.job if client.shared else None
+    return MeOut.model_validate({"name": client.name, "may": [right.name.lower() for right in may], "job": job})
 
 
 @router.get("/healthz", summary="Liveness")

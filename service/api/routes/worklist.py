@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from service.access.keys import Client
 from service.api.contract.problems import problems
 from service.api.contract.worklists import (
     JobList,
@@ -97,7 +96,7 @@ def get_results(service: ServiceDep, client: ClientDep, ids: JobIds) -> Streamin
     found = [get_finished_job(get_job(job_id, client, service)) for job_id in dict.fromkeys(ids)]
     for job in found:
         _require_result(service, job)
-    return _zip(_several(service, client, found), "mitoscan-results.zip")
+    return _zip(_several(service, found), "mitoscan-results.zip")
 
 
 @router.get(
@@ -129,8 +128,8 @@ def _all_rows(service: Service, wanted: Wanted, order: Order) -> Iterator[Listed
         place = page.next
 
 
-def _several(service: Service, client: Client, jobs: list[Job]) -> Iterator[tuple[str, Path | bytes]]:
-    wanted = Wanted(client.sees, ids=tuple(job.id for job in jobs))
+def _several(service: Service, jobs: list[Job]) -> Iterator[tuple[str, Path | bytes]]:
+    wanted = Wanted(ids=tuple(job.id for job in jobs))
     yield TABLE, "".join(table_lines(_all_rows(service, wanted, Order()))).encode()
     for job in jobs:
         for name, content in _files_of(service, job):

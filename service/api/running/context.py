@@ -19,6 +19,8 @@ from service.jobs.store import JobNotFoundError
 from service.results.tile_processes import TileMaker
 from service.review.reviews import Reviews
 from service.review.worklist import Worklist
+from service.sharing.links import Links
+from service.sharing.tokens import is_share_token
 from service.slides_in.appending import Appender
 from service.telemetry.audit import add_audit_fields
 
@@ -37,6 +39,13 @@ class Service(JobBackend):
     appender: Appender
     reviews: Reviews
     worklist: Worklist
+    links: Links
+
+    def identify(self, key: str | None) -> Client:
+        """The client that a key, a token or a share link belongs to."""
+        if key and not self.keys.is_open and is_share_token(key):
+            return self.links.identify(key)
+        return self.keys.identify(key)
 
     def close(self) -> None:
         """Stop processes and threads, and close the database connections."""
@@ -61,8 +70,10 @@ def get_caller(request: Request, service: ServiceDep) -> Client:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if key is None and scheme.lower() == "bearer":
         key = token.strip()
-    client = service.keys.identify(key)
+    client = service.identify(key)
     add_audit_fields(request, client=client.name, group=client.group, role=client.role.value)
+    if client.shared is not None:
+        add_audit_fields(request, share=client.shared.share, job=client.shared.job)
     service.rate.take(place_of(request, client))
     return client
 
@@ -102,6 +113,15 @@ def get_reviewer(client: ClientDep) -> Client:
 
 ReviewerDep = Annotated[Client, Depends(get_reviewer)]
 
+
+def get_sharer(client: ClientDep) -> Client:
+    """The client of the request; NotAllowedError unless it may share jobs."""
+    client.require(Right.SHARE)
+    return client
+
+
+SharerDep = Annotated[Client, Depends(get_sharer)]
+
 JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="id of a job")]
 
 
@@ -119,7 +139,7 @@ IdempotencyKey = Annotated[
 def get_job(job_id: JobId, client: ClientDep, service: ServiceDep) -> Job:
     """The job of the path; JobNotFoundError if it is another group's."""
     job = service.store.get(job_id)
-    if not client.may_see(job.client):
+    if not client.may_see_job(job.id, job.client):
         raise JobNotFoundError(f"no job {job_id!r}")
     return job
 

@@ -6,19 +6,22 @@ let asking;
 // the service gives have it already.
 const BASE = new URL("..", import.meta.url);
 export const addressOf = (path) => new URL(path, BASE);
-// A key in the address, as the service prints it at its first start, moves from there into this tab.
+// A key in the address, as the service prints it at its first start, or a share link, moves from there into this tab.
 function takeToken(address) {
   const inHash = new URLSearchParams(address.hash.slice(1)), inQuery = address.searchParams;
   const key = inHash.get("token") ?? inQuery.get("token");
-  if (!key) return;
+  if (!key) return false;
   sessionStorage.setItem(KEY, key);
   inHash.delete("token");
   inQuery.delete("token");
   address.hash = inHash.toString();
   history.replaceState(null, "", address);
+  return true;
 }
 
 takeToken(new URL(location.href));
+// Another link to the same page loads nothing by itself.
+window.addEventListener("hashchange", () => { if (takeToken(new URL(location.href))) location.reload(); });
 
 export function headers() {
   const key = sessionStorage.getItem(KEY);
@@ -28,15 +31,18 @@ export function headers() {
 export async function call(path, options = {}) {
   const response = await fetch(addressOf(path), { ...options, headers: { ...headers(), ...options.headers } });
   if (response.status === 401) {
-    asking ??= askForKey().finally(() => { asking = undefined; });
+    const reason = sessionStorage.getItem(KEY) ? (await problemOf(response.clone())).detail : ""; // Of the key there is.
+    asking ??= askForKey(reason).finally(() => { asking = undefined; });
     if (await asking) return call(path, options);
   }
   if (!response.ok) {
-    const problem = await response.json().catch(() => ({ title: response.statusText }));
+    const problem = await problemOf(response);
     throw Object.assign(new Error(problem.detail || problem.title), { status: response.status, retryAfter: Number(response.headers.get("Retry-After")) });
   }
   return response;
 }
+
+const problemOf = (response) => response.json().catch(() => ({ title: response.statusText }));
 
 export const json = async (path, options) => (await call(path, options)).json();
 
@@ -93,10 +99,11 @@ async function readEvents(path, onJob) {
 }
 
 // True once a key has been given.
-function askForKey() {
+function askForKey(reason = "") {
   const dialog = document.createElement("dialog");
-  dialog.innerHTML = `<form method="dialog"><label>API key <input type="password" autocomplete="off" required autofocus></label>
+  dialog.innerHTML = `<form method="dialog"><p class="reason" role="alert"></p><label>API key <input type="password" autocomplete="off" required autofocus></label>
     <p><small>Kept in this tab only.</small></p><button>Go on</button></form>`;
+  dialog.querySelector(".reason").textContent = reason;
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {

@@ -1,6 +1,7 @@
 // The panel of the review: its buttons and its count, and what it changes on the slide and in the list.
 import { element } from "./elements.js";
 import { Review } from "./review.js";
+import { may } from "./rights.js";
 
 const FILES = { "report.reviewed.html": "Report", "detections.reviewed.csv": "Table", "detections.reviewed.geojson": "QuPath", "labels.zip": "Labels" };
 const VERDICTS = { accept: "accepted", reject: "rejected", unsure: "unsure" };
@@ -81,7 +82,7 @@ export class ReviewPanel {
   // A verdict on the chosen detection; then the next one that nobody has judged.
   judge(verdict) {
     const { detections, current } = this.marks;
-    if (!detections[current]) return;
+    if (!detections[current] || !may("review")) return;
     this.review.judge(detections[current], verdict);
     const order = this.order();
     const following = order.slice(order.indexOf(current) + 1).find((index) => !this.review.newest(detections[index].id));
@@ -94,7 +95,7 @@ export class ReviewPanel {
     if (index >= 0) this.jump(index);
   }
 
-  toggleAdding() { this.setAdding(!document.body.dataset.adding); }
+  toggleAdding() { this.setAdding(!document.body.dataset.adding && may("review")); }
 
   setAdding(isAdding) {
     if (isAdding) document.body.dataset.adding = "yes"; else delete document.body.dataset.adding;

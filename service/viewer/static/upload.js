@@ -3,6 +3,7 @@ import { json } from "./api.js";
 import { makeBatch } from "./batch.js";
 import { single, slidesIn, slidesOfFolder } from "./dropping.js";
 import { element } from "./elements.js";
+import { loadRights } from "./rights.js";
 import { listJobs, watchJobs } from "./worklist.js";
 
 let models = [];
@@ -45,6 +46,7 @@ function listen() {
 
 window.addEventListener("beforeunload", (event) => { if (batch.isBusy()) event.preventDefault(); });
 listen();
+await loadRights();
 const offered = await json("models");
 models = offered.models;
 for (const card of models) element("model").append(new Option(`${card.name} ${card.version}`, card.name, false, card.name === offered.default));

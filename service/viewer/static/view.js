@@ -12,6 +12,8 @@ import { COLOURS, Marks } from "./marks.js";
 import { Measure } from "./measure.js";
 import { isWithin } from "./placing.js";
 import { ReviewPanel } from "./reviewing.js";
+import { isGuest, loadRights } from "./rights.js";
+import { listenToSharing } from "./sharing.js";
 import { Stage, scaleBar } from "./stage.js";
 import { FINAL, showState } from "./state.js";
 
@@ -224,6 +226,7 @@ function listen() {
   element("measure").onclick = () => measure?.advance();
   element("zoom-in").onclick = () => stage?.zoom(1.5);
   element("zoom-out").onclick = () => stage?.zoom(1 / 1.5);
+  listenToSharing(jobPath);
   listenToKeys({
     a: () => panel?.judge("accepted"), r: () => panel?.judge("rejected"), e: () => panel?.judge("unsure"),
     z: () => panel?.undo(), i: () => panel?.toggleAdding(), Escape: () => panel?.setAdding(false),
@@ -257,7 +260,14 @@ async function followScan() {
 
 for (const [name, colour] of Object.entries(COLOURS)) document.documentElement.style.setProperty(`--${name}`, colour);
 listen();
-job = await json(jobPath);
+try {
+  await loadRights();
+  job = await json(jobPath);
+} catch (error) {
+  element("state").textContent = error.message;
+  throw error;
+}
+if (isGuest()) element("scans").removeAttribute("href"); // There is no list for them.
 element("name").textContent = job.name;
 element("model").textContent = `Model: ${job.model_name}`;
 showState(job);

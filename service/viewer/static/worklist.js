@@ -3,6 +3,7 @@ import { onAddress, readAddress, writeAddress } from "./address.js";
 import { json } from "./api.js";
 import { element, setText } from "./elements.js";
 import { download } from "./files.js";
+import { may } from "./rights.js";
 import { makeRow, showJob } from "./row.js";
 import { makeSelection } from "./selection.js";
 
@@ -49,8 +50,8 @@ export async function watchJobs() {
 function show(found) {
   page = found;
   const { jobs, total, offset } = found;
-  const isAll = !Object.keys(said()).length;
-  setText(element("none"), isAll ? "No scans yet. Drop a slide above." : "No scan is like that.");
+  const none = may("submit") ? "No scans yet. Drop a slide above." : "No scans yet.";
+  setText(element("none"), Object.keys(said()).length ? "No scan is like that." : none);
   element("none").hidden = jobs.length > 0;
   element("table").hidden = jobs.length === 0;
   const shown = jobs.map((job) => rows.get(job.id) ?? makeRow(job, selection.toggle));

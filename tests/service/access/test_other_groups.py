@@ -2,132 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import httpx2
 import pytest
-from fastapi.testclient import TestClient
 
-from service.access.keys import hash_key
-from service.api.app import create_app
-from service.api.running.context import Service
 from service.jobs import lifecycle
-from service.results.results import FILES, Answer
-from service.settings import Settings
+from tests.service.access.groups import VERBS, Place
 from tests.service.fields import make_field, png
 
-SIDE = 128
-KEYS = {
-    f"{group}-{role}": f"{role}:{group}:{hash_key(f'{group}-{role}')}"
-    for group in ("pathology", "dermatology")
-    for role in ("read", "review", "submit")
-} | {"prometheus": f"metrics:{hash_key('prometheus')}", "root": f"admin:{hash_key('root')}"}
 OTHERS = ("dermatology-read", "dermatology-review", "dermatology-submit", "prometheus")
-VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 #: What needs no key.
 FOR_ALL = {("GET", "/healthz"), ("GET", "/readyz"), ("HEAD", "/healthz"), ("HEAD", "/readyz")}
 #: Its part of the path is the name of a new upload, not of one that is there.
 NAMES_A_NEW_ONE = ("PUT", "/uploads/{upload}")
-BODIES = {"VerdictIn": {"verdict": "accepted"}, "FigureIn": {"x": 5, "y": 6}}
-
-
-@dataclass(frozen=True)
-class Place:
-    """A service in this process, what the group `pathology` has there, and where."""
-
-    client: TestClient
-    service: Service
-    #: Name of a part of a path -> its value.
-    parts: dict[str, str]
-    #: path -> verb -> the operation, as the API describes it.
-    described: dict[str, dict[str, Any]]
-
-    def ask(self, verb: str, path: str, key: str | None, **parts: str) -> httpx2.Response:
-        """The answer to this key, or to none."""
-        headers = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0"} | ({"X-API-Key": key} if key else {})
-        body: dict[str, Any] = {"content": b""}
-        content = self.described[path].get(verb.lower(), {}).get("requestBody", {}).get("content", {})
-        if "application/offset+octet-stream" in content:
-            headers["Content-Type"] = "application/offset+octet-stream"
-        elif schema := content.get("application/json", {}).get("schema"):
-            body = {"json": BODIES.get(schema["$ref"].rpartition("/")[2], {})}
-        return self.client.request(verb, path.format_map(self.parts | parts), headers=headers, **body)
-
-    def operations(self) -> Iterator[tuple[str, str]]:
-        """(verb, path) of what the API describes."""
-        for path, described in self.described.items():
-            yield from ((verb.upper(), path) for verb in described if verb.upper() in VERBS)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[Place]:
-    settings = Settings(
-        data=tmp_path_factory.mktemp("groups"),
-        models=models_folder,
-        default_model="tiny",
-        api_keys=KEYS,
-        min_free_bytes=1,
-        requests_per_minute=1_000_000,
-    )
-    app = create_app(settings)
-    with TestClient(app, base_url="http://127.0.0.1") as client:
-        yield Place(client, app.state.service, begin(client, app.state.service), app.openapi()["paths"])
-
-
-def begin(client: TestClient, service: Service) -> dict[str, str]:
-    """Parts of paths that lead to a job with a result, to an upload and to one that is unfinished."""
-    headers = {"X-API-Key": "pathology-submit"}
-    upload = client.put("/uploads/a.png", content=png(make_field(7)), headers=headers).raise_for_status().json()["id"]
-    asked = {"source": {"upload": upload}}
-    job = client.post("/detect", json=asked, headers=headers | {"Prefer": "respond-async"}).raise_for_status().json()
-    finish(service, job["id"])
-    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "100"}
-    unfinished = client.post("/uploads/tus", headers=headers | tus).raise_for_status().headers["location"]
-    return {
-        "job_id": job["id"],
-        "upload": upload,
-        "upload_id": unfinished.rpartition("/")[2],
-        "mark_id": "one",
-        "name": "run.json",
-        "path": "zarr.json",
-        "level": "0",
-        "col": "0",
-        "row": "0",
-        "x": "9",
-        "y": "9",
-    }
-
-
-def finish(service: Service, job_id: str) -> None:
-    """Give the job a result, as a worker would."""
-    job = service.store.update(job_id, partial(lifecycle.start, worker="w", now=time.time()))
-    work = service.results.work_folder(job_id)
-    (work / "map.ome.zarr").mkdir()
-    for name in (*FILES, "map.ome.zarr/zarr.json", "regions.json"):
-        (work / name).write_bytes(png(make_field(7)) if name.endswith(".png") else b"{}")
-    (work / "run.json").write_text('{"settings": {"hotspot": "2"}, "slide": {}}')
-    ring = [[0, 0], [SIDE, 0], [SIDE, SIDE], [0, SIDE], [0, 0]]
-    (work / "tissue.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
-    figure = {"id": "one", "x": 9.0, "y": 9.0, "x_um": 2.0, "y_um": 2.0, "score": 0.9, "label": "f", "border": False}
-    answer = Answer(
-        model={"name": "tiny", "version": "1", "sha256": "0" * 64},
-        image={"width": SIDE, "height": SIDE, "mpp": 0.25, "mpp_source": "tags", "index": 0, "images": []},
-        count=1,
-        threshold=0.5,
-        candidate_floor=0.1,
-        candidates=[figure],
-        hotspots=[],
-        area_mm2={"tissue": 1.0, "scanned": 1.0, "unreadable": 0.0, "ink": 0.0},
-        warnings=[],
-    )
-    service.results.publish(work, job.request.result_key, answer)
-    service.store.update(job_id, partial(lifecycle.finish, now=time.time()))
 
 
 def test_without_a_key_nothing_is_told(place: Place) -> None:
@@ -168,10 +56,11 @@ def test_what_another_group_owns_does_not_exist(place: Place) -> None:
 
 
 def state(place: Place) -> list[Any]:
-    """What the group has: jobs, marks, and files."""
+    """What the group has: jobs, marks, links, and files."""
     store, folder = place.service.store, place.service.settings.uploads
     jobs = store.list_jobs()
-    return [jobs, [place.service.reviews.marks(job.id) for job in jobs], sorted(folder.rglob("*"))]
+    said = [(place.service.reviews.marks(job.id), place.service.links.shares.list_live(job.id, now=0)) for job in jobs]
+    return [jobs, said, sorted(folder.rglob("*"))]
 
 
 def test_a_slide_is_used_by_the_group_that_sent_it_alone(place: Place) -> None:
@@ -202,7 +91,8 @@ def test_who_reads_sees_everything_of_the_group(place: Place, key: str) -> None:
     jobs = place.ask("GET", "/jobs", key).json()["jobs"]
     assert place.parts["job_id"] in {job["id"] for job in jobs}
     for verb, path in place.operations():
-        if verb == "GET" and path != "/metrics":
+        is_for_sharers = path.endswith("/shares") and key == "pathology-read"
+        if verb == "GET" and path != "/metrics" and not is_for_sharers:
             status = place.ask(verb, path, key).status_code
             assert status not in {401, 403, 404}, path
             assert status < 500 or path == "/readyz", path
@@ -211,7 +101,7 @@ def test_who_reads_sees_everything_of_the_group(place: Place, key: str) -> None:
 @pytest.mark.parametrize("key", ["pathology-read", "pathology-review", "prometheus"])
 def test_a_role_changes_what_it_is_for_and_nothing_else(place: Place, key: str) -> None:
     for verb, path in place.operations():
-        is_review = "/review" in path and key == "pathology-review"
+        is_review = ("/review" in path or "/shares" in path) and key == "pathology-review"
         if verb not in {"GET", "HEAD"} and not is_review:
             assert place.ask(verb, path, key).status_code == 403, (verb, path)
     assert place.ask("GET", "/metrics", key).status_code == (200 if key == "prometheus" else 403)

@@ -116,7 +116,7 @@ def test_a_job_that_was_asked_of_an_older_version_is_run_by_this_one(tmp_path: P
 def make_older(path: Path) -> None:
     """Undo what migrations have done to a store."""
     with closing(sqlite3.connect(path)) as connection:
-        for table in (VERSION_TABLE, "mitoscan_marks", "mitoscan_reviews"):
+        for table in (VERSION_TABLE, "mitoscan_marks", "mitoscan_reviews", "mitoscan_shares"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DROP INDEX ix_mitoscan_jobs_slide")
         for column in ("slide", "name_key", "case_key", "count", "counted_mm2"):
