@@ -43,6 +43,7 @@ PROBLEMS = {
     "review-full": ProblemKind(409, "The review has as many marks as one may have"),
     "result-gone": ProblemKind(410, "The result has been removed"),
     "slide-changed": ProblemKind(410, "The slide has changed"),
+    "slide-gone": ProblemKind(410, "The slide has been removed"),
     "export-impossible": ProblemKind(409, "This export cannot be made from this slide"),
     "job-unreadable": ProblemKind(409, "The job was written by another version of the service"),
     "job-finished": ProblemKind(409, "The job has already ended"),

@@ -31,6 +31,7 @@ from service.api.routes import (
     jobs,
     operation,
     pages,
+    rescan,
     review,
     reviewed_files,
     tus,
@@ -103,7 +104,8 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
-    for part in (detect, tus, uploads, worklist, jobs, review, reviewed_files, files, viewer, operation, pages):
+    resources = (detect, tus, uploads, worklist, jobs, rescan, review, reviewed_files, files, viewer, operation, pages)
+    for part in resources:
         app.include_router(part.router)
     errors.install(app)
     app.openapi = partial(_complete, app.openapi, catalog, keys)  # type: ignore[method-assign]

@@ -18,6 +18,7 @@ _SUMMARY: dict[str, Any] = {
     "started_at": "2026-11-25T09:00:01Z",
     "finished_at": "2026-11-25T09:02:31Z",
     "priority": "normal",
+    "rescan_of": None,
     "cached": False,
     "cancel_requested": False,
     "attempt": 1,
@@ -55,6 +56,7 @@ _MARK = {
 _MODEL = {"name": "mitosis-2", "version": "0.1.0", "sha256": _SHA256}
 _JOB = _SUMMARY | {
     "model": _MODEL,
+    "region": None,
     "image": {
         "width": 46000,
         "height": 32914,
@@ -99,6 +101,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "next": None,
         "previous": None,
     },
+    "SiblingsOut": {"jobs": [_SUMMARY]},
     "DetectionsOut": {
         "id": _ID,
         "threshold": 0.5,

@@ -34,7 +34,8 @@ VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 FOR_ALL = {("GET", "/healthz"), ("GET", "/readyz"), ("HEAD", "/healthz"), ("HEAD", "/readyz")}
 #: Its part of the path is the name of a new upload, not of one that is there.
 NAMES_A_NEW_ONE = ("PUT", "/uploads/{upload}")
-BODIES = {"VerdictIn": {"verdict": "accepted"}, "FigureIn": {"x": 5, "y": 6}}
+REGION = {"type": "Polygon", "coordinates": [[[0, 0], [SIDE, 0], [SIDE, SIDE], [0, 0]]]}
+BODIES = {"VerdictIn": {"verdict": "accepted"}, "FigureIn": {"x": 5, "y": 6}, "RescanIn": {"region": REGION}}
 
 
 @dataclass(frozen=True)
