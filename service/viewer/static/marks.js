@@ -54,6 +54,7 @@ export class Marks {
     if (this.window) this.drawWindows(context, scale, [this.window], COLOURS.window, []);
     if (this.shown.marks) this.drawDetections(context, scale, ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.region?.draw(context, canvas);
     this.measure?.draw(context, canvas);
   }
 

@@ -8,9 +8,11 @@ import { List, drawHistogram } from "./findings.js";
 import { download, showFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToKeys } from "./keys.js";
+import { showKin } from "./kin.js";
 import { COLOURS, Marks } from "./marks.js";
 import { Measure } from "./measure.js";
 import { isWithin } from "./placing.js";
+import { RegionTool, boxAround } from "./region.js";
 import { ReviewPanel } from "./reviewing.js";
 import { Stage, scaleBar } from "./stage.js";
 import { FINAL, showState } from "./state.js";
@@ -18,7 +20,7 @@ import { FINAL, showState } from "./state.js";
 const LIVE_INTERVAL = 2000; // ms
 const TURN = 15; // degrees
 const jobPath = location.pathname.replace(/\/view$/, "");
-let job, stage, marks, measure, list, gallery, panel, counting, candidates;
+let job, stage, marks, measure, region, list, gallery, panel, counting, candidates;
 
 async function showSlide() {
   try {
@@ -36,11 +38,13 @@ async function openSlide() {
   await stage.opened();
   marks = new Marks(element("marks"), stage, stage.size);
   measure = new Measure(stage, { button: element("measure"), output: element("measured"), onChange: () => marks.draw() });
-  marks.measure = measure;
+  region = new RegionTool(stage, { jobPath, job, onChange: () => marks.draw(), onStart: () => { measure.stop(); panel?.setAdding(false); } });
+  Object.assign(marks, { measure, region });
+  if (job.region && !readAddress().x) stage.fit(boxAround(job.region));
   stage.viewer.addHandler("update-viewport", showScale);
   stage.viewer.addHandler("canvas-click", (event) => {
     if (!event.quick) return;
-    if (measure.takesClick(event.position) || panel?.takesClick(event.position)) return;
+    if (region.takesClick(event.position) || measure.takesClick(event.position) || panel?.takesClick(event.position)) return;
     const index = marks.nearest(event.position);
     if (index >= 0) select(index);
   });
@@ -82,7 +86,7 @@ function applyThreshold() {
   const count = candidates.counted[reached];
   element("count").textContent = count;
   const area = job.area_mm2.counted ?? job.area_mm2.tissue; // Results of older versions have no counted area.
-  element("density").textContent = area > 0 ? `${(count / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
+  element("density").textContent = area > 0 ? `${(count / area).toFixed(1)} per mm² in ${area.toFixed(area < 0.1 ? 4 : 2)} mm² of tissue${job.region ? " in the region" : ""}` : `no tissue was found${job.region ? " in the region" : ""}`;
   const spot = job.hotspots[0];
   element("hotspot").hidden = !spot;
   if (spot) {
@@ -221,7 +225,7 @@ function listen() {
   element("brightness").oninput = () => { element("slide").style.filter = `brightness(${element("brightness").value})`; };
   element("turn-left").onclick = () => turn(-TURN);
   element("turn-right").onclick = () => turn(TURN);
-  element("measure").onclick = () => measure?.advance();
+  element("measure").onclick = () => { region?.stop(); measure?.advance(); };
   element("zoom-in").onclick = () => stage?.zoom(1.5);
   element("zoom-out").onclick = () => stage?.zoom(1 / 1.5);
   listenToKeys({
@@ -230,7 +234,7 @@ function listen() {
     n: () => step(1), p: () => step(-1), h: spot, t: flipTheme, g: () => toggleGallery(), w: () => counting?.placeHere(),
     1: () => stage.magnify(1), 2: () => stage.magnify(0.5), 4: () => stage.magnify(0.25),
     m: () => element("show-map").click(), d: () => element("show-marks").click(), o: () => element("show-tissue").click(),
-    u: () => element("show-unread").click(), l: () => measure.advance(), ",": () => turn(-TURN), ".": () => turn(TURN),
+    u: () => element("show-unread").click(), l: () => { region.stop(); measure.advance(); }, b: () => region.advance(), ",": () => turn(-TURN), ".": () => turn(TURN),
     "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
     "+": () => stage.zoom(1.5), "=": () => stage.zoom(1.5), "-": () => stage.zoom(1 / 1.5), "?": () => element("keys").showModal(),
     ArrowLeft: () => stage.move(-0.1, 0), ArrowRight: () => stage.move(0.1, 0),
@@ -261,6 +265,7 @@ job = await json(jobPath);
 element("name").textContent = job.name;
 element("model").textContent = `Model: ${job.model_name}`;
 showState(job);
+showKin(job, jobPath);
 await showSlide();
 if (!FINAL.includes(job.status)) await followScan();
 if (job.status === "SUCCEEDED" && marks) await showResult();
