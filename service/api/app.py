@@ -26,6 +26,7 @@ from service.api.head import HeadAsGet
 from service.api.own_hosts import OwnHosts
 from service.api.plain_bodies import PlainBodies
 from service.api.routes import (
+    comparison,
     detect,
     files,
     jobs,
@@ -104,7 +105,21 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
-    resources = (detect, tus, uploads, worklist, jobs, rescan, review, reviewed_files, files, viewer, operation, pages)
+    resources = (
+        detect,
+        tus,
+        uploads,
+        worklist,
+        jobs,
+        rescan,
+        comparison,
+        review,
+        reviewed_files,
+        files,
+        viewer,
+        operation,
+        pages,
+    )
     for part in resources:
         app.include_router(part.router)
     errors.install(app)

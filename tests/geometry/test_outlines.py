@@ -73,6 +73,7 @@ def test_an_outline_around_a_point_is_simple(radii: list[int], start: float) -> 
     ("corners", "expected"),
     [
         ([(0, 0), (4, 0), (4, 4), (0, 4)], None),
+        ([(0, 0), (1, 0), (1, 1), (2, 1), (2, 0), (3, 0), (3, 2), (0, 2)], None),  # two sides on one line
         ([(0, 0), (4, 4), (4, 0), (0, 4)], (0, 2)),
         ([(0, 0), (4, 0), (2, 0), (2, 4)], (0, 1)),  # turns back
         ([(0, 0), (4, 0), (4, 4), (2, 0), (0, 4)], (0, 2)),  # touches its first side

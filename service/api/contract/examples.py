@@ -110,6 +110,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "total": 1,
         "detections": [_DETECTION],
     },
+    "ComparisonOut": {
+        "id": _ID,
+        "other_id": "b8a9f0e1d2c3a7b90f4f5b8a1e6c5f0d",
+        "threshold": 0.5,
+        "other_threshold": 0.4,
+        "radius_um": 7.5,
+        "in_region": False,
+        "both": 1,
+        "only_this": 0,
+        "only_other": 0,
+        "only_this_ids": [],
+        "others": [_DETECTION | {"match": _DETECTION["id"]}],
+    },
     "FileList": {
         "files": [
             {

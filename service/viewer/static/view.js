@@ -2,6 +2,7 @@
 import { onAddress, readAddress, writeAddress } from "./address.js";
 import { call, follow, json } from "./api.js";
 import { loadCandidates } from "./candidates.js";
+import { ComparePanel } from "./comparing.js";
 import { WindowPanel } from "./counting.js";
 import { element, make } from "./elements.js";
 import { List, drawHistogram } from "./findings.js";
@@ -20,7 +21,7 @@ import { FINAL, showState } from "./state.js";
 const LIVE_INTERVAL = 2000; // ms
 const TURN = 15; // degrees
 const jobPath = location.pathname.replace(/\/view$/, "");
-let job, stage, marks, measure, region, list, gallery, panel, counting, candidates;
+let job, stage, marks, measure, region, list, gallery, panel, counting, comparison, candidates;
 
 async function showSlide() {
   try {
@@ -82,6 +83,7 @@ function applyThreshold() {
   const reached = candidates.reaching(threshold);
   marks.detections = candidates.all.slice(0, reached);
   if (panel) marks.detections = panel.withVerdicts(marks.detections);
+  if (comparison) marks.detections = comparison.filtered(marks.detections);
   marks.current = -1;
   const count = candidates.counted[reached];
   element("count").textContent = count;
@@ -101,6 +103,7 @@ function applyThreshold() {
   drawHistogram(element("histogram"), candidates, threshold);
   gallery.show(marks.detections);
   marks.draw();
+  comparison?.follow(threshold);
   keepAddress();
 }
 
@@ -138,17 +141,18 @@ function readPlace() {
   const { x, y } = stage.centre();
   return {
     x: Math.round(x), y: Math.round(y), mpp: stage.mpp.toPrecision(3), turn: stage.turned || "", threshold: element("threshold").value,
-    mark: marks.detections[marks.current]?.id, window: counting.address,
+    mark: marks.detections[marks.current]?.id, window: counting.address, ...comparison.address,
   };
 }
 
-function goToAddress({ x, y, mpp, turn, threshold, mark, window }) {
+function goToAddress({ x, y, mpp, turn, threshold, mark, window, ...compared }) {
   if (threshold) { element("threshold").value = threshold; applyThreshold(); }
   const index = marks.detections.findIndex(({ id }) => id === mark);
   if (index >= 0) select(index);
   if (Number.isFinite(Number(turn))) stage.turnTo(Number(turn));
   if (x && y && mpp > 0) stage.show({ x: Number(x), y: Number(y) }, Number(mpp));
   counting.fromAddress(window);
+  comparison.fromAddress(compared);
 }
 
 async function showResult() {
@@ -184,6 +188,7 @@ async function showPanels(address) {
   const shown = { job, candidates: candidates.all, stage, marks };
   panel = new ReviewPanel(jobPath, { ...shown, jump, select, order, say, apply: applyThreshold, fetchFile: download, onCount: () => counting?.show() });
   counting = new WindowPanel({ ...shown, figures: () => panel.figures(), onChange: keepAddress });
+  comparison = new ComparePanel(jobPath, await kin, { ...shown, jump, select, refresh: () => panel.applyInPlace() });
   await panel.open();
   goToAddress(address);
   onAddress(goToAddress);
@@ -234,7 +239,7 @@ function listen() {
     n: () => step(1), p: () => step(-1), h: spot, t: flipTheme, g: () => toggleGallery(), w: () => counting?.placeHere(),
     1: () => stage.magnify(1), 2: () => stage.magnify(0.5), 4: () => stage.magnify(0.25),
     m: () => element("show-map").click(), d: () => element("show-marks").click(), o: () => element("show-tissue").click(),
-    u: () => element("show-unread").click(), l: () => { region.stop(); measure.advance(); }, b: () => region.advance(), ",": () => turn(-TURN), ".": () => turn(TURN),
+    u: () => element("show-unread").click(), l: () => { region.stop(); measure.advance(); }, b: () => region.advance(), j: () => comparison?.step(1), k: () => comparison?.step(-1), c: () => comparison?.toggleFilter(), ",": () => turn(-TURN), ".": () => turn(TURN),
     "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
     "+": () => stage.zoom(1.5), "=": () => stage.zoom(1.5), "-": () => stage.zoom(1 / 1.5), "?": () => element("keys").showModal(),
     ArrowLeft: () => stage.move(-0.1, 0), ArrowRight: () => stage.move(0.1, 0),
@@ -265,7 +270,7 @@ job = await json(jobPath);
 element("name").textContent = job.name;
 element("model").textContent = `Model: ${job.model_name}`;
 showState(job);
-showKin(job, jobPath);
+const kin = showKin(job, jobPath);
 await showSlide();
 if (!FINAL.includes(job.status)) await followScan();
 if (job.status === "SUCCEEDED" && marks) await showResult();
