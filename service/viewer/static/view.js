@@ -15,8 +15,9 @@ import { Measure } from "./measure.js";
 import { isWithin } from "./placing.js";
 import { RegionTool, boxAround } from "./region.js";
 import { ReviewPanel } from "./reviewing.js";
-import { Stage, scaleBar } from "./stage.js";
+import { Stage } from "./stage.js";
 import { FINAL, showState } from "./state.js";
+import { showPlace, showScale } from "./whereabouts.js";
 
 const LIVE_INTERVAL = 2000; // ms
 const TURN = 15; // degrees
@@ -42,38 +43,17 @@ async function openSlide() {
   region = new RegionTool(stage, { jobPath, job, onChange: () => marks.draw(), onStart: () => { measure.stop(); panel?.setAdding(false); } });
   Object.assign(marks, { measure, region });
   if (job.region && !readAddress().x) stage.fit(boxAround(job.region));
-  stage.viewer.addHandler("update-viewport", showScale);
+  stage.viewer.addHandler("update-viewport", () => showScale(stage));
   stage.viewer.addHandler("canvas-click", (event) => {
     if (!event.quick) return;
     if (region.takesClick(event.position) || measure.takesClick(event.position) || panel?.takesClick(event.position)) return;
     const index = marks.nearest(event.position);
     if (index >= 0) select(index);
   });
-  element("slide").addEventListener("mousemove", showPlace);
+  element("slide").addEventListener("mousemove", (event) => showPlace(event, stage, marks));
   element("slide").addEventListener("mouseleave", () => { element("place").textContent = ""; });
   document.body.dataset.slide = "open";
-  showScale();
-}
-
-function showScale() {
-  element("scale").hidden = !stage.size.mpp;
-  if (!stage.size.mpp) return;
-  const bar = scaleBar(stage.scale() / stage.size.mpp);
-  element("scale-bar").style.width = `${bar.pixels}px`;
-  element("scale-text").textContent = bar.text;
-  element("zoom").textContent = `${(stage.size.mpp / stage.scale()).toPrecision(2)} µm/px`;
-  element("interpolated").hidden = stage.scale() * (window.devicePixelRatio || 1) < 1.01;
-}
-
-function showPlace(event) {
-  const box = element("slide").getBoundingClientRect();
-  const point = { x: event.clientX - box.left, y: event.clientY - box.top };
-  const { x, y } = stage.pixelAt(point);
-  const { width, height, mpp } = stage.size;
-  if (x < 0 || y < 0 || x >= width || y >= height) { element("place").textContent = ""; return; }
-  const found = marks.detections[marks.nearest(point, 20)];
-  const where = mpp ? `${((x * mpp) / 1000).toFixed(3)}, ${((y * mpp) / 1000).toFixed(3)} mm · ${(mpp / stage.scale()).toPrecision(2)} µm/px` : `${Math.round(x)}, ${Math.round(y)} px`;
-  element("place").textContent = found?.score != null ? `score ${found.score.toFixed(3)} · ${where}` : where;
+  showScale(stage);
 }
 
 function applyThreshold() {
@@ -176,7 +156,7 @@ async function showResult() {
   element("model").textContent = `Model: ${job.model.name} ${job.model.version}`;
   showFiles(job);
   applyThreshold();
-  showScale();
+  showScale(stage);
   await stage.showMap(`${jobPath}/files/map.png`);
   marks.draw();
   document.body.dataset.result = "shown";

@@ -82,6 +82,8 @@ def test_a_region_is_scanned_again(ours: Client, field: Path) -> None:
     part = ours.wait(ours.rescan(job.id, polygon(0, 0, 100, 96), threshold=0.2, stride=8).id)
     assert (part.status, part.rescan_of, part.threshold) == (JobState.SUCCEEDED, job.id, 0.2)
     assert [one.id for one in ours.siblings(job.id) if one.rescan_of == job.id] == [part.id]
+    found = ours.compare(part.id, job.id, threshold=0.3)
+    assert (found.other_id, found.threshold, found.in_region) == (job.id, 0.3, True)
     with pytest.raises(ServiceError, match="lies off the slide"):
         ours.rescan(job.id, polygon(0, 0, 1000, 96))
 
