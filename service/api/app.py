@@ -65,6 +65,22 @@ from service.telemetry.request_log import RequestLog
 
 #: A slide coarser than this many times the model's mpp is refused; equal to scanner.scanning.COARSEST.
 COARSEST = 4.0
+#: The files of routes; of two that match a path, the first answers.
+RESOURCES = (
+    detect,
+    tus,
+    uploads,
+    worklist,
+    jobs,
+    rescan,
+    comparison,
+    review,
+    reviewed_files,
+    files,
+    viewer,
+    operation,
+    pages,
+)
 DESCRIPTION = f"""
 Finds mitotic figures in whole slides and fields: every position of the tissue is scored by a patch classifier,
 exactly, and the peaks of that map are the detections. Coordinates are level-0 pixels from the top left.
@@ -105,22 +121,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
-    resources = (
-        detect,
-        tus,
-        uploads,
-        worklist,
-        jobs,
-        rescan,
-        comparison,
-        review,
-        reviewed_files,
-        files,
-        viewer,
-        operation,
-        pages,
-    )
-    for part in resources:
+    for part in RESOURCES:
         app.include_router(part.router)
     errors.install(app)
     app.openapi = partial(_complete, app.openapi, catalog, keys)  # type: ignore[method-assign]
