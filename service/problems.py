@@ -47,6 +47,7 @@ PROBLEMS = {
     "shares-full": ProblemKind(409, "The job has as many links as one may have"),
     "result-gone": ProblemKind(410, "The result has been removed"),
     "slide-changed": ProblemKind(410, "The slide has changed"),
+    "slide-gone": ProblemKind(410, "The slide has been removed"),
     "export-impossible": ProblemKind(409, "This export cannot be made from this slide"),
     "job-unreadable": ProblemKind(409, "The job was written by another version of the service"),
     "job-finished": ProblemKind(409, "The job has already ended"),

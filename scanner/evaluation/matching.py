@@ -14,6 +14,7 @@ from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from scanner.evaluation.rules import Rule
 from scanner.evaluation.unlabelled import NO_TISSUE, UnlabelledTissue
@@ -73,11 +74,16 @@ def pair_up(places: FloatArray, partners: FloatArray, *, radius_um: float) -> np
     ndarray of shape (N,)
     """
     paired = np.full(len(places), -1, dtype=np.intp)
+    if not len(places) or not len(partners):
+        return paired
     is_free = np.ones(len(partners), dtype=bool)
-    for index, place in enumerate(places):
-        distance = np.where(is_free, np.linalg.norm(partners - place, axis=1), np.inf)
-        if len(distance) and distance.min() <= radius_um:
-            paired[index] = distance.argmin()
+    # A hair wider than the radius: the tree rounds otherwise than the distance below, which decides.
+    within = cKDTree(partners).query_ball_point(places, radius_um * (1 + 1e-9), return_sorted=True)
+    for index, near in enumerate(within):
+        free = [partner for partner in near if is_free[partner]]
+        distance = np.linalg.norm(partners[free] - places[index], axis=1)
+        if distance.min(initial=np.inf) <= radius_um:
+            paired[index] = free[int(distance.argmin())]
             is_free[paired[index]] = False
     return paired
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scanner.errors import MaskError
 from scanner.geometry.areas import Area, areas_from_geojson
+from scanner.geometry.features import Ring
 from scanner.geometry.filling import cells_within
 from scanner.geometry.frames import Frame
 from scanner.survey.mask_files import read_outlines
@@ -63,15 +64,27 @@ def restrict(tissue: TissueMask, mask: Path, *, origin: tuple[int, int] = (0, 0)
 
 def read_tissue(path: Path, frame: Frame, *, origin: tuple[int, int] = (0, 0)) -> TissueMask:
     """The tissue of a slide as `tissue.geojson` of its scan has it, to a cell; arguments as for `restrict`."""
-    mask_mpp = max(CELL_UM, frame.level0_mpp)
-    shape = [math.ceil(px * frame.level0_mpp / mask_mpp) for px in (frame.level0_height, frame.level0_width)]
+    mask_mpp, shape = _cells_of(frame)
     everything = np.ones(shape, bool)
     return restrict(TissueMask(everything, everything, mask_mpp, frame), path, origin=origin)
 
 
+def holds_cell(ring: Ring, frame: Frame) -> bool:
+    """Whether a mask with this outline, (n, 2) in level-0 px from the slide's corner, holds any cell of the slide."""
+    mask_mpp, shape = _cells_of(frame)
+    return bool(cells_within([ring], *_centres_px(frame, shape, mask_mpp))[1].any())
+
+
+def _cells_of(frame: Frame) -> tuple[float, tuple[int, int]]:
+    """Micrometres per cell of a slide's tissue mask, and its rows and columns of cells."""
+    mask_mpp = max(CELL_UM, frame.level0_mpp)
+    rows, cols = (math.ceil(px * frame.level0_mpp / mask_mpp) for px in (frame.level0_height, frame.level0_width))
+    return mask_mpp, (rows, cols)
+
+
 def _cover(tissue: TissueMask, areas: list[Area], origin: tuple[int, int]) -> Mask:
     """Cells whose centres lie in any of these areas."""
-    rows, cols = _centres_px(tissue)
+    rows, cols = _centres_px(tissue.frame, tissue.values.shape, tissue.mask_mpp)
     covered = np.zeros_like(tissue.values)
     for area in areas:
         for rings in area.polygons:
@@ -82,7 +95,7 @@ def _cover(tissue: TissueMask, areas: list[Area], origin: tuple[int, int]) -> Ma
 
 def _sample(tissue: TissueMask, picture: Mask) -> Mask:
     """The picture's pixel under the centre of each cell."""
-    frame, centres = tissue.frame, _centres_px(tissue)
+    frame, centres = tissue.frame, _centres_px(tissue.frame, tissue.values.shape, tissue.mask_mpp)
     lengths = frame.level0_height, frame.level0_width
     rows, cols = (
         np.minimum(middles * px / length, px - 1).astype(np.intp)
@@ -92,11 +105,11 @@ def _sample(tissue: TissueMask, picture: Mask) -> Mask:
     return sampled
 
 
-def _centres_px(tissue: TissueMask) -> tuple[Centres, Centres]:
+def _centres_px(frame: Frame, shape: tuple[int, ...], mask_mpp: float) -> tuple[Centres, Centres]:
     """Centres of the rows and columns of cells, in level-0 px from the slide's corner: of the part on the slide."""
-    cell_px = tissue.mask_mpp / tissue.frame.level0_mpp
-    lengths = tissue.frame.level0_height, tissue.frame.level0_width
-    edges = [np.minimum(np.arange(n + 1) * cell_px, px) for n, px in zip(tissue.values.shape, lengths, strict=True)]
+    cell_px = mask_mpp / frame.level0_mpp
+    lengths = frame.level0_height, frame.level0_width
+    edges = [np.minimum(np.arange(n + 1) * cell_px, px) for n, px in zip(shape, lengths, strict=True)]
     rows, cols = ((edge[:-1] + edge[1:]) / 2 for edge in edges)
     return rows, cols
 

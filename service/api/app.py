@@ -26,11 +26,13 @@ from service.api.head import HeadAsGet
 from service.api.own_hosts import OwnHosts
 from service.api.plain_bodies import PlainBodies
 from service.api.routes import (
+    comparison,
     detect,
     files,
     jobs,
     operation,
     pages,
+    rescan,
     review,
     reviewed_files,
     shares,
@@ -66,6 +68,23 @@ from service.telemetry.request_log import RequestLog
 
 #: A slide coarser than this many times the model's mpp is refused; equal to scanner.scanning.COARSEST.
 COARSEST = 4.0
+#: The files of routes; of two that match a path, the first answers.
+RESOURCES = (
+    detect,
+    tus,
+    uploads,
+    worklist,
+    jobs,
+    rescan,
+    comparison,
+    review,
+    reviewed_files,
+    shares,
+    files,
+    viewer,
+    operation,
+    pages,
+)
 DESCRIPTION = f"""
 Finds mitotic figures in whole slides and fields: every position of the tissue is scored by a patch classifier,
 exactly, and the peaks of that map are the detections. Coordinates are level-0 pixels from the top left.
@@ -106,7 +125,7 @@ def create_app(settings: Settings, keys: KeyRing | None = None) -> FastAPI:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusted_proxies=settings.trusted_proxies)
-    for part in (detect, tus, uploads, worklist, jobs, review, reviewed_files, shares, files, viewer, operation, pages):
+    for part in RESOURCES:
         app.include_router(part.router)
     errors.install(app)
     app.openapi = partial(_complete, app.openapi, catalog, keys)  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from service.api.contract.schemas import DetectionsOut, FileList, JobOut, ModelsOut, UploadOut
 from service.api.contract.worklists import JobList
 from service.client.attempts import PIECE_COMES_BACK, attempts, check
-from service.client.reviews import ReviewCalls
+from service.client.rescans import RescanCalls
 from service.jobs.lifecycle import JobState
 from service.jobs.summary import JobSummary
 
@@ -53,7 +53,7 @@ class ScanChoices(TypedDict, total=False):
     store: str
 
 
-class Client(ReviewCalls):
+class Client(RescanCalls):
     """A client of one service. Requests that are answered 429 or 503, or not at all, are repeated.
 
     Examples

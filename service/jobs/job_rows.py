@@ -72,7 +72,7 @@ def row_from_job(job: Job, columns: list[str]) -> dict[str, Any]:
         "result_key": job.request.result_key,
         "slide": job.request.slide,
         "request": json.dumps(
-            asdict(job.request)
+            _request_fields(job.request)
             | {"options": asdict(job.options), "fetch": job.fetch and asdict(job.fetch)}
             | ({"delivery": asdict(job.delivery)} if job.delivery else {})  # Older versions read a job without it.
         ),
@@ -84,6 +84,11 @@ def row_from_job(job: Job, columns: list[str]) -> dict[str, Any]:
         "counted_mm2": job.figures and job.figures.counted_mm2,
         **asdict(job.progress),
     }
+
+
+def _request_fields(request: ScanRequest) -> dict[str, Any]:
+    """The fields of a request; without a region none is written, so that older versions read it."""
+    return {name: value for name, value in asdict(request).items() if name != "region" or value}
 
 
 def fold(text: str) -> str:
@@ -128,7 +133,8 @@ def _job_from_row(fields: dict[str, Any]) -> Job:
     fields["fetch"] = Fetch(**_known(Fetch, fetch)) if fetch else None
     fields["delivery"] = _delivery(_known(Delivery, delivery)) if delivery else None
     fields["options"] = JobOptions(**options | {"priority": Priority(options.get("priority", Priority.NORMAL))})
-    fields["request"] = ScanRequest(**request | {"exports": tuple(request.get("exports", ()))})
+    region = tuple((float(x), float(y)) for x, y in request.get("region", ()))
+    fields["request"] = ScanRequest(**request | {"exports": tuple(request.get("exports", ())), "region": region})
     fields["progress"] = JobProgress(**{part.name: fields.pop(part.name) for part in dataclass_fields(JobProgress)})
     fields["problem"] = json.loads(fields["problem"]) if fields["problem"] else None
     return Job(**fields)

@@ -16,6 +16,7 @@ from enum import StrEnum
 from service.jobs.delivery import Delivery
 from service.problems import ReportedError
 from service.results.results import Figures
+from service.slides_in.region import Region
 
 
 class JobState(StrEnum):
@@ -62,6 +63,8 @@ class ScanRequest:
     keep_ink: bool = False
     #: Exports, in alphabetical order.
     exports: tuple[str, ...] = ()
+    #: The only part of the slide that is scanned; empty: all of it.
+    region: Region = ()
 
     @property
     def result_key(self) -> str:
@@ -72,8 +75,9 @@ class ScanRequest:
             del identity["card_sha256"]
         if self.image is None:  # So that keys of versions without this choice stay valid.
             del identity["image"]
-        if not self.keep_ink:
-            del identity["keep_ink"]
+        for later in ("keep_ink", "region"):
+            if not identity[later]:
+                del identity[later]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -98,6 +102,8 @@ class JobOptions:
     store: str | None = None
     #: The client's name for the case that the slide belongs to. Shown, never used as a path.
     case: str = ""
+    #: Id of the job that this one scans a region for; empty: of none.
+    rescan_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from service.problems import ReportedError
 INSERT_LOCK = 7061462
 #: A worker tries again after this long while the database is away.
 AWAY_INTERVAL = 1.0  # seconds
+#: Most jobs of one slide that are listed.
+MOST_SIBLINGS = 200
 
 T = TypeVar("T")
 
@@ -171,6 +173,18 @@ class Store:
         query = sa.select(jobs).where(jobs.c.slide.startswith(f"{folder}/", autoescape=True))
         with reading(self.engine) as connection:
             return [job_from_row(row) for row in connection.execute(query).mappings()]
+
+    def list_siblings(self, job: Job) -> list[Job]:
+        """Other jobs of the same group and of the same image, by its bytes, newest first."""
+        request = job.request
+        if not request.slide:  # Not fetched yet.
+            return []
+        where = (jobs.c.slide == request.slide, jobs.c.client == job.client, jobs.c.id != job.id)
+        query = sa.select(jobs).where(*where).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(MOST_SIBLINGS)
+        with reading(self.engine) as connection:
+            rows = [read_row(row) for row in connection.execute(query).mappings()]
+        image = (request.slide_sha256, request.image)
+        return [row for row in rows if isinstance(row, Job) and (row.request.slide_sha256, row.request.image) == image]
 
     def has_result_key(self, key: str, *, of: str | None = None) -> bool:
         """True if any job has this result; with `of`, if one of that group has succeeded with it."""

@@ -65,7 +65,7 @@ def submit(backend: JobBackend, client: Client, slide: StoredSlide, choices: Cho
     """A new job, queued, or succeeded if its group has its result; or the earlier job with the same idempotency key."""
     check_exports(choices.all_exports, slide)
     request = _request(backend, choices, slide=slide.path, sha256=slide.sha256, name=slide.name)
-    return _add(backend, _job(client, request, choices))
+    return add_job(backend, _job(client, request, choices))
 
 
 def submit_url(backend: JobBackend, client: Client, url: str, choices: Choices) -> Job:
@@ -74,7 +74,7 @@ def submit_url(backend: JobBackend, client: Client, url: str, choices: Choices) 
     require_disk(backend.settings)
     fetch = Fetch(url)
     request = _request(backend, choices, slide="", sha256=fetch.identity, name=clean_name(name_in(url)))
-    return _add(backend, replace(_job(client, request, choices), fetch=fetch))
+    return add_job(backend, replace(_job(client, request, choices), fetch=fetch))
 
 
 def check_exports(exports: tuple[str, ...], slide: StoredSlide) -> None:
@@ -99,7 +99,7 @@ def resubmit(backend: JobBackend, job: Job, *, key: str | None) -> Job:
     request = replace(request, model_sha256=entry.sha256, card_sha256=entry.card_sha256)
     # Of the same group, also if an admin of another retries it.
     again = Job(uuid.uuid4().hex, request, job.client, time.time(), job.options, fetch, idempotency_key=key)
-    return _add(backend, again)
+    return add_job(backend, again)
 
 
 def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
@@ -108,7 +108,7 @@ def _job(client: Client, request: ScanRequest, choices: Choices) -> Job:
     return Job(uuid.uuid4().hex, request, client.group, time.time(), options, idempotency_key=key)
 
 
-def _add(backend: JobBackend, job: Job) -> Job:
+def add_job(backend: JobBackend, job: Job) -> Job:
     """The job, stored and enqueued; or the earlier one with its idempotency key."""
     known = _find_known(backend, job)
     if known:

@@ -11,6 +11,7 @@ from service.jobs.delivery import Delivery, DeliveryState
 from service.jobs.lifecycle import Job, JobState, Priority
 from service.proxies import link
 from service.results.results import EXPORT_FILES, FILES, ZARR
+from service.slides_in.region import REGION_FILE
 
 
 class ProgressOut(BaseModel):
@@ -62,6 +63,9 @@ class JobSummary(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     priority: Priority
+    rescan_of: Annotated[
+        str | None, Field(description="id of the job of the same slide, of which this one scans a region only")
+    ] = None
     cached: Annotated[bool, Field(description="true if the result of an earlier job was reused")] = False
     cancel_requested: bool = False
     attempt: Annotated[int, Field(description="number of times that a worker has started the job")] = 0
@@ -92,6 +96,7 @@ def summary_fields(job: Job) -> dict[str, Any]:
         "started_at": _time(job.started_at),
         "finished_at": _time(job.finished_at),
         "priority": job.options.priority,
+        "rescan_of": job.options.rescan_of or None,
         "cached": job.cached,
         "cancel_requested": job.cancel_requested,
         "attempt": job.attempt,
@@ -105,11 +110,14 @@ def summary_fields(job: Job) -> dict[str, Any]:
 def links_of(job: Job) -> dict[str, str]:
     """Links to everything of a job."""
     here = link(f"/jobs/{job.id}")
-    links = {"self": here, "events": f"{here}/events", "view": f"{here}/view"}
+    links = {"self": here, "events": f"{here}/events", "view": f"{here}/view", "siblings": f"{here}/siblings"}
+    if job.options.rescan_of:
+        links["parent"] = link(f"/jobs/{job.options.rescan_of}")
     if job.state is JobState.SUCCEEDED:
         asked = [name for export in job.request.exports for name in EXPORT_FILES.get(export, [ZARR])]
         links |= {"detections": f"{here}/detections", "files": f"{here}/files"}
-        links |= {name: link_to_file(job, name) for name in [*FILES, *asked]}
+        regions = [REGION_FILE] if job.request.region else []
+        links |= {name: link_to_file(job, name) for name in [*FILES, *asked, *regions]}
         links["review"] = f"{here}/review"
     return links
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from scanner.detections.detection import id_of_place
 from service.problems import ReportedError
+from service.slides_in.region import REGION_FILE
 
 ANSWER = "answer.json"
 #: Outlines of tissue, hotspots and unreadable areas, in level-0 pixels, for the viewer.
@@ -42,7 +43,12 @@ EXPORT_FILES = {
     "dicom": {"annotations.dcm": _DICOM, "map.dcm": _DICOM},
     "grand-challenge": {"mitotic-figures.json": "application/json"},
 }
-MEDIA_TYPES = FILES | HOTSPOT_FILES | {name: kind for files in EXPORT_FILES.values() for name, kind in files.items()}
+MEDIA_TYPES = (
+    FILES
+    | HOTSPOT_FILES
+    | {REGION_FILE: _GEOJSON}
+    | {name: kind for files in EXPORT_FILES.values() for name, kind in files.items()}
+)
 #: The export that is a folder of many files.
 ZARR = "map.ome.zarr"
 

@@ -16,6 +16,7 @@ from service.results.results import Answer
 from service.results.viewer_tiles import CROP_SIDE
 from service.review.marks import Agreement, Mark, ReviewCount, agreements
 from service.review.reviewed import ReviewedFigure, kept_of, verdict_of
+from service.slides_in.region import Region, describe_region
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,6 +36,8 @@ class Reviewed:
     count: ReviewCount
     figures: Sequence[ReviewedFigure]
     hotspot: Hotspot | None
+    #: The only part of the slide that was scanned; empty: all of it.
+    region: Region = ()
 
 
 def report_text(reviewed: Reviewed, crops: Sequence[bytes]) -> str:
@@ -54,6 +57,7 @@ def report_text(reviewed: Reviewed, crops: Sequence[bytes]) -> str:
         "counted_mm2": kept.counted_mm2,
         "per_mm2": reviewed.count.reviewed / kept.counted_mm2 if kept.counted_mm2 else 0.0,
         "threshold": kept.threshold,
+        "region": describe_region(reviewed.region) if reviewed.region else "",
         "hotspot": [] if reviewed.hotspot is None else _hotspot(reviewed.hotspot),
         "reviewers": _reviewers(reviewed.marks),
         "agreement": [_agreed(one) for one in agreements(reviewed.marks)],

@@ -27,6 +27,7 @@ COLUMNS = (
     "created_at",
     "finished_at",
     "problem",
+    "rescan_of",
 )
 
 
@@ -39,8 +40,8 @@ def table_lines(rows: Iterable[ListedRow]) -> Iterator[str]:
 
 def _cells(job: Job | UnreadableJob, row: ListedRow) -> tuple[str, ...]:
     if isinstance(job, UnreadableJob):
-        empty = [""] * (len(COLUMNS) - 3)
-        return (job.id, *empty[:10], _time(job.created_at), "", "written by another version of the service")
+        empty = [""] * (len(COLUMNS) - 4)
+        return (job.id, *empty[:10], _time(job.created_at), "", "written by another version of the service", "")
     count, mm2 = (job.figures.count, job.figures.counted_mm2) if job.figures else (None, None)
     return (
         job.id,
@@ -57,6 +58,7 @@ def _cells(job: Job | UnreadableJob, row: ListedRow) -> tuple[str, ...]:
         _time(job.created_at),
         _time(job.finished_at),
         text_cell(str(job.problem["title"])) if job.problem else "",
+        job.options.rescan_of,
     )
 
 

@@ -29,6 +29,7 @@ from service.jobs.lifecycle import Job, JobProgress, JobState
 from service.jobs.store import Store
 from service.results.results import REGIONS, Answer
 from service.settings import Settings
+from service.slides_in.region import write_mask
 from service.slides_in.server_paths import SourceNotFoundError, fingerprint
 from service.slides_in.store_slide import check_size
 
@@ -145,6 +146,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, moni
                 image=request.image,
                 keep_ink=request.keep_ink,
                 exports=request.exports,
+                mask=write_mask(work, request.region, origin=slide.origin),
                 name="",  # Jobs with other names share the result: each gets its own when it is asked for.
                 device=settings.device,
                 gpu_form=settings.gpu_form,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.evaluation.matching import ScoredField, Verdict, assign, match, missed_figures
+from scanner.evaluation.matching import ScoredField, Verdict, assign, match, missed_figures, pair_up
 from scanner.evaluation.rules import MIDOG, MITOS12, MITOS14, Rule
 
 COORDINATE = st.floats(0, 60, allow_nan=False)
@@ -28,6 +28,21 @@ def test_right_detections_are_near_and_no_figure_is_used_twice(detections, figur
     assert len(set(used.tolist())) == len(used)
     distance = np.linalg.norm(field.detections[assigned >= 0] - field.figures[used], axis=1)
     np.testing.assert_array_less(distance, rule.radius_um + 1e-9)
+
+
+GRID = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=30)
+
+
+@given(st.one_of(POINTS, GRID), st.one_of(POINTS, GRID), st.sampled_from([5.0, 7.5, 8.0]))
+def test_pairs_are_those_of_comparing_each_with_each(places, partners, radius_um):
+    places, partners = (np.array(points, dtype=np.float64).reshape(-1, 2) for points in (places, partners))
+    free, expected = list(range(len(partners))), []
+    for place in places:
+        distances = {index: float(np.linalg.norm(partners[index] - place)) for index in free}
+        near = [index for index in free if distances[index] <= radius_um]
+        expected.append(min(near, key=lambda index: (distances[index], index)) if near else -1)
+        free = [index for index in free if index != expected[-1]]
+    assert pair_up(places, partners, radius_um=radius_um).tolist() == expected
 
 
 @given(POINTS, POINTS)

@@ -18,6 +18,7 @@ _SUMMARY: dict[str, Any] = {
     "started_at": "2026-11-25T09:00:01Z",
     "finished_at": "2026-11-25T09:02:31Z",
     "priority": "normal",
+    "rescan_of": None,
     "cached": False,
     "cancel_requested": False,
     "attempt": 1,
@@ -62,6 +63,7 @@ _SHARE = {
 _MODEL = {"name": "mitosis-2", "version": "0.1.0", "sha256": _SHA256}
 _JOB = _SUMMARY | {
     "model": _MODEL,
+    "region": None,
     "image": {
         "width": 46000,
         "height": 32914,
@@ -106,6 +108,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "next": None,
         "previous": None,
     },
+    "SiblingsOut": {"jobs": [_SUMMARY]},
     "DetectionsOut": {
         "id": _ID,
         "threshold": 0.5,
@@ -113,6 +116,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "count": 1,
         "total": 1,
         "detections": [_DETECTION],
+    },
+    "ComparisonOut": {
+        "id": _ID,
+        "other_id": "b8a9f0e1d2c3a7b90f4f5b8a1e6c5f0d",
+        "threshold": 0.5,
+        "other_threshold": 0.4,
+        "radius_um": 7.5,
+        "in_region": False,
+        "both": 1,
+        "only_this": 0,
+        "only_other": 0,
+        "only_this_ids": [],
+        "others": [_DETECTION | {"match": _DETECTION["id"]}],
     },
     "FileList": {
         "files": [

@@ -13,6 +13,7 @@ from service.slides_in.store_slide import MAX_NAME
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
+Stride = Annotated[int, Field(ge=1, le=64)]
 #: Most detections of one answer: far more than slides have, and no answer is larger than a few MB.
 MAX_DETECTIONS = 10_000
 #: DICOM annotations and map (DICOM slides only), the detections as Grand Challenge wants them, the map as OME-Zarr.
@@ -58,7 +59,7 @@ class DetectQuery(BaseModel):
     model: Annotated[ModelName | None, Field(description="name of a model; see /models")] = None
     threshold: Annotated[Threshold | None, Field(description="lowest score of a detection")] = None
     stride: Annotated[
-        int | None, Field(ge=1, le=64, description="distance between scanned positions, in pixels at the model's mpp")
+        Stride | None, Field(description="distance between scanned positions, in pixels at the model's mpp")
     ] = None
     name: Annotated[
         str | None,

@@ -10,6 +10,7 @@ from models.card import NOTICE
 from service.jobs.lifecycle import Job
 from service.jobs.summary import JobSummary, link_to_file, summary_fields
 from service.results.results import Answer
+from service.slides_in.region import geometry_of
 
 
 class DetectionOut(BaseModel):
@@ -62,6 +63,10 @@ class JobOut(JobSummary):
     """A job, and once it has succeeded its result."""
 
     model: ModelRef
+    region: Annotated[
+        dict[str, Any] | None,
+        Field(description="the only part of the slide that is scanned, as a polygon of GeoJSON; null: all of it"),
+    ] = None
     image: ImageOut | None = None
     count: Annotated[int | None, Field(description="number of detections without those at the slide's border")] = None
     threshold: float | None = None
@@ -140,15 +145,17 @@ class ReadyOut(BaseModel):
 def job_out(job: Job, answer: Answer | None) -> JobOut:
     """A job with its result, if it has one."""
     request = job.request
+    region = geometry_of(request.region) if request.region else None
     if answer is None:
         model = ModelRef(name=request.model, version="", sha256=request.model_sha256)
-        return JobOut(**summary_fields(job), model=model)
+        return JobOut(**summary_fields(job), model=model, region=region)
     pictures = [f"hotspot-{rank}.png" for rank in range(1, len(answer.hotspots) + 1)]
     common = summary_fields(job)
     common["links"] |= {name: link_to_file(job, name) for name in pictures}
     return JobOut(
         **common,
         model=ModelRef(**answer.model),
+        region=region,
         image=ImageOut(**answer.image, name=request.slide_name),
         count=answer.count,
         threshold=answer.threshold,

@@ -125,7 +125,8 @@ def _reviewed_with_hotspot(service: Service, job: Job) -> Reviewed:
     answer, marks = _reviewed(service, job)
     figures = reviewed_figures(answer, marks)
     count = count_figures(marks, model=answer.count, mpp=answer.image["mpp"])
-    return Reviewed(shown_name(job), answer, marks, count, figures, hotspot_of(service.results, job, answer, figures))
+    hotspot = hotspot_of(service.results, job, answer, figures)
+    return Reviewed(shown_name(job), answer, marks, count, figures, hotspot, job.request.region)
 
 
 def _reviewed(service: Service, job: Job) -> tuple[Answer, list[Mark]]:

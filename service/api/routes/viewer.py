@@ -90,7 +90,7 @@ class SlideSize(BaseModel):
 @router.get("/{job_id}/slide.json", summary="Size and tiling of a job's slide", responses=problems(*_STATUSES))
 async def get_slide(service: ServiceDep, job: JobDep) -> SlideSize:
     """Levels are DeepZoom's: the last is level 0 of the slide, each before it half as large."""
-    width, height, mpp = await _size(service, job)
+    width, height, mpp = await size_of(service, job)
     return SlideSize(width=width, height=height, mpp=mpp, levels=Pyramid(width, height).levels)
 
 
@@ -102,7 +102,7 @@ async def get_slide(service: ServiceDep, job: JobDep) -> SlideSize:
 )
 async def get_dzi(service: ServiceDep, job: JobDep) -> Response:
     """The tiles are at slide_files/{level}/{col}_{row}.jpeg."""
-    width, height, _ = await _size(service, job)
+    width, height, _ = await size_of(service, job)
     image = f"TileSize={quoteattr(str(TILE_SIDE))} Overlap='0' Format='jpeg'"
     size = f"<Size Width='{width}' Height='{height}'/>"
     content = f"<Image xmlns='http://schemas.microsoft.com/deepzoom/2008' {image}>{size}</Image>"
@@ -183,7 +183,8 @@ async def get_live_map(service: ServiceDep, job: JobDep) -> Response:
     return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
-async def _size(service: Service, job: Job) -> tuple[int, int, float | None]:
+async def size_of(service: Service, job: Job) -> tuple[int, int, float | None]:
+    """Width, height and mpp, if known, of a job's slide at level 0."""
     source = source_of(service, job)
     if job.state is JobState.SUCCEEDED:
         await service.tiles.run(require_unchanged, source)

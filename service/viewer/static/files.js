@@ -5,7 +5,7 @@ import { make } from "./elements.js";
 const ABOUT = {
   "detections.geojson": "opens on the slide in QuPath", "detections.csv": "a table", "map.ome.tiff": "the map, a pyramid",
   "map.png": "a picture of the map", "overview.png": "slide, map and detections", "run.json": "how it was scanned",
-  "report.html": "a page to keep", "regions.geojson": "hotspots, tissue, unread area, ink", "tissue.geojson": "the tissue",
+  "report.html": "a page to keep", "region.geojson": "the region that was scanned", "regions.geojson": "hotspots, tissue, unread area, ink", "tissue.geojson": "the tissue",
   "candidates.csv": "down to the lowest score kept",
 };
 

@@ -7,11 +7,11 @@ const SAMPLE = 256; // px a side of the canvas that a window is measured on
 const SMALLEST = 5; // px of the screen
 const CHOSEN = "#00b34a";
 const VERDICTS = { accepted: "#0b7a3b", rejected: "#6a6468", unsure: "#b26a00", added: "#7a2bbf" };
-export const COLOURS = { ...VERDICTS, mark: "#0a5cff", hotspot: "#b0187a", window: "#0b6b7a", tissue: "#00897b", unread: "#5a5257", ink: "#282882" };
+export const COLOURS = { ...VERDICTS, mark: "#0a5cff", other: "#a03a00", hotspot: "#b0187a", window: "#0b6b7a", tissue: "#00897b", unread: "#5a5257", ink: "#282882" };
 
 export class Marks {
   constructor(canvas, stage, size) {
-    Object.assign(this, { canvas, stage, size, detections: [], hotspots: [], current: -1 });
+    Object.assign(this, { canvas, stage, size, detections: [], others: [], hotspots: [], current: -1 });
     this.shown = { marks: true, hotspot: true, tissue: true, unread: true };
     this.isPeeking = false;
     this.rings = new Rings();
@@ -54,6 +54,8 @@ export class Marks {
     if (this.window) this.drawWindows(context, scale, [this.window], COLOURS.window, []);
     if (this.shown.marks) this.drawDetections(context, scale, ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (this.shown.marks && this.others.length) this.drawOthers(context, scale);
+    this.region?.draw(context, canvas);
     this.measure?.draw(context, canvas);
   }
 
@@ -106,6 +108,24 @@ export class Marks {
       // Colour is not the only sign of what was rejected.
       this.rings.draw(left, top, { colour: isChosen ? CHOSEN : COLOURS[verdict] ?? COLOURS.mark, isChosen, isDashed: border, isCrossed: verdict === "rejected" });
     });
+  }
+
+  // Of another job: squares, so that colour is not the only sign, within the rings.
+  drawOthers(context, scale) {
+    const reach = 0.7 * Math.max(SMALLEST, (RADIUS_UM / this.size.mpp) * scale);
+    const { a, b, c, d, e, f } = this.stage.transform();
+    const [all, chosen] = [new Path2D(), new Path2D()];
+    for (const { x, y, id } of this.others) {
+      (id === this.otherCurrent ? chosen : all).rect(a * x + c * y + e - reach, b * x + d * y + f - reach, 2 * reach, 2 * reach);
+    }
+    for (const [path, colour, width] of [[all, COLOURS.other, 2], [chosen, CHOSEN, 3.5]]) {
+      context.lineWidth = width + 2.5;
+      context.strokeStyle = "#ffffffb0";
+      context.stroke(path);
+      context.lineWidth = width;
+      context.strokeStyle = colour;
+      context.stroke(path);
+    }
   }
 
   // Shares of a window's box that are the slide in the window, and its tissue.

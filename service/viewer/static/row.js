@@ -9,7 +9,7 @@ export function makeRow(job, onSelect) {
   const box = make("input", { type: "checkbox", onchange: () => onSelect(job.id, box.checked) });
   const image = make("img", { alt: "", width: 40, height: 40 });
   const link = make("a", { href: job.links.view });
-  const name = make("div", { className: "slide" }, image, make("div", {}, link, make("small", { className: "narrow-only case" })));
+  const name = make("div", { className: "slide" }, image, make("div", {}, link, make("small", { className: "region" }), make("small", { className: "narrow-only case" })));
   const row = make("tr", {}, make("td", {}, box), make("th", { attributes: { scope: "row" } }, name));
   row.append(make("td", { className: "wide-only case" }), make("td", { className: "job" }, make("span", { className: "state" })));
   for (const kind of ["mitoses", "per-mm2", "reviewed"]) row.append(make("td", { className: `number ${kind}` }));
@@ -22,6 +22,7 @@ export function showJob(row, job) {
   row.dataset.job = job.id;
   part("input").setAttribute("aria-label", `Select ${job.name}`);
   setText(part("a"), job.name);
+  setText(part(".region"), job.rescan_of ? "a region" : "");
   for (const shown of row.querySelectorAll(".case")) setText(shown, job.case);
   showState(part(".job"), job);
   setText(part(".mitoses"), job.count == null ? "" : String(job.count));

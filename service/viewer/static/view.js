@@ -2,25 +2,29 @@
 import { onAddress, readAddress, writeAddress } from "./address.js";
 import { call, follow, json } from "./api.js";
 import { loadCandidates } from "./candidates.js";
+import { ComparePanel } from "./comparing.js";
 import { WindowPanel } from "./counting.js";
 import { element, make } from "./elements.js";
 import { List, drawHistogram } from "./findings.js";
 import { download, showFiles } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { listenToKeys } from "./keys.js";
+import { showKin } from "./kin.js";
 import { COLOURS, Marks } from "./marks.js";
 import { Measure } from "./measure.js";
 import { isWithin } from "./placing.js";
+import { RegionTool, boxAround } from "./region.js";
 import { ReviewPanel } from "./reviewing.js";
-import { isGuest, loadRights } from "./rights.js";
+import { isGuest, loadRights, may } from "./rights.js";
 import { listenToSharing } from "./sharing.js";
-import { Stage, scaleBar } from "./stage.js";
+import { Stage } from "./stage.js";
 import { FINAL, showState } from "./state.js";
+import { showPlace, showScale } from "./whereabouts.js";
 
 const LIVE_INTERVAL = 2000; // ms
 const TURN = 15; // degrees
 const jobPath = location.pathname.replace(/\/view$/, "");
-let job, stage, marks, measure, list, gallery, panel, counting, candidates;
+let job, stage, marks, measure, region, list, gallery, panel, counting, comparison, candidates;
 
 async function showSlide() {
   try {
@@ -38,39 +42,20 @@ async function openSlide() {
   await stage.opened();
   marks = new Marks(element("marks"), stage, stage.size);
   measure = new Measure(stage, { button: element("measure"), output: element("measured"), onChange: () => marks.draw() });
-  marks.measure = measure;
-  stage.viewer.addHandler("update-viewport", showScale);
+  region = new RegionTool(stage, { jobPath, job, onChange: () => marks.draw(), onStart: () => { measure.stop(); panel?.setAdding(false); } });
+  Object.assign(marks, { measure, region });
+  if (job.region && !readAddress().x) stage.fit(boxAround(job.region));
+  stage.viewer.addHandler("update-viewport", () => showScale(stage));
   stage.viewer.addHandler("canvas-click", (event) => {
     if (!event.quick) return;
-    if (measure.takesClick(event.position) || panel?.takesClick(event.position)) return;
+    if (region.takesClick(event.position) || measure.takesClick(event.position) || panel?.takesClick(event.position)) return;
     const index = marks.nearest(event.position);
     if (index >= 0) select(index);
   });
-  element("slide").addEventListener("mousemove", showPlace);
+  element("slide").addEventListener("mousemove", (event) => showPlace(event, stage, marks));
   element("slide").addEventListener("mouseleave", () => { element("place").textContent = ""; });
   document.body.dataset.slide = "open";
-  showScale();
-}
-
-function showScale() {
-  element("scale").hidden = !stage.size.mpp;
-  if (!stage.size.mpp) return;
-  const bar = scaleBar(stage.scale() / stage.size.mpp);
-  element("scale-bar").style.width = `${bar.pixels}px`;
-  element("scale-text").textContent = bar.text;
-  element("zoom").textContent = `${(stage.size.mpp / stage.scale()).toPrecision(2)} µm/px`;
-  element("interpolated").hidden = stage.scale() * (window.devicePixelRatio || 1) < 1.01;
-}
-
-function showPlace(event) {
-  const box = element("slide").getBoundingClientRect();
-  const point = { x: event.clientX - box.left, y: event.clientY - box.top };
-  const { x, y } = stage.pixelAt(point);
-  const { width, height, mpp } = stage.size;
-  if (x < 0 || y < 0 || x >= width || y >= height) { element("place").textContent = ""; return; }
-  const found = marks.detections[marks.nearest(point, 20)];
-  const where = mpp ? `${((x * mpp) / 1000).toFixed(3)}, ${((y * mpp) / 1000).toFixed(3)} mm · ${(mpp / stage.scale()).toPrecision(2)} µm/px` : `${Math.round(x)}, ${Math.round(y)} px`;
-  element("place").textContent = found?.score != null ? `score ${found.score.toFixed(3)} · ${where}` : where;
+  showScale(stage);
 }
 
 function applyThreshold() {
@@ -80,11 +65,12 @@ function applyThreshold() {
   const reached = candidates.reaching(threshold);
   marks.detections = candidates.all.slice(0, reached);
   if (panel) marks.detections = panel.withVerdicts(marks.detections);
+  if (comparison) marks.detections = comparison.filtered(marks.detections);
   marks.current = -1;
   const count = candidates.counted[reached];
   element("count").textContent = count;
   const area = job.area_mm2.counted ?? job.area_mm2.tissue; // Results of older versions have no counted area.
-  element("density").textContent = area > 0 ? `${(count / area).toFixed(1)} per mm² in ${area.toFixed(2)} mm² of tissue` : "no tissue was found";
+  element("density").textContent = area > 0 ? `${(count / area).toFixed(1)} per mm² in ${area.toFixed(area < 0.1 ? 4 : 2)} mm² of tissue${job.region ? " in the region" : ""}` : `no tissue was found${job.region ? " in the region" : ""}`;
   const spot = job.hotspots[0];
   element("hotspot").hidden = !spot;
   if (spot) {
@@ -99,6 +85,7 @@ function applyThreshold() {
   drawHistogram(element("histogram"), candidates, threshold);
   gallery.show(marks.detections);
   marks.draw();
+  comparison?.follow(threshold);
   keepAddress();
 }
 
@@ -136,17 +123,18 @@ function readPlace() {
   const { x, y } = stage.centre();
   return {
     x: Math.round(x), y: Math.round(y), mpp: stage.mpp.toPrecision(3), turn: stage.turned || "", threshold: element("threshold").value,
-    mark: marks.detections[marks.current]?.id, window: counting.address,
+    mark: marks.detections[marks.current]?.id, window: counting.address, ...comparison.address,
   };
 }
 
-function goToAddress({ x, y, mpp, turn, threshold, mark, window }) {
+function goToAddress({ x, y, mpp, turn, threshold, mark, window, ...compared }) {
   if (threshold) { element("threshold").value = threshold; applyThreshold(); }
   const index = marks.detections.findIndex(({ id }) => id === mark);
   if (index >= 0) select(index);
   if (Number.isFinite(Number(turn))) stage.turnTo(Number(turn));
   if (x && y && mpp > 0) stage.show({ x: Number(x), y: Number(y) }, Number(mpp));
   counting.fromAddress(window);
+  comparison.fromAddress(compared);
 }
 
 async function showResult() {
@@ -170,7 +158,7 @@ async function showResult() {
   element("model").textContent = `Model: ${job.model.name} ${job.model.version}`;
   showFiles(job);
   applyThreshold();
-  showScale();
+  showScale(stage);
   await stage.showMap(`${jobPath}/files/map.png`);
   marks.draw();
   document.body.dataset.result = "shown";
@@ -182,6 +170,7 @@ async function showPanels(address) {
   const shown = { job, candidates: candidates.all, stage, marks };
   panel = new ReviewPanel(jobPath, { ...shown, jump, select, order, say, apply: applyThreshold, fetchFile: download, onCount: () => counting?.show() });
   counting = new WindowPanel({ ...shown, figures: () => panel.figures(), onChange: keepAddress });
+  comparison = new ComparePanel(jobPath, await kin, { ...shown, jump, select, refresh: () => panel.applyInPlace() });
   await panel.open();
   goToAddress(address);
   onAddress(goToAddress);
@@ -223,7 +212,7 @@ function listen() {
   element("brightness").oninput = () => { element("slide").style.filter = `brightness(${element("brightness").value})`; };
   element("turn-left").onclick = () => turn(-TURN);
   element("turn-right").onclick = () => turn(TURN);
-  element("measure").onclick = () => measure?.advance();
+  element("measure").onclick = () => { region?.stop(); measure?.advance(); };
   element("zoom-in").onclick = () => stage?.zoom(1.5);
   element("zoom-out").onclick = () => stage?.zoom(1 / 1.5);
   listenToSharing(jobPath);
@@ -233,7 +222,7 @@ function listen() {
     n: () => step(1), p: () => step(-1), h: spot, t: flipTheme, g: () => toggleGallery(), w: () => counting?.placeHere(),
     1: () => stage.magnify(1), 2: () => stage.magnify(0.5), 4: () => stage.magnify(0.25),
     m: () => element("show-map").click(), d: () => element("show-marks").click(), o: () => element("show-tissue").click(),
-    u: () => element("show-unread").click(), l: () => measure.advance(), ",": () => turn(-TURN), ".": () => turn(TURN),
+    u: () => element("show-unread").click(), l: () => { region.stop(); measure.advance(); }, b: () => { if (may("submit")) region.advance(); }, j: () => comparison?.step(1), k: () => comparison?.step(-1), c: () => comparison?.toggleFilter(), ",": () => turn(-TURN), ".": () => turn(TURN),
     "[": () => nudge(-0.02), "]": () => nudge(0.02), 0: () => stage.home(),
     "+": () => stage.zoom(1.5), "=": () => stage.zoom(1.5), "-": () => stage.zoom(1 / 1.5), "?": () => element("keys").showModal(),
     ArrowLeft: () => stage.move(-0.1, 0), ArrowRight: () => stage.move(0.1, 0),
@@ -271,6 +260,7 @@ if (isGuest()) element("scans").removeAttribute("href"); // There is no list for
 element("name").textContent = job.name;
 element("model").textContent = `Model: ${job.model_name}`;
 showState(job);
+const kin = showKin(job, jobPath);
 await showSlide();
 if (!FINAL.includes(job.status)) await followScan();
 if (job.status === "SUCCEEDED" && marks) await showResult();

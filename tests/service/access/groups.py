@@ -29,7 +29,8 @@ KEYS = {
     for role in ("read", "review", "submit")
 } | {"prometheus": f"metrics:{hash_key('prometheus')}", "root": f"admin:{hash_key('root')}"}
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-BODIES = {"VerdictIn": {"verdict": "accepted"}, "FigureIn": {"x": 5, "y": 6}}
+REGION = {"type": "Polygon", "coordinates": [[[0, 0], [SIDE, 0], [SIDE, SIDE], [0, 0]]]}
+BODIES = {"VerdictIn": {"verdict": "accepted"}, "FigureIn": {"x": 5, "y": 6}, "RescanIn": {"region": REGION}}
 
 
 @dataclass(frozen=True)

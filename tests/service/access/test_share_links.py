@@ -17,6 +17,8 @@ from tests.service.access.groups import VERBS, Place, begin
 OF_NO_JOB = {"/jobs", "/jobs.csv", "/models", "/me"}
 #: What needs no key.
 FOR_ALL = {"/healthz", "/readyz"}
+#: What this job does not have, or not without saying which other job.
+OF_MORE = {"/jobs/{job_id}/live-map.png", "/jobs/{job_id}/files/labels.zip", "/jobs/{job_id}/comparison"}
 #: Links are shown to who can make them: they have names of people.
 NOT_FOR_LINKS = "/jobs/{job_id}/shares"
 
@@ -97,12 +99,25 @@ def test_its_own_job_is_shown_as_to_who_reads(place: Place, shared: Shared) -> N
             assert status == 403
         else:
             assert status == place.ask("GET", path, "pathology-read").status_code, path
-            assert status == 200 or path in {"/jobs/{job_id}/live-map.png", "/jobs/{job_id}/files/labels.zip"}, path
+            assert status == 200 or path in OF_MORE, path
     job = place.parts["job_id"]
     zipped = place.client.get("/jobs.zip", params={"id": job}, headers={"Authorization": f"Bearer {shared.token}"})
     with ZipFile(BytesIO(zipped.raise_for_status().content)) as archive:
         assert {name.partition("/")[0] for name in archive.namelist()} == {"jobs.csv", job}
         assert [line.partition(b",")[0].decode() for line in archive.read("jobs.csv").splitlines()] == ["id", job]
+
+
+def test_other_scans_of_its_slide_are_not_told(place: Place, shared: Shared) -> None:
+    again = place.ask("POST", "/jobs/{job_id}/rescan", "pathology-submit").json()["id"]
+    try:
+        siblings = "/jobs/{job_id}/siblings"
+        told = [place.ask("GET", siblings, key).json()["jobs"] for key in ("pathology-read", shared.token)]
+        assert [[one["id"] for one in jobs] for jobs in told] == [[again], []]
+        compared = f"/jobs/{place.parts['job_id']}/comparison"
+        answer = place.client.get(compared, params={"with": again}, headers={"X-API-Key": shared.token})
+        assert answer.status_code == 404
+    finally:
+        place.ask("DELETE", "/jobs/{job_id}", "pathology-submit", job_id=again)
 
 
 def test_its_own_job_is_changed_by_none_of_the_verbs(place: Place, shared: Shared) -> None:

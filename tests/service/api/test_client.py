@@ -10,6 +10,7 @@ import pytest
 
 from service.client import Client, ServiceError, attempts, calls
 from service.jobs.lifecycle import JobState
+from tests.service.api.regions import polygon
 from tests.service.fields import make_field, make_large_field, png
 from tests.service.server_process import Server
 
@@ -74,6 +75,17 @@ def test_jobs_are_cancelled_and_tried_again(ours: Client, tmp_path: Path) -> Non
     with pytest.raises(TimeoutError):
         ours.wait(again.id, timeout_s=0)
     ours.cancel(again.id)
+
+
+def test_a_region_is_scanned_again(ours: Client, field: Path) -> None:
+    job = ours.detect(field)
+    part = ours.wait(ours.rescan(job.id, polygon(0, 0, 100, 96), threshold=0.2, stride=8).id)
+    assert (part.status, part.rescan_of, part.threshold) == (JobState.SUCCEEDED, job.id, 0.2)
+    assert [one.id for one in ours.siblings(job.id) if one.rescan_of == job.id] == [part.id]
+    found = ours.compare(part.id, job.id, threshold=0.3)
+    assert (found.other_id, found.threshold, found.in_region) == (job.id, 0.3, True)
+    with pytest.raises(ServiceError, match="lies off the slide"):
+        ours.rescan(job.id, polygon(0, 0, 1000, 96))
 
 
 def test_what_was_sent_is_deleted(ours: Client, field: Path) -> None:

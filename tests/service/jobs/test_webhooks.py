@@ -68,6 +68,7 @@ def test_links_have_the_prefix_of_the_settings(receiver: WebhookReceiver, tmp_pa
         "self": "/mito/jobs/a",
         "events": "/mito/jobs/a/events",
         "view": "/mito/jobs/a/view",
+        "siblings": "/mito/jobs/a/siblings",
     }
 
 

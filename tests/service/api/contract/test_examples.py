@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.card import NOTICE
 from service.api.app import create_app
-from service.api.contract import requests, reviews, schemas, shares, worklists
+from service.api.contract import comparisons, requests, rescans, reviews, schemas, shares, worklists
 from service.api.contract.examples import EXAMPLES, WAITING
 from service.api.routes import viewer
 from service.api.routes.pages import OURS
@@ -26,9 +26,13 @@ def test_every_json_answer_has_an_example(tmp_path: Path) -> None:
     assert missing == []
 
 
+#: Where the models of answers are.
+ANSWERS = (viewer, schemas, worklists, reviews, rescans, comparisons, shares)
+
+
 def test_examples_are_what_could_be_answered() -> None:
     for name, example in EXAMPLES.items():
-        (model,) = (vars(there)[name] for there in (viewer, schemas, worklists, reviews, shares) if name in vars(there))
+        (model,) = (vars(there)[name] for there in ANSWERS if name in vars(there))
         assert model.model_validate(example).model_dump(mode="json", exclude_unset=True).keys() == example.keys()
     assert schemas.JobOut.model_validate(WAITING).status == "QUEUED"
 

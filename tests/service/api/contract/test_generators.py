@@ -90,9 +90,13 @@ def operations(package: ModuleType) -> dict[str, ModuleType]:
     return {module.__name__.rsplit(".", 1)[-1]: module for module in modules}
 
 
+REGION = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 100], [0, 0]]]}
+BODIES = {"VerdictIn": {"verdict": "accepted"}, "FigureIn": {"x": 1, "y": 1}, "RescanIn": {"region": REGION}}
+
+
 def some(parameter: inspect.Parameter) -> Any:
     """A value of a required argument, as its annotation wants it."""
-    kind, known = parameter.annotation, {"VerdictIn": {"verdict": "accepted"}, "FigureIn": {"x": 1, "y": 1}}
+    kind, known = parameter.annotation, BODIES
     if isinstance(kind, type) and hasattr(kind, "from_dict"):
         return kind.from_dict(known.get(kind.__name__, {"file": b"no slide"}))
     return {str: "0" * 32, int: 1, float: 1.0}.get(kind, ["0" * 32])
