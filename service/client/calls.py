@@ -43,6 +43,7 @@ class ScanChoices(TypedDict, total=False):
     model: str
     threshold: float
     keep_ink: bool
+    precision: str
     stride: int
     mpp: float
     image: int

@@ -18,6 +18,9 @@ from service.problems import ReportedError
 from service.results.results import Figures
 from service.slides_in.region import Region
 
+#: The precision of a scan unless its client asks for another.
+EXACT = "float32"
+
 
 class JobState(StrEnum):
     """The state of a job."""
@@ -61,6 +64,8 @@ class ScanRequest:
     #: Index of the image of the slide's file; None: the first that is no overview.
     image: int | None = None
     keep_ink: bool = False
+    #: Numbers that the network runs in, of `scanner.settings.PRECISIONS`.
+    precision: str = EXACT
     #: Exports, in alphabetical order.
     exports: tuple[str, ...] = ()
     #: The only part of the slide that is scanned; empty: all of it.
@@ -78,6 +83,8 @@ class ScanRequest:
         for later in ("keep_ink", "region"):
             if not identity[later]:
                 del identity[later]
+        if self.precision == EXACT:
+            del identity["precision"]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

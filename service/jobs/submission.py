@@ -14,7 +14,7 @@ from service.access.keys import Client
 from service.access.limits import BusyError, TooManyRequestsError, require_disk
 from service.jobs import lifecycle
 from service.jobs.backend import JobBackend
-from service.jobs.lifecycle import Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
+from service.jobs.lifecycle import EXACT, Fetch, Job, JobOptions, JobState, Priority, ScanRequest, TransitionError
 from service.jobs.store import DuplicateJobError
 from service.problems import ReportedError
 from service.slides_in.image_headers import Header
@@ -33,6 +33,7 @@ class Choices:
     mpp: float | None = None
     image: int | None = None
     keep_ink: bool = False
+    precision: str = EXACT
     exports: tuple[str, ...] = ()
     priority: Priority = Priority.NORMAL
     timeout_s: float | None = None
@@ -157,6 +158,7 @@ def _request(backend: JobBackend, choices: Choices, *, slide: str, sha256: str, 
         mpp=choices.mpp,
         image=choices.image,
         keep_ink=choices.keep_ink,
+        precision=choices.precision,
         exports=choices.all_exports,
     )
 

@@ -145,6 +145,7 @@ def run_scan(job: Job, work: Path, *, settings: Settings, catalog: Catalog, moni
                 mpp=request.mpp,
                 image=request.image,
                 keep_ink=request.keep_ink,
+                precision=request.precision,
                 exports=request.exports,
                 mask=write_mask(work, request.region, origin=slide.origin),
                 name="",  # Jobs with other names share the result: each gets its own when it is asked for.

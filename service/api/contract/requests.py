@@ -13,6 +13,8 @@ from service.slides_in.store_slide import MAX_NAME
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
+#: `scanner.settings.PRECISIONS`, which a test compares.
+Precision = Literal["float32", "tf32", "bfloat16"]
 Stride = Annotated[int, Field(ge=1, le=64)]
 #: Most detections of one answer: far more than slides have, and no answer is larger than a few MB.
 MAX_DETECTIONS = 10_000
@@ -86,6 +88,9 @@ class DetectQuery(BaseModel):
         ),
     ] = None
     keep_ink: Annotated[bool, Field(description="scan pen marks and dark dirt too, as if they were tissue")] = False
+    precision: Annotated[
+        Precision, Field(description="numbers that the network runs in; only float32 is exact, others may be faster")
+    ] = "float32"
     exports: Annotated[
         tuple[Export, ...],
         Field(alias="export", max_length=3, description="additional result files; may be given several times"),

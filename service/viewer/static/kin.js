@@ -16,7 +16,7 @@ function showParent(job, jobs) {
   element("parent").hidden = !job.rescan_of;
   if (!job.rescan_of) return;
   const parent = jobs.find(({ id }) => id === job.rescan_of);
-  const whole = parent ? linkTo(parent, "the scan before") : "a scan that has been removed";
+  const whole = parent ? linkTo(parent, "the scan before") : "another scan";
   element("parent").replaceChildren("A region of the slide (long dashes), from ", whole, ".");
 }
 

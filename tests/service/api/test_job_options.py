@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
+from scanner.dense.capabilities import capabilities
+from scanner.settings import PRECISIONS
+from service.api.contract.requests import Precision
 from tests.factories.ink import drawn
 from tests.service.fields import make_field, make_large_field, png
 from tests.service.server_process import Server
@@ -84,6 +88,22 @@ def test_a_slide_is_called_by_the_name_and_the_case_that_the_client_says(server:
     assert (kept["name"], kept["case"]) == (first["name"], first["case"])
     refused = server.client.post("/detect", content=field, params={"case": "x" * 201})
     assert refused.status_code == 422
+
+
+def test_another_precision_is_another_result(server: Server) -> None:
+    field = png(make_field(37))
+    assert get_args(Precision) == PRECISIONS
+    exact = server.client.post("/detect", content=field).json()
+    assert server.client.post("/detect", content=field, params={"precision": "float32"}).json()["cached"]
+    fast = server.client.post("/detect", content=field, params={"precision": "bfloat16"})
+    if capabilities().has_bfloat16_convolutions:
+        assert not fast.json()["cached"]
+        report = server.client.get(f"/jobs/{fast.json()['id']}/files/run.json").json()
+        assert (report["settings"]["precision"], set(report["precision"]) > set()) == ("bfloat16", True)
+        assert server.client.get(f"/jobs/{exact['id']}/files/run.json").json()["settings"]["precision"] == "float32"
+    else:
+        assert (fast.status_code, "bfloat16" in fast.json()["detail"]) == (422, True)
+    assert server.client.post("/detect", content=field, params={"precision": "float16"}).status_code == 422
 
 
 def test_ink_is_left_out_unless_it_is_to_be_kept(server: Server) -> None:

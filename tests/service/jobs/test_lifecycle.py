@@ -68,6 +68,8 @@ def test_a_second_start_keeps_the_first_time() -> None:
         ("stride", 8, False),
         ("mpp", 0.25, False),
         ("keep_ink", True, False),
+        ("precision", "bfloat16", False),
+        ("precision", "float32", True),
     ],
 )
 def test_a_result_is_addressed_by_what_it_depends_on(field: str, value: object, is_same: bool) -> None:
