@@ -152,37 +152,40 @@ def main() -> None:
         one, two = (measure(slide, threads, options.rounds) for threads in (1, 2))
         write_slide(slide, options.side // 2, options.side // 2)
         half = measure(slide, 1, options.rounds)
-    per_mm2 = max(0.0, (one.finish - half.finish) / (one.mm2 - half.mm2))
-    text = "\n".join(
-        (
-            "# Scale, from one measured scan",
-            "",
-            f"{describe_machine()}. {one.mm2:.2f} mm2, medians of {options.rounds} runs with one thread: "
-            f"{one.outside:.2f} s for the command, {one.survey:.2f} s for the survey, {one.network:.2f} s for the "
-            f"network, {one.finish:.2f} s for figures and files, of which {per_mm2:.3f} s a mm2.",
-            "",
-            "## Cores of one machine",
-            "",
-            *_cores(one, two),
-            "",
-            f"## A cluster of hosts with {HOST_CORES} cores, simulated",
-            "",
-            f"{SLIDES} slides, median {MEDIAN_MM2:.0f} mm2, {GIANTS:.0%} of them {GIANT_MM2:.0f} mm2; one store of "
-            f"{STORE:.0f} GB/s.",
-            "",
-            *_cluster(one, per_mm2),
-            "",
-            "## What a slide costs",
-            "",
-            "At assumed prices, all cores of a machine on one slide.",
-            "",
-            *_costs(one, per_mm2),
-            "",
-        )
-    )
+    text = "\n".join(report(one, two, half, options.rounds))
     print(text)
     if options.write:
         RESULTS.write_text(text, encoding="utf-8")
+
+
+def report(one: Measured, two: Measured, half: Measured, rounds: int) -> Iterator[str]:
+    """Lines of Markdown: of one thread, of two, and of one on a slide of a quarter of the area."""
+    per_mm2 = max(0.0, (one.finish - half.finish) / (one.mm2 - half.mm2))
+    yield from (
+        "# Scale, from one measured scan",
+        "",
+        f"{describe_machine()}. {one.mm2:.2f} mm2, medians of {rounds} runs with one thread: "
+        f"{one.outside:.2f} s for the command, {one.survey:.2f} s for the survey, {one.network:.2f} s for the "
+        f"network, {one.finish:.2f} s for figures and files, of which {per_mm2:.3f} s a mm2.",
+        "",
+        "## Cores of one machine",
+        "",
+        *_cores(one, two),
+        "",
+        f"## A cluster of hosts with {HOST_CORES} cores, simulated",
+        "",
+        f"{SLIDES} slides, median {MEDIAN_MM2:.0f} mm2, {GIANTS:.0%} of them {GIANT_MM2:.0f} mm2; one store of "
+        f"{STORE:.0f} GB/s.",
+        "",
+        *_cluster(one, per_mm2),
+        "",
+        "## What a slide costs",
+        "",
+        "At assumed prices, all cores of a machine on one slide.",
+        "",
+        *_costs(one, per_mm2),
+        "",
+    )
 
 
 if __name__ == "__main__":

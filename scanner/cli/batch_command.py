@@ -9,12 +9,12 @@ from pathlib import Path
 import typer
 
 from scanner.batch.batch import BatchOrder, scan_batch
+from scanner.batch.command_clock import END, SLIDES, begin_command
 from scanner.batch.estimate import Estimate, Estimator, MemoryStatement, state_memory
 from scanner.batch.last_defence import or_failure
 from scanner.batch.outcomes import Outcome, begin_batch, name_with_reason
 from scanner.batch.worklist import Job
 from scanner.cli.batch_end import end_batch
-from scanner.cli.command_clock import END, SLIDES, begin_command
 from scanner.cli.options import errors, fail_cleanly, say_assumption
 from scanner.cli.progress import batch_display
 from scanner.files.printable import printable

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from scanner.batch.command_clock import begin_command
 from scanner.batch.last_defence import failed
 from scanner.batch.outcomes import (
     BATCH_NAME,
@@ -22,7 +23,6 @@ from scanner.batch.outcomes import (
     write_batch,
 )
 from scanner.batch.worklist import Job
-from scanner.cli.command_clock import begin_command
 from scanner.cli.options import errors, fail_cleanly
 from scanner.cli.progress import batch_display
 from scanner.exports.batch_page import write_batch_page

@@ -9,4 +9,4 @@ with Client("http://127.0.0.1:8000") as client:
 
 from service.client.attempts import ServiceError as ServiceError
 from service.client.calls import Client as Client
-from service.client.calls import ScanChoices as ScanChoices
+from service.client.choices import ScanChoices as ScanChoices

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import httpx
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from service.api.contract.schemas import DetectionsOut, FileList, JobOut, ModelsOut, UploadOut
 from service.api.contract.worklists import JobList
 from service.client.attempts import PIECE_COMES_BACK, attempts, check
+from service.client.choices import ScanChoices
 from service.client.rescans import RescanCalls
 from service.jobs.lifecycle import JobState
 from service.jobs.summary import JobSummary
@@ -28,30 +29,6 @@ READ_SIZE = 1 << 20
 POLL_INTERVAL = 1.0  # seconds
 _TUS = {"Tus-Resumable": "1.0.0"}
 _Out = TypeVar("_Out", bound=BaseModel)
-
-
-class ScanChoices(TypedDict, total=False):
-    """Query parameters of POST /detect.
-
-    Examples
-    --------
-    >>> from service.client import ScanChoices
-    >>> ScanChoices(threshold=0.3, stride=8)
-    {'threshold': 0.3, 'stride': 8}
-    """
-
-    model: str
-    threshold: float
-    keep_ink: bool
-    precision: str
-    stride: int
-    mpp: float
-    image: int
-    export: list[str]
-    priority: str
-    timeout_s: float
-    webhook: str
-    store: str
 
 
 class Client(RescanCalls):

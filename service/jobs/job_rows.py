@@ -72,7 +72,7 @@ def row_from_job(job: Job, columns: list[str]) -> dict[str, Any]:
         "result_key": job.request.result_key,
         "slide": job.request.slide,
         "request": json.dumps(
-            _request_fields(job.request)
+            job.request.fields()
             | {"options": asdict(job.options), "fetch": job.fetch and asdict(job.fetch)}
             | ({"delivery": asdict(job.delivery)} if job.delivery else {})  # Older versions read a job without it.
         ),
@@ -84,11 +84,6 @@ def row_from_job(job: Job, columns: list[str]) -> dict[str, Any]:
         "counted_mm2": job.figures and job.figures.counted_mm2,
         **asdict(job.progress),
     }
-
-
-def _request_fields(request: ScanRequest) -> dict[str, Any]:
-    """The fields of a request; without a region none is written, so that older versions read it."""
-    return {name: value for name, value in asdict(request).items() if name != "region" or value}
 
 
 def fold(text: str) -> str:

@@ -12,14 +12,18 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from service.jobs.delivery import Delivery
 from service.problems import ReportedError
 from service.results.results import Figures
 from service.slides_in.region import Region
 
-#: The precision of a scan unless its client asks for another.
+#: Of `scanner.settings.PRECISIONS`: that of a scan unless its client asks for another.
 EXACT = "float32"
+#: Fields that earlier versions did not have, as they are where nobody has chosen: then they are neither written nor in
+#: a result's key, so that older versions read the job, and older results are found.
+LATER_FIELDS = {"card_sha256": "", "image": None, "keep_ink": False, "precision": EXACT, "region": ()}
 
 
 class JobState(StrEnum):
@@ -64,27 +68,21 @@ class ScanRequest:
     #: Index of the image of the slide's file; None: the first that is no overview.
     image: int | None = None
     keep_ink: bool = False
-    #: Numbers that the network runs in, of `scanner.settings.PRECISIONS`.
     precision: str = EXACT
     #: Exports, in alphabetical order.
     exports: tuple[str, ...] = ()
     #: The only part of the slide that is scanned; empty: all of it.
     region: Region = ()
 
+    def fields(self) -> dict[str, Any]:
+        """All but those of LATER_FIELDS that nobody has chosen."""
+        return {name: value for name, value in asdict(self).items() if value != LATER_FIELDS.get(name, ...)}
+
     @property
     def result_key(self) -> str:
         """Key of the result: the same for the same bytes, model and settings."""
-        identity = asdict(self)
+        identity = self.fields()
         del identity["slide"], identity["slide_name"]
-        if not self.card_sha256:
-            del identity["card_sha256"]
-        if self.image is None:  # So that keys of versions without this choice stay valid.
-            del identity["image"]
-        for later in ("keep_ink", "region"):
-            if not identity[later]:
-                del identity[later]
-        if self.precision == EXACT:
-            del identity["precision"]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

@@ -19,6 +19,7 @@ LAYERS = ("models", "scanner", "service")
 #: its own; the package `models` may be imported by all of them.
 STOREYS = (
     "scanner.errors",
+    "scanner.stage_clock",
     "scanner.files",
     "scanner.geometry",
     "scanner.dense.network",

@@ -1,4 +1,4 @@
-"""Many small slides against their networks: `python -m benchmarks.many [--slides 20] [--side 3000] [--threads 2]`.
+"""Many small slides against their networks: `python -m benchmarks.scale.many [--slides 20] [--side 3000]`.
 
 One command scans a folder of generated slides. Its seconds for the slides, without start and end, stand against what
 the networks of all of them need alone, on the same tiles.
