@@ -53,7 +53,8 @@ class OnnxNet(nn.Module):
         self.stride = stride
         for axis, name in ((2, "rows"), (3, "cols")):
             model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
-            model.graph.output[0].type.tensor_type.shape.dim[axis].dim_param = f"map_{name}"
+            if known := model.graph.output[0].type.tensor_type.shape.dim:
+                known[axis].dim_param = f"map_{name}"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # Shapes that the quantiser has noted are those of its tiles.
@@ -107,7 +108,7 @@ def seen_tiles(model: Model, fields: Sequence[LabelledField]) -> Iterator[np.nda
     for one in seen[:: max(1, len(seen) // CALIBRATION_TILES)]:
         prepared = _prepared(one, model)
         pixels = one.read()[:side, :side]
-        yield prepared.scorer.normalise(torch.from_numpy(pixels[None])).contiguous().numpy()
+        yield prepared.scorer.normalise(torch.from_numpy(np.array(pixels[None]))).contiguous().numpy()
 
 
 def _prepared(field: LabelledField, model: Model, scorer: Scorer | None = None) -> PreparedSlide:
