@@ -20,7 +20,7 @@ from tests.factories.slides import texture, write_pyramid
 EXAMPLE = Path(__file__).parents[2] / "examples" / "CMU-1-Small-Region.svs"
 #: Share of a command's time that no stage holds: what comes after batch.json is written.
 MISSING = 0.03
-#: The wall clock goes on while others have the processors, also between batch.json and the end: once must do.
+#: On a loaded machine the end of a process takes longer than its share, after batch.json is written: once must do.
 ATTEMPTS = 4
 
 
@@ -55,7 +55,7 @@ def test_the_stages_of_a_command_add_up_to_its_wall(kind: str, tmp_path: Path) -
     slide = EXAMPLE
     if kind == "pyramid":
         slide = tmp_path / "pyramid.svs"
-        write_pyramid(slide, texture(3072, 3072), compression="jpeg")
+        write_pyramid(slide, texture(4096, 4096), compression="jpeg")
     missing = []
     for _ in range(ATTEMPTS):
         taken, command, timing = _scan(slide, tmp_path / "out")
@@ -67,8 +67,8 @@ def test_the_stages_of_a_command_add_up_to_its_wall(kind: str, tmp_path: Path) -
         assert timing["net"] <= stages["network"]["wall"]
         wall, processor = (sum(one[of] for one in command.values()) for of in ("wall", "processor"))
         assert wall <= taken.wall
-        assert processor == pytest.approx(taken.processor, rel=MISSING)
-        missing.append(1 - wall / taken.wall)
+        assert processor <= taken.processor * (1 + MISSING)
+        missing.append(max(1 - wall / taken.wall, 1 - processor / taken.processor))
         if missing[-1] <= MISSING:
             break
     assert min(missing) <= MISSING, missing

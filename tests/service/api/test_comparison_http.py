@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from service.api.app import create_app
 from service.settings import Settings
-from tests.service.access.test_other_groups import KEYS, finish
+from tests.service.access.groups import KEYS, finish
 from tests.service.api.problems import problem
 from tests.service.api.regions import polygon
 from tests.service.fields import make_field, png

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from tests.service.conftest import PATIENCE_MS
 from tests.service.fields import make_field, png
@@ -62,8 +62,18 @@ def send_at_once(server: Server, browser: Browser, slides: dict[str, bytes], cas
     sender.wait_for_selector("#model option", state="attached")
     sender.fill("#case", case)
     sender.fill("#threshold", "0.3")
+    held: list[Route] = []
+
+    def hold(one: Route) -> None:
+        held.append(one)
+
+    sender.route("**/detect?*", hold)  # Or the folder would be sent before the files are chosen: two batches.
     sender.set_input_files("#folder", folder / "week")
     sender.set_input_files("#file", paths[:2])
+    sender.wait_for_selector("#sending li >> nth=3")
+    sender.unroute("**/detect?*")
+    for one in held:
+        one.continue_()
     sender.wait_for_selector("#message:text-is('3 of 4 uploaded, 1 failed')")
     assert sender.locator("#sending li").count() == 1
     assert "is not a TIFF" in sender.inner_text("#sending li.failed:has-text('broken.png')")

@@ -197,7 +197,7 @@ def test_more_bytes_than_the_cap_are_refused_and_leave_nothing(server: Server) -
         ({"mpp": "-1"}, 422),
         ({"model": "../tiny"}, 422),
         ({"model": "nobody"}, 404),
-        ({"precision": "bfloat16"}, 422),
+        ({"precision": "float16"}, 422),
         ({"treshold": "0.9"}, 422),
     ],
 )
