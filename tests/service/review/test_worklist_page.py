@@ -71,9 +71,9 @@ def send_at_once(server: Server, browser: Browser, slides: dict[str, bytes], cas
     sender.set_input_files("#folder", folder / "week")
     sender.set_input_files("#file", paths[:2])
     sender.wait_for_selector("#sending li >> nth=3")
-    sender.unroute("**/detect?*")
     for one in held:
         one.continue_()
+    sender.unroute("**/detect?*")
     sender.wait_for_selector("#message:text-is('3 of 4 uploaded, 1 failed')")
     assert sender.locator("#sending li").count() == 1
     assert "is not a TIFF" in sender.inner_text("#sending li.failed:has-text('broken.png')")
