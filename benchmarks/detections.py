@@ -125,17 +125,19 @@ def table(tallies: dict[str, Tally], model: Model, fields: int) -> Iterator[str]
         f"case, stride {model.card.stride}, tissue everywhere."
     )
     yield ""
-    yield "| form | detections | same as float32 torch | largest difference of a score | of a map value |"
+    yield from rows(tallies, REFERENCE)
+
+
+def rows(tallies: dict[str, Tally], reference: str) -> Iterator[str]:
+    """The table of what each form finds, and what has no partner in the reference."""
+    yield f"| form | detections | same as {reference} | largest difference of a score | of a map value |"
     yield "|---|---|---|---|---|"
     for name, tally in tallies.items():
         differences = f"{tally.score_difference:.1e} | {tally.map_difference:.1e}"
         yield f"| {name} | {tally.detections} | {tally.same} | {differences} |"
     for name, tally in tallies.items():
         if tally.listed:
-            yield ""
-            yield f"{name}, without a partner:"
-            yield ""
-            yield from (f"- {line}" for line in tally.listed)
+            yield from ("", f"{name}, without a partner:", "", *(f"- {line}" for line in tally.listed))
 
 
 if __name__ == "__main__":

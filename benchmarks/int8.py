@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.coarse_to_fine import MPP, spread
 from benchmarks.dense.onnx_graph import dense_model
-from benchmarks.detections import Tally, add
+from benchmarks.detections import Tally, add, rows
 from models import DEFAULT_MODEL, Model, load_model
 from models.registry import load_folds
 from scanner.dense import densify
@@ -165,14 +165,7 @@ def report(model: Model, fields: int, speeds: dict[str, float], tallies: dict[st
     yield ""
     yield f"{fields} fields, each by the fold that has seen neither its case nor its scanner:"
     yield ""
-    yield "| form | detections | same as float32 | largest difference of a score | of a map value |"
-    yield "|---|---|---|---|---|"
-    for name, tally in tallies.items():
-        differences = f"{tally.score_difference:.1e} | {tally.map_difference:.1e}"
-        yield f"| {name} | {tally.detections} | {tally.same} | {differences} |"
-    for name, tally in tallies.items():
-        if tally.listed:
-            yield from ("", f"{name}, without a partner:", "", *(f"- {line}" for line in tally.listed))
+    yield from rows(tallies, REFERENCE)
 
 
 def main() -> None:

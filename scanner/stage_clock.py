@@ -18,6 +18,14 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.wall + other.wall, self.processor + other.processor)
 
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.wall - other.wall, self.processor - other.processor)
+
+
+def read_clocks(processor: Callable[[], float] = time.process_time) -> Spent:
+    """What the clocks show now: a stage has spent the difference of two readings."""
+    return Spent(time.perf_counter(), processor())
+
 
 class StageClock:
     """Stages one after the other; one that is entered again goes on.
@@ -42,22 +50,18 @@ class StageClock:
         self._spent = dict(before or {})
         self._stage = stage
         self._processor = processor
-        self._since = self._now()
+        self._since = read_clocks(processor)
 
     def enter(self, stage: str) -> None:
         """The stage so far ends, and this one begins."""
-        now = self._now()
-        passed = Spent(now.wall - self._since.wall, now.processor - self._since.processor)
-        self._spent[self._stage] = self._spent.get(self._stage, Spent()) + passed
+        now = read_clocks(self._processor)
+        self._spent[self._stage] = self._spent.get(self._stage, Spent()) + (now - self._since)
         self._stage, self._since = stage, now
 
     def spent(self) -> dict[str, Spent]:
         """Seconds of every stage up to now."""
         self.enter(self._stage)
         return dict(self._spent)
-
-    def _now(self) -> Spent:
-        return Spent(time.perf_counter(), self._processor())
 
 
 def describe_stages(spent: Mapping[str, Spent]) -> dict[str, dict[str, float]]:

@@ -45,7 +45,7 @@ def main() -> None:
             spent = json.loads((out / "batch.json").read_text())["timing"]["slides"]
             alone = bench_slide(folder / "0.svs", model).network
             ratios.append(
-                (spent["wall"] / alone.wall / options.slides, spent["processor"] / alone.cpu / options.slides)
+                (spent["wall"] / alone.wall / options.slides, spent["processor"] / alone.processor / options.slides)
             )
             print(f"slides {spent['wall']:.1f} s, networks alone {alone.wall * options.slides:.1f} s", flush=True)
     for name, values in zip(("wall", "processor time"), zip(*ratios, strict=True), strict=True):

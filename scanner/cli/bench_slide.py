@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,22 +22,15 @@ from scanner.result import ScanResult
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings
 from scanner.slides import open_slide
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Seconds of wall clock, and of all processors that the process used."""
-
-    wall: float
-    cpu: float
+from scanner.stage_clock import Spent, read_clocks
 
 
 @dataclass(frozen=True)
 class SlideBench:
     """A scan, and its network on the same tiles without anything else."""
 
-    scan: Clock
-    network: Clock
+    scan: Spent
+    network: Spent
     result: ScanResult
     #: How the network is run, and why so.
     form: str
@@ -52,10 +44,10 @@ def bench_slide(slide: Path, model: Model, settings: ScanSettings | None = None)
     """
     settings = settings or ScanSettings()
     with open_slide(slide, settings.mpp) as opened, tempfile.TemporaryDirectory() as folder:
-        started = _now()
+        started = read_clocks()
         prepared = prepare_slide(opened, model, settings)
         result = scan_prepared(prepared, folder)
-        scanned = _since(started)
+        scanned = read_clocks() - started
         result.map.close()
         alone, tiles = _network_alone(prepared)
     return SlideBench(scanned, alone, result, describe_form(result.report), tiles)
@@ -89,7 +81,7 @@ def lines_of_slide_bench(found: SlideBench) -> Iterator[str]:
     yield (
         f"Network alone, same tiles: {found.network.wall:.2f} s. Scan / network alone: "
         f"{found.scan.wall / found.network.wall:.2f} by the wall clock, "
-        f"{found.scan.cpu / found.network.cpu:.2f} by processor time."
+        f"{found.scan.processor / found.network.processor:.2f} by processor time."
     )
 
 
@@ -101,7 +93,7 @@ def describe_form(report: dict[str, Any]) -> str:
     return f"in the {form['name']} form" + (f" ({times})" if times else "")
 
 
-def _network_alone(prepared: PreparedSlide) -> tuple[Clock, int]:
+def _network_alone(prepared: PreparedSlide) -> tuple[Spent, int]:
     """Seconds of the network for all tiles of the scan, and how many there are."""
     scorer = prepared.scorer
     pixels: dict[tuple[int, int], Pixels] = {}
@@ -112,7 +104,7 @@ def _network_alone(prepared: PreparedSlide) -> tuple[Clock, int]:
         shapes.append(shape)
         if shape not in pixels:
             pixels[shape] = np.ascontiguousarray(prepared.survey.grid.read(part.read))
-    started = _now()
+    started = read_clocks()
     with closing(scorer.open_queue(StageSeconds(), batches=len(shapes))) as queue:
         flight = []
         for shape in shapes:
@@ -121,13 +113,4 @@ def _network_alone(prepared: PreparedSlide) -> tuple[Clock, int]:
                 flight.pop(0).result()
         for pending in flight:
             pending.result()
-    return _since(started), len(shapes)
-
-
-def _now() -> Clock:
-    return Clock(time.perf_counter(), time.process_time())
-
-
-def _since(started: Clock) -> Clock:
-    now = _now()
-    return Clock(now.wall - started.wall, now.cpu - started.cpu)
+    return read_clocks() - started, len(shapes)

@@ -78,7 +78,7 @@ class Marks:
 
     def over(self, picture: Image.Image) -> Image.Image:
         """`picture` with these marks."""
-        marked = picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
+        marked = picture.convert("RGB")  # A copy, whatever it was.
         for row, col in self._touched:
             top, left = row * SQUARE_PX, col * SQUARE_PX
             right, bottom = min(left + SQUARE_PX, self.width), min(top + SQUARE_PX, self.height)

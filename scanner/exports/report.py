@@ -194,8 +194,8 @@ def settings_in_force(prepared: PreparedSlide) -> dict[str, Any]:
 def describe_timing(seconds: StageSeconds, spent: Mapping[str, Spent]) -> dict[str, Any]:
     """Seconds of the stages, which follow one another and add up to `total`, and of what overlaps within the network's.
 
-    That is `read` with `net`; `wait` is the time between two tiles for which the device had nothing to do, and
-    `idle_share` its share of the whole scan.
+    That is `read` with `net`; `wait` is the time between two tiles for which the device had nothing to do.
+    `idle_share` is the share of the whole scan for which it did not compute.
     """
     total = sum(one.wall for one in spent.values())
     post = sum(spent[stage].wall for stage in (Stage.FIGURES, Stage.RESCORING) if stage in spent)

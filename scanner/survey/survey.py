@@ -15,7 +15,7 @@ from scanner.slides.metadata.contents import further_image
 from scanner.slides.opening import expect_channels
 from scanner.slides.pixels.grid import Grid
 from scanner.slides.pixels.protocol import RGB
-from scanner.stage_clock import Spent
+from scanner.stage_clock import Spent, read_clocks
 from scanner.survey.appearance import appearance_of
 from scanner.survey.brightfield import refuse_other_stains
 from scanner.survey.domain import DomainCheck, check_domain
@@ -56,7 +56,7 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     SlideError
         The slide is not what the model can look at: resolution, stain, or a mask that cannot be read.
     """
-    started = Spent(time.perf_counter(), time.thread_time())
+    started = read_clocks(time.thread_time)
     expect_channels(slide, card.normalisation.pixel_channels)
     level0_mpp, mpp_source = resolve_mpp(slide, card)
     level0 = slide.levels[0]
@@ -81,7 +81,7 @@ def survey_slide(slide: Slide, card: ModelCard, settings: ScanSettings) -> Surve
     if settings.mask is not None:
         mask = find_mask(settings.mask, slide.path, image=further_image(slide))
         tissue = restrict(whole, mask, origin=slide.origin)
-    spent = Spent(time.perf_counter() - started.wall, time.thread_time() - started.processor)
+    spent = read_clocks(time.thread_time) - started
     return Survey(frame, mpp_source, grid, tissue, whole, sample, statistics, domain, spent)
 
 
