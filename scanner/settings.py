@@ -170,17 +170,22 @@ def scan_stride(settings: ScanSettings, card_stride: int) -> int:
     return settings.stride or (FINE_STRIDE if settings.coarse_to_fine else card_stride)
 
 
-def tile_side(settings: ScanSettings, stride: int, *, device_type: str = "cpu") -> int:
-    """Side of a tile in grid pixels: 512 at stride 1, 1024 from stride 2 on, unless the caller chose another.
+def tile_side(settings: ScanSettings, stride: int, *, device_type: str = "cpu", is_native: bool = True) -> int:
+    """Side of a tile in grid pixels, unless the caller chose another.
 
-    On a GPU it is GPU_SIDE, of which `scanner.inference.memory` takes what fits.
+    The native form keeps a few rows of each layer: the larger its tiles, the less of them is halo, and a tile is to be
+    a second's work or two. torch's forms keep whole layers, and large ones fall out of the cache. On a GPU it is
+    GPU_SIDE, of which `scanner.inference.memory` takes what fits.
 
     Patch by patch, where a halo costs next to nothing, a tile is a few seconds' work: so much is lost with a process.
     """
     if settings.engine == "patch":
         return settings.tile_size or PATCHWISE_SIDE * stride
-    usual = GPU_SIDE if device_type == "cuda" else 512 if stride == 1 else 1024
-    return settings.tile_size or usual
+    if device_type == "cuda":
+        return settings.tile_size or GPU_SIDE
+    if is_native:
+        return settings.tile_size or (2048 if stride >= 4 else 1024)
+    return settings.tile_size or (1024 if stride >= 2 else 512)
 
 
 #: Settings that change how a scan runs but not what it finds.

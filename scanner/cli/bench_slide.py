@@ -99,11 +99,12 @@ def _network_alone(prepared: PreparedSlide) -> tuple[Spent, int]:
     pixels: dict[tuple[int, int], Pixels] = {}
     shapes = []
     for tile in tiles_to_scan(prepared):
-        part = crop_to_tissue(tile, prepared.survey.tissue, context_px=scorer.context_px, alignment=scorer.alignment)
-        shape = part.read.height, part.read.width
-        shapes.append(shape)
-        if shape not in pixels:
-            pixels[shape] = np.ascontiguousarray(prepared.survey.grid.read(part.read))
+        tissue, context_px = prepared.survey.tissue, scorer.context_px
+        for part in crop_to_tissue(tile, tissue, context_px=context_px, alignment=scorer.alignment):
+            shape = part.read.height, part.read.width
+            shapes.append(shape)
+            if shape not in pixels:
+                pixels[shape] = np.ascontiguousarray(prepared.survey.grid.read(part.read))
     started = read_clocks()
     with closing(scorer.open_queue(StageSeconds(), batches=len(shapes))) as queue:
         flight = []

@@ -54,6 +54,17 @@ class Box(NamedTuple):
         """The part of this box within (0, 0, height, width)."""
         return Box(max(0, self.top), max(0, self.left), min(height, self.bottom), min(width, self.right))
 
+    def halves(self, unit: int = 1) -> list[Box]:
+        """The box cut across its longer side, at a multiple of `unit` pixels; none if none lies within it."""
+        first, last = (self.top, self.bottom) if self.height >= self.width else (self.left, self.right)
+        cut = -(-(first + last) // (2 * unit)) * unit
+        cut = cut if cut < last else cut - unit
+        if not first < cut:
+            return []
+        if self.height >= self.width:
+            return [self._replace(bottom=cut), self._replace(top=cut)]
+        return [self._replace(right=cut), self._replace(left=cut)]
+
     def slices(self) -> tuple[slice, slice]:
         """Row and column slices that cut this box out of an array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)

@@ -48,17 +48,9 @@ def plan_tiles(frame: Frame, patch_size: int, tile_size: int) -> list[Tile]:
 CELL_SIDE = 16
 
 
-def split_tile(tile: Tile, stride: int, patch_size: int) -> list[Tile]:
-    """A tile as cells that lie on one lattice for the whole map, cut off where the tile ends."""
-    write = tile.write
-    rows = range(write.top // CELL_SIDE * CELL_SIDE, write.bottom, CELL_SIDE)
-    cols = range(write.left // CELL_SIDE * CELL_SIDE, write.right, CELL_SIDE)
-    boxes = [
-        Box(max(row, write.top), max(col, write.left), row + CELL_SIDE, col + CELL_SIDE).clipped(*write[2:])
-        for row in rows
-        for col in cols
-    ]
-    return [Tile(tile.index, box, read_box(box, stride, patch_size)) for box in boxes]
+def halve_tile(tile: Tile, stride: int, patch_size: int) -> list[Tile]:
+    """A tile in two, cut where cells end, which lie on one lattice for the whole map; none if it is a single cell."""
+    return [Tile(tile.index, half, read_box(half, stride, patch_size)) for half in tile.write.halves(CELL_SIDE)]
 
 
 def map_side(tile_size: int, stride: int) -> int:

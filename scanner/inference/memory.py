@@ -55,7 +55,7 @@ def choose_tile_side(scorer: Scorer, settings: ScanSettings, stride: int) -> int
     SettingsError
         The tile, or the smallest tile, does not fit.
     """
-    side = tile_side(settings, stride, device_type=scorer.device.type)
+    side = tile_side(settings, stride, device_type=scorer.device.type, is_native=scorer.is_native)
     limit = SHARE * memory_of_machine(scorer.device)
     per_px = widest_layer(scorer, stride)
     while (needed := memory_bound(scorer, settings, side=side, widest=per_px)) > limit:

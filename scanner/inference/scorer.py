@@ -140,17 +140,18 @@ class Scorer:
             )
 
     @property
+    def is_native(self) -> bool:
+        """True if the native form computes, which keeps a few rows of each layer."""
+        return getattr(self.net, "form", None) is Form.NATIVE and self.device.type == "cpu"
+
+    @property
     def at_once(self) -> int:
         """Batches that are computed side by side, if there are several."""
         # torch's own forms take too much memory for two, and their threads wait for each other no more than they must.
-        is_native = getattr(self.net, "form", None) is Form.NATIVE
-        return SIDE_BY_SIDE if is_native and self.device.type == "cpu" and torch.get_num_threads() > 1 else 1
+        return SIDE_BY_SIDE if self.is_native and torch.get_num_threads() > 1 else 1
 
     def open_queue(self, seconds: StageSeconds, *, batches: int) -> DeviceQueue:
-        """A queue in front of the device, for so many batches or more, in the form that was chosen for this scan.
-
-        `seconds` counts what the device does.
-        """
+        """A queue for so many batches or more, in this scan's form; `seconds` counts what the device does."""
         choice = self.choice
         if choice is None or not choice.is_optional or not self.is_fixed:
             return self._open_default(seconds, batches)
@@ -158,10 +159,7 @@ class Scorer:
         return FallbackQueue(choice, optional, partial(self._open_default, seconds, batches))
 
     def open_form(self, form: GpuForm, tile_shape: tuple[int, ...], seconds: StageSeconds) -> DeviceQueue:
-        """A queue in front of the device for a dense net in that form; SettingsError if it has none.
-
-        `tile_shape`, (N, h, w, C), is that of full tiles.
-        """
+        """A queue for a dense net in that form, full tiles of (N, h, w, C); SettingsError if it has none."""
         assert isinstance(self.net, DenseNet)
         compute = replace(self, net=self.net.in_form(form.layout)).compute
         if self.device.type != "cuda":

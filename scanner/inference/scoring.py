@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from itertools import chain, islice
 
 from scanner.devices.device_queue import StageSeconds
 from scanner.geometry.arrays import FloatMap
 from scanner.geometry.frames import Box
-from scanner.geometry.tiles import Tile, map_side, plan_tiles, split_tile
+from scanner.geometry.tiles import Tile, halve_tile, map_side, plan_tiles
 from scanner.inference.cropping import crop_to_tissue, paste_back
 from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.progress import ScanProgress
@@ -44,22 +44,27 @@ def score_missing(
     survey, scorer = prepared.survey, prepared.scorer
     store.recall(tiles)
     progress.plan(tiles, scored=[tile for tile in tiles if tile.index in store.done])
-    missing = {tile.index: tile for tile in tiles if tile.index not in store.done}
-    parts = (
+    missing = [tile for tile in tiles if tile.index not in store.done]
+    cropped = [
         crop_to_tissue(tile, survey.tissue, context_px=scorer.context_px, alignment=scorer.alignment)
-        for tile in missing.values()
-    )
+        for tile in missing
+    ]
     batch_size, workers = prepared.settings.batch_size, prepared.readers
-    scored_tiles = score_tiles(scorer, survey.grid.read, parts, batch_size=batch_size, workers=workers, seconds=seconds)
+    scored_parts = score_tiles(
+        scorer, survey.grid.read, chain.from_iterable(cropped), batch_size=batch_size, workers=workers, seconds=seconds
+    )
     try:
-        for scored in scored_tiles:
-            progress.stop_if_asked()
-            values, lost = scored.values, list[Box]()
-            if values is None:
-                values, lost = score_cells(prepared, scored.tile, seconds)
-            tile, part = missing[scored.tile.index], scored.tile.write
-            # What a tile covers beyond the tissue is not scanned: the map must not depend on where tiles end.
-            store.write(tile, paste_back(values * survey.tissue.values_for(part), part, tile.write), lost)
+        for tile, parts in zip(missing, cropped, strict=True):
+            laid, lost = list[tuple[FloatMap, Box]](), list[Box]()
+            for scored in islice(scored_parts, len(parts)):
+                progress.stop_if_asked()
+                part, values = scored.tile.write, scored.values
+                if values is None:
+                    values, unreadable = score_readable(prepared, scored.tile, seconds)
+                    lost += unreadable
+                # What a part covers beyond the tissue is not scanned: the map must not depend on where tiles end.
+                laid.append((values * survey.tissue.values_for(part), part))
+            store.write(tile, paste_back(laid, tile.write, layers=store.layers), lost)
             progress.tile_scored(tile)
     finally:
         store.sync()
@@ -71,17 +76,22 @@ def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:
     return [tile for tile in tiles if prepared.survey.tissue.any_in(tile.write)]
 
 
-def score_cells(prepared: PreparedSlide, tile: Tile, seconds: StageSeconds) -> tuple[FloatMap, list[Box]]:
-    """A tile of which some pixels cannot be read, cell by cell; returns its values and the cells that are lost."""
-    values = np.zeros((len(prepared.model.card.mapped), tile.write.height, tile.write.width), np.float32)
-    cells = split_tile(tile, prepared.frame.stride, prepared.scorer.context_px)
-    lost = []
-    for scored in score_tiles(
-        prepared.scorer, prepared.survey.grid.read, cells, workers=prepared.readers, seconds=seconds
-    ):
-        box = scored.tile.write
-        if scored.values is None:
-            lost.append(box)
-        else:
-            values[:, *box.shifted(-tile.write.top, -tile.write.left).slices()] = scored.values
-    return values, lost
+def score_readable(prepared: PreparedSlide, tile: Tile, seconds: StageSeconds) -> tuple[FloatMap, list[Box]]:
+    """A tile of which some pixels cannot be read, in halves of halves; returns its values and the cells that are lost.
+
+    What can be read is scored in as large pieces as may be; a cell that cannot is given up.
+    """
+    stride, context_px, layers = prepared.frame.stride, prepared.scorer.context_px, len(prepared.model.card.mapped)
+    laid, lost, unread = list[tuple[FloatMap, Box]](), list[Box](), [tile]
+    while unread:
+        halves = [half for one in unread for half in halve_tile(one, stride, context_px)]
+        lost += [one.write for one in unread if not halve_tile(one, stride, context_px)]
+        unread = []
+        for scored in score_tiles(
+            prepared.scorer, prepared.survey.grid.read, halves, workers=prepared.readers, seconds=seconds
+        ):
+            if scored.values is None:
+                unread.append(scored.tile)
+            else:
+                laid.append((scored.values, scored.tile.write))
+    return paste_back(laid, tile.write, layers=layers), sorted(lost)

@@ -26,9 +26,15 @@ def give(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
 
 
 def test_the_usual_tile_is_taken_where_it_fits(scorer: Scorer) -> None:
-    assert choose_tile_side(scorer, ScanSettings(), 1) == 512
-    assert choose_tile_side(scorer, ScanSettings(), 4) == 1024
+    usual = choose_tile_side(scorer, ScanSettings(), 1), choose_tile_side(scorer, ScanSettings(), 4)
+    assert usual == ((1024, 2048) if scorer.is_native else (512, 1024))
     assert choose_tile_side(scorer, ScanSettings(tile_size=700), 4) == 700
+
+
+def test_whole_layers_are_held_of_smaller_tiles() -> None:
+    for stride in (1, 2, 4, 8):
+        assert tile_side(ScanSettings(), stride, is_native=False) <= 1024
+        assert tile_side(ScanSettings(), stride) >= tile_side(ScanSettings(), stride, is_native=False)
 
 
 def test_a_gpu_gets_large_tiles_and_many_readers() -> None:

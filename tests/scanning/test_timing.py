@@ -55,7 +55,7 @@ def test_the_stages_of_a_command_add_up_to_its_wall(kind: str, tmp_path: Path) -
     slide = EXAMPLE
     if kind == "pyramid":
         slide = tmp_path / "pyramid.svs"
-        write_pyramid(slide, texture(4096, 4096), compression="jpeg")
+        write_pyramid(slide, texture(6144, 6144), compression="jpeg")
     missing = []
     for _ in range(ATTEMPTS):
         taken, command, timing = _scan(slide, tmp_path / "out")
