@@ -31,8 +31,8 @@ from scanner.dense.capabilities import describe_machine
 
 RESULTS = Path(__file__).parents[1] / "results" / "peers.md"
 OURS = "mitoscan"
-#: Side of the tiles of the loop, px.
-TILE = 1024
+#: Sides of the tiles of the loop, px: its own best counts.
+TILES = (1024, 2048)
 WITHOUT = "no tissue, stain, border, resampling, background, pictures, checks, resume"
 #: Ratios are per mm2: of processor time, and of seconds in the network.
 COLUMNS = (
@@ -79,12 +79,15 @@ def tools(folder: Path, model: str, options: argparse.Namespace) -> Iterator[Too
     large, small = folder / "large.svs", folder / "small.svs"
     write_slide(large, options.side, options.side)
     write_slide(small, options.small, options.small, levels=1)
-    exported = export_network(load_model(model), folder, side=TILE)
-    loop = (str(exported.dense), str(exported.contract), str(folder / "loop.csv"), "--threads", str(options.threads))
     monai = (model, str(folder / "monai.csv"), "--threads", str(options.threads))
     yield Tool(OURS, _module("ours", large, model, str(folder / "ours")), options.side)
-    name = f"OpenSlide + ONNX Runtime, tiles of {TILE} px, the same dense graph"
-    yield Tool(name, _module("onnx_loop", large, *loop), options.side, WITHOUT)
+    for side in TILES:
+        place = folder / str(side)
+        place.mkdir()
+        exported = export_network(load_model(model), place, side=side)
+        loop = (str(exported.dense), str(exported.contract), str(place / "loop.csv"), "--threads", str(options.threads))
+        name = f"OpenSlide + ONNX Runtime, tiles of {side} px, the same dense graph"
+        yield Tool(name, _module("onnx_loop", large, *loop), options.side, WITHOUT)
     name = "MONAI, sliding window of patches, the same classifier"
     yield Tool(name, _module("monai_patches", small, *monai), options.small, WITHOUT)
     if options.tiatoolbox:
@@ -107,7 +110,9 @@ def _trace(model: str, path: Path) -> None:
 
 def run(tool: Tool, threads: int) -> Run:
     """Run a tool once."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(RESULTS.parents[2])}
+    # What the caller has put first on the path stays there: another build of a peer, say.
+    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(RESULTS.parents[2]))))
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
     with tempfile.TemporaryFile() as output:
         started = perf_counter()
         process = subprocess.Popen(tool.command, stdout=output, stderr=subprocess.DEVNULL, env=environment)
