@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.scale.simulation import Cluster, SlideWork, StageTimes, simulate
 from benchmarks.slides import write_slide
-from scanner.cluster.bands import BAND_TILES
+from scanner.cluster.bands import BAND_PX
 from scanner.dense.capabilities import describe_machine
 
 RESULTS = Path(__file__).parents[1] / "results" / "scale.md"
@@ -31,11 +31,12 @@ CORES = (1, 2, 4, 8, 16, 32, 64)
 HOSTS = (1, 2, 4, 8, 16, 32, 64)
 #: Cores of a simulated host, and what its store gives to all hosts together, GB/s.
 HOST_CORES, STORE = 16, 2.0
-#: mm2 of tissue: median of slides, spread of its logarithm, giants and their share; px of a tile at 0.25 um.
+#: mm2 of tissue: median of slides, spread of its logarithm, giants and their share; of a band at 0.25 um a px.
 SLIDES, MEDIAN_MM2, SPREAD, GIANT_MM2, GIANTS = 200, 100.0, 0.6, 1500.0, 0.05
-TILE_MM2 = (1024 * 0.25e-3) ** 2
-#: US dollars an hour for so many cores, on demand: what is assumed, not what anyone charges today.
-PRICES = {"2 virtual cores": (2, 0.09), "16 virtual cores": (16, 0.72), "64 virtual cores": (64, 2.90)}
+BAND_MM2 = BAND_PX * 0.25e-3**2
+#: Virtual processors, and published US dollars an hour on demand, in Northern Virginia: c5 from the example table of
+#: Amazon EC2 Auto Scaling's guide on spot prices, c6i from an estimate of Infracost (62.05 for 730 hours).
+PRICES = {"c6i.large": (2, 0.085), "c5.4xlarge": (16, 0.68), "c5.18xlarge": (72, 3.06)}
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,7 @@ def _cluster(one: Measured, per_mm2: float) -> Iterator[str]:
     rng = np.random.default_rng(0)
     areas = MEDIAN_MM2 * np.exp(rng.normal(0, SPREAD, SLIDES))
     areas[rng.random(SLIDES) < GIANTS] = GIANT_MM2
-    slides = [
-        SlideWork(float(mm2), max(1, round(mm2 / TILE_MM2 / BAND_TILES)), one.gigabytes / one.mm2 * mm2)
-        for mm2 in areas
-    ]
+    slides = [SlideWork(float(mm2), max(1, round(mm2 / BAND_MM2)), one.gigabytes / one.mm2 * mm2) for mm2 in areas]
     times = times_on(one, HOST_CORES, per_mm2)
     yield "| hosts | all equal: hours | mm2 per s | share of so many times one | every eighth at half speed: hours |"
     yield "|---|---|---|---|---|"
@@ -131,12 +129,12 @@ def _cluster(one: Measured, per_mm2: float) -> Iterator[str]:
 
 
 def _costs(one: Measured, per_mm2: float) -> Iterator[str]:
-    yield "| machine | US dollars an hour | seconds for a slide of 100 mm2 | US dollars a slide |"
-    yield "|---|---|---|---|"
+    yield "| machine of Amazon | processors | US dollars an hour | seconds for 100 mm2 | US dollars for 100 mm2 |"
+    yield "|---|---|---|---|---|"
     for name, (cores, price) in PRICES.items():
         times = times_on(one, cores, per_mm2)
         seconds = times.survey + times.finish + (times.network_per_mm2 + per_mm2) * MEDIAN_MM2
-        yield f"| {name} | {price:.2f} | {seconds:.0f} | {price * seconds / 3600:.4f} |"
+        yield f"| {name} | {cores} | {price:.3f} | {seconds:.0f} | {price * seconds / 3600:.4f} |"
 
 
 def main() -> None:
@@ -181,7 +179,8 @@ def report(one: Measured, two: Measured, half: Measured, rounds: int) -> Iterato
         "",
         "## What a slide costs",
         "",
-        "At assumed prices, all cores of a machine on one slide.",
+        "All processors of a machine on one slide, each taken for a core of the machine that was measured: a virtual",
+        "one of Amazon's is half a core, of another generation. Published prices of Northern Virginia, which change.",
         "",
         *_costs(one, per_mm2),
         "",

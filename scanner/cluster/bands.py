@@ -17,14 +17,15 @@ from scanner.inference.resuming import resume_plan
 from scanner.inference.scoring import open_store, score_missing, tiles_to_scan
 from scanner.maps.unfinished import UnfinishedScan
 
-#: Tiles in a band: seconds of work for a GPU, about a minute for a processor.
-BAND_TILES = 128
+#: Tiles in a band, and, on a processor, the grid px that they cover: seconds of work for a GPU, about a minute of one.
+BAND_TILES, BAND_PX = 128, 1 << 27
 
 
 def plan_bands(prepared: PreparedSlide) -> list[list[Tile]]:
-    """The tiles that hold tissue, in runs of nearly equal length, each of at most BAND_TILES."""
-    tiles = tiles_to_scan(prepared)
-    count = -(-len(tiles) // BAND_TILES)
+    """The tiles that hold tissue, in runs of nearly equal length, each at most a band's."""
+    tiles, is_gpu = tiles_to_scan(prepared), prepared.scorer.device.type == "cuda"
+    most = BAND_TILES if is_gpu else max(1, min(BAND_TILES, BAND_PX // prepared.tile_side**2))
+    count = -(-len(tiles) // most)
     edges = [index * len(tiles) // count for index in range(count + 1)] if count else [0]
     return [tiles[first:last] for first, last in pairwise(edges)]
 
