@@ -6,6 +6,7 @@ process never loads torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanner.cli.app import app as scanner_app
-from scanner.cli.options import end_at_once, speak_in_any_encoding
+from scanner.cli.options import end_at_once, leave, speak_in_any_encoding
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -134,7 +135,12 @@ def main() -> None:
     """Run the command line."""
     end_at_once()
     speak_in_any_encoding()
-    all_commands()(prog_name="mitoscan")
+    try:
+        all_commands()(prog_name="mitoscan")
+    except SystemExit as ending:
+        if sys.argv[1:2] not in (["serve"], ["worker"]):  # Those end threads and processes of their own.
+            leave(ending)
+        raise
 
 
 def _with_store(run: Callable[[], None]) -> None:

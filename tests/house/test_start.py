@@ -22,15 +22,11 @@ SERVICE = {"fastapi", "starlette", "uvicorn", "dbos", "sqlalchemy", "httpx", "py
 UNUSED_BY_A_SCAN = {"scipy.spatial", "skimage", "matplotlib", "pandas", "timm", "torchvision", "onnx"}
 COMMANDS = sorted(typer.main.get_command(all_commands()).commands)  # type: ignore[attr-defined]
 RUN = """
-import sys
+import atexit, sys
 from service.cli import main
 sys.argv = ["mitoscan", *sys.argv[1:]]
-try:
-    main()
-except SystemExit as end:
-    code = end.code or 0
-print(*{name for name in sys.modules if name.count(".") < 2}, file=sys.stderr)
-sys.exit(code)
+atexit.register(lambda: print(*{name for name in sys.modules if name.count(".") < 2}, file=sys.stderr))
+main()
 """
 
 
