@@ -173,9 +173,9 @@ def scan_stride(settings: ScanSettings, card_stride: int) -> int:
 def tile_side(settings: ScanSettings, stride: int, *, device_type: str = "cpu", is_native: bool = True) -> int:
     """Side of a tile in grid pixels, unless the caller chose another.
 
-    The native form keeps a few rows of each layer: the larger its tiles, the less of them is halo, and a tile is to be
-    a second's work or two. torch's forms keep whole layers, and large ones fall out of the cache. On a GPU it is
-    GPU_SIDE, of which `scanner.inference.memory` takes what fits.
+    The native form keeps a few rows of each layer: the larger its tiles, the less of them is halo. But a scan stops,
+    and is given back, between tiles: one is a second's work or two. torch's forms keep whole layers, and large ones
+    fall out of the cache. On a GPU it is GPU_SIDE, of which `scanner.inference.memory` takes what fits.
 
     Patch by patch, where a halo costs next to nothing, a tile is a few seconds' work: so much is lost with a process.
     """
@@ -183,9 +183,8 @@ def tile_side(settings: ScanSettings, stride: int, *, device_type: str = "cpu", 
         return settings.tile_size or PATCHWISE_SIDE * stride
     if device_type == "cuda":
         return settings.tile_size or GPU_SIDE
-    if is_native:
-        return settings.tile_size or (2048 if stride >= 4 else 1024)
-    return settings.tile_size or (1024 if stride >= 2 else 512)
+    usual = 512 if stride == 1 else 2048 if is_native and stride >= 4 else 1024
+    return settings.tile_size or usual
 
 
 #: Settings that change how a scan runs but not what it finds.

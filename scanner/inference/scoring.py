@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import chain, islice, tee
 
 from scanner.devices.device_queue import StageSeconds
 from scanner.geometry.arrays import FloatMap
@@ -45,13 +45,13 @@ def score_missing(
     store.recall(tiles)
     progress.plan(tiles, scored=[tile for tile in tiles if tile.index in store.done])
     missing = [tile for tile in tiles if tile.index not in store.done]
-    cropped = [
+    cropped, ahead = tee(
         crop_to_tissue(tile, survey.tissue, context_px=scorer.context_px, alignment=scorer.alignment)
         for tile in missing
-    ]
+    )
     batch_size, workers = prepared.settings.batch_size, prepared.readers
     scored_parts = score_tiles(
-        scorer, survey.grid.read, chain.from_iterable(cropped), batch_size=batch_size, workers=workers, seconds=seconds
+        scorer, survey.grid.read, chain.from_iterable(ahead), batch_size=batch_size, workers=workers, seconds=seconds
     )
     try:
         for tile, parts in zip(missing, cropped, strict=True):
