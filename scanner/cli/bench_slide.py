@@ -14,10 +14,9 @@ import numpy as np
 from models.registry import Model
 from scanner.dense.capabilities import describe_machine
 from scanner.devices.device_queue import Pixels, StageSeconds
-from scanner.inference.cropping import crop_to_tissue
 from scanner.inference.prepared_slide import PreparedSlide
 from scanner.inference.scorer import IN_FLIGHT
-from scanner.inference.scoring import tiles_to_scan
+from scanner.inference.scoring import parts_to_scan, tiles_to_scan
 from scanner.result import ScanResult
 from scanner.scanning import prepare_slide, scan_prepared
 from scanner.settings import ScanSettings
@@ -99,8 +98,7 @@ def _network_alone(prepared: PreparedSlide) -> tuple[Spent, int]:
     pixels: dict[tuple[int, int], Pixels] = {}
     shapes = []
     for tile in tiles_to_scan(prepared):
-        tissue, context_px = prepared.survey.tissue, scorer.context_px
-        for part in crop_to_tissue(tile, tissue, context_px=context_px, alignment=scorer.alignment):
+        for part in parts_to_scan(prepared, tile):
             shape = part.read.height, part.read.width
             shapes.append(shape)
             if shape not in pixels:

@@ -41,17 +41,18 @@ def score_missing(
     prepared: PreparedSlide, store: MapStore, tiles: list[Tile], progress: ScanProgress, seconds: StageSeconds
 ) -> None:
     """Run the network over those of `tiles` that the store does not hold yet; they are safe then."""
-    survey, scorer = prepared.survey, prepared.scorer
+    survey = prepared.survey
     store.recall(tiles)
     progress.plan(tiles, scored=[tile for tile in tiles if tile.index in store.done])
     missing = [tile for tile in tiles if tile.index not in store.done]
-    cropped, ahead = tee(
-        crop_to_tissue(tile, survey.tissue, context_px=scorer.context_px, alignment=scorer.alignment)
-        for tile in missing
-    )
-    batch_size, workers = prepared.settings.batch_size, prepared.readers
+    cropped, ahead = tee(parts_to_scan(prepared, tile) for tile in missing)
     scored_parts = score_tiles(
-        scorer, survey.grid.read, chain.from_iterable(ahead), batch_size=batch_size, workers=workers, seconds=seconds
+        prepared.scorer,
+        survey.grid.read,
+        chain.from_iterable(ahead),
+        batch_size=prepared.settings.batch_size,
+        workers=prepared.readers,
+        seconds=seconds,
     )
     try:
         for tile, parts in zip(missing, cropped, strict=True):
@@ -76,6 +77,12 @@ def tiles_to_scan(prepared: PreparedSlide) -> list[Tile]:
     return [tile for tile in tiles if prepared.survey.tissue.any_in(tile.write)]
 
 
+def parts_to_scan(prepared: PreparedSlide, tile: Tile) -> list[Tile]:
+    """The parts of such a tile that are read and scored."""
+    scorer = prepared.scorer
+    return crop_to_tissue(tile, prepared.survey.tissue, context_px=scorer.context_px, alignment=scorer.alignment)
+
+
 def score_readable(prepared: PreparedSlide, tile: Tile, seconds: StageSeconds) -> tuple[FloatMap, list[Box]]:
     """A tile of which some pixels cannot be read, in halves of halves; returns its values and the cells that are lost.
 
@@ -84,9 +91,9 @@ def score_readable(prepared: PreparedSlide, tile: Tile, seconds: StageSeconds) -
     stride, context_px, layers = prepared.frame.stride, prepared.scorer.context_px, len(prepared.model.card.mapped)
     laid, lost, unread = list[tuple[FloatMap, Box]](), list[Box](), [tile]
     while unread:
-        halves = [half for one in unread for half in halve_tile(one, stride, context_px)]
-        lost += [one.write for one in unread if not halve_tile(one, stride, context_px)]
-        unread = []
+        halved = [(one, halve_tile(one, stride, context_px)) for one in unread]
+        lost += [one.write for one, halves in halved if not halves]
+        halves, unread = [half for _, halves in halved for half in halves], []
         for scored in score_tiles(
             prepared.scorer, prepared.survey.grid.read, halves, workers=prepared.readers, seconds=seconds
         ):
